@@ -1,0 +1,64 @@
+"""A shard that is a plain array in memory: for embedding, the serial reference, and tests."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streammac.models.base import Array, Floats
+
+Rows = slice | NDArray[np.int64]
+
+
+class ArrayShard:
+    """Points in memory with their coordinates (a `LocalData`, and its own snapshot).
+
+    Parameters
+    ----------
+    x : (n, D) array
+        The points.
+    coordinate_shape : tuple
+        What `NestedModel.coordinate_shape` returns.
+    """
+
+    first = 0
+
+    def __init__(
+        self, x: Array, coordinate_shape: tuple[tuple[int, ...], np.dtype[np.generic]]
+    ) -> None:
+        shape, dtype = coordinate_shape
+        self._x = x
+        self._z = np.zeros((len(x), *shape), dtype)
+
+    @property
+    def dim(self) -> int:
+        """Length of x."""
+        return int(self._x.shape[1])
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def view(self) -> ArrayShard:
+        """Return itself: it shows what is there now."""
+        return self
+
+    def extend(self, x: Array) -> None:
+        """Append points; their coordinates are zeros until they enter."""
+        self._x = np.concatenate([self._x, x])
+        self._z = np.concatenate([self._z, np.zeros((len(x), *self._z.shape[1:]), self._z.dtype)])
+
+    def x(self, rows: Rows) -> Floats:
+        """See `LocalData.x`."""
+        return np.array(self._x[rows], np.float32)
+
+    def y(self, rows: Rows) -> Array | None:
+        """There are no targets."""
+        return None
+
+    def z(self, rows: Rows) -> Array:
+        """See `LocalData.z`."""
+        return self._z[rows].copy()
+
+    def set_z(self, rows: Rows, z: Array) -> None:
+        """See `LocalData.set_z`."""
+        self._z[rows] = z

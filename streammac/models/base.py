@@ -1,0 +1,217 @@
+"""What a nested model must offer so that the ring can train it.
+
+A nested model is trained by the method of auxiliary coordinates (MAC; Carreira-Perpinan & Wang,
+AISTATS 2014): its units fall apart into independent *submodels*, grouped here in *blocks* that
+travel together, and every data point gets *auxiliary coordinates* ``z``. Everything outside
+``streammac.models`` sees a model only through `NestedModel`; nothing else knows what a binary
+autoencoder is.
+
+All methods are pure functions of arrays: no I/O, no clock, no global random state. What a model
+learns is a flat mapping of named tensors, so it can be sent, stored and compared without knowing it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+Floats: TypeAlias = NDArray[np.float32]
+Tensors: TypeAlias = dict[str, Array]
+"""Named tensors: the state of one block on its way, or of the whole model (the union over blocks)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A group of submodels that travel the ring together.
+
+    Attributes
+    ----------
+    name : str
+        Unique within the model, e.g. ``"encoder/0"``.
+    laps : int
+        Training laps per epoch (``e`` in the ParMAC paper, section 3).
+    sample : int or None
+        At most so many points of a shard are used at one visit; None for all of them.
+    """
+
+    name: str
+    laps: int
+    sample: int | None = None
+
+
+class Batch(NamedTuple):
+    """One minibatch of a shard. ``x`` is a scratch copy: a model may overwrite it in place."""
+
+    x: Floats  # (n, D)
+    z: Array | None  # (n, ...) auxiliary coordinates; None in a fresh epoch, where none exist
+    y: Array | None = None  # (n, ...) targets, where the stream has any
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """Sums over points, so that those of several shards add up (MAC, equation 2).
+
+    Attributes
+    ----------
+    points : int
+        Points that the sums run over.
+    penalised : float
+        ``E_Q``: reconstruction from z, plus mu times the squared constraint violation.
+    nested : float
+        ``E``: the error of the nested model itself, z = h(x).
+    violated : float
+        Sum over points of the share of their coordinates that differs from the forward pass.
+    changed : float
+        Sum over points of the share of their coordinates that this Z step changed.
+    """
+
+    points: int = 0
+    penalised: float = 0.0
+    nested: float = 0.0
+    violated: float = 0.0
+    changed: float = 0.0
+
+    def __add__(self, other: Objective) -> Objective:
+        return Objective(
+            self.points + other.points,
+            self.penalised + other.penalised,
+            self.nested + other.nested,
+            self.violated + other.violated,
+            self.changed + other.changed,
+        )
+
+
+class LocalData(Protocol):
+    """What training needs from a shard: rows of x, y and z by position.
+
+    ``rows`` is a slice or an increasing array of positions in ``[0, len(self))``.
+    """
+
+    @property
+    def dim(self) -> int: ...
+    def __len__(self) -> int: ...
+    def x(self, rows: slice | NDArray[np.int64]) -> Floats:
+        """Return a fresh (n, D) float32 copy."""
+        ...
+
+    def y(self, rows: slice | NDArray[np.int64]) -> Array | None: ...
+    def z(self, rows: slice | NDArray[np.int64]) -> Array:
+        """Return a fresh (n, ...) copy of the coordinates."""
+        ...
+
+    def set_z(self, rows: slice | NDArray[np.int64], z: Array) -> None: ...
+
+
+class NestedModel(ABC):
+    """A family of nested models with its hyper-parameters; it holds no learned state.
+
+    One epoch of training, as the ring and the serial reference drive it::
+
+        state = model.start(block, params, age)              # where the block begins its epoch
+        for lap in range(block.laps):
+            for every worker, in ring order:
+                state = model.visit(block, params, state, lap, batches)
+            state = model.end_lap(block, params, state, lap)  # at the last worker of the lap
+        params |= state                                      # for all blocks: the W step is done
+        Z, objective = model.z_step(params, X, Z, model.mu(age))
+
+    Epoch 0 does the same with `initial_blocks` and without coordinates or parameters; after it
+    every point gets ``z = model.coordinates(params, x)``. ``age`` counts the epochs since the last
+    (re)start of the continuation in mu: 0 in the first epoch after the initialisation.
+    """
+
+    family: ClassVar[str]
+    """Name under which configuration files and model files refer to this class."""
+
+    # -- structure ------------------------------------------------------------------------
+
+    @abstractmethod
+    def hyper_parameters(self) -> dict[str, Any]:
+        """Return the JSON-serialisable arguments that rebuild this object."""
+
+    @abstractmethod
+    def coordinate_shape(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Return the shape and dtype of one point's coordinates."""
+
+    @abstractmethod
+    def initial_blocks(self, dim: int) -> tuple[Block, ...]:
+        """Return the blocks of epoch 0, which gather mergeable statistics and make a first model."""
+
+    @abstractmethod
+    def blocks(self, dim: int) -> tuple[Block, ...]:
+        """Return the blocks of every later epoch. ``dim`` is the number of inputs D."""
+
+    # -- W step ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def start(self, block: Block, dim: int, params: Mapping[str, Array], age: int) -> Tensors:
+        """Return the state with which a block begins an epoch.
+
+        ``params`` is the whole model after the former epoch (empty in epoch 0).
+        """
+
+    @abstractmethod
+    def visit(
+        self,
+        block: Block,
+        params: Mapping[str, Array],
+        state: Tensors,
+        lap: int,
+        batches: Iterable[Batch],
+    ) -> Tensors:
+        """Train a block by one pass over the minibatches of one shard; return its new state.
+
+        Must not depend on anything but its arguments, and must not modify ``params`` or ``state``.
+        Where a time budget ends the visit, ``batches`` simply ends early.
+        """
+
+    @abstractmethod
+    def end_lap(
+        self, block: Block, params: Mapping[str, Array], state: Tensors, lap: int
+    ) -> Tensors:
+        """Finish a lap, at the last worker of it: after the last lap the result is final.
+
+        Final tensors hold the block's parameters and whatever its next epoch needs of the
+        optimiser; their names are unique over all blocks.
+        """
+
+    # -- Z step and forward passes --------------------------------------------------------
+
+    @abstractmethod
+    def mu(self, age: int) -> float:
+        """Return the penalty for the Z step of the epoch with this age."""
+
+    @abstractmethod
+    def z_step(
+        self, params: Mapping[str, Array], x: Floats, z: Array, mu: float
+    ) -> tuple[Array, Objective]:
+        """Improve the coordinates of n points; never raises any point's penalised objective.
+
+        ``objective`` is measured with the new coordinates. ``x`` (n, D) may be overwritten.
+        """
+
+    @abstractmethod
+    def coordinates(self, params: Mapping[str, Array], x: Floats) -> Array:
+        """Return z = h(x), the nested forward pass: (n, ...) coordinates for (n, D) points."""
+
+    @abstractmethod
+    def encode(self, params: Mapping[str, Array], x: Floats) -> NDArray[np.uint8]:
+        """Return what users search with: (n, ceil(L / 8)) packed codes, most significant bit first."""
+
+    @abstractmethod
+    def decode(self, params: Mapping[str, Array], z: Array) -> Floats:
+        """Return the (n, D) reconstruction of coordinates."""
+
+    @abstractmethod
+    def errors(self, params: Mapping[str, Array], x: Floats) -> Floats:
+        """Return each point's nested error ``||x - f(h(x))||^2 / D``, (n,): the input of drift detection."""
+
+    @abstractmethod
+    def export(self, params: Mapping[str, Array]) -> Tensors:
+        """Return plain tensors that apply to raw inputs, for users of other software."""

@@ -1,0 +1,328 @@
+"""The binary autoencoder: hash functions h(x) = step(Wx + b), linear decoder f(z) = Az + c.
+
+Carreira-Perpinan & Raziperchikolaei, CVPR 2015, in the blocks in which ParMAC moves it: groups of hash
+functions, each a linear SVM, and groups of decoders, each a linear regression. The ring sees only the
+`NestedModel` interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
+from streammac.models.initialisation import Initialisation
+from streammac.models.least_squares import add_batch, empty_sums, solve
+from streammac.models.linear_svm import SvmState, train
+
+ENUMERATE_BITS = 8
+"""Up to so many bits the Z step tries all codes; above, it alternates over bits."""
+MAX_BITS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryAutoencoderModel(NestedModel):
+    """Hyper-parameters of a binary autoencoder.
+
+    Attributes
+    ----------
+    bits : int
+        Length of the codes, L.
+    laps : int
+        SGD passes of the hash functions over all data per epoch (``e`` in ParMAC).
+    block_bits : int
+        Hash functions per block: more make faster matrix products, fewer keep more workers busy.
+    decay : float
+        L2 regularisation of the SVMs, lambda.
+    mu_start, mu_factor, mu_cap : float
+        Continuation: ``mu = min(mu_cap, mu_start mu_factor^age)``, in units of the mean squared norm of
+        the decoder's columns, which makes one schedule fit all data and code lengths.
+    rotations : int
+        ITQ iterations of the initial model.
+    sample : int
+        Points of each shard that are used per lap of the initial epoch.
+    seed : int
+        Seed of the initial rotation.
+    """
+
+    bits: int = 32
+    laps: int = 2
+    block_bits: int = 8
+    decay: float = 1e-5
+    mu_start: float = 0.02
+    mu_factor: float = 1.5
+    mu_cap: float = 4.0
+    rotations: int = 50
+    sample: int = 16384
+    seed: int = 0
+
+    family: ClassVar[str] = "binary_autoencoder"
+
+    def __post_init__(self) -> None:
+        limits = {
+            "bits": (1, MAX_BITS),
+            "laps": (1, 100),
+            "block_bits": (1, MAX_BITS),
+            "decay": (0, 1),
+            "mu_start": (1e-9, 1e9),
+            "mu_factor": (1, 100),
+            "mu_cap": (1e-9, 1e9),
+            "rotations": (1, 1000),
+            "sample": (1, 1 << 30),
+        }
+        for name, (least, most) in limits.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ValueError(f"{name}: expected a number from {least} to {most}, got {value!r}")
+
+    # -- structure ------------------------------------------------------------------------
+
+    def hyper_parameters(self) -> dict[str, Any]:
+        """See `NestedModel.hyper_parameters`."""
+        return asdict(self)
+
+    def coordinate_shape(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Return that of one code: L bytes that are 0 or 1."""
+        return (self.bits,), np.dtype(np.uint8)
+
+    @property
+    def _initial(self) -> Initialisation:
+        return Initialisation(self.bits, self.rotations, self.seed)
+
+    def initial_blocks(self, dim: int) -> tuple[Block, ...]:
+        """Return the one block of a fresh epoch."""
+        return (Block("init", self._initial.laps, self.sample),)
+
+    def blocks(self, dim: int) -> tuple[Block, ...]:
+        """Return the groups of hash functions, then the groups of decoders."""
+        groups = self._groups
+        encoders = [Block(f"encoder/{i}", self.laps) for i in range(groups)]
+        decoders = [Block(f"decoder/{i}", 1) for i in range(min(groups, dim))]
+        return (*encoders, *decoders)
+
+    @property
+    def _groups(self) -> int:
+        return -(-self.bits // self.block_bits)
+
+    def _bits_of(self, block: Block) -> slice:
+        return _part(self.bits, self._groups, int(block.name.split("/")[1]))
+
+    def _outputs_of(self, block: Block, dim: int) -> slice:
+        return _part(dim, min(self._groups, dim), int(block.name.split("/")[1]))
+
+    # -- W step ---------------------------------------------------------------------------
+
+    def start(self, block: Block, dim: int, params: Mapping[str, Array], age: int) -> Tensors:
+        """See `NestedModel.start`."""
+        if block.name == "init":
+            return self._initial.start(dim)
+        if block.name.startswith("decoder"):
+            outputs = self._outputs_of(block, dim)
+            return empty_sums(self.bits, outputs.stop - outputs.start, f"{block.name}/")
+        name = block.name
+        if f"{name}/weight" not in params:  # the first epoch after a fresh one
+            part = self._bits_of(block)
+            weight = params["init/encoder"][part]
+            return _pack(name, SvmState(weight, np.zeros(len(weight), np.float32)))
+        state = _unpack(name, params)
+        if age == 0:  # a restart: the step size is tuned anew
+            state = SvmState(state.weight, state.bias)
+        return _pack(name, state)
+
+    def visit(
+        self,
+        block: Block,
+        params: Mapping[str, Array],
+        state: Tensors,
+        lap: int,
+        batches: Iterable[Batch],
+    ) -> Tensors:
+        """See `NestedModel.visit`."""
+        if block.name == "init":
+            return self._initial.visit(state, lap, batches)
+        mean, scale = params["input/mean"], float(params["input/scale"][0])
+        if block.name.startswith("encoder"):
+            part = self._bits_of(block)
+            svm = train(
+                _unpack(block.name, state),
+                _centred(batches, mean, part),
+                scale,
+                self.decay,
+                average=lap == block.laps - 1,
+            )
+            return _pack(block.name, svm)
+        outputs = self._outputs_of(block, len(mean))
+        inverse = np.float32(1.0 / scale)
+        for batch in batches:
+            assert batch.z is not None, "there are coordinates in every epoch but a fresh one"
+            target = (batch.x[:, outputs] - mean[outputs]) * inverse
+            state = add_batch(state, batch.z, target, f"{block.name}/")
+        return state
+
+    def end_lap(
+        self, block: Block, params: Mapping[str, Array], state: Tensors, lap: int
+    ) -> Tensors:
+        """See `NestedModel.end_lap`."""
+        if block.name == "init":
+            return self._initial.end_lap(state, lap)
+        name = block.name
+        if name.startswith("decoder"):
+            weight, offset = solve(state[f"{name}/gram"], state[f"{name}/cross"])
+            return {f"{name}/weight": weight, f"{name}/bias": offset}
+        if lap < block.laps - 1:
+            return state
+        return _pack(name, _unpack(name, state).averaged())
+
+    # -- Z step and forward passes --------------------------------------------------------
+
+    def mu(self, age: int) -> float:
+        """Return the penalty relative to the decoder's columns."""
+        # the exponent is bounded: ages go on for ever, floats do not
+        return min(self.mu_cap, self.mu_start * self.mu_factor ** min(age, 1000))
+
+    def z_step(
+        self, params: Mapping[str, Array], x: Floats, z: Array, mu: float
+    ) -> tuple[Array, Objective]:
+        """Improve n codes; exact by enumeration for few bits, else alternating over bits.
+
+        The alternation starts from the better of two codes: the current one, and the solution of
+        the relaxed problem ``(A^T A + mu I) z = A^T (x - c) + mu h(x)``, truncated.
+        """
+        from streammac.models import kernels
+
+        x -= params["input/mean"]
+        x *= np.float32(1.0) / params["input/scale"]
+        weight, bias = self._encoder(params)
+        h = ((x @ weight.T + bias) > 0).astype(np.uint8)
+        A, c = self._decoder(params)
+        x -= c
+        G = A.T @ A
+        q = x @ A
+        penalty = np.float32(mu * max(float(np.trace(G)) / self.bits, 1e-12))
+        if self.bits <= ENUMERATE_BITS:
+            new = z.copy()
+            kernels.enumerate_codes(G, q, h, new, penalty)
+        else:
+            new = self._relaxed(G, q, h, penalty)
+            worse = kernels.values(G, q, h, new, penalty) > kernels.values(G, q, h, z, penalty)
+            new[worse] = z[worse]
+            kernels.alternate(G, q, h, new, penalty)
+        constant = float(np.einsum("ij,ij->", x, x, dtype=np.float64))
+        dim = x.shape[1]
+        return new, Objective(
+            points=len(x),
+            penalised=(constant + float(kernels.values(G, q, h, new, penalty).sum())) / dim,
+            nested=(constant + float(kernels.values(G, q, h, h, penalty).sum())) / dim,
+            violated=float((new != h).mean(axis=1).sum()),
+            changed=float((new != z).mean(axis=1).sum()),
+        )
+
+    def _relaxed(
+        self, G: Floats, q: Floats, h: NDArray[np.uint8], penalty: np.float32
+    ) -> NDArray[np.uint8]:
+        system = G + penalty * np.eye(self.bits, dtype=np.float32)
+        return (np.linalg.solve(system, (q + penalty * h).T).T > 0.5).astype(np.uint8)
+
+    def _encoder(self, params: Mapping[str, Array]) -> tuple[Floats, Floats]:
+        """Return weights (L, D) and biases (L,) for centred and scaled inputs."""
+        if "encoder/0/weight" not in params:
+            return params["init/encoder"], np.zeros(self.bits, np.float32)
+        names = [f"encoder/{i}" for i in range(self._groups)]
+        return (
+            np.concatenate([params[f"{name}/weight"] for name in names]),
+            np.concatenate([params[f"{name}/bias"] for name in names]),
+        )
+
+    def _decoder(self, params: Mapping[str, Array]) -> tuple[Floats, Floats]:
+        """Return weights (D, L) and offsets (D,) for centred and scaled outputs."""
+        if "decoder/0/weight" not in params:
+            return params["init/decoder"], params["init/offset"]
+        names = [f"decoder/{i}" for i in range(min(self._groups, len(params["input/mean"])))]
+        return (
+            np.concatenate([params[f"{name}/weight"] for name in names]),
+            np.concatenate([params[f"{name}/bias"] for name in names]),
+        )
+
+    def coordinates(self, params: Mapping[str, Array], x: Floats) -> Array:
+        """Return the (n, L) bits of h(x); ``x`` may be overwritten."""
+        weight, bias = self._encoder(params)
+        x -= params["input/mean"]
+        return ((x @ (weight / params["input/scale"]).T + bias) > 0).astype(np.uint8)
+
+    def encode(self, params: Mapping[str, Array], x: Floats) -> NDArray[np.uint8]:
+        """Return packed codes, (n, ceil(L / 8)); ``x`` may be overwritten."""
+        return np.packbits(self.coordinates(params, x), axis=1)
+
+    def decode(self, params: Mapping[str, Array], z: Array) -> Floats:
+        """Return (n, D) reconstructions of (n, L) bits, in the units of the inputs."""
+        A, c = self._decoder(params)
+        scaled = z.astype(np.float32) @ A.T + c
+        return np.asarray(scaled * params["input/scale"] + params["input/mean"], np.float32)
+
+    def errors(self, params: Mapping[str, Array], x: Floats) -> Floats:
+        """Return ``||x - f(h(x))||^2 / D`` in units of the mean variance, (n,)."""
+        difference = x - self.decode(params, self.coordinates(params, x.copy()))
+        squared = np.einsum("ij,ij->i", difference, difference)
+        return np.asarray(squared / (x.shape[1] * params["input/scale"] ** 2), np.float32)
+
+    def export(self, params: Mapping[str, Array]) -> Tensors:
+        """Return plain tensors for raw inputs.
+
+        ``z = (encoder.weight @ x + encoder.bias > 0)`` and ``x ~ decoder.weight @ z + decoder.bias``.
+        """
+        weight, bias = self._encoder(params)
+        A, c = self._decoder(params)
+        mean, scale = params["input/mean"], params["input/scale"]
+        raw = weight / scale
+        return {
+            "encoder.weight": np.asarray(raw, np.float32),
+            "encoder.bias": np.asarray(bias - raw @ mean, np.float32),
+            "decoder.weight": np.asarray(A * scale, np.float32),
+            "decoder.bias": np.asarray(c * scale + mean, np.float32),
+        }
+
+
+def _part(total: int, parts: int, number: int) -> slice:
+    return slice(total * number // parts, total * (number + 1) // parts)
+
+
+def _centred(
+    batches: Iterable[Batch], mean: Floats, part: slice
+) -> Iterator[tuple[Floats, NDArray[np.uint8]]]:
+    for batch in batches:
+        assert batch.z is not None, "there are coordinates in every epoch but a fresh one"
+        np.subtract(batch.x, mean, out=batch.x)
+        yield batch.x, batch.z[:, part]
+
+
+def _pack(name: str, state: SvmState) -> Tensors:
+    tensors: Tensors = {
+        f"{name}/weight": state.weight,
+        f"{name}/bias": state.bias,
+        f"{name}/eta0": np.array([state.eta0]),
+        f"{name}/steps": np.array([state.steps], np.int64),
+    }
+    if state.weight_sum is not None and state.bias_sum is not None:
+        tensors |= {
+            f"{name}/weight_sum": state.weight_sum,
+            f"{name}/bias_sum": state.bias_sum,
+            f"{name}/summed": np.array([state.summed], np.int64),
+        }
+    return tensors
+
+
+def _unpack(name: str, tensors: Mapping[str, Array]) -> SvmState:
+    summed = tensors.get(f"{name}/summed")
+    return SvmState(
+        tensors[f"{name}/weight"],
+        tensors[f"{name}/bias"],
+        float(tensors[f"{name}/eta0"][0]),
+        int(tensors[f"{name}/steps"][0]),
+        tensors.get(f"{name}/weight_sum"),
+        tensors.get(f"{name}/bias_sum"),
+        0 if summed is None else int(summed[0]),
+    )

@@ -1,0 +1,122 @@
+"""What one machine does with its own shard: a training visit, the Z step, the entry of new points.
+
+The serial reference, the in-process ring and the worker process all call these three functions,
+which is why they agree bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from streammac.models.base import Array, Batch, Block, Floats, LocalData, NestedModel, Objective, Tensors
+from streammac.models.shuffling import minibatch_rows
+
+CHUNK = 4096
+"""Points per call of a forward pass or Z step: small enough for the cache, large enough for BLAS."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisitPlan:
+    """How a visit samples its shard.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of the whole run.
+    minibatch : int
+        Points per SGD step.
+    budget : int or None
+        At most so many points per visit (None: all).
+    recency : float
+        Preference for recent points under a budget, see `minibatch_rows`.
+    """
+
+    seed: int = 0
+    minibatch: int = 512
+    budget: int | None = None
+    recency: float = 0.0
+
+
+def _smaller(a: int | None, b: int | None) -> int | None:
+    return min((v for v in (a, b) if v is not None), default=None)
+
+
+def train_visit(
+    model: NestedModel,
+    block: Block,
+    params: Mapping[str, Array],
+    state: Tensors,
+    data: LocalData,
+    plan: VisitPlan,
+    *,
+    epoch: int,
+    lap: int,
+    member: str,
+    fresh: bool = False,
+    expired: Callable[[], bool] = lambda: False,
+) -> Tensors:
+    """Train one block on one shard (W step).
+
+    ``fresh`` says that the epoch makes a new model: there are no coordinates yet then.
+    ``expired`` ends a time-boxed visit early.
+    """
+
+    def batches() -> Iterator[Batch]:
+        key = (plan.seed, epoch, lap, block.name, member)
+        limit = _smaller(block.sample, plan.budget)
+        for rows in minibatch_rows(
+            len(data), plan.minibatch, key, limit=limit, recency=plan.recency
+        ):
+            yield Batch(data.x(rows), None if fresh else data.z(rows), data.y(rows))
+            if expired():
+                return
+
+    return model.visit(block, params, state, lap, batches())
+
+
+def enter(
+    model: NestedModel,
+    params: Mapping[str, Array],
+    data: LocalData,
+    first: int,
+    observe: Callable[[Floats], None] | None = None,
+) -> None:
+    """Give the points from row ``first`` on their coordinates z = h(x).
+
+    ``observe`` is called with the (n,) nested errors of the new points, in order of arrival.
+    """
+    for lo in range(first, len(data), CHUNK):
+        rows = slice(lo, min(lo + CHUNK, len(data)))
+        x = data.x(rows)
+        if observe is not None:
+            observe(model.errors(params, x.copy()))
+        data.set_z(rows, model.coordinates(params, x))
+
+
+def z_pass(
+    model: NestedModel,
+    params: Mapping[str, Array],
+    data: LocalData,
+    mu: float,
+    *,
+    first: int = 0,
+    expired: Callable[[], bool] = lambda: False,
+) -> Objective:
+    """Improve the coordinates of the points of a shard (Z step); return the summed objective.
+
+    Runs from row ``first`` to the end and then from the start, so that a time-boxed pass
+    (``expired``) can go on where the former one stopped.
+    """
+    total = Objective()
+    count = len(data)
+    starts = list(range(first, count, CHUNK)) + list(range(0, first, CHUNK))
+    for lo in starts:
+        stop = min(lo + CHUNK, first if lo < first else count)
+        rows = slice(lo, stop)
+        z, objective = model.z_step(params, data.x(rows), data.z(rows), mu)
+        data.set_z(rows, z)
+        total += objective
+        if expired():
+            break
+    return total

@@ -1,0 +1,80 @@
+"""ParMAC on P simulated machines, one after the other: the algorithm as in the paper, and nothing else.
+
+To be read beside the ParMAC paper, section 3. The rings of threads and of processes must yield the very same
+parameters (see the tests): this is what they are checked against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from streammac.models.base import Array, Block, LocalData, NestedModel, Objective, Tensors
+from streammac.models.local import VisitPlan, enter, train_visit, z_pass
+from streammac.models.shuffling import ring_order
+
+
+def w_step(
+    model: NestedModel,
+    shards: Mapping[str, LocalData],
+    params: Tensors,
+    plan: VisitPlan,
+    epoch: int,
+    age: int,
+    *,
+    fresh: bool = False,
+) -> Tensors:
+    """Train every block for its laps round the ring; return the new parameters."""
+    dim = next(iter(shards.values())).dim
+    order = ring_order(list(shards), plan.seed, epoch)
+    blocks: tuple[Block, ...] = model.initial_blocks(dim) if fresh else model.blocks(dim)
+    new: Tensors = {} if fresh else dict(params)
+    for number, block in enumerate(blocks):
+        start = number % len(order)
+        state = model.start(block, dim, params, age)
+        for lap in range(block.laps):
+            for member in (*order[start:], *order[:start]):
+                state = train_visit(
+                    model,
+                    block,
+                    params,
+                    state,
+                    shards[member],
+                    plan,
+                    epoch=epoch,
+                    lap=lap,
+                    member=member,
+                    fresh=fresh,
+                )
+            state = model.end_lap(block, params, state, lap)
+        new.update(state)
+    return new
+
+
+def parmac(
+    model: NestedModel, shards: Mapping[str, LocalData], plan: VisitPlan
+) -> Iterator[tuple[Mapping[str, Array], Objective]]:
+    """Yield the parameters and the objective after every epoch, without end.
+
+    Parameters
+    ----------
+    model : NestedModel
+        What is trained.
+    shards : mapping of str to LocalData
+        The data and coordinates of each machine, by its name.
+    plan : VisitPlan
+        Seed, minibatch.
+    """
+    params = w_step(model, shards, {}, plan, epoch=0, age=0, fresh=True)
+    for data in shards.values():
+        enter(model, params, data, 0)
+    age = 0
+    epoch = 0
+    while True:
+        mu = model.mu(0 if epoch == 0 else age)
+        total = Objective()
+        for data in shards.values():
+            total += z_pass(model, params, data, mu)
+        yield params, total
+        age = 0 if epoch == 0 else age + 1
+        epoch += 1
+        params = w_step(model, shards, params, plan, epoch, age)

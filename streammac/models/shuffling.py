@@ -1,0 +1,76 @@
+"""ParMAC's two shufflings (ParMAC paper, section 3): across machines and within a machine.
+
+Both are functions of seeds alone, so that the serial reference, the in-process ring and a ring of
+processes see the very same order.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+RUN = 32
+"""Rows that stay together when a shard is shuffled.
+
+A minibatch is many short runs from random places: as good for SGD as single rows, even where the
+feed arrives sorted, and a fraction of the memory traffic (and of the page faults, where the shard
+is larger than memory).
+"""
+
+
+def _number(name: str) -> int:
+    return zlib.crc32(name.encode())
+
+
+def ring_order(members: Sequence[str], seed: int, epoch: int) -> tuple[str, ...]:
+    """Return the order in which submodels visit the members in one epoch.
+
+    >>> ring_order(["w1", "w2", "w3"], seed=0, epoch=1) == ring_order(["w3", "w2", "w1"], 0, 1)
+    True
+    """
+    names = sorted(members)
+    rng = np.random.default_rng([seed, epoch])
+    return tuple(names[i] for i in rng.permutation(len(names)))
+
+
+def minibatch_rows(
+    points: int,
+    minibatch: int,
+    key: tuple[int, int, int, str, str],
+    *,
+    limit: int | None = None,
+    recency: float = 0.0,
+) -> Iterator[NDArray[np.int64]]:
+    """Yield the row numbers of each minibatch of one visit, each in increasing order.
+
+    Parameters
+    ----------
+    points : int
+        Points of the shard; rows are counted from the oldest.
+    minibatch : int
+        Rows per minibatch (the last one may be smaller).
+    key : (seed, epoch, lap, block name, member name)
+        What the order depends on.
+    limit : int, optional
+        Use at most about so many points (whole runs), drawn without replacement.
+    recency : float
+        With a limit: 0 draws all runs alike; otherwise a run's chance falls by a factor e over
+        ``1 / recency`` of the shard, counted from the newest point backwards.
+    """
+    seed, epoch, lap, block, member = key
+    rng = np.random.default_rng([seed, epoch, lap, _number(block), _number(member)])
+    runs = -(-points // RUN)
+    count = runs if limit is None else min(runs, max(1, limit // RUN))
+    if count == runs or recency == 0.0:
+        order = rng.permutation(runs)[:count]
+    else:
+        weight = np.exp(-recency * (runs - 1 - np.arange(runs)) / runs)
+        order = rng.choice(runs, size=count, replace=False, p=weight / weight.sum())
+    per_batch = max(1, minibatch // RUN)
+    for first in range(0, count, per_batch):
+        starts = np.sort(order[first : first + per_batch]) * RUN
+        rows = (starts[:, None] + np.arange(RUN)).ravel()
+        yield rows[rows < points] if rows[-1] >= points else rows

@@ -1,0 +1,29 @@
+"""The ParMAC protocol as state machines without sockets, threads or clocks.
+
+Two rules hold in this package. Everything that decides where a submodel goes next lives here; and
+nothing here knows how a message travels, what time it is, or what kind of model is trained.
+
+**The life of a token.** A token is one block of submodels on its way. At the start of an epoch each
+block starts at the member that the epoch's ring order assigns to it, with an *itinerary* of all
+members. A member that receives it trains it on its own shard, strikes itself off the itinerary and
+sends it to the next member of the ring order that is still on it. When the itinerary is empty the lap
+is over: the last member closes it (`NestedModel.end_lap`) and refills the itinerary, until the block
+has made its training laps. Then the token is *final*: one more round, in which everybody keeps a
+copy and nobody trains.
+
+**The life of an epoch.** A member that holds a final copy of every block runs its Z step, alone, then
+reports and opens the next epoch at once. There is no barrier: tokens of an epoch that a member has
+not opened yet wait in its queue.
+
+==============  ============================================  ========================================
+a member is     until                                         meanwhile it
+==============  ============================================  ========================================
+``idle``        the first view                                keeps tokens of later views
+``training``    it holds every block's final copy             trains, copies and forwards tokens
+``z_step``      its own Z step is done                        queues tokens of the next epoch
+``resting``     a new view (the epochs asked for are done)    answers nothing
+==============  ============================================  ========================================
+
+A new **view** (who is in the ring) restarts the epoch that it names, from the model that it carries.
+Tokens of an older view are dropped wherever they turn up.
+"""

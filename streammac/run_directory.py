@@ -1,0 +1,112 @@
+"""Where a cluster keeps its things: the one place that knows the names of files in a run directory.
+
+A second ``streammac up`` on the same directory resumes from what it finds there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ANNOUNCEMENT_POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """The layout of ``--dir``.
+
+    ========================  =====================================================
+    ``settings.json``         the settings the cluster was started with
+    ``coordinator.json``      the coordinator's durable state
+    ``processes/NAME.json``   how to reach each running process
+    ``shards/WORKER/``        a worker's points
+    ``probe/WORKER/``         a worker's held-out points
+    ``models/``               model versions
+    ``dead-letters/``         records that could not be used, one file per ingest node
+    ``logs/NAME.log``         what each process said
+    ``lock``                  locked as long as a process of a supervised cluster runs
+    ========================  =====================================================
+    """
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        """Settings of the cluster."""
+        return self.root / "settings.json"
+
+    @property
+    def coordinator_state(self) -> Path:
+        """Durable state of the coordinator."""
+        return self.root / "coordinator.json"
+
+    @property
+    def processes(self) -> Path:
+        """One file per running process."""
+        return self.root / "processes"
+
+    @property
+    def models(self) -> Path:
+        """Model versions."""
+        return self.root / "models"
+
+    @property
+    def dead_letters(self) -> Path:
+        """Dead-letter files."""
+        return self.root / "dead-letters"
+
+    @property
+    def logs(self) -> Path:
+        """Log files."""
+        return self.root / "logs"
+
+    @property
+    def lock(self) -> Path:
+        """Lock file of the supervisor."""
+        return self.root / "lock"
+
+    def shard(self, worker: str) -> Path:
+        """Directory of a worker's points."""
+        return self.root / "shards" / worker
+
+    def probe(self, worker: str) -> Path:
+        """Directory of a worker's held-out points."""
+        return self.root / "probe" / worker
+
+    def announce(self, name: str, facts: dict[str, Any]) -> None:
+        """Write how to reach a process; readers see the old file or the new one, never a part."""
+        write_json(self.processes / f"{name}.json", {"name": name, "pid": os.getpid(), **facts})
+
+    def announced(self, name: str) -> dict[str, Any] | None:
+        """Return what a process announced; None if it did not, or if it is not running any more."""
+        try:
+            facts: dict[str, Any] = json.loads((self.processes / f"{name}.json").read_text())
+            os.kill(int(facts["pid"]), 0)
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        except PermissionError:  # it runs, as another user
+            pass
+        return facts
+
+    def wait_for(self, name: str, timeout_s: float) -> dict[str, Any] | None:
+        """Return what a process announced, as soon as it did; None if it does not in time."""
+        end = time.monotonic() + timeout_s
+        while (facts := self.announced(name)) is None and time.monotonic() < end:
+            time.sleep(ANNOUNCEMENT_POLL_S)
+        return facts
+
+    def retract(self, name: str) -> None:
+        """Remove what `announce` wrote."""
+        (self.processes / f"{name}.json").unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace a JSON file atomically (it survives a killed process, not a power cut)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
+    scratch.write_text(json.dumps(value, indent=1))
+    scratch.replace(path)

@@ -1,0 +1,19 @@
+"""The shard: an append-only, crash-safe, memory-mapped store of points and their coordinates."""
+
+from streammac.store.errors import ShardLocked, StoreError
+from streammac.store.points import Mark, Points, Schema
+from streammac.store.retention import Retention
+from streammac.store.shard import Outcome, Shard
+from streammac.store.view import ShardView
+
+__all__ = [
+    "Mark",
+    "Outcome",
+    "Points",
+    "Retention",
+    "Schema",
+    "Shard",
+    "ShardLocked",
+    "ShardView",
+    "StoreError",
+]

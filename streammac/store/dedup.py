@@ -1,0 +1,66 @@
+"""Which batches a shard has already taken: the marks of each incarnation of a source, as ranges.
+
+Kept exact but small: sequences that follow each other make one range, so a source that sends everything
+here costs two numbers, and one that spreads its batches costs two for each gap.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Any
+
+from streammac.store.points import Mark
+
+
+class Ranges:
+    """A set of integers as sorted, disjoint, inclusive ranges."""
+
+    def __init__(self, ranges: list[list[int]] | None = None) -> None:
+        self._starts = [first for first, _ in ranges or []]
+        self._ends = [last for _, last in ranges or []]
+
+    def __contains__(self, number: int) -> bool:
+        i = bisect_right(self._starts, number) - 1
+        return i >= 0 and number <= self._ends[i]
+
+    def add(self, number: int) -> None:
+        """Add a number that is not in the set yet."""
+        i = bisect_right(self._starts, number)
+        joins_left = i > 0 and self._ends[i - 1] == number - 1
+        joins_right = i < len(self._starts) and self._starts[i] == number + 1
+        if joins_left and joins_right:
+            self._ends[i - 1] = self._ends[i]
+            del self._starts[i], self._ends[i]
+        elif joins_left:
+            self._ends[i - 1] = number
+        elif joins_right:
+            self._starts[i] = number
+        else:
+            self._starts.insert(i, number)
+            self._ends.insert(i, number)
+
+    def to_json(self) -> list[list[int]]:
+        """Return the ranges as pairs."""
+        return [[a, b] for a, b in zip(self._starts, self._ends, strict=True)]
+
+
+class Marks:
+    """The marks of all batches that a shard has ever taken."""
+
+    def __init__(self, value: list[Any] | None = None) -> None:
+        self._seen: dict[tuple[str, int], Ranges] = {
+            (source, incarnation): Ranges(ranges) for source, incarnation, ranges in value or []
+        }
+
+    def __contains__(self, mark: Mark) -> bool:
+        ranges = self._seen.get((mark.source, mark.incarnation))
+        return ranges is not None and mark.sequence in ranges
+
+    def add(self, mark: Mark) -> None:
+        """Remember a mark."""
+        if mark not in self:
+            self._seen.setdefault((mark.source, mark.incarnation), Ranges()).add(mark.sequence)
+
+    def to_json(self) -> list[Any]:
+        """Return plain values, for the checkpoint that outlives dropped segments."""
+        return [[s, i, ranges.to_json()] for (s, i), ranges in sorted(self._seen.items())]

@@ -1,0 +1,74 @@
+"""The few things a shard asks of a file system, so that tests can put a failing one in its place.
+
+Writes go through `os.pwrite` and never through a memory mapping: a full disk is then an `OSError` that the
+caller survives, and not a SIGBUS.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class File:
+    """A file open for writing at given offsets."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Write all of ``data`` at an offset, or raise OSError (a part may have been written)."""
+        view = memoryview(data).cast("B")
+        while view:
+            written = os.pwrite(self._fd, view, offset)
+            view, offset = view[written:], offset + written
+
+    def truncate(self, size: int) -> None:
+        """Make the file so long: what is new reads as zeros."""
+        os.ftruncate(self._fd, size)
+
+    def reserve(self, size: int) -> None:
+        """Make sure that so many bytes can be written, or raise OSError."""
+        os.posix_fallocate(self._fd, 0, max(1, size))
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+
+class Disk:
+    """The real file system."""
+
+    def open(self, path: Path) -> File:
+        """Open a file for writing; create it if need be."""
+        return File(path)
+
+    def replace(self, path: Path, data: bytes) -> None:
+        """Replace a small file: after a crash it is the old one or the new one."""
+        scratch = path.with_name(path.name + ".new")
+        scratch.write_bytes(data)
+        descriptor = os.open(scratch, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        scratch.replace(path)
+        self.sync_directory(path.parent)
+
+    def remove(self, paths: Iterable[Path]) -> None:
+        """Remove files, those that exist."""
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+    def sync_directory(self, path: Path) -> None:
+        """Make the names of a directory durable."""
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,9 @@
+"""What can be wrong with a shard or with what is handed to it."""
+
+
+class StoreError(ValueError):
+    """Points that do not fit the shard, or a directory that is not the shard it should be."""
+
+
+class ShardLocked(StoreError):
+    """Another process has the shard open: two writers would destroy it."""

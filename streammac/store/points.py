@@ -1,0 +1,133 @@
+"""What is stored: the schema of a stream's points, a batch of them, and the mark that names it.
+
+`Schema.check` is the border: behind it arrays have the right shape and type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streammac.store.errors import StoreError
+
+X_DTYPES = ("float32", "uint8")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The name of a batch, for ever: what comes again under it is a duplicate.
+
+    Sequences of one ``(source, incarnation)`` may arrive in any order and with gaps: a source spreads its
+    batches over several shards.
+    """
+
+    source: str
+    incarnation: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """A batch: ``x`` (n, D), optional targets ``y`` (n, ...), event times (n,) in seconds, keys (n)."""
+
+    x: NDArray[Any]
+    y: NDArray[Any] | None = None
+    time: NDArray[np.float64] | None = None
+    keys: Sequence[bytes] | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a segment: a file of rows of fixed size."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return int(self.dtype.itemsize * np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What every point of a shard looks like.
+
+    Parameters
+    ----------
+    dim : int
+        Length of x.
+    dtype : str
+        ``float32`` or ``uint8``.
+    y_shape, y_dtype : optional
+        Shape of one target (``()`` for a scalar) and its type, if points have targets.
+    """
+
+    dim: int
+    dtype: str = "float32"
+    y_shape: tuple[int, ...] | None = None
+    y_dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.dim < 1:
+            raise StoreError(f"dim: expected at least 1, got {self.dim}")
+        if self.dtype not in X_DTYPES:
+            raise StoreError(f"dtype: expected one of {', '.join(X_DTYPES)}, got {self.dtype!r}")
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns on disk; event times that were not given are NaN."""
+        columns = [
+            Column("x", np.dtype(self.dtype), (self.dim,)),
+            Column("time", np.dtype(np.float64), ()),
+        ]
+        if self.y_shape is not None:
+            columns.append(Column("y", np.dtype(self.y_dtype), self.y_shape))
+        return tuple(columns)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for the shard's description on disk."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Schema:
+        """Rebuild what `to_json` returned."""
+        shape = value["y_shape"]
+        return cls(**value | {"y_shape": None if shape is None else tuple(shape)})
+
+    def check(self, points: Points) -> dict[str, NDArray[Any]]:
+        """Return a batch's columns, contiguous and of the right type.
+
+        Raises
+        ------
+        StoreError
+            Naming the field that does not fit, and what was expected.
+        """
+        x = points.x
+        if x.ndim != 2 or x.shape[1] != self.dim:
+            raise StoreError(f"x: expected shape (n, {self.dim}), got {x.shape}")
+        if x.dtype != self.dtype:
+            raise StoreError(f"x: expected {self.dtype}, got {x.dtype} - convert it before appending")
+        columns = {"x": np.ascontiguousarray(x)}
+        time = points.time
+        columns["time"] = np.full(len(x), np.nan) if time is None else np.asarray(time, np.float64)
+        if columns["time"].shape != (len(x),):
+            raise StoreError(f"time: expected shape ({len(x)},), got {columns['time'].shape}")
+        if self.y_shape is not None:
+            if points.y is None or points.y.shape != (len(x), *self.y_shape):
+                got = None if points.y is None else points.y.shape
+                raise StoreError(f"y: expected shape {(len(x), *self.y_shape)}, got {got}")
+            columns["y"] = np.ascontiguousarray(points.y, dtype=self.y_dtype)
+        elif points.y is not None:
+            raise StoreError("y: this stream has no targets; leave y out")
+        if points.keys is not None and len(points.keys) != len(x):
+            raise StoreError(f"keys: expected {len(x)}, got {len(points.keys)}")
+        return columns

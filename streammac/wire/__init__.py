@@ -1,0 +1,1 @@
+"""What crosses a socket: message types, their encoding and its limits."""

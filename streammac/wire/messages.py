@@ -1,0 +1,336 @@
+"""Every message of the protocol, in the order in which a cluster uses them.
+
+Plain frozen values: the state machines in `streammac.ring` and the shells of workers, coordinator and
+ingest nodes exchange nothing else. Arrays travel in the field ``tensors``; all else is header.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, MaxLen
+
+from streammac.wire.codec import Message, message
+
+Name = Annotated[str, MaxLen(200)]
+"""Name of a member, a source or a block."""
+Text = Annotated[str, MaxLen(1 << 19)]
+Count = Annotated[int, Ge(0)]
+Tensors = dict[str, np.ndarray]
+
+
+# -- membership: workers and ingest nodes <-> coordinator ---------------------------------------
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Register(Message):
+    """A process presents itself; repeated until answered, and after the coordinator came back."""
+
+    role: Literal["worker", "ingest"]
+    name: Name
+    incarnation: Count
+    pid: Count
+    host: Name
+    addresses: dict[Name, Name]
+    """Where others reach it: ``ring``, ``data``, ``client``, ``metrics``, ``http`` as far as it has them."""
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Registered(Message):
+    """The coordinator's answer: the settings that all members share."""
+
+    cluster: Name
+    settings: Text
+    """The shared settings as JSON (`streammac.config.Settings`)."""
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class StreamSchema(Message):
+    """What a point of the stream looks like.
+
+    An ingest node proposes it with the first valid points; the coordinator answers everybody with
+    the one that holds.
+    """
+
+    dim: Annotated[int, Ge(1)]
+    dtype: Literal["float32", "uint8"]
+    targets: Count = 0
+    """Length of y; 0 where the stream has no targets."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberAddress:
+    """A member of a view and where its ring socket listens."""
+
+    name: Name
+    address: Name
+
+
+@dataclass(frozen=True, slots=True)
+class EpochPlan:
+    """What the next epoch is to be; decided during the former one, the same for all members.
+
+    Attributes
+    ----------
+    age : int
+        Epochs since the last (re)start of the continuation in mu.
+    fresh : bool
+        The epoch gathers statistics and makes a new model from nothing (epoch 0 does).
+    restart : int
+        Number of the newest restart order that has been carried out.
+    """
+
+    age: Count = 0
+    fresh: bool = False
+    restart: Count = 0
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class View(Message):
+    """Who is in the ring. Only the coordinator makes views, and their number only grows."""
+
+    number: Count
+    members: tuple[MemberAddress, ...]
+    epoch: Count
+    """First epoch of this view."""
+    plan: EpochPlan
+    """Plan of that first epoch."""
+    version: Count
+    """Model version to begin with (0: none yet); its tensors come along."""
+    tensors: Tensors = field(default_factory=dict)
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Routes(Message):
+    """Coordinator to ingest nodes: the workers that take points."""
+
+    workers: tuple[MemberAddress, ...]
+    """Names and the addresses of their data sockets."""
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Heartbeat(Message):
+    """A process is alive, and how it fares. ``facts`` are numbers by name, for status and routing."""
+
+    name: Name
+    incarnation: Count
+    facts: dict[Name, float]
+    holding: tuple[Name, ...] = ()
+    """Blocks that wait for or are in training here: where the submodels are."""
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Restart(Message):
+    """Coordinator to workers: begin the continuation anew with the next epoch that is not planned yet."""
+
+    number: Count
+    fresh: bool
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Stop(Message):
+    """Finish what is acknowledged, leave, and end."""
+
+    reason: Text = ""
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Goodbye(Message):
+    """A process ends in good order; its last facts."""
+
+    name: Name
+    incarnation: Count
+    facts: dict[Name, float]
+
+
+# -- the ring: worker <-> worker -----------------------------------------------------------------
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Token(Message):
+    """One block of submodels on its way round the ring.
+
+    Attributes
+    ----------
+    view, epoch, lap : int
+        Where in time it is. A token of an older view is dropped.
+    itinerary : tuple of str
+        The members that still have to train it in this lap or, once ``final``, to copy it.
+    final : bool
+        All laps are trained; the block makes its last round so that everybody holds a copy.
+    plan : EpochPlan or None
+        On the final round of the epoch's first block: what the next epoch is to be.
+    """
+
+    view: Count
+    epoch: Count
+    block: Name
+    lap: Count
+    itinerary: tuple[Name, ...]
+    final: bool
+    plan: EpochPlan | None
+    tensors: Tensors
+
+
+# -- learning: worker -> coordinator -------------------------------------------------------------
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class EpochReport(Message):
+    """A worker has finished an epoch.
+
+    ``sums`` add up over workers (the fields of `streammac.models.base.Objective`); ``seconds`` says where
+    this worker's time went (``train``, ``z_step``, ``wait``). The first member of the epoch's ring
+    order sends the model along; ``following`` is the plan of the next epoch.
+    """
+
+    view: Count
+    epoch: Count
+    plan: EpochPlan
+    following: EpochPlan
+    name: Name
+    mu: float
+    sums: dict[Name, float]
+    seconds: dict[Name, float]
+    tensors: Tensors = field(default_factory=dict)
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class HeldOut(Message):
+    """Points of the probe, ``tensors["x"]`` (n, D): stored by the worker, never trained on."""
+
+    name: Name
+    tensors: Tensors
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Drift(Message):
+    """A worker's detector saw its reconstruction error change."""
+
+    name: Name
+    epoch: Count
+    error: float
+
+
+# -- ingest: ingest node <-> worker --------------------------------------------------------------
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Hello(Message):
+    """An ingest node asks a worker for credit."""
+
+    source: Name
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Credit(Message):
+    """Worker to ingest node: at most so many bytes may be under way without an acknowledgement."""
+
+    window_bytes: Count
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Points(Message):
+    """A batch of points: ``x`` (n, D), optional ``y`` (n, K), ``time`` (n,) seconds since 1970.
+
+    ``(source, incarnation, sequence)`` names it for ever: a second one of that name is a duplicate.
+    """
+
+    source: Name
+    incarnation: Count
+    sequence: Count
+    held_out: bool
+    tensors: Tensors
+    keys: tuple[bytes, ...] = ()
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Ack(Message):
+    """Worker to ingest node: the batch is as safe as the ack mode says, or why it was refused."""
+
+    source: Name
+    incarnation: Count
+    sequence: Count
+    outcome: Literal["stored", "duplicate", "refused"]
+    window_bytes: Count
+    reason: Text = ""
+
+
+# -- clients: Client <-> ingest node and coordinator ---------------------------------------------
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Push(Message):
+    """A client hands points over; answered by `Pushed` once every one of them is settled."""
+
+    client: Name
+    incarnation: Count
+    sequence: Count
+    tensors: Tensors
+    keys: tuple[bytes, ...] = ()
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Pushed(Message):
+    """What became of the points of one push; ``busy``: nothing of it was taken, try again later."""
+
+    sequence: Count
+    accepted: Count
+    duplicate: Count
+    dead_lettered: Count
+    busy: bool = False
+    reason: Text = ""
+    """Why the first dead-lettered point was refused."""
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class StatusRequest(Message):
+    """Anybody asks the coordinator how the cluster is."""
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class StatusReply(Message):
+    """The cluster's status as JSON, documented in docs/status.md."""
+
+    status: Text
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class ModelRequest(Message):
+    """A client asks for a model version (0: the current one)."""
+
+    version: Count
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class ModelReply(Message):
+    """A published version with its metadata (JSON); ``version`` 0 and no tensors where there is none."""
+
+    version: Count
+    metadata: Text
+    tensors: Tensors

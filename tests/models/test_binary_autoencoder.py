@@ -1,0 +1,287 @@
+"""The binary autoencoder: its Z step, its submodels, its first model, and odd data."""
+
+from __future__ import annotations
+
+from itertools import islice, product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+
+from streammac.models import kernels
+from streammac.models.arrays import ArrayShard
+from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.linear_svm import SvmState, train
+from streammac.models.local import VisitPlan
+from streammac.models.registry import ModelError, create
+from streammac.models.serial import parmac
+
+
+def trained(model, x, epochs=3, members=2, minibatch=64):
+    shards = {f"w{i}": ArrayShard(x[i::members], model.coordinate_shape()) for i in range(members)}
+    *_, (params, objective) = islice(parmac(model, shards, VisitPlan(0, minibatch)), epochs)
+    return params, objective
+
+
+def digits() -> np.ndarray:
+    return load_digits().data.astype(np.float32)
+
+
+def problem(rng, points, bits, dim=6):
+    A = rng.standard_normal((dim, bits)).astype(np.float32)
+    x = rng.standard_normal((points, dim)).astype(np.float32)
+    h = rng.integers(0, 2, (points, bits), np.uint8)
+    z = rng.integers(0, 2, (points, bits), np.uint8)
+    return A, x, h, z
+
+
+def objective(A, x, h, z, mu):
+    return ((x - z @ A.T) ** 2).sum(1) + mu * (z != h).sum(1)
+
+
+class TestZStep:
+    @settings(deadline=None, max_examples=60)
+    @given(
+        seed=st.integers(0, 2**32 - 1),
+        bits=st.integers(1, 24),
+        mu=st.floats(1e-3, 1e3),
+        kernel=st.sampled_from(["alternate", "enumerate_codes"]),
+    )
+    def test_never_raises_a_points_objective(self, seed, bits, mu, kernel):
+        bits = min(bits, 8) if kernel == "enumerate_codes" else bits
+        A, x, h, z = problem(np.random.default_rng(seed), 20, bits)
+        new = z.copy()
+        getattr(kernels, kernel)(A.T @ A, x @ A, h, new, np.float32(mu))
+        before, after = objective(A, x, h, z, mu), objective(A, x, h, new, mu)
+        assert (after <= before * (1 + 1e-4) + 1e-4).all()
+
+    @settings(deadline=None, max_examples=25)
+    @given(seed=st.integers(0, 2**32 - 1), bits=st.integers(1, 7), mu=st.floats(1e-3, 1e2))
+    def test_enumeration_is_exact(self, seed, bits, mu):
+        A, x, h, z = problem(np.random.default_rng(seed), 10, bits)
+        kernels.enumerate_codes(A.T @ A, x @ A, h, z, np.float32(mu))
+        codes = np.array(list(product([0, 1], repeat=bits)), np.uint8)
+        best = [
+            objective(A, x[i : i + 1], h[i : i + 1], codes, mu).min() for i in range(len(x))
+        ]
+        np.testing.assert_allclose(objective(A, x, h, z, mu), best, rtol=1e-3, atol=1e-3)
+
+    @settings(deadline=None, max_examples=40)
+    @given(seed=st.integers(0, 2**32 - 1), bits=st.integers(9, 20), mu=st.floats(1e-3, 1e2))
+    def test_alternation_ends_where_no_single_flip_helps(self, seed, bits, mu):
+        A, x, h, z = problem(np.random.default_rng(seed), 10, bits)
+        kernels.alternate(A.T @ A, x @ A, h, z, np.float32(mu))
+        reached = objective(A, x, h, z, mu)
+        for bit in range(bits):
+            flipped = z.copy()
+            flipped[:, bit] ^= 1
+            assert (objective(A, x, h, flipped, mu) >= reached - 1e-3 * (1 + reached)).all()
+
+    @pytest.mark.parametrize("bits", [6, 16])
+    def test_of_the_model_never_raises_the_penalised_objective(self, bits):
+        model = BinaryAutoencoderModel(bits=bits, rotations=5)
+        x = digits()
+        params, _ = trained(model, x)
+        z = np.random.default_rng(0).integers(0, 2, (len(x), bits), np.uint8)
+        for mu in (0.01, 0.3, 3.0):
+            once, first = model.z_step(params, x.copy(), z, mu)
+            again, second = model.z_step(params, x.copy(), once, mu)
+            assert second.penalised <= first.penalised * (1 + 1e-6)
+            assert second.changed <= first.changed
+            assert first.points == len(x)
+            z = again
+
+    def test_the_objectives_are_what_their_definitions_say(self):
+        model = BinaryAutoencoderModel(bits=12, rotations=5)
+        x = digits()
+        params, _ = trained(model, x)
+        h = model.coordinates(params, x.copy())
+        z, total = model.z_step(params, x.copy(), h, 0.2)
+        scale = float(params["input/scale"][0])
+        nested = ((x - model.decode(params, h)) ** 2).sum() / (x.shape[1] * scale**2)
+        assert total.nested == pytest.approx(nested, rel=1e-3)
+        assert total.nested == pytest.approx(model.errors(params, x).sum(), rel=1e-3)
+        assert total.violated == pytest.approx((z != h).mean(axis=1).sum())
+
+
+class TestTraining:
+    def test_lowers_the_nested_objective_of_the_first_model(self):
+        model = BinaryAutoencoderModel(bits=16)
+        _, first = trained(model, digits(), epochs=1)
+        _, later = trained(model, digits(), epochs=12)
+        assert later.nested < 0.98 * first.nested
+
+    def test_ends_with_the_constraints_fulfilled(self):
+        _, last = trained(BinaryAutoencoderModel(bits=16), digits(), epochs=20)
+        assert last.violated / last.points < 0.002
+
+    def test_the_step_size_is_tuned_once_and_travels(self):
+        model = BinaryAutoencoderModel(bits=8, rotations=5)
+        params, _ = trained(model, digits(), epochs=3)
+        assert params["encoder/0/eta0"][0] > 0
+        # two epochs of two laps over every point
+        assert params["encoder/0/steps"][0] == 2 * 2 * len(digits())
+
+    def test_a_restart_tunes_the_step_size_anew_and_keeps_the_weights(self):
+        model = BinaryAutoencoderModel(bits=8, rotations=5)
+        params, _ = trained(model, digits(), epochs=3)
+        block = model.blocks(64)[0]
+        state = model.start(block, 64, params, age=0)
+        assert state["encoder/0/eta0"][0] == 0
+        np.testing.assert_array_equal(state["encoder/0/weight"], params["encoder/0/weight"])
+
+    def test_the_decoder_is_the_least_squares_solution(self):
+        model = BinaryAutoencoderModel(bits=8, rotations=5)
+        x = digits()
+        shard = ArrayShard(x, model.coordinate_shape())
+        steps = parmac(model, {"w": shard}, VisitPlan(0, 64))
+        next(steps)
+        z = shard.z(slice(None)).astype(np.float64)
+        params, _ = next(steps)
+        scaled = (x - params["input/mean"]) / params["input/scale"]
+        inputs = np.column_stack([z, np.ones(len(z))])
+        best = np.linalg.lstsq(inputs, scaled, rcond=None)[0]
+        ours = np.column_stack([params["decoder/0/weight"], params["decoder/0/bias"]]).T
+        lost = ((scaled - inputs @ ours) ** 2).sum() / ((scaled - inputs @ best) ** 2).sum()
+        assert 1.0 - 1e-6 <= lost < 1.0001
+
+    def test_blocks_cover_every_bit_and_every_output_once(self):
+        model = BinaryAutoencoderModel(bits=20, block_bits=8, rotations=2)
+        params, _ = trained(model, digits(), epochs=2)
+        assert [b.name for b in model.blocks(64)] == [
+            "encoder/0", "encoder/1", "encoder/2", "decoder/0", "decoder/1", "decoder/2",
+        ]  # fmt: skip
+        exported = model.export(params)
+        assert exported["encoder.weight"].shape == (20, 64)
+        assert exported["decoder.weight"].shape == (64, 20)
+
+
+class TestSvm:
+    def test_separates_what_can_be_separated(self):
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((2000, 5)).astype(np.float32)
+        bits = (x @ rng.standard_normal((5, 3)) > 0.3).astype(np.uint8)
+        state = SvmState(np.zeros((3, 5), np.float32), np.zeros(3, np.float32))
+        for lap in range(20):
+            batches = [(x[i : i + 50], bits[i : i + 50]) for i in range(0, 2000, 50)]
+            state = train(state, batches, 1.0, 1e-5, average=lap == 19)
+        state = state.averaged()
+        assert ((x @ state.weight.T + state.bias > 0) == bits).mean() > 0.98
+
+    def test_inputs_of_any_scale_give_the_same_machines(self):
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((500, 5)).astype(np.float32)
+        bits = (x[:, :2] > 0).astype(np.uint8)
+        start = SvmState(np.zeros((2, 5), np.float32), np.zeros(2, np.float32), eta0=0.1)
+        small = train(start, [(x, bits)], 1.0, 1e-3, average=False)
+        large = train(start, [(x * 64, bits)], 64.0, 1e-3, average=False)
+        np.testing.assert_allclose(small.weight, large.weight, rtol=1e-5)
+
+    def test_without_points_nothing_happens(self):
+        state = SvmState(np.ones((2, 5), np.float32), np.zeros(2, np.float32))
+        after = train(state, [], 1.0, 1e-3, average=True).averaged()
+        np.testing.assert_array_equal(after.weight, state.weight)
+        assert after.eta0 == 0.0
+
+
+class TestFirstModel:
+    def test_is_itq(self):
+        """The distributed laps reach the quantisation error of ITQ on the gathered data."""
+        x = digits()
+        model = BinaryAutoencoderModel(bits=8, rotations=50, sample=10**6)
+        params, _ = trained(model, x, epochs=1, members=3)
+        scaled = (x - params["input/mean"]) / params["input/scale"]
+        basis = np.linalg.svd(scaled, full_matrices=False)[2][:8].T
+        V = scaled @ basis
+
+        def error(rotated):
+            return ((np.where(rotated > 0, 1, -1) - rotated) ** 2).mean()
+
+        rng = np.random.default_rng(1)
+        errors = []
+        for _ in range(5):
+            R = np.linalg.qr(rng.standard_normal((8, 8)))[0]
+            for _ in range(50):
+                left, _, right = np.linalg.svd(V.T @ np.where(V @ R > 0, 1, -1))
+                R = left @ right
+            errors.append(error(V @ R))
+        weight = params["init/encoder"]
+        ours = scaled @ (weight / np.linalg.norm(weight, axis=1, keepdims=True)).T
+        assert error(ours) <= max(errors) * 1.02
+
+    def test_does_not_depend_on_where_the_points_are(self):
+        x = digits() + 1e4  # a large offset is where sums of squares lose their digits
+        model = BinaryAutoencoderModel(bits=8, rotations=5, sample=10**6)
+        one, _ = trained(model, x, epochs=1, members=1)
+        many, _ = trained(model, x, epochs=1, members=4)
+        np.testing.assert_allclose(one["input/mean"], many["input/mean"], rtol=1e-5)
+        np.testing.assert_allclose(one["input/scale"], many["input/scale"], rtol=1e-4)
+        np.testing.assert_allclose(one["input/mean"], x.mean(0), rtol=1e-5)
+
+
+ODD = {
+    "one point": np.ones((1, 5)),
+    "all the same": np.full((100, 5), 3.0),
+    "rank one": np.outer(np.arange(100.0), np.ones(5)),
+    "a constant feature": np.column_stack([np.random.default_rng(0).random((100, 4)), np.ones(100)]),
+    "one input": np.random.default_rng(0).random((100, 1)),
+    "fewer points than bits": np.random.default_rng(0).random((4, 5)),
+    "huge values": np.random.default_rng(0).random((100, 5)) * 1e15,
+    "tiny values": np.random.default_rng(0).random((100, 5)) * 1e-15,
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("bits", [4, 16])
+def test_odd_data_gives_finite_models(name, bits):
+    x = ODD[name].astype(np.float32)
+    model = BinaryAutoencoderModel(bits=bits, rotations=3)
+    params, total = trained(model, x, epochs=4)
+    assert all(np.isfinite(tensor).all() for tensor in params.values())
+    assert np.isfinite([total.nested, total.penalised]).all()
+    assert model.encode(params, x.copy()).shape == (len(x), bits // 8 + (bits % 8 > 0))
+
+
+def test_wide_data_goes_through_subspace_iteration():
+    rng = np.random.default_rng(0)
+    latent = rng.standard_normal((300, 6)) @ rng.standard_normal((6, 1500))
+    x = (latent + 0.01 * rng.standard_normal((300, 1500))).astype(np.float32)
+    model = BinaryAutoencoderModel(bits=6, rotations=20)
+    params, total = trained(model, x, epochs=2)
+    dense = np.linalg.svd((x - x.mean(0)), full_matrices=False)[2][:6]
+    ours = params["init/encoder"].astype(np.float64)
+    ours = np.linalg.qr(ours.T)[0]
+    assert np.linalg.norm(dense @ ours) ** 2 == pytest.approx(6, abs=0.05)
+
+
+def test_export_applies_to_raw_inputs():
+    model = BinaryAutoencoderModel(bits=16, rotations=5)
+    x = digits()
+    params, _ = trained(model, x)
+    plain = model.export(params)
+    bits = (x @ plain["encoder.weight"].T + plain["encoder.bias"] > 0).astype(np.uint8)
+    z = model.coordinates(params, x.copy())
+    assert (bits == z).mean() > 0.9999
+    np.testing.assert_array_equal(np.packbits(z, axis=1), model.encode(params, x.copy()))
+    back = z @ plain["decoder.weight"].T + plain["decoder.bias"]
+    np.testing.assert_allclose(back, model.decode(params, z), atol=1e-2)
+
+
+def test_a_model_is_rebuilt_from_its_hyper_parameters():
+    model = BinaryAutoencoderModel(bits=24, mu_factor=1.3)
+    assert create(model.family, **model.hyper_parameters()) == model
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "said"),
+    [
+        ("nonesuch", {}, "model.family: no 'nonesuch', there is binary_autoencoder"),
+        ("binary_autoencoder", {"bit": 3}, "model.options.bit: binary_autoencoder has bits"),
+        ("binary_autoencoder", {"bits": 0}, "bits: expected a number from 1 to 1024, got 0"),
+    ],
+)
+def test_a_wrong_setting_is_named(family, options, said):
+    with pytest.raises(ModelError, match=said):
+        create(family, **options)

@@ -1,0 +1,52 @@
+"""Every transport passes the same conformance suite; malformed messages are counted and survived."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import zmq
+
+from workers.transports.checks import PATIENCE_S, all_checks, receive, token
+from workers.transports.inprocess import Hub, InProcessTransport
+from workers.transports.zeromq import ZeroMQTransport
+
+
+@pytest.fixture
+def context():
+    with zmq.Context() as context:
+        yield context
+
+
+def makers(context):
+    def inprocess(names):
+        hub = Hub()
+        return {name: InProcessTransport(hub, name) for name in names}
+
+    def zeromq(names):
+        return {name: ZeroMQTransport(context) for name in names}
+
+    return {"inprocess": inprocess, "zeromq": zeromq}
+
+
+@pytest.mark.parametrize("check", list(all_checks()), ids=lambda check: check.__name__)
+@pytest.mark.parametrize("transport", ["inprocess", "zeromq"])
+def test_conformance(check, transport, context):
+    check(makers(context)[transport])
+
+
+def test_garbage_on_the_ring_socket_costs_a_counter(context):
+    end = ZeroMQTransport(context)
+    end.connect({"self": end.address})
+    stranger = context.socket(zmq.DEALER)
+    stranger.connect(end.address)
+    for frames in ([b"garbage"], [b""], [b"\x81\xa1v\x01", b"x"] * 3):
+        stranger.send_multipart(frames)
+    end.send("self", token(1))
+    assert len(receive(end, 1)) == 1
+    until = time.monotonic() + PATIENCE_S
+    while end.malformed < 3 and time.monotonic() < until:
+        end.receive()
+    assert end.malformed == 3
+    stranger.close(linger=0)
+    end.close()

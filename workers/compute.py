@@ -1,0 +1,102 @@
+"""The compute thread of a worker: jobs in, results out, and the I/O loop woken for each result.
+
+Sockets belong to the I/O loop alone; the two threads share two queues and a pair of inproc sockets that
+carries nothing but the wake-up.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import zmq
+
+from streammac.ring.actions import Done, Job
+from workers.learner import Learner, PhaseTimes
+
+log = logging.getLogger(__name__)
+
+WAKE = "inproc://compute"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one job; ``error`` where it failed."""
+
+    done: Done | None
+    times: PhaseTimes
+    drift: float | None = None
+    error: str = ""
+
+
+class ComputeThread:
+    """Runs a learner's jobs one after the other.
+
+    Parameters
+    ----------
+    context : zmq.Context
+        The process's context, for the wake-up socket.
+    build : callable
+        Makes the learner; called in the thread, because it imports what is slow to import. It is given
+        a function that tells whether the thread is to end.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        build: Callable[[Callable[[], bool]], Learner],
+    ) -> None:
+        self._context = context
+        self._build = build
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._ending = threading.Event()
+        self.results: queue.SimpleQueue[Result | Learner] = queue.SimpleQueue()
+        self.wake = context.socket(zmq.PAIR)
+        self.wake.bind(WAKE)
+        self.busy_s = 0.0
+        """Seconds of work since the start (written here, read by the I/O loop)."""
+        self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; its first result is the learner itself."""
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Queue a job."""
+        self._jobs.put(job)
+
+    def stop(self, patience_s: float) -> bool:
+        """End the thread after the minibatch it is at; return whether it ended in time."""
+        self._ending.set()
+        self._jobs.put(None)
+        if self._thread.ident is not None:
+            self._thread.join(patience_s)
+        self.wake.close(linger=0)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        wake = self._context.socket(zmq.PAIR)
+        wake.linger = 0
+        wake.connect(WAKE)
+        try:
+            learner = self._build(self._ending.is_set)
+            self._post(wake, learner)
+            while (job := self._jobs.get()) is not None and not self._ending.is_set():
+                begin = time.monotonic()
+                done = learner.do(job)
+                self.busy_s += time.monotonic() - begin
+                drift = learner.drift.take() if learner.drift is not None else None
+                self._post(wake, Result(done, replace(learner.times), drift))
+        except Exception as error:  # the I/O loop must hear of it whatever it is: it ends the process
+            log.exception("the compute thread failed")
+            self._post(wake, Result(None, PhaseTimes(), error=f"{type(error).__name__}: {error}"))
+        finally:
+            wake.close()
+
+    def _post(self, wake: zmq.Socket[bytes], result: Result | Learner) -> None:
+        self.results.put(result)
+        wake.send(b"")

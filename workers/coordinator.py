@@ -1,0 +1,232 @@
+"""The coordinator process: sockets, clock and files round the coordinator's state machine.
+
+``streammac coordinator`` calls `run`. It registers members, issues views, gathers reports, answers status
+questions, and hands finished epochs to the publisher thread. Points never pass through it, except
+for the few that are held out as the probe.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import time
+import uuid
+from typing import Any
+
+import zmq
+
+from streammac.config import Settings
+from streammac.metrics import CoordinatorMetrics
+from streammac.ring.coordinator import Coordinator, Finished, Note, Order, Tell
+from streammac.ring.status import status
+from streammac.run_directory import RunDirectory, write_json
+from streammac.versions import VersionStore
+from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
+from streammac.wire.messages import (
+    HeldOut,
+    ModelReply,
+    ModelRequest,
+    StatusReply,
+    StatusRequest,
+    Stop,
+)
+from workers.http import serve_http
+from workers.publisher import Publisher
+
+log = logging.getLogger(__name__)
+
+TURN_S = 0.1
+SAVE_S = 1.0
+"""Longest time for which the durable state on disk lags behind."""
+MESSAGES_PER_TURN = 1000
+
+
+class CoordinatorProcess:
+    """One coordinator process.
+
+    Parameters
+    ----------
+    directory : RunDirectory
+        Durable state, versions.
+    settings : Settings
+        Shared settings.
+    """
+
+    def __init__(self, directory: RunDirectory, settings: Settings) -> None:
+        self.directory = directory
+        self.started = time.time()
+        self.versions = VersionStore(directory.models, settings.publish.keep)
+        state = self._load()
+        newest = self.versions.newest
+        params = self.versions.load(newest).tensors if newest else {}
+        self.core = Coordinator(settings, state.get("cluster", uuid.uuid4().hex), state, params)
+        self.core.version = newest
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.control = self.context.socket(zmq.ROUTER)
+        self.control.router_mandatory = True
+        self.control.router_handover = True
+        self.control.linger = 1000
+        self.control.maxmsgsize = MAX_FRAME_BYTES
+        host, port = settings.network.host, settings.network.coordinator_port
+        self.control.bind(f"tcp://{host}:{port or '*'}")
+        self.address = self.control.get_string(zmq.LAST_ENDPOINT)
+        self.metrics = CoordinatorMetrics()
+        self.metrics_url, self._close_metrics = self.metrics.serve(host)
+        self.http_url, self._close_http = serve_http(
+            host, settings.network.http_port, self.status, self._scrape_targets
+        )
+        self.publisher = Publisher(settings, self.versions)
+        self.malformed = 0
+        self.ending = False
+
+    def _load(self) -> dict[str, Any]:
+        path = self.directory.coordinator_state
+        if not path.exists():
+            return {}
+        state: dict[str, Any] = json.loads(path.read_text())
+        log.info("resuming: epoch %d, view %d", state["epoch"], state["view"])
+        return state
+
+    # -- the loop -------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Serve until told to stop; return the exit code."""
+        self.publisher.start()
+        self.directory.announce(
+            "coordinator",
+            {
+                "control": self.address,
+                "metrics_url": self.metrics_url,
+                "http_url": self.http_url,
+            },
+        )
+        saved = 0.0
+        while not self.ending:
+            self.control.poll(int(TURN_S * 1000))
+            now = time.monotonic()
+            self._serve(now)
+            self._do(self.core.tick(now))
+            self.core.version = self.publisher.version
+            if now - saved >= SAVE_S:
+                saved = now
+                self._save()
+                self.metrics.update(self.status())
+        self._end()
+        return 0
+
+    def stop(self) -> None:
+        """End the loop after this turn."""
+        self.ending = True
+
+    def _serve(self, now: float) -> None:
+        for _ in range(MESSAGES_PER_TURN):
+            try:
+                identity, *frames = self.control.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                message = decode(frames)
+            except WireError as error:
+                self.malformed += 1
+                log.warning("a message on the control socket did not decode: %s", error)
+                continue
+            match message:
+                case StatusRequest():
+                    self._send(identity, StatusReply(json.dumps(self.status())))
+                case ModelRequest():
+                    self._send(identity, self._model(message.version))
+                case HeldOut():
+                    self.publisher.observe(message.tensors)
+                case _:
+                    self._do(self.core.handle(identity, message, now))
+
+    def _do(self, orders: list[Order]) -> None:
+        for order in orders:
+            match order:
+                case Tell():
+                    self._send(order.identity, order.message)
+                case Note():
+                    log.info("%s", order.text)
+                case Finished():
+                    points = status(self.core)["points"]["stored"]
+                    self.metrics.epoch_done(order.result)
+                    self.publisher.offer(order.result, points)
+
+    def _send(self, identity: bytes, message: Message) -> None:
+        try:
+            self.control.send_multipart([identity, *encode(message)], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            log.warning("could not reach %r: %s", identity, error)
+
+    # -- answers --------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """Return the cluster's status (docs/status.md)."""
+        publisher = self.publisher
+        return status(self.core) | {
+            "coordinator": {
+                "pid": os.getpid(),
+                "address": self.address,
+                "metrics_url": self.metrics_url,
+                "http_url": self.http_url,
+            },
+            "model_version": publisher.version,
+            "promoted": publisher.current,
+            "quality": publisher.quality,
+            "promotion": publisher.reason,
+            "started_s": self.started,
+            "first_model_s": publisher.first_model_s,
+        }
+
+    def _scrape_targets(self) -> list[dict[str, Any]]:
+        """Return Prometheus' targets (HTTP service discovery)."""
+        targets = [("coordinator", "coordinator", self.metrics_url)]
+        for role in ("worker", "ingest"):
+            for peer in self.core.membership.of(role):
+                targets.append((role, peer.name, peer.registration.addresses.get("metrics", "")))
+        return [
+            {
+                "targets": [url.split("//")[-1].split("/")[0]],
+                "labels": {"role": role, "name": name},
+            }
+            for role, name, url in targets
+            if url
+        ]
+
+    def _model(self, version: int) -> ModelReply:
+        wanted = version or self.publisher.current
+        if wanted not in self.versions.list():
+            return ModelReply(0, "", {})
+        found = self.versions.load(wanted)
+        return ModelReply(wanted, json.dumps(found.metadata), found.tensors)
+
+    # -- the end --------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        # epoch and plan belong to the newest version on disk: a restart goes on from there
+        state = self.core.durable()
+        if self.publisher.resume is not None:
+            state |= self.publisher.resume
+        write_json(self.directory.coordinator_state, state)
+
+    def _end(self) -> None:
+        for role in ("ingest", "worker"):
+            for peer in self.core.membership.of(role):
+                self._send(peer.identity, Stop("the coordinator ends"))
+        self.publisher.stop()
+        self._save()
+        self.directory.retract("coordinator")
+        self._close_http()
+        self._close_metrics()
+        self.control.close()
+        self.context.term()
+
+
+def run(directory: RunDirectory, settings: Settings) -> int:
+    """Run the coordinator until it is told to stop; return the exit code."""
+    process = CoordinatorProcess(directory, settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: process.stop())
+    return process.run()

@@ -1,0 +1,51 @@
+"""Watching a shard for drift: River's ADWIN over the reconstruction error of new points.
+
+Each worker watches its own share of the feed, as points enter and before anything is trained on them; the
+coordinator takes the majority.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streammac.models.base import Floats
+
+GROUP = 32
+"""Points averaged into one observation: enough to even out single points, few enough to be quick."""
+
+
+class DriftWatch:
+    """An ADWIN detector on the mean nested error of groups of points.
+
+    Parameters
+    ----------
+    delta : float
+        ADWIN's confidence: smaller means fewer false alarms.
+
+    References
+    ----------
+    Bifet, Gavalda: Learning from Time-Changing Data with Adaptive Windowing, SDM 2007.
+    """
+
+    def __init__(self, delta: float) -> None:
+        from river.drift import ADWIN  # a heavy import, and only workers that train need it
+
+        self._adwin = ADWIN(delta=delta)
+        self._rest = np.empty(0, np.float32)
+        self.raised: float | None = None
+        """Mean error at the last alarm that nobody has taken yet."""
+
+    def observe(self, errors: Floats) -> None:
+        """Take the (n,) errors of new points, in order of arrival."""
+        errors = np.concatenate([self._rest, errors])
+        whole = len(errors) // GROUP * GROUP
+        self._rest = errors[whole:]
+        for value in errors[:whole].reshape(-1, GROUP).mean(axis=1):
+            self._adwin.update(float(value))
+            if self._adwin.drift_detected:
+                self.raised = float(value)
+
+    def take(self) -> float | None:
+        """Return the alarm, if any, and forget it."""
+        raised, self.raised = self.raised, None
+        return raised

@@ -1,0 +1,71 @@
+"""A whole ring inside one process and one thread: real state machines, real learners, no sockets.
+
+For notebooks and tests. It yields the very parameters that a ring of processes yields on the same
+shards, and that the serial reference yields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from streammac.models.base import Array, NestedModel
+from streammac.models.local import VisitPlan
+from streammac.ring.actions import Report, Send
+from streammac.ring.member import Member
+from streammac.wire.messages import EpochPlan, MemberAddress, View
+from workers.learner import Learner, SnapshotSource
+from workers.transports.inprocess import Hub, InProcessTransport
+
+
+class InProcessRing:
+    """Members by name, each with its shard.
+
+    Parameters
+    ----------
+    model : NestedModel
+        What is trained.
+    shards : mapping of str to SnapshotSource
+        The shard of each member.
+    plan : VisitPlan
+        How visits sample a shard.
+    """
+
+    def __init__(
+        self, model: NestedModel, shards: Mapping[str, SnapshotSource], plan: VisitPlan
+    ) -> None:
+        self.model = model
+        self.plan = plan
+        hub = Hub()
+        self.transports = {name: InProcessTransport(hub, name) for name in shards}
+        self.learners = {name: Learner(name, model, shards[name], plan) for name in shards}
+        self.dim = next(iter(shards.values())).view().dim
+        self.members: dict[str, Member] = {}
+        self.reports: list[Report] = []
+
+    def run(self, epochs: int) -> Mapping[str, Array]:
+        """Train from nothing for so many epochs (the first makes the initial model)."""
+        addresses = tuple(MemberAddress(name, t.address) for name, t in self.transports.items())
+        view = View(1, addresses, epoch=0, plan=EpochPlan(fresh=True), version=0)
+        self.reports.clear()
+        for name, transport in self.transports.items():
+            transport.connect({m.name: m.address for m in addresses})
+            self.members[name] = Member(name, self.model, self.dim, self.plan.seed, epochs)
+        for name in self.members:
+            self._feed(name, [view])
+        while any(member.state != "resting" for member in self.members.values()):
+            for name, transport in self.transports.items():
+                self._feed(name, transport.receive())
+        return self.members[min(self.members)].params
+
+    def _feed(self, name: str, events: Iterable[object]) -> None:
+        queue = list(events)
+        while queue:
+            for action in self.members[name].handle(queue.pop(0)):  # type: ignore[arg-type]
+                if isinstance(action, Send):
+                    self.transports[name].send(action.to, action.token)
+                elif isinstance(action, Report):
+                    self.reports.append(action)
+                else:
+                    done = self.learners[name].do(action)
+                    if done is not None:
+                        queue.append(done)

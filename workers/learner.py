@@ -1,0 +1,157 @@
+"""The compute side of a worker: does the jobs of the ring's state machine on one shard.
+
+`Learner.do` takes a job (`OpenEpoch`, `Train`, `ZStep`) and returns what the state machine wants to hear of
+it. It runs in the worker's compute thread, and inside the in-process ring.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from streammac.models.base import LocalData, NestedModel
+from streammac.models.local import VisitPlan, enter, train_visit, z_pass
+from streammac.ring.actions import Done, Improved, Job, OpenEpoch, Train, Trained, ZStep
+from workers.drift import DriftWatch
+
+
+class Snapshot(LocalData, Protocol):
+    """The points of a shard at one moment; ``first`` counts the rows dropped before them."""
+
+    @property
+    def first(self) -> int: ...
+
+
+class SnapshotSource(Protocol):
+    """A shard, as far as the learner needs one."""
+
+    def view(self) -> Snapshot:
+        """Return the points that are there now."""
+        ...
+
+
+@dataclass(slots=True)
+class PhaseTimes:
+    """Seconds of work in the current epoch."""
+
+    train: float = 0.0
+    z_step: float = 0.0
+    enter: float = 0.0
+
+    @property
+    def busy(self) -> float:
+        """All of it."""
+        return self.train + self.z_step + self.enter
+
+
+@dataclass(slots=True)
+class Learner:
+    """One worker's learning.
+
+    Parameters
+    ----------
+    name : str
+        The worker's name: part of the seed of its minibatches.
+    model : NestedModel
+        What is trained.
+    shard : SnapshotSource
+        The points.
+    plan : VisitPlan
+        How visits sample the shard.
+    visit_s : float or None
+        Time budget of a visit and of the Z step, seconds.
+    drift : DriftWatch or None
+        Watches the error of new points, as they enter.
+    cancelled : callable
+        Returns True once the process is about to end: visits stop after the current minibatch.
+    """
+
+    name: str
+    model: NestedModel
+    shard: SnapshotSource
+    plan: VisitPlan
+    visit_s: float | None = None
+    drift: DriftWatch | None = None
+    cancelled: Callable[[], bool] = lambda: False
+    clock: Callable[[], float] = time.monotonic
+    times: PhaseTimes = field(default_factory=PhaseTimes)
+    _data: Snapshot | None = None
+    _entered: int = 0  # rows, counted from the shard's very first, that have coordinates
+    _resume: int = 0  # where the next time-boxed Z step goes on, counted like that
+
+    def do(self, job: Job) -> Done | None:
+        """Do one job."""
+        begin = self.clock()
+        match job:
+            case OpenEpoch():
+                self._open(job)
+                self.times = PhaseTimes(enter=self.clock() - begin)
+                return None
+            case Train():
+                done = self._train(job)
+                self.times.train += self.clock() - begin
+                return done
+            case ZStep():
+                improved = self._z_step(job)
+                self.times.z_step += self.clock() - begin
+                return improved
+
+    def _open(self, job: OpenEpoch) -> None:
+        self._data = self.shard.view()
+        if job.plan.fresh:
+            return  # no parameters to compute coordinates with; they all enter when the model is made
+        first = max(0, self._entered - self._data.first)
+        enter(
+            self.model,
+            job.params,
+            self._data,
+            first,
+            observe=self.drift.observe if self.drift is not None else None,
+        )
+        self._entered = self._data.first + len(self._data)
+
+    def _snapshot(self) -> Snapshot:
+        assert self._data is not None, "an epoch is opened before anything is trained in it"
+        return self._data
+
+    def _train(self, job: Train) -> Trained:
+        token = job.token
+        state = train_visit(
+            self.model,
+            job.block,
+            job.params,
+            token.tensors,
+            self._snapshot(),
+            self.plan,
+            epoch=token.epoch,
+            lap=token.lap,
+            member=self.name,
+            fresh=job.fresh,
+            expired=self._timer(),
+        )
+        if job.ends_lap:
+            state = self.model.end_lap(job.block, job.params, state, token.lap)
+        return Trained(token, state)
+
+    def _z_step(self, job: ZStep) -> Improved:
+        data = self._snapshot()
+        if job.plan.fresh:
+            enter(self.model, job.params, data, 0)
+            self._entered = data.first + len(data)
+        mu = self.model.mu(job.plan.age)
+        resume = max(0, self._resume - data.first) if self.visit_s is not None else 0
+        if resume >= len(data):
+            resume = 0
+        objective = z_pass(
+            self.model, job.params, data, mu, first=resume, expired=self._timer()
+        )
+        self._resume = data.first + (resume + objective.points) % max(1, len(data))
+        return Improved(job.view, job.epoch, objective)
+
+    def _timer(self) -> Callable[[], bool]:
+        if self.visit_s is None:
+            return self.cancelled
+        end = self.clock() + self.visit_s
+        return lambda: self.clock() > end or self.cancelled()

@@ -1,0 +1,122 @@
+"""The probe: points held out of training, on which every version's retrieval is measured.
+
+A bounded random sample of the feed. Each of some query points looks for its true neighbours among the
+rest, by Hamming distance of codes; the same is done with the codes of three baselines (ITQ, the signs
+of principal components, random projections) fitted on the probe itself, which if anything flatters them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streammac.config import Probe as ProbeSettings
+from streammac.models.base import Array, Floats, NestedModel
+
+LEAST_POINTS = 50
+"""With fewer points no share of found neighbours means anything."""
+REFRESH_SHARE = 0.1
+"""Neighbours and baselines are computed anew when so much of the sample has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Retrieval quality of one version beside the baselines, all on the same points."""
+
+    metric: str
+    model: float
+    itq: float
+    pca: float
+    random: float
+    points: int
+    queries: int
+
+
+class Probe:
+    """A random sample of held-out points and what was computed from it.
+
+    Parameters
+    ----------
+    settings : streammac.config.Probe
+        Size of the sample, number of queries, share of neighbours.
+    seed : int
+        Seed of the sampling and of the random baselines.
+    """
+
+    def __init__(self, settings: ProbeSettings, seed: int) -> None:
+        self._settings = settings
+        self._rng = np.random.default_rng([seed, 1])
+        self._seed = seed
+        self._points: Floats | None = None
+        self._filled = 0
+        self._changed = 0
+        self._task: _Task | None = None
+
+    def add(self, x: Array) -> None:
+        """Take (n, D) held-out points.
+
+        Once the sample is full each new point takes the place of a random one, so that the probe
+        follows a drifting feed and forgets at the pace of its size.
+        """
+        if self._points is None:
+            self._points = np.empty((self._settings.points, x.shape[1]), np.float32)
+        if x.shape[1] != self._points.shape[1]:
+            return
+        room = min(len(x), len(self._points) - self._filled)
+        self._points[self._filled : self._filled + room] = x[:room]
+        self._filled += room
+        rest = x[room:]
+        self._points[self._rng.integers(0, len(self._points), len(rest))] = rest
+        self._changed += len(x)
+
+    def measure(
+        self, model: NestedModel, params: Mapping[str, Array], bits: int
+    ) -> Measurement | None:
+        """Measure a version; None while there are too few points."""
+        if self._points is None or self._filled < LEAST_POINTS:
+            return None
+        if self._task is None or self._changed > REFRESH_SHARE * self._task.points:
+            self._changed = 0
+            self._task = _Task(self._points[: self._filled].copy(), self._settings, bits, self._seed)
+        return self._task.measure(model, params)
+
+
+class _Task:
+    """A frozen sample: its queries, their true neighbours, and the baselines' results."""
+
+    def __init__(self, x: Floats, settings: ProbeSettings, bits: int, seed: int) -> None:
+        from streammac.models import retrieval
+
+        self.points = len(x)
+        self._x = x
+        queries = min(settings.queries, len(x) // 2)
+        self._queries, self._database = x[:queries], x[queries:]
+        self._wanted = max(5, round(settings.neighbours_share * len(self._database)))
+        self._neighbours: NDArray[np.int64] = retrieval.true_neighbours(
+            self._database, self._queries, self._wanted
+        )
+        rng = np.random.default_rng([seed, 2])
+        self._baselines = {
+            name: self._precision(encode(self._queries), encode(self._database))
+            for name, encode in retrieval.baselines(self._database, bits, rng).items()
+        }
+
+    def _precision(self, queries: NDArray[np.uint8], database: NDArray[np.uint8]) -> float:
+        from streammac.models import retrieval
+
+        return retrieval.precision(queries, database, self._neighbours, self._wanted)
+
+    def measure(self, model: NestedModel, params: Mapping[str, Array]) -> Measurement:
+        model_precision = self._precision(
+            model.encode(params, self._queries.copy()), model.encode(params, self._database.copy())
+        )
+        return Measurement(
+            metric=f"share of the {self._wanted} true neighbours among the first {self._wanted}",
+            model=model_precision,
+            points=self.points,
+            queries=len(self._queries),
+            **self._baselines,
+        )

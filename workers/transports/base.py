@@ -1,0 +1,62 @@
+"""The interface that carries tokens from member to member.
+
+The worker's I/O loop and the in-process ring use it; `checks` holds what every implementation must pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from streammac.wire.messages import Token
+
+
+class TransportError(Exception):
+    """A token could not be handed over: the peer is unknown or does not take any."""
+
+
+class Transport(Protocol):
+    """Tokens between members; reliable and in order between two of them while both live.
+
+    Nothing here blocks: `send` hands over or raises, `receive` returns what is there.
+    """
+
+    @property
+    def address(self) -> str:
+        """Where the others reach this member."""
+        ...
+
+    @property
+    def sockets(self) -> tuple[Any, ...]:
+        """ZeroMQ sockets to poll: readable when `receive` may have something.
+
+        A transport without sockets returns none, and its owner looks in from time to time.
+        """
+        ...
+
+    def connect(self, peers: Mapping[str, str]) -> None:
+        """Make the members of a view (name to address) reachable, and forget all others."""
+        ...
+
+    def send(self, to: str, token: Token) -> None:
+        """Hand a token over.
+
+        Raises
+        ------
+        TransportError
+            If ``to`` is not among the connected peers, or takes nothing any more.
+        """
+        ...
+
+    def receive(self) -> list[Token]:
+        """Return the tokens that have arrived, oldest first. Malformed ones are counted, not returned."""
+        ...
+
+    @property
+    def malformed(self) -> int:
+        """Messages that did not decode."""
+        ...
+
+    def close(self) -> None:
+        """Release everything; what was handed over still travels for a moment."""
+        ...

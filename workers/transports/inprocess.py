@@ -1,0 +1,79 @@
+"""Tokens between members of one process: a queue for each, shared through a hub.
+
+They pass through the same encoding as on a socket, so that what works here works there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from streammac.wire.codec import WireError, decode, encode
+from streammac.wire.messages import Token
+from workers.transports.base import TransportError
+
+MAX_QUEUED = 10_000
+"""Tokens that may wait at a member before senders are refused."""
+
+
+class Hub:
+    """The meeting place of the members of one process."""
+
+    def __init__(self) -> None:
+        self.queues: dict[str, deque[list[bytes]]] = {}
+
+
+class InProcessTransport:
+    """A member's end of a `Hub`."""
+
+    def __init__(self, hub: Hub, name: str) -> None:
+        self._hub = hub
+        self._name = name
+        self._peers: Mapping[str, str] = {}
+        self._queue: deque[list[bytes]] = deque()
+        self.malformed = 0
+        hub.queues[name] = self._queue
+
+    @property
+    def address(self) -> str:
+        """Name in the hub."""
+        return self._name
+
+    @property
+    def sockets(self) -> tuple[Any, ...]:
+        """There are none."""
+        return ()
+
+    def connect(self, peers: Mapping[str, str]) -> None:
+        """See `Transport.connect`."""
+        self._peers = dict(peers)
+
+    def send(self, to: str, token: Token) -> None:
+        """See `Transport.send`."""
+        address = self._peers.get(to)
+        queue = self._hub.queues.get(address) if address is not None else None
+        if queue is None:
+            raise TransportError(f"no member {to!r} among the connected peers")
+        if len(queue) >= MAX_QUEUED:
+            raise TransportError(f"{to!r} takes no more tokens: {MAX_QUEUED} are waiting there")
+        queue.append([bytes(frame) for frame in encode(token)])
+
+    def receive(self) -> list[Token]:
+        """See `Transport.receive`."""
+        tokens = []
+        while self._queue:
+            try:
+                message = decode(self._queue.popleft())
+            except WireError:
+                self.malformed += 1
+                continue
+            if isinstance(message, Token):
+                tokens.append(message)
+            else:
+                self.malformed += 1
+        return tokens
+
+    def close(self) -> None:
+        """See `Transport.close`."""
+        self._hub.queues.pop(self._name, None)

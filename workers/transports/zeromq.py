@@ -1,0 +1,98 @@
+"""Tokens over ZeroMQ: every member binds one ROUTER and connects a DEALER to each peer.
+
+The default transport of the worker process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import zmq
+
+from streammac.wire.codec import MAX_FRAME_BYTES, WireError, decode, encode
+from streammac.wire.messages import Token
+from workers.transports.base import TransportError
+
+SEND_QUEUE = 1000
+"""Tokens that may wait for one peer; more means that it takes none."""
+LINGER_MS = 500
+COPY_BELOW = 1 << 16
+"""Frames smaller than this are copied: cheaper than keeping track of them."""
+
+
+class ZeroMQTransport:
+    """A member's sockets.
+
+    Parameters
+    ----------
+    context : zmq.Context
+        The process's context.
+    host : str
+        Interface to listen on; the port is any free one.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], host: str = "127.0.0.1") -> None:
+        self._context = context
+        self._inbox = context.socket(zmq.ROUTER)
+        self._inbox.linger = 0
+        self._inbox.maxmsgsize = MAX_FRAME_BYTES
+        port = self._inbox.bind_to_random_port(f"tcp://{host}")
+        self.address = f"tcp://{host}:{port}"
+        self._peers: dict[str, tuple[str, zmq.Socket[bytes]]] = {}
+        self.malformed = 0
+
+    @property
+    def sockets(self) -> tuple[Any, ...]:
+        """The inbox."""
+        return (self._inbox,)
+
+    def connect(self, peers: Mapping[str, str]) -> None:
+        """See `Transport.connect`."""
+        for name, (address, socket) in list(self._peers.items()):
+            if peers.get(name) != address:
+                socket.close(linger=0)
+                del self._peers[name]
+        for name, address in peers.items():
+            if name not in self._peers:
+                socket = self._context.socket(zmq.DEALER)
+                socket.sndhwm = SEND_QUEUE
+                socket.linger = LINGER_MS
+                socket.connect(address)
+                self._peers[name] = (address, socket)
+
+    def send(self, to: str, token: Token) -> None:
+        """See `Transport.send`."""
+        if to not in self._peers:
+            raise TransportError(f"no member {to!r} among the connected peers")
+        frames = encode(token)
+        copy = max(map(len, frames)) < COPY_BELOW
+        try:
+            self._peers[to][1].send_multipart(frames, zmq.NOBLOCK, copy=copy)
+        except zmq.Again as error:
+            raise TransportError(f"{to!r} takes no more tokens") from error
+
+    def receive(self) -> list[Token]:
+        """See `Transport.receive`."""
+        tokens = []
+        while True:
+            try:
+                _, *frames = self._inbox.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return tokens
+            try:
+                message = decode(frames)
+            except WireError:
+                self.malformed += 1
+                continue
+            if isinstance(message, Token):
+                tokens.append(message)
+            else:
+                self.malformed += 1
+
+    def close(self) -> None:
+        """See `Transport.close`."""
+        self._inbox.close()
+        for _, socket in self._peers.values():
+            socket.close(linger=LINGER_MS)
+        self._peers.clear()

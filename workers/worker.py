@@ -1,0 +1,358 @@
+"""The worker process: an I/O loop round the ring's state machine, the shards and a compute thread.
+
+``streammac worker`` calls `run`. The loop (main thread) owns every socket: tokens from peers, points from
+ingest nodes, the coordinator's orders; the compute thread trains. So heartbeats and ingest go on while
+a submodel is in training.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket as hosts
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+
+import zmq
+
+from streammac.config import Settings, visit_budget
+from streammac.metrics import WorkerMetrics
+from streammac.models.local import VisitPlan
+from streammac.ring.actions import Action, Report, Send
+from streammac.ring.member import Member
+from streammac.run_directory import RunDirectory
+from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
+from streammac.wire.messages import (
+    Drift,
+    EpochReport,
+    Goodbye,
+    Heartbeat,
+    Register,
+    Registered,
+    Restart,
+    Stop,
+    StreamSchema,
+    Token,
+    View,
+)
+from workers.compute import ComputeThread, Result
+from workers.drift import DriftWatch
+from workers.intake import Intake
+from workers.learner import Learner, PhaseTimes
+from workers.transports.base import TransportError
+from workers.transports.zeromq import ZeroMQTransport
+
+log = logging.getLogger(__name__)
+
+TURN_S = 0.1
+"""Longest wait of the I/O loop."""
+REGISTER_S = 1.0
+"""Time between two attempts to register, and (times ten) between two reminders once registered."""
+RETENTION_S = 1.0
+END_PATIENCE_S = 5.0
+RECEIVE_QUEUE = 1000
+"""Messages that may wait on the data socket; credit keeps the real number far below."""
+
+
+class Worker:
+    """One worker process.
+
+    Parameters
+    ----------
+    name : str
+        Stable name, the same over restarts.
+    directory : RunDirectory
+        Where its shards are.
+    coordinator : str
+        Address of the coordinator's control socket.
+    host : str
+        Interface to listen on.
+    """
+
+    def __init__(self, name: str, directory: RunDirectory, coordinator: str, host: str) -> None:
+        self.name = name
+        self.directory = directory
+        self.incarnation = time.time_ns()
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.control = self.context.socket(zmq.DEALER)
+        self.control.identity = f"{name}:{self.incarnation}".encode()
+        self.control.linger = 1000
+        self.control.maxmsgsize = MAX_FRAME_BYTES
+        self.control.connect(coordinator)
+        self.data = self.context.socket(zmq.ROUTER)
+        self.data.router_mandatory = True
+        self.data.linger = 500
+        self.data.rcvhwm = RECEIVE_QUEUE
+        self.data.maxmsgsize = MAX_FRAME_BYTES
+        port = self.data.bind_to_random_port(f"tcp://{host}")
+        self.transport = ZeroMQTransport(self.context, host)
+        self.metrics = WorkerMetrics(name)
+        self.metrics_url, self._close_metrics = self.metrics.serve(host)
+        self.addresses = {
+            "data": f"tcp://{host}:{port}",
+            "ring": self.transport.address,
+            "metrics": self.metrics_url,
+        }
+        self.settings: Settings | None = None
+        self.intake: Intake | None = None
+        self.compute: ComputeThread | None = None
+        self.learner: Learner | None = None
+        self.member: Member | None = None
+        self.schema: StreamSchema | None = None
+        self.early: list[View | Token | Restart] = []
+        """Ring events that came before the model was built."""
+        self.times = PhaseTimes()
+        self.epoch_began = time.monotonic()
+        self.ending = False
+        self.exit_code = 0
+
+    # -- the loop -------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Serve until told to stop; return the exit code."""
+        poller = zmq.Poller()
+        for socket in (self.control, self.data, *self.transport.sockets):
+            poller.register(socket, zmq.POLLIN)
+        self.directory.announce(self.name, dict(self.addresses))
+        registered_at = beat_at = retain_at = 0.0
+        last_beat = (time.monotonic(), 0.0)
+        while not self.ending:
+            ready = dict(poller.poll(int(TURN_S * 1000)))
+            now = time.monotonic()
+            if self.control in ready:
+                self._serve_control(poller)
+            if self.intake is not None and self.data in ready:
+                for held_out in self.intake.serve(self.data):
+                    self._tell(held_out)
+            for token in self.transport.receive():
+                self._ring(token)
+            if self.compute is not None and self.compute.wake in ready:
+                self._take_results()
+            patience = REGISTER_S if self.settings is None else 10 * REGISTER_S
+            if now - registered_at >= patience:
+                registered_at = now
+                self._register()
+            if self.settings is not None and now - beat_at >= self.settings.cluster.heartbeat_s:
+                beat_at = now
+                last_beat = self._beat(now, last_beat)
+            if self.intake is not None and now - retain_at >= RETENTION_S:
+                retain_at = now
+                self.intake.enforce_retention()
+        self._end()
+        return self.exit_code
+
+    def stop(self) -> None:
+        """End the loop after this turn."""
+        self.ending = True
+
+    # -- coordinator ----------------------------------------------------------------------
+
+    def _tell(self, message: Message) -> None:
+        try:
+            self.control.send_multipart(encode(message), zmq.NOBLOCK)
+        except zmq.Again:
+            log.warning("the coordinator takes nothing: %s dropped", type(message).__name__)
+
+    def _register(self) -> None:
+        host = hosts.gethostname()
+        self._tell(
+            Register("worker", self.name, self.incarnation, os.getpid(), host, self.addresses)
+        )
+
+    def _serve_control(self, poller: zmq.Poller) -> None:
+        while True:
+            try:
+                message = decode(self.control.recv_multipart(zmq.NOBLOCK))
+            except zmq.Again:
+                return
+            except WireError as error:
+                log.warning("a message of the coordinator did not decode: %s", error)
+                continue
+            match message:
+                case Registered():
+                    if self.settings is None:
+                        self._configure(Settings.model_validate_json(message.settings), poller)
+                case StreamSchema():
+                    self._open(message)
+                case View() | Restart():
+                    self._ring(message)
+                case Stop():
+                    log.info("told to stop: %s", message.reason)
+                    self.stop()
+                case _:
+                    log.warning("ignored a %s of the coordinator", type(message).__name__)
+
+    def _configure(self, settings: Settings, poller: zmq.Poller) -> None:
+        self.settings = settings
+        self.intake = Intake(self.name, self.directory, settings)
+        self.compute = ComputeThread(self.context, self._build)
+        poller.register(self.compute.wake, zmq.POLLIN)
+        if self.schema is not None:
+            self._open(self.schema)
+
+    def _open(self, schema: StreamSchema) -> None:
+        """Open the shards and start to compute: now it is known what a point looks like."""
+        self.schema = schema
+        if self.intake is None or self.compute is None or self.intake.train is not None:
+            return
+        self.intake.open(schema)
+        assert self.settings is not None
+        remembered = self.intake.remembered_probe(self.settings.probe.points)
+        if remembered is not None:
+            self._tell(remembered)
+        for held_out in self.intake.serve(self.data):
+            self._tell(held_out)
+        self.compute.start()
+
+    def _build(self, cancelled: Callable[[], bool]) -> Learner:
+        """Build the learner, in the compute thread: what it imports is slow to import."""
+        from streammac.models.registry import create
+
+        assert self.settings is not None
+        assert self.intake is not None
+        assert self.intake.train is not None
+        settings, training = self.settings, self.settings.training
+        model = create(settings.model.family, bits=settings.model.bits, **settings.model.options)
+        shape, dtype = model.coordinate_shape()
+        self.intake.train.coordinates(shape, dtype)
+        points, seconds = visit_budget(training.visit_budget)
+        plan = VisitPlan(settings.cluster.seed, training.minibatch, points, training.recency)
+        watch = settings.drift.enabled and not training.deterministic
+        return Learner(
+            self.name,
+            model,
+            self.intake.train,
+            plan,
+            visit_s=None if training.deterministic else seconds,
+            drift=DriftWatch(settings.drift.delta) if watch else None,
+            cancelled=cancelled,
+        )
+
+    def _beat(self, now: float, last: tuple[float, float]) -> tuple[float, float]:
+        busy = self.compute.busy_s if self.compute is not None else 0.0
+        share = min(1.0, (busy - last[1]) / max(1e-9, now - last[0]))
+        facts = self._facts() | {"busy_share": share}
+        self.metrics.update(facts)
+        holding = tuple(sorted(self.member.holding)) if self.member is not None else ()
+        self._tell(Heartbeat(self.name, self.incarnation, facts, holding))
+        return now, busy
+
+    def _facts(self) -> dict[str, float]:
+        facts = self.intake.facts() if self.intake is not None else {}
+        facts |= {
+            "epoch": float(self.member.epoch if self.member is not None else 0),
+            "view": float(self.member.view if self.member is not None else 0),
+            "train_s": self.times.train,
+            "z_step_s": self.times.z_step,
+        }
+        return facts
+
+    # -- the ring -------------------------------------------------------------------------
+
+    def _ring(self, event: View | Token | Restart) -> None:
+        if self.member is None:
+            self.early.append(event)
+            return
+        if isinstance(event, View):
+            self.transport.connect({m.name: m.address for m in event.members})
+            log.info("view %d from epoch %d", event.number, event.epoch)
+        self._do(self.member.handle(event))
+
+    def _do(self, actions: list[Action]) -> None:
+        assert self.compute is not None
+        for action in actions:
+            match action:
+                case Send():
+                    try:
+                        self.transport.send(action.to, action.token)
+                    except TransportError as error:
+                        log.warning("a token of %s is lost here: %s", action.token.block, error)
+                case Report():
+                    self._report(action)
+                case _:
+                    self.compute.submit(action)
+
+    def _report(self, report: Report) -> None:
+        assert self.learner is not None
+        now = time.monotonic()
+        wall, self.epoch_began = now - self.epoch_began, now
+        times = self.times
+        self.metrics.epoch_done(times.train, times.z_step + times.enter, wall - times.busy)
+        self._tell(
+            EpochReport(
+                view=report.view,
+                epoch=report.epoch,
+                plan=report.plan,
+                following=report.following,
+                name=self.name,
+                mu=self.learner.model.mu(report.plan.age),
+                sums={name: float(value) for name, value in asdict(report.objective).items()},
+                seconds={
+                    "train": times.train,
+                    "z_step": times.z_step + times.enter,
+                    "wait": max(0.0, wall - times.busy),
+                },
+                tensors=dict(report.params or {}),
+            )
+        )
+
+    def _take_results(self) -> None:
+        assert self.compute is not None
+        self.compute.wake.recv()
+        result = self.compute.results.get()
+        if isinstance(result, Learner):
+            self._begin(result)
+            return
+        if result.error:
+            self.exit_code = 1
+            self.stop()
+            return
+        self._heed(result)
+
+    def _begin(self, learner: Learner) -> None:
+        assert self.settings is not None
+        assert self.schema is not None
+        self.learner = learner
+        self.member = Member(
+            self.name,
+            learner.model,
+            self.schema.dim,
+            self.settings.cluster.seed,
+            self.settings.training.epochs,
+        )
+        early, self.early = self.early, []
+        for event in early:
+            self._ring(event)
+
+    def _heed(self, result: Result) -> None:
+        assert self.member is not None
+        self.times = result.times
+        if result.drift is not None:
+            self._tell(Drift(self.name, self.member.epoch, result.drift))
+        if result.done is not None:
+            self._do(self.member.handle(result.done))
+
+    # -- the end --------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        ended = self.compute.stop(END_PATIENCE_S) if self.compute is not None else True
+        facts = self._facts()
+        if self.intake is not None and ended:
+            self.intake.close()
+        self._tell(Goodbye(self.name, self.incarnation, facts))
+        self.directory.retract(self.name)
+        self._close_metrics()
+        self.transport.close()
+        self.data.close()
+        self.control.close()
+        self.context.term()
+
+
+def run(name: str, directory: RunDirectory, coordinator: str, host: str = "127.0.0.1") -> int:
+    """Run a worker until it is told to stop; return the exit code."""
+    worker = Worker(name, directory, coordinator, host)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    return worker.run()
