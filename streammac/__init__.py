@@ -1,3 +1,30 @@
-"""Nested models trained continuously on live data, on an elastic ring of workers (ParMAC)."""
+"""Nested models trained continuously on live data, on an elastic ring of workers (ParMAC).
+
+>>> import streammac
+>>> streammac.Client, streammac.BinaryAutoencoder  # doctest: +ELLIPSIS
+(<class 'streammac.client.Client'>, <class 'streammac.models.estimator.BinaryAutoencoder'>)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streammac.client import Client
+    from streammac.models.estimator import BinaryAutoencoder
 
 __version__ = "0.1.0"
+__all__ = ["BinaryAutoencoder", "Client", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # processes start in a moment because nothing is imported that they do not use
+    if name == "Client":
+        from streammac.client import Client
+
+        return Client
+    if name == "BinaryAutoencoder":
+        from streammac.models.estimator import BinaryAutoencoder
+
+        return BinaryAutoencoder
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,6 +18,7 @@ from typing import Any
 import zmq
 
 from streammac.config import Settings
+from streammac.http_server import serve
 from streammac.metrics import CoordinatorMetrics
 from streammac.ring.coordinator import Coordinator, Finished, Note, Order, Tell
 from streammac.ring.status import status
@@ -32,7 +33,7 @@ from streammac.wire.messages import (
     StatusRequest,
     Stop,
 )
-from workers.http import serve_http
+from workers.http import application
 from workers.publisher import Publisher
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,8 @@ class CoordinatorProcess:
         self.address = self.control.get_string(zmq.LAST_ENDPOINT)
         self.metrics = CoordinatorMetrics()
         self.metrics_url, self._close_metrics = self.metrics.serve(host)
-        self.http_url, self._close_http = serve_http(
-            host, settings.network.http_port, self.status, self._scrape_targets
+        self.http_url, self._close_http = serve(
+            application(self.status, self._scrape_targets), host, settings.network.http_port
         )
         self.publisher = Publisher(settings, self.versions)
         self.malformed = 0

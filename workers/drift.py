@@ -6,6 +6,8 @@ coordinator takes the majority.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from streammac.models.base import Floats
@@ -30,7 +32,7 @@ class DriftWatch:
     def __init__(self, delta: float) -> None:
         from river.drift import ADWIN  # a heavy import, and only workers that train need it
 
-        self._adwin = ADWIN(delta=delta)
+        self._adwin: Any = ADWIN(delta=delta)  # type: ignore[no-untyped-call]
         self._rest = np.empty(0, np.float32)
         self.raised: float | None = None
         """Mean error at the last alarm that nobody has taken yet."""

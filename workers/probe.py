@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streammac.config import Probe as ProbeSettings
 from streammac.models.base import Array, Floats, NestedModel
+from streammac.models.retrieval import baselines, precision, true_neighbours
 
 LEAST_POINTS = 50
 """With fewer points no share of found neighbours means anything."""
@@ -53,7 +55,7 @@ class Probe:
         self._points: Floats | None = None
         self._filled = 0
         self._changed = 0
-        self._task: _Task | None = None
+        self._task: Task | None = None
 
     def add(self, x: Array) -> None:
         """Take (n, D) held-out points.
@@ -72,42 +74,42 @@ class Probe:
         self._points[self._rng.integers(0, len(self._points), len(rest))] = rest
         self._changed += len(x)
 
-    def measure(
-        self, model: NestedModel, params: Mapping[str, Array], bits: int
-    ) -> Measurement | None:
-        """Measure a version; None while there are too few points."""
+    def task(self, bits: int) -> Task | None:
+        """Return what versions are to be measured on; None while there are too few points."""
         if self._points is None or self._filled < LEAST_POINTS:
             return None
         if self._task is None or self._changed > REFRESH_SHARE * self._task.points:
             self._changed = 0
-            self._task = _Task(self._points[: self._filled].copy(), self._settings, bits, self._seed)
-        return self._task.measure(model, params)
+            sample = self._points[: self._filled].copy()
+            self._task = Task(sample, self._settings, bits, self._seed)
+        return self._task
 
 
-class _Task:
+class Task:
     """A frozen sample: its queries, their true neighbours, and the baselines' results."""
 
     def __init__(self, x: Floats, settings: ProbeSettings, bits: int, seed: int) -> None:
-        from streammac.models import retrieval
-
         self.points = len(x)
-        self._x = x
         queries = min(settings.queries, len(x) // 2)
         self._queries, self._database = x[:queries], x[queries:]
         self._wanted = max(5, round(settings.neighbours_share * len(self._database)))
-        self._neighbours: NDArray[np.int64] = retrieval.true_neighbours(
-            self._database, self._queries, self._wanted
-        )
-        rng = np.random.default_rng([seed, 2])
-        self._baselines = {
+        self._bits = bits
+        self._rng = np.random.default_rng([seed, 2])
+
+    @cached_property
+    def _neighbours(self) -> NDArray[np.int64]:
+        return true_neighbours(self._database, self._queries, self._wanted)
+
+    @cached_property
+    def _baselines(self) -> dict[str, float]:
+        fitted = baselines(self._database, self._bits, self._rng)
+        return {
             name: self._precision(encode(self._queries), encode(self._database))
-            for name, encode in retrieval.baselines(self._database, bits, rng).items()
+            for name, encode in fitted.items()
         }
 
     def _precision(self, queries: NDArray[np.uint8], database: NDArray[np.uint8]) -> float:
-        from streammac.models import retrieval
-
-        return retrieval.precision(queries, database, self._neighbours, self._wanted)
+        return precision(queries, database, self._neighbours, self._wanted)
 
     def measure(self, model: NestedModel, params: Mapping[str, Array]) -> Measurement:
         model_precision = self._precision(

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from streammac.config import Settings
-from streammac.models.base import NestedModel
+from streammac.models.base import Array, NestedModel
 from streammac.ring.epochs import EpochResult
 from streammac.versions import VersionStore
 from workers.probe import Measurement, Probe
@@ -94,14 +95,13 @@ class Publisher:
                     self._signal.wait(pause)
                     continue
                 wanted, self._wanted = self._wanted, None
-                x = self._probe.points()
             if wanted is None:
                 return
             last = time.monotonic()
-            self._publish(model, *wanted, x)
+            self._publish(model, *wanted)
 
-    def _publish(self, model: NestedModel, result: EpochResult, points: int, x: np.ndarray) -> None:
-        measured = self._probe.measure(model, result.params, x)
+    def _publish(self, model: NestedModel, result: EpochResult, points: int) -> None:
+        new = self._measure(model, result.params)
         count = max(1.0, result.sums.get("points", 0.0))
         metadata = {
             "epoch": result.epoch,
@@ -110,39 +110,50 @@ class Publisher:
             "mu": result.mu,
             "parent": self.version,
             "model": {"family": model.family, "hyper_parameters": model.hyper_parameters()},
-            "quality": asdict(measured) if measured else None,
+            "quality": asdict(new) if new else None,
         }
         version = self._versions.publish(dict(result.params), metadata)
-        promoted, self.reason = self._judge(model, measured, x)
+        old = None
+        if self.current and new is not None:
+            old = self._measure(model, self._versions.load(self.current).tensors)
+        promoted, self.reason = judge(new, old, self.current, self._settings.publish.tolerance)
         if promoted:
             self._versions.promote(version, self.reason)
             self.current = version
         else:
             log.info("version %d stays a candidate: %s", version, self.reason)
+        best = new if promoted else old
+        if best is not None:
+            self.quality = asdict(best) | {"version": self.current}
         self.resume = {"epoch": result.epoch + 1, "plan": asdict(result.following)}
         self.version = version
         self.first_model_s = self.first_model_s or time.time()
-        if measured is not None:
-            self.quality = asdict(measured) | {"version": version, "current": self._of_current}
 
-    _of_current: float | None = None
-    """Quality of the promoted version on the probe as it is now."""
+    def _measure(self, model: NestedModel, params: Mapping[str, Array]) -> Measurement | None:
+        with self._signal:  # points may come meanwhile, but not into the sample being copied
+            task = self._probe.task(self._settings.model.bits)
+        return task.measure(model, params) if task is not None else None
 
-    def _judge(
-        self, model: NestedModel, new: Measurement | None, x: np.ndarray
-    ) -> tuple[bool, str]:
-        """Say whether a version is to be promoted, and why."""
-        if self.current == 0:
-            self._of_current = new.model if new else None
-            return True, "the first version"
-        if new is None:
-            return True, "no probe to measure on"
-        old = self._probe.measure(model, self._versions.load(self.current).tensors, x)
-        assert old is not None, "what can be measured for one version can be for another"
-        tolerance = self._settings.publish.tolerance
-        verdict = f"{new.metric} {new.model:.4f}, version {self.current} has {old.model:.4f}"
-        if new.model < old.model - tolerance:
-            self._of_current = old.model
-            return False, f"{verdict}: worse by more than {tolerance}"
-        self._of_current = new.model
-        return True, verdict
+
+def judge(
+    new: Measurement | None, old: Measurement | None, current: int, tolerance: float
+) -> tuple[bool, str]:
+    """Say whether a version is to be promoted, and why.
+
+    Parameters
+    ----------
+    new, old : Measurement or None
+        The version and the current one, on the same probe; None where there is none.
+    current : int
+        Number of the current version, 0: none.
+    tolerance : float
+        How much worse a version may be.
+    """
+    if current == 0:
+        return True, "the first version"
+    if new is None or old is None:
+        return True, "no probe to measure on"
+    verdict = f"{new.model:.4f} on the probe, version {current} has {old.model:.4f}"
+    if new.model < old.model - tolerance:
+        return False, f"{verdict}: worse by more than {tolerance}"
+    return True, verdict

@@ -151,9 +151,10 @@ def _add_decoder(state: Tensors, x: Array) -> None:
 def _leading(covariance: Array, count: int, rng: np.random.Generator) -> Array:
     """Return the eigenvectors of the largest eigenvalues, (D, count)."""
     if len(covariance) <= DENSE_DIM:
-        return np.linalg.eigh(covariance)[1][:, ::-1][:, :count]
+        vectors: Array = np.linalg.eigh(covariance)[1]
+        return vectors[:, ::-1][:, :count]
     basis = np.linalg.qr(rng.standard_normal((len(covariance), min(len(covariance), 2 * count))))[0]
     for _ in range(SUBSPACE_STEPS):
         basis = np.linalg.qr(covariance @ basis)[0]
-    small = np.linalg.eigh(basis.T @ covariance @ basis)[1][:, ::-1][:, :count]
-    return basis @ small
+    small: Array = np.linalg.eigh(basis.T @ covariance @ basis)[1]
+    return np.asarray(basis @ small[:, ::-1][:, :count])

@@ -74,7 +74,7 @@ class ZeroMQTransport:
 
     def receive(self) -> list[Token]:
         """See `Transport.receive`."""
-        tokens = []
+        tokens: list[Token] = []
         while True:
             try:
                 _, *frames = self._inbox.recv_multipart(zmq.NOBLOCK)

@@ -1,0 +1,49 @@
+# Everything runs in .venv, which is made by whatever target needs it first.
+# `make PYTHON=/path/to/python3.12 test` picks an interpreter; 3.11 or newer is needed.
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; do \
+	command -v $$p >/dev/null && $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+	2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+READY := .venv/ready
+
+# one thread per process: several processes share the cores
+export OPENBLAS_NUM_THREADS := 1
+export OMP_NUM_THREADS := 1
+export NUMBA_NUM_THREADS := 1
+
+.PHONY: demo test check format docs bench clean
+.DELETE_ON_ERROR:
+
+demo: $(READY)
+	$(BIN)/streammac demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(READY)
+	$(BIN)/python -m streammac.reference docs
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 with venv found: install python3 and \
+	python3-venv, or name one with make PYTHON=..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m streammac.models.kernels
+	touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

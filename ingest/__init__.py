@@ -1,0 +1,1 @@
+"""The ingest node: sources, validation, routing, flow control and dead letters."""

@@ -1,0 +1,105 @@
+"""How text records become numbers: NDJSON and CSV, one line at a time."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from ingest.records import BadRecord, Record
+
+FIELDS = {"x", "y", "key", "time"}
+
+
+def decode_json(line: bytes) -> Record:
+    """Decode one NDJSON line: ``{"x": [...], "y": ..., "key": ..., "time": ...}`` or a bare list.
+
+    Raises
+    ------
+    BadRecord
+        Saying what is wrong with it.
+    """
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadRecord(f"not JSON: {error}") from None
+    return record_of(value)
+
+
+def record_of(value: Any) -> Record:
+    """Return the record that a decoded value describes, see `decode_json`."""
+    if isinstance(value, list):
+        return Record(_numbers("x", value))
+    if not isinstance(value, dict):
+        raise BadRecord(f"expected an object or a list, got {type(value).__name__}")
+    if "x" not in value:
+        raise BadRecord("x: missing - a record looks like {\"x\": [1.0, 2.0]}")
+    unknown = value.keys() - FIELDS
+    if unknown:
+        raise BadRecord(f"{sorted(map(str, unknown))[0]}: unknown field, there are x, y, key, time")
+    y = value.get("y")
+    if y is not None:
+        y = _numbers("y", y if isinstance(y, list) else [y])
+    return Record(_numbers("x", value["x"]), y, _key(value.get("key")), _time(value.get("time")))
+
+
+def _numbers(field: str, value: Any) -> list[float]:
+    if not isinstance(value, list):
+        raise BadRecord(f"{field}: expected a list of numbers, got {type(value).__name__}")
+    for i, number in enumerate(value):
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise BadRecord(f"{field}[{i}]: expected a number, got {str(number)[:40]!r}")
+    return value
+
+
+def _key(value: Any) -> bytes:
+    if value is None:
+        return b""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str | int):
+        return str(value).encode()
+    raise BadRecord(f"key: expected text or an integer, got {type(value).__name__}")
+
+
+def _time(value: Any) -> float:
+    if value is None:
+        return float("nan")
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value).timestamp()
+        except ValueError:
+            raise BadRecord(f"time: expected seconds or ISO 8601, got {value[:40]!r}") from None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadRecord(f"time: expected seconds or ISO 8601, got {type(value).__name__}")
+    return float(value)
+
+
+def decode_csv(line: bytes) -> Record:
+    """Decode one CSV line of numbers.
+
+    Raises
+    ------
+    BadRecord
+        Naming the first field that is not a number.
+    """
+    numbers = []
+    for column, field in enumerate(line.split(b",")):
+        try:
+            numbers.append(float(field))
+        except ValueError:
+            text = field.decode("utf-8", "replace")[:40]
+            raise BadRecord(f"column {column + 1}: expected a number, got {text!r}") from None
+    return Record(numbers)
+
+
+def is_header(line: bytes) -> bool:
+    """Return whether a CSV file's first line names columns: none of its fields is a number."""
+    def numeric(field: bytes) -> bool:
+        try:
+            float(field)
+        except ValueError:
+            return False
+        return True
+
+    return not any(numeric(field) for field in line.split(b","))

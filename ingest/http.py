@@ -1,0 +1,163 @@
+"""The HTTP endpoint for points: ``POST /points`` with NDJSON, JSON or msgpack; 2xx only after the ack.
+
+===============================  =================================================================
+``200``                          every point is settled: ``{"accepted": n, "dead_lettered": n, ...}``
+``400``                          the body is not what its content type says
+``413``                          larger than ``ingest.request_bytes``
+``415``                          another content type
+``429`` with ``Retry-After``     back-pressure: nothing of it was taken
+``503``                          the node ends, or the acknowledgement did not come in time
+===============================  =================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+import numpy as np
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from ingest.formats import decode_json, record_of
+from ingest.intake import Delivery, Intake, Stopping
+from ingest.producer import Ticket
+from ingest.records import Arrays, Chunk, Raw, Record
+
+ACK_PATIENCE_S = 60.0
+REASONS = 5
+"""Reasons of refused points that an answer names."""
+WIRE_DTYPES = ("<f4", "<f8", "|u1", "<i4", "<i8")
+
+
+def _decode_packed(raw: bytes) -> Record:
+    return record_of(msgpack.unpackb(raw))
+
+
+def chunk_of(kind: str, body: bytes) -> tuple[Chunk, str]:
+    """Return the records of a request's body, and their format for the dead letters.
+
+    Raises
+    ------
+    LookupError
+        If the content type is not one of ours.
+    ValueError
+        If the body is not of its content type.
+    """
+    if kind in ("application/x-ndjson", "application/ndjson", "application/jsonl", "text/plain"):
+        return Raw(tuple(line for line in body.splitlines() if line.strip()), decode_json), "json"
+    if kind == "application/json":
+        value = json.loads(body)
+        if isinstance(value, list) and value and isinstance(value[0], int | float):
+            value = [value]  # one bare vector
+        records = value if isinstance(value, list) else [value]
+        return Raw(tuple(json.dumps(r).encode() for r in records), decode_json), "json"
+    if kind in ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack"):
+        return _unpack(body)
+    raise LookupError(kind)
+
+
+def _unpack(body: bytes) -> tuple[Chunk, str]:
+    try:
+        value = msgpack.unpackb(body)
+    except Exception as error:  # msgpack raises many kinds
+        raise ValueError(f"not msgpack: {type(error).__name__}") from None
+    if isinstance(value, dict) and value.keys() >= {"x", "shape", "dtype"}:
+        dtype, shape, data = value["dtype"], value["shape"], value["x"]
+        if dtype not in WIRE_DTYPES or not isinstance(data, bytes) or not isinstance(shape, list):
+            raise ValueError(f'expected {{"x": bytes, "shape": [n, D], "dtype": one of {WIRE_DTYPES}}}')
+        return Arrays(np.frombuffer(data, dtype).reshape(shape)), str(dtype)
+    records = value if isinstance(value, list) else [value]
+    return Raw(tuple(msgpack.packb(r) for r in records), _decode_packed), "msgpack"
+
+
+def application(
+    intake: Intake, has_room: Callable[[], bool], request_bytes: int
+) -> Starlette:
+    """Return the application.
+
+    Parameters
+    ----------
+    intake : Intake
+        Takes the points.
+    has_room : callable
+        Tells whether the node takes more.
+    request_bytes : int
+        Largest body.
+    """
+
+    def refuse(status: int, why: str, **headers: str) -> Response:
+        return JSONResponse({"error": why}, status, headers)
+
+    async def post_points(request: Request) -> Response:
+        if intake.stopping:
+            return refuse(503, "the ingest node ends")
+        if not has_room():
+            return refuse(429, "back-pressure: the workers do not keep up", **{"Retry-After": "1"})
+        body = bytearray()
+        try:
+            async for part in request.stream():
+                body += part
+                if len(body) > request_bytes:
+                    return refuse(413, f"larger than ingest.request_bytes = {request_bytes}")
+        except ClientDisconnect:
+            return refuse(400, "the client went away")
+        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        try:
+            chunk, form = chunk_of(kind, bytes(body))
+        except LookupError:
+            return refuse(
+                415, f"content type {kind!r}: expected application/x-ndjson, json or msgpack"
+            )
+        except ValueError as error:
+            return refuse(400, str(error))
+        return await settle(chunk, form)
+
+    async def settle(chunk: Chunk, form: str) -> Response:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Ticket] = loop.create_future()
+
+        def resolve(ticket: Ticket) -> None:
+            if not answer.done():  # it is when the wait for it has timed out
+                answer.set_result(ticket)
+
+        def settled(ticket: Ticket) -> None:
+            loop.call_soon_threadsafe(resolve, ticket)
+
+        try:
+            prepared = await asyncio.to_thread(intake.prepare, chunk)
+        except Stopping:
+            return refuse(503, "the ingest node ends")
+        assert prepared is not None
+        points, refused = prepared
+        intake.request(Delivery("http", form, points, refused, settled))
+        try:
+            ticket = await asyncio.wait_for(answer, ACK_PATIENCE_S)
+        except TimeoutError:
+            return refuse(503, f"no acknowledgement within {ACK_PATIENCE_S:.0f} s; it may still come")
+        reasons: list[Any] = [r.reason for r in refused[:REASONS]]
+        if ticket.reason:
+            reasons.append(ticket.reason)
+        return JSONResponse(
+            {
+                "accepted": ticket.stored + ticket.duplicate,
+                "duplicate": ticket.duplicate,
+                "dead_lettered": len(refused) + ticket.given_up,
+                "reasons": reasons,
+            }
+        )
+
+    async def get_health(_: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    return Starlette(
+        routes=[
+            Route("/points", post_points, methods=["POST"]),
+            Route("/health", get_health),
+        ]
+    )

@@ -1,0 +1,503 @@
+"""The ingest node's process: threads that read feeds, and an I/O loop that gets their points stored.
+
+``streammac ingest`` calls `run`. The loop (main thread) owns the sockets: one DEALER to each worker, one to the
+coordinator, a ROUTER for clients. What it does with batches is decided by `ingest.producer`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import socket as hosts
+import threading
+import time
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
+
+import numpy as np
+import zmq
+
+from ingest import http
+from ingest.dead_letters import DeadLetterFile
+from ingest.intake import Delivery, Intake, Stopping
+from ingest.producer import Producer, Ticket
+from ingest.pushes import Pushes
+from ingest.records import Refused
+from ingest.sources import Source, SourceError, open_source
+from streammac.config import Settings
+from streammac.http_server import serve
+from streammac.metrics import IngestMetrics
+from streammac.run_directory import RunDirectory
+from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
+from streammac.wire.messages import (
+    Ack,
+    Credit,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Push,
+    Pushed,
+    Register,
+    Registered,
+    Routes,
+    Stop,
+    StreamSchema,
+)
+
+log = logging.getLogger(__name__)
+
+TURN_S = 0.05
+REGISTER_S = 1.0
+HELLO_S = 1.0
+"""A worker that has not granted credit is asked again after so long."""
+DRAIN_S = 10.0
+"""At the end, so long is waited for acknowledgements."""
+MESSAGES_PER_TURN = 200
+SEND_QUEUE = 4096
+WAKE = "inproc://wake"
+WAITING_BATCHES = 16
+"""Batches that may wait for credit before feeds are held up."""
+
+
+class IngestNode:
+    """One ingest node.
+
+    Parameters
+    ----------
+    name : str
+        Stable name.
+    directory : RunDirectory
+        Where the dead letters go.
+    coordinator : str
+        Address of the coordinator's control socket.
+    host : str
+        Interface to listen on.
+    sources : sequence of str, optional
+        URIs of feeds; None takes those of the settings.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        directory: RunDirectory,
+        coordinator: str,
+        host: str,
+        sources: Sequence[str] | None,
+    ) -> None:
+        self.name = name
+        self.directory = directory
+        self.host = host
+        self.uris = sources
+        self.incarnation = time.time_ns()
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.control = self.context.socket(zmq.DEALER)
+        self.control.identity = f"{name}:{self.incarnation}".encode()
+        self.control.linger = 1000
+        self.control.maxmsgsize = MAX_FRAME_BYTES
+        self.control.connect(coordinator)
+        self.clients = self.context.socket(zmq.ROUTER)
+        self.clients.router_mandatory = True
+        self.clients.router_handover = True
+        self.clients.linger = 500
+        self.clients.maxmsgsize = MAX_FRAME_BYTES
+        port = self.clients.bind_to_random_port(f"tcp://{host}")
+        self._wake_in = self.context.socket(zmq.PULL)
+        self._wake_in.bind(WAKE)
+        self._wake_out = threading.local()
+        self.poller = zmq.Poller()
+        for socket in (self.control, self.clients, self._wake_in):
+            self.poller.register(socket, zmq.POLLIN)
+        self.lanes: dict[str, zmq.Socket[bytes]] = {}
+        self.addresses: dict[str, str] = {}
+        self.asked: dict[str, float] = {}
+        self.metrics = IngestMetrics(name)
+        metrics_url, self._close_metrics = self.metrics.serve(host)
+        self.known_as = {"client": f"tcp://{host}:{port}", "metrics": metrics_url}
+        self._close_http: Callable[[], None] = lambda: None
+        self.settings: Settings | None = None
+        self.readers: list[threading.Thread] = []
+        self.feeds: list[Source] = []
+        self.open_tickets: list[tuple[Ticket, Delivery]] = []
+        self.dead_lettered = 0
+        self.sent = 0
+        self.first_ack_s = 0.0
+        self.malformed = 0
+        self.ending = False
+        self.exit_code = 0
+        self._rate = (0.0, 0)  # points per second, acknowledged at the last heartbeat
+
+    # -- the loop -------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Serve until told to stop; return the exit code."""
+        self.directory.announce(self.name, dict(self.known_as))
+        registered_at = beat_at = 0.0
+        end_by: float | None = None
+        while True:
+            ready = dict(self.poller.poll(int(TURN_S * 1000)))
+            now = time.monotonic()
+            if self._wake_in in ready:
+                self._drain_wakes()
+            if self.control in ready:
+                self._serve_control()
+            if now - registered_at >= (REGISTER_S if self.settings is None else 10 * REGISTER_S):
+                registered_at = now
+                self._register()
+            if self.settings is None:
+                if self.ending:
+                    break
+                continue
+            self._serve_workers(ready, now)
+            if self.clients in ready:
+                self._serve_clients()
+            self._admit()
+            self._send(now)
+            if now - beat_at >= self.settings.cluster.heartbeat_s:
+                self._beat(now - beat_at)
+                beat_at = now
+            if self.ending:
+                self.intake.stop()
+                end_by = end_by or now + DRAIN_S
+                if (self.producer.idle and self.intake.requests.empty()) or now > end_by:
+                    break
+        self._end()
+        return self.exit_code
+
+    def stop(self) -> None:
+        """Stop reading, wait for what is under way, end."""
+        self.ending = True
+
+    def _wake(self) -> None:
+        """Wake the loop, from any thread (sockets are not shared between threads)."""
+        socket = getattr(self._wake_out, "socket", None)
+        if socket is None:
+            socket = self.context.socket(zmq.PUSH)
+            socket.linger = 0
+            socket.sndhwm = 1
+            socket.connect(WAKE)
+            self._wake_out.socket = socket
+        try:
+            socket.send(b"", zmq.NOBLOCK)
+        except zmq.Again:
+            pass  # the loop has not taken the last one yet: it will look anyway
+
+    def _drain_wakes(self) -> None:
+        try:
+            while True:
+                self._wake_in.recv(zmq.NOBLOCK)
+        except zmq.Again:
+            return
+
+    # -- coordinator ----------------------------------------------------------------------
+
+    def _tell(self, message: Message) -> None:
+        try:
+            self.control.send_multipart(encode(message), zmq.NOBLOCK)
+        except zmq.Again:
+            log.warning("the coordinator takes nothing: %s dropped", type(message).__name__)
+
+    def _register(self) -> None:
+        host = hosts.gethostname()
+        self._tell(
+            Register("ingest", self.name, self.incarnation, os.getpid(), host, self.known_as)
+        )
+
+    def _serve_control(self) -> None:
+        while True:
+            try:
+                message = decode(self.control.recv_multipart(zmq.NOBLOCK))
+            except zmq.Again:
+                return
+            except WireError as error:
+                log.warning("a message of the coordinator did not decode: %s", error)
+                continue
+            match message:
+                case Registered():
+                    if self.settings is None:
+                        self._configure(Settings.model_validate_json(message.settings))
+                case StreamSchema():
+                    self._agree(message)
+                case Routes():
+                    self.addresses = {worker.name: worker.address for worker in message.workers}
+                    self._connect()
+                case Stop():
+                    log.info("told to stop: %s", message.reason)
+                    self.stop()
+                case _:
+                    log.warning("ignored a %s of the coordinator", type(message).__name__)
+
+    def _configure(self, settings: Settings) -> None:
+        ingest = settings.ingest
+        self.settings = settings
+        self.intake = Intake(ingest.record_bytes, self._wake)
+        self.pushes = Pushes(self.intake, self._answer)
+        self.producer = Producer(
+            self.name,
+            self.incarnation,
+            ingest.batch_points,
+            ingest.resend_s,
+            room_bytes=ingest.window_bytes,
+        )
+        path = self.directory.dead_letters / f"{self.name}.ndjson"
+        self.letters = DeadLetterFile(path, ingest.dead_letter_bytes)
+        self._rng = np.random.default_rng([settings.cluster.seed, self.incarnation % (1 << 32)])
+        try:
+            self._open_sources(ingest.sources if self.uris is None else self.uris)
+        except SourceError as error:
+            log.error("%s", error)
+            self.exit_code = 6
+            self.stop()
+        self._connect()
+
+    def _open_sources(self, uris: Sequence[str]) -> None:
+        assert self.settings is not None
+        feeds = []
+        for uri in uris:
+            if uri.startswith("http:"):
+                self._open_http(uri)
+            else:
+                feeds.append(open_source(uri, self.settings.ingest.linger_s))
+        self.feeds = feeds
+        for source in feeds:
+            reader = threading.Thread(
+                target=self._read, args=(source,), name=source.name, daemon=True
+            )
+            self.readers.append(reader)
+            reader.start()
+
+    def _open_http(self, uri: str) -> None:
+        assert self.settings is not None
+        parts = urlsplit(uri)
+        if not parts.hostname or parts.path not in ("", "/"):
+            raise SourceError(f"{uri}: expected http://HOST:PORT")
+        app = http.application(
+            self.intake, lambda: self.producer.has_room, self.settings.ingest.request_bytes
+        )
+        try:
+            url, self._close_http = serve(app, parts.hostname, parts.port or 0)
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{uri}: cannot listen there: {error}") from None
+        self.known_as["http"] = url
+        self.directory.announce(self.name, dict(self.known_as))
+        self._register()
+        log.info("points are taken at %s/points", url)
+
+    def _agree(self, schema: StreamSchema) -> None:
+        if self.settings is None or self.intake.schema is not None:
+            return
+        self.intake.agree(schema)
+        self.pushes.agreed(self.settings.ingest.request_bytes)
+
+    # -- feeds and requests ---------------------------------------------------------------
+
+    def _read(self, source: Source) -> None:
+        """Read a feed to its end (in a thread of its own)."""
+        assert self.settings is not None
+        try:
+            for chunk in source.chunks(self.settings.ingest.batch_points):
+                prepared = self.intake.prepare(chunk)
+                assert prepared is not None
+                points, refused = prepared
+                self.intake.feed(Delivery(source.name, source.format, points, refused))
+                if self.intake.stopping:
+                    return
+        except Stopping:
+            return
+        except Exception:  # whatever a feed's library raises: the others go on
+            log.exception("the feed %s ends here", source.name)
+        finally:
+            self._wake()
+
+    def _serve_clients(self) -> None:
+        assert self.settings is not None
+        for _ in range(MESSAGES_PER_TURN):
+            try:
+                identity, *frames = self.clients.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                message = decode(frames)
+            except WireError as error:
+                self.malformed += 1
+                log.warning("a message of a client did not decode: %s", error)
+                continue
+            if isinstance(message, Push):
+                room = self.producer.has_room and not self.ending
+                limit = self.settings.ingest.request_bytes
+                self.pushes.take(identity, message, has_room=room, request_bytes=limit)
+            else:
+                self.malformed += 1
+
+    def _answer(self, identity: bytes, pushed: Pushed) -> None:
+        try:
+            self.clients.send_multipart([identity, *encode(pushed)], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            log.warning("a client is gone before its answer: %s", error)
+
+    def _admit(self) -> None:
+        """Take what threads have brought, as long as there is room."""
+        while not self.intake.proposals.empty():
+            self._tell(self.intake.proposals.get())
+        while not self.intake.requests.empty():
+            self._take(self.intake.requests.get())
+        while self.producer.has_room:
+            try:
+                self._take(self.intake.feeds.get_nowait())
+            except queue.Empty:
+                return
+
+    def _take(self, delivery: Delivery) -> None:
+        assert self.settings is not None
+        if delivery.refused:
+            self.letters.append(delivery.source, delivery.format, delivery.refused)
+            self.dead_lettered += len(delivery.refused)
+        self.sent += len(delivery.points) + len(delivery.refused)
+        ticket = Ticket()
+        share = self.settings.probe.share
+        held_out = self._rng.random(len(delivery.points)) < share
+        self.producer.offer(delivery.points, held_out, ticket)
+        if delivery.settled is None:
+            return
+        if ticket.settled:
+            delivery.settled(ticket)
+        else:
+            self.open_tickets.append((ticket, delivery))
+
+    # -- workers --------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        if self.settings is None:
+            return
+        for name in self.lanes.keys() - self.addresses.keys():
+            socket = self.lanes.pop(name)
+            self.poller.unregister(socket)
+            socket.close(linger=0)
+        for name, address in self.addresses.items():
+            if name in self.lanes:
+                if self.lanes[name].get_string(zmq.LAST_ENDPOINT) == address:
+                    continue
+                self.poller.unregister(self.lanes[name])
+                self.lanes[name].close(linger=0)
+                self.producer.route(self.addresses.keys() - {name})
+            socket = self.context.socket(zmq.DEALER)
+            socket.linger = 0
+            socket.sndhwm = SEND_QUEUE
+            socket.connect(address)
+            self.lanes[name] = socket
+            self.poller.register(socket, zmq.POLLIN)
+            self.asked.pop(name, None)
+        self.producer.route(self.addresses)
+
+    def _serve_workers(self, ready: dict[object, int], now: float) -> None:
+        for name, socket in self.lanes.items():
+            if self.producer.lanes[name].window_bytes == 0 and (
+                now - self.asked.get(name, -HELLO_S) >= HELLO_S
+            ):
+                self.asked[name] = now
+                self._post(socket, Hello(self.name))
+            if socket not in ready:
+                continue
+            for _ in range(MESSAGES_PER_TURN):
+                try:
+                    message = decode(socket.recv_multipart(zmq.NOBLOCK))
+                except zmq.Again:
+                    break
+                except WireError as error:
+                    self.malformed += 1
+                    log.warning("a message of %s did not decode: %s", name, error)
+                    continue
+                if isinstance(message, Ack):
+                    self._acknowledged(name, message, now)
+                elif isinstance(message, Credit):
+                    self.producer.credit(name, message.window_bytes)
+
+    def _acknowledged(self, worker: str, ack: Ack, now: float) -> None:
+        batch = self.producer.acknowledge(worker, ack, now)
+        if ack.outcome == "refused":
+            log.warning("%s refused a batch: %s", worker, ack.reason)
+        if batch is not None:
+            self.metrics.acknowledged(now - batch.first_sent_at)
+            self.first_ack_s = self.first_ack_s or time.time()
+        for given_up, reason in self.producer.given_up:
+            x = given_up.message.tensors["x"]
+            self.letters.append(self.name, x.dtype.str, [Refused(r.tobytes(), reason) for r in x])
+            self.dead_lettered += len(x)
+        self.producer.given_up.clear()
+        still_open = []
+        for ticket, delivery in self.open_tickets:
+            if ticket.settled and delivery.settled is not None:
+                delivery.settled(ticket)
+            else:
+                still_open.append((ticket, delivery))
+        self.open_tickets = still_open
+
+    def _send(self, now: float) -> None:
+        for order in self.producer.send(now):
+            self._post(self.lanes[order.worker], order.message)
+
+    def _post(self, socket: zmq.Socket[bytes], message: Message) -> None:
+        try:
+            socket.send_multipart(encode(message), zmq.NOBLOCK)
+        except zmq.Again:
+            log.warning("a worker takes nothing; the batch is sent again later")
+
+    # -- facts and the end ----------------------------------------------------------------
+
+    def _facts(self) -> dict[str, float]:
+        if self.settings is None:
+            return {}
+        producer = self.producer
+        reading = any(reader.is_alive() for reader in self.readers)
+        everything_safe = producer.idle and self.intake.feeds.empty()
+        finished = bool(self.feeds) and not reading and everything_safe
+        facts = {
+            "sent": float(self.sent),
+            "acknowledged": float(producer.acknowledged),
+            "duplicate": float(producer.duplicate),
+            "dead_lettered": float(self.dead_lettered),
+            "unacknowledged": float(producer.unacknowledged),
+            "resent": float(producer.resent),
+            "malformed": float(self.malformed),
+            "blocked_s": producer.blocked_s,
+            "finished": float(finished),
+            "first_ack_s": self.first_ack_s,
+            "rate": self._rate[0],
+        }
+        lengths = [source.length for source in self.feeds]
+        if lengths and None not in lengths and self._rate[0] > 0:
+            left = sum(n for n in lengths if n is not None) - self.sent
+            facts["sources_remaining_s"] = max(0.0, left / self._rate[0])
+        return facts
+
+    def _beat(self, elapsed_s: float) -> None:
+        acknowledged = self.producer.acknowledged
+        self._rate = ((acknowledged - self._rate[1]) / max(elapsed_s, 1e-9), acknowledged)
+        facts = self._facts()
+        self.metrics.update(facts)
+        self._tell(Heartbeat(self.name, self.incarnation, facts))
+
+    def _end(self) -> None:
+        facts = self._facts()
+        if facts.get("unacknowledged"):
+            log.warning("%d points end without an answer", facts["unacknowledged"])
+        self._tell(Goodbye(self.name, self.incarnation, facts))
+        self._close_http()
+        self.directory.retract(self.name)
+        self._close_metrics()
+        self.context.destroy(linger=1000)
+
+
+def run(
+    name: str,
+    directory: RunDirectory,
+    coordinator: str,
+    host: str = "127.0.0.1",
+    sources: Sequence[str] | None = None,
+) -> int:
+    """Run an ingest node until it is told to stop; return the exit code."""
+    node = IngestNode(name, directory, coordinator, host, sources)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: node.stop())
+    return node.run()

@@ -1,0 +1,130 @@
+"""Files of arrays: .npy, .npz, idx and idx.gz, .fvecs and .bvecs. Mapped into memory where the format allows."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.records import Arrays, Chunk
+from ingest.sources.base import SourceError
+
+IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+VECS = {".fvecs": "<f4", ".bvecs": "u1"}
+SUFFIXES = (".npy", ".npz", ".idx", ".fvecs", ".bvecs")
+
+
+class ArraySource:
+    """Points that are an array already, each once, in order or shuffled.
+
+    Parameters
+    ----------
+    name : str
+        What people call it.
+    points : Arrays
+        All of them; may be mapped from a file.
+    shuffle : int, optional
+        Seed of a random order.
+    """
+
+    finite = True
+
+    def __init__(self, name: str, points: Arrays, shuffle: int | None = None) -> None:
+        self.name = name
+        self._points = points
+        self._shuffle = shuffle
+
+    @property
+    def format(self) -> str:
+        """Type of a row's numbers."""
+        return self._points.x.dtype.str
+
+    @property
+    def length(self) -> int | None:
+        """Number of points."""
+        return len(self._points)
+
+    def chunks(self, points: int) -> Iterator[Chunk]:
+        """See `Source.chunks`."""
+        order: NDArray[np.int64] | None = None
+        if self._shuffle is not None:
+            order = np.random.default_rng(self._shuffle).permutation(len(self._points))
+        for first in range(0, len(self._points), points):
+            rows = slice(first, first + points)
+            yield self._points.take(rows if order is None else order[rows])
+
+
+def is_array_file(path: Path) -> bool:
+    """Return whether a file's name says that it holds arrays."""
+    name = path.name.removesuffix(".gz")
+    return name.endswith(SUFFIXES) or "-idx" in name
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Read a file of arrays; images and the like are flattened to (n, D).
+
+    Raises
+    ------
+    SourceError
+        If it is not such a file.
+    """
+    try:
+        arrays = _read(path)
+    except SourceError:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, struct.error) as error:
+        raise SourceError(f"{path}: cannot be read: {error}") from None
+    x = arrays.x
+    if x.ndim < 2 or x.dtype.kind not in "fiub":
+        raise SourceError(f"{path}: expected (n, D) numbers, got {x.dtype}{x.shape}")
+    if not x.dtype.isnative and x.dtype.itemsize > 1:
+        x = x.astype(x.dtype.newbyteorder("="))
+    return Arrays(x.reshape(len(x), -1), arrays.y, arrays.time)
+
+
+def _read(path: Path) -> Arrays:
+    name = path.name.removesuffix(".gz")
+    if name.endswith(".npy"):
+        return Arrays(np.load(path, mmap_mode="r", allow_pickle=False))
+    if name.endswith(".npz"):
+        return _read_npz(path)
+    if name.endswith(tuple(VECS)):
+        return Arrays(_read_vecs(path, VECS[path.suffix]))
+    return Arrays(_read_idx(path))
+
+
+def _read_npz(path: Path) -> Arrays:
+    with np.load(path, allow_pickle=False) as file:
+        names = [n for n in ("x", "X") if n in file]
+        names = names or [n for n in file.files if file[n].ndim >= 2]
+        if not names:
+            raise SourceError(f"{path}: no array x, and none with two dimensions")
+        y = next((file[n] for n in ("y", "Y") if n in file), None)
+        time = file["time"].astype(np.float64) if "time" in file else None
+        return Arrays(file[names[0]], y, time)
+
+
+def _read_vecs(path: Path, dtype: str) -> NDArray[Any]:
+    with path.open("rb") as file:
+        (dim,) = struct.unpack("<i", file.read(4))
+    if dim < 1:
+        raise SourceError(f"{path}: begins with a vector of length {dim}")
+    row = np.dtype([("dim", "<i4"), ("x", dtype, (dim,))])
+    rows: NDArray[Any] = np.memmap(path, row, "r")
+    return np.ascontiguousarray(rows["x"])
+
+
+def _read_idx(path: Path) -> NDArray[Any]:
+    opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+    with opened as file:
+        zero, kind, dimensions = struct.unpack(">HBB", file.read(4))
+        if zero != 0 or kind not in IDX_TYPES:
+            raise SourceError(f"{path}: not an idx file")
+        shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
+        data = file.read()
+    return np.frombuffer(data, IDX_TYPES[kind]).reshape(shape)

@@ -1,0 +1,108 @@
+"""Feeds of text lines: NDJSON and CSV files (also gzip) and standard input."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import select
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from ingest.formats import decode_csv, decode_json, is_header
+from ingest.records import Chunk, Decode, Raw
+
+MAX_LINE_BYTES = 64 << 20
+"""A longer line is cut into pieces, which then are dead letters: memory stays bounded."""
+READ_BYTES = 1 << 16
+
+
+class TextFileSource:
+    """A file of records, one a line.
+
+    Parameters
+    ----------
+    path : Path
+        The file; ``.gz`` is decompressed.
+    form : str
+        ``json`` or ``csv``.
+    """
+
+    finite = True
+    length = None
+
+    def __init__(self, path: Path, form: str) -> None:
+        self.name = str(path)
+        self.format = form
+        self._path = path
+        self._decode: Decode = decode_csv if form == "csv" else decode_json
+
+    def chunks(self, points: int) -> Iterator[Chunk]:
+        """See `Source.chunks`."""
+        with self._open() as file:
+            lines: list[bytes] = []
+            first = True
+            while line := file.readline(MAX_LINE_BYTES):
+                line = line.rstrip(b"\r\n")
+                header = first and self.format == "csv" and is_header(line)
+                first = False
+                if header or not line.strip():
+                    continue
+                lines.append(line)
+                if len(lines) == points:
+                    yield Raw(tuple(lines), self._decode)
+                    lines.clear()
+            if lines:
+                yield Raw(tuple(lines), self._decode)
+
+    def _open(self) -> IO[bytes]:
+        if self._path.suffix == ".gz":
+            return gzip.open(self._path)  # type: ignore[return-value]  # typed as GzipFile
+        return self._path.open("rb")
+
+
+class StdinSource:
+    """NDJSON from standard input, until it ends.
+
+    Parameters
+    ----------
+    linger_s : float
+        A part of a chunk is handed on after so long.
+    """
+
+    name = "stdin:"
+    format = "json"
+    finite = True
+    length = None
+
+    def __init__(self, linger_s: float) -> None:
+        self._linger_s = linger_s
+
+    def chunks(self, points: int) -> Iterator[Chunk]:
+        """See `Source.chunks`."""
+        descriptor = sys.stdin.fileno()
+        rest = b""
+        lines: list[bytes] = []
+        since = time.monotonic()
+        while True:
+            ready, _, _ = select.select([descriptor], [], [], self._linger_s)
+            data = os.read(descriptor, READ_BYTES) if ready else None
+            if data:
+                *whole, rest = (rest + data).split(b"\n")
+                if len(rest) > MAX_LINE_BYTES:
+                    whole, rest = [*whole, rest], b""
+                lines += [line for line in whole if line.strip()]
+            elif data == b"" and rest.strip():
+                lines.append(rest)
+            while len(lines) >= points:
+                yield Raw(tuple(lines[:points]), decode_json)
+                del lines[:points]
+            if lines and (data == b"" or time.monotonic() - since > self._linger_s):
+                yield Raw(tuple(lines), decode_json)
+                lines.clear()
+            if not lines:
+                since = time.monotonic()
+            if data == b"":
+                return

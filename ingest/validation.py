@@ -1,0 +1,187 @@
+"""Which points go through and which become dead letters: the border of the system, pure functions.
+
+One bad point never takes the good ones of its batch with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.records import Arrays, BadRecord, Chunk, Raw, Record, Refused
+from streammac.wire.messages import StreamSchema
+
+MAX_DIM = 1 << 20
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+def propose(chunk: Chunk) -> StreamSchema | None:
+    """Return the schema that the first usable point of a chunk suggests, None if there is none."""
+    if isinstance(chunk, Raw):
+        for raw in chunk.records:
+            try:
+                record = chunk.decode(raw)
+            except BadRecord:
+                continue
+            if 1 <= len(record.x) <= MAX_DIM:
+                return StreamSchema(len(record.x), "float32", len(record.y or ()))
+        return None
+    x = chunk.x
+    if x.ndim != 2 or not 1 <= x.shape[1] <= MAX_DIM or x.dtype.kind not in "fiub":
+        return None
+    targets = 0 if chunk.y is None else int(np.prod(chunk.y.shape[1:], dtype=int)) or 1
+    return StreamSchema(x.shape[1], "uint8" if x.dtype == np.uint8 else "float32", targets)
+
+
+def validate(
+    chunk: Chunk, schema: StreamSchema, record_bytes: int
+) -> tuple[Arrays, list[Refused]]:
+    """Split a chunk into the points that fit the stream and the records that do not.
+
+    Parameters
+    ----------
+    chunk : Arrays or Raw
+        What a source yielded.
+    schema : StreamSchema
+        What a point looks like.
+    record_bytes : int
+        Largest record.
+
+    Returns
+    -------
+    points : Arrays
+        ``x`` (n, D) of the stream's type, ``y`` (n, K) float32 if the stream has targets.
+    refused : list of Refused
+        The others, with reasons that name the field.
+    """
+    if isinstance(chunk, Raw):
+        return _validate_records(chunk, schema, record_bytes)
+    return _validate_arrays(chunk, schema, record_bytes)
+
+
+# -- arrays ------------------------------------------------------------------------------------------
+
+
+def _validate_arrays(
+    chunk: Arrays, schema: StreamSchema, record_bytes: int
+) -> tuple[Arrays, list[Refused]]:
+    x = chunk.x
+    reason = _whole_array(x, schema, record_bytes)
+    y, y_reason = _targets(chunk, schema)
+    reason = reason or y_reason
+    if reason:
+        return _nothing(schema), [Refused(_raw(row), reason) for row in x]
+    good = np.ones(len(x), bool)
+    refused: list[Refused] = []
+
+    def refuse(bad: NDArray[np.bool_], why: str) -> None:
+        for i in np.flatnonzero(bad & good):
+            refused.append(Refused(_raw(x[i]), why))
+        good[bad] = False
+
+    if x.dtype.kind == "f":
+        # a sum over a row is finite only if all of it is (up to overflow, which is looked at again)
+        with np.errstate(over="ignore", invalid="ignore"):
+            suspicious = ~np.isfinite(x.sum(axis=1, dtype=np.float64))
+        if suspicious.any():
+            bad = np.zeros(len(x), bool)
+            bad[suspicious] = ~np.isfinite(x[suspicious]).all(axis=1)
+            refuse(bad, "x: NaN or infinite")
+    converted = x
+    if schema.dtype == "uint8" and x.dtype != np.uint8:
+        with np.errstate(invalid="ignore"):
+            wrong = (x < 0) | (x > 255) | (x != np.floor(x))
+            refuse(np.asarray(wrong.any(axis=1)), "x: not in 0..255")
+            converted = x.astype(np.uint8)
+    elif schema.dtype == "float32" and x.dtype != np.float32:
+        if x.dtype.itemsize > 4 and x.dtype.kind == "f":
+            refuse(np.asarray((np.abs(x) > FLOAT32_MAX).any(axis=1)), "x: beyond the range of float32")
+        with np.errstate(over="ignore", invalid="ignore"):
+            converted = x.astype(np.float32)
+    if y is not None and not np.isfinite(y).all():
+        refuse(np.asarray(~np.isfinite(y).all(axis=1)), "y: NaN or infinite")
+    points = Arrays(converted, y, chunk.time, chunk.keys)
+    return (points if good.all() else points.take(good)), refused
+
+
+def _whole_array(x: NDArray[Any], schema: StreamSchema, record_bytes: int) -> str:
+    if x.ndim != 2 or x.shape[1] != schema.dim:
+        return f"x: expected {schema.dim} numbers, got shape {tuple(x.shape[1:])}"
+    if x.dtype.kind not in "fiub":
+        return f"x: expected numbers, got {x.dtype}"
+    if x.shape[1] * x.dtype.itemsize > record_bytes:
+        return f"larger than ingest.record_bytes = {record_bytes}"
+    return ""
+
+
+def _targets(chunk: Arrays, schema: StreamSchema) -> tuple[NDArray[np.float32] | None, str]:
+    if schema.targets == 0:
+        return None, ""  # targets that the stream does not have are left out
+    if chunk.y is None:
+        return None, f"y: missing, the stream has {schema.targets} targets"
+    y = np.asarray(chunk.y)
+    if y.size != len(chunk) * schema.targets or y.dtype.kind not in "fiub":
+        return None, f"y: expected {schema.targets} numbers a point, got {y.dtype}{y.shape[1:]}"
+    return y.reshape(len(chunk), schema.targets).astype(np.float32), ""
+
+
+def _raw(row: NDArray[Any]) -> bytes:
+    return np.ascontiguousarray(row).tobytes()
+
+
+def _nothing(schema: StreamSchema) -> Arrays:
+    y = np.empty((0, schema.targets), np.float32) if schema.targets else None
+    return Arrays(np.empty((0, schema.dim), schema.dtype), y)
+
+
+# -- records -----------------------------------------------------------------------------------------
+
+
+def _validate_records(
+    chunk: Raw, schema: StreamSchema, record_bytes: int
+) -> tuple[Arrays, list[Refused]]:
+    good: list[Record] = []
+    refused: list[Refused] = []
+    for raw in chunk.records:
+        try:
+            if len(raw) > record_bytes:
+                raise BadRecord(f"larger than ingest.record_bytes = {record_bytes}")
+            record = chunk.decode(raw)
+            _check_record(record, schema)
+        except BadRecord as error:
+            refused.append(Refused(raw, str(error)))
+        else:
+            good.append(record)
+    if not good:
+        return _nothing(schema), refused
+    y = np.array([r.y for r in good], np.float32) if schema.targets else None
+    keys = tuple(r.key for r in good) if any(r.key for r in good) else ()
+    times = np.array([r.time for r in good])
+    x = np.array([r.x for r in good], schema.dtype)
+    return Arrays(x, y, None if np.isnan(times).all() else times, keys), refused
+
+
+def _check_record(record: Record, schema: StreamSchema) -> None:
+    if len(record.x) != schema.dim:
+        raise BadRecord(f"x: expected {schema.dim} numbers, got {len(record.x)}")
+    _check_numbers("x", record.x, schema.dtype)
+    if schema.targets:
+        if record.y is None or len(record.y) != schema.targets:
+            got = "none" if record.y is None else len(record.y)
+            raise BadRecord(f"y: expected {schema.targets} numbers, got {got}")
+        _check_numbers("y", record.y, "float32")
+
+
+def _check_numbers(field: str, numbers: Any, dtype: str) -> None:
+    try:
+        values = np.array(numbers, np.float64)
+    except (OverflowError, ValueError):
+        raise BadRecord(f"{field}: beyond the range of float32") from None
+    if not np.isfinite(values).all():
+        raise BadRecord(f"{field}: NaN or infinite")
+    if (np.abs(values) > FLOAT32_MAX).any():
+        raise BadRecord(f"{field}: beyond the range of float32")
+    if dtype == "uint8" and ((values < 0) | (values > 255) | (values != np.floor(values))).any():
+        raise BadRecord(f"{field}: not in 0..255")

@@ -1,0 +1,6 @@
+"""``python -m streammac``: the same as the command ``streammac``."""
+
+from streammac.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,384 @@
+"""The command ``streammac``: reads the command line, composes the parts, ends with an exit code.
+
+The composition root: only here the packages `workers` and `ingest` are imported, and only in the
+commands that need them, so that ``streammac --help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streammac import __version__
+from streammac.cli_models import encode, models
+from streammac.cli_options import (
+    DEFAULT_DIRECTORY,
+    BitsOption,
+    ConfigOption,
+    DirectoryOption,
+    ForOption,
+    HostOption,
+    JoinOption,
+    JsonOption,
+    LifelineOption,
+    NameOption,
+    NoUiOption,
+    SummaryOption,
+    WorkersOption,
+)
+from streammac.exit_codes import ExitCode, Failure
+
+if TYPE_CHECKING:
+    from streammac.config import Settings
+    from streammac.run_directory import RunDirectory
+    from streammac.settings_sources import Flag, Loaded
+
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""A process of the cluster computes in one thread; there is one process per core."""
+LETTER_CHARACTERS = 60
+"""So much of a dead letter's text is listed."""
+JOIN_S = 60.0
+"""Longest wait of a process for its coordinator's announcement."""
+DEMO_S = 60.0
+DEMO_SOURCE = "patches:?rate=2000"
+
+app = typer.Typer(
+    help="Nested models, trained continuously on live data by a ring of workers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+letters = typer.Typer(help="Records that could not be used.", no_args_is_help=True)
+configuration = typer.Typer(help="Settings and where they come from.", no_args_is_help=True)
+app.command()(encode)
+app.add_typer(models, name="model")
+app.add_typer(letters, name="dead-letters")
+app.add_typer(configuration, name="config")
+
+
+def main() -> None:
+    """Run the command line; the exit code says how it went (docs/cli.md)."""
+    for variable in ONE_THREAD:
+        os.environ.setdefault(variable, "1")
+    try:
+        app()
+    except Failure as failure:
+        typer.echo(f"streammac: {failure}", err=True)
+        sys.exit(failure.code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+# -- a whole cluster -------------------------------------------------------------------------------
+
+
+@app.command()
+def up(
+    config: ConfigOption = None,
+    workers: WorkersOption = None,
+    bits: BitsOption = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", metavar="URI", help="A feed; may be given more than once."),
+    ] = None,
+    directory: DirectoryOption = DEFAULT_DIRECTORY,
+    duration: ForOption = None,
+    summary: SummaryOption = None,
+    no_ui: NoUiOption = False,
+) -> None:
+    """Start a cluster on this machine; in a directory where one ran before, go on."""
+    began = time.time()
+    flags = _flags(workers=workers, bits=bits, sources=source)
+    settings = _settings(config, flags, directory).settings
+    _up(settings, directory, duration, summary, ui=not no_ui, began=began)
+
+
+@app.command()
+def demo(
+    workers: WorkersOption = None,
+    bits: BitsOption = None,
+    directory: Annotated[
+        Path | None, typer.Option("--dir", metavar="DIR", help="Keep everything here.")
+    ] = None,
+    duration: ForOption = DEMO_S,
+    summary: SummaryOption = None,
+    no_ui: NoUiOption = False,
+) -> None:
+    """Train on patches of real photographs for a minute, and compare with the usual baselines."""
+    import tempfile
+
+    began = time.time()
+    flags = _flags(workers=workers, bits=bits, sources=[DEMO_SOURCE])
+    with tempfile.TemporaryDirectory(prefix="streammac-demo-") as scratch:
+        where = directory or Path(scratch)
+        settings = _settings(None, flags, where).settings
+        _up(settings, where, duration, summary, ui=not no_ui, began=began)
+
+
+def _up(
+    settings: Settings,
+    directory: Path,
+    duration: float | None,
+    summary: Path | None,
+    *,
+    ui: bool,
+    began: float,
+) -> None:
+    from rich.console import Console
+
+    from streammac.live_view import view_for
+    from streammac.run_directory import RunDirectory, write_json
+    from streammac.summary import final_table, summarise
+    from streammac.supervisor import LocalCluster, supervise
+
+    _check_files(settings.ingest.sources)
+    console = Console()
+    with view_for(console, ui=ui) as view:
+        cluster = LocalCluster(RunDirectory(directory.absolute()), settings)
+        run = supervise(cluster, view.show, duration, began)
+    result = summarise(run)
+    if summary is not None:
+        write_json(summary, result)
+    console.print(final_table(result, run.running))
+    if run.failure is not None:
+        raise run.failure
+
+
+def _check_files(sources: Sequence[str]) -> None:
+    """Look whether files that are to be read exist, before anything is started."""
+    from ingest.sources.base import SourceError, parse
+
+    try:
+        for uri in sources:
+            address = parse(uri)
+            if address.scheme == "file":
+                _ = address.path  # raises where there is none
+    except SourceError as error:
+        raise Failure(ExitCode.BAD_INPUT, str(error)) from None
+
+
+def _flags(
+    *, workers: int | None = None, bits: int | None = None, sources: list[str] | None = None
+) -> dict[str, Flag]:
+    from streammac.settings_sources import Flag
+
+    given = {
+        "cluster.workers": Flag("--workers", workers),
+        "model.bits": Flag("--bits", bits),
+        "ingest.sources": Flag("--source", sources or None),
+    }
+    return {key: flag for key, flag in given.items() if flag.value is not None}
+
+
+def _settings(config: Path | None, flags: Mapping[str, Flag], directory: Path) -> Loaded:
+    from streammac.run_directory import RunDirectory
+    from streammac.settings_sources import load
+
+    return load(config, os.environ, flags, RunDirectory(directory).settings)
+
+
+# -- single processes ------------------------------------------------------------------------------
+
+
+@app.command()
+def coordinator(
+    directory: DirectoryOption = DEFAULT_DIRECTORY,
+    config: ConfigOption = None,
+    lifeline: LifelineOption = None,
+) -> None:
+    """Run a coordinator alone; workers and ingest nodes of other machines may join it."""
+    run_directory = _begin_process(directory, lifeline)
+    from streammac.config import Settings
+    from workers.coordinator import run
+
+    if lifeline is not None:  # the supervisor has merged all sources already
+        settings = Settings.model_validate_json(run_directory.settings.read_text())
+    else:
+        from streammac.run_directory import write_json
+
+        settings = _settings(config, {}, directory).settings
+        write_json(run_directory.settings, settings.model_dump(mode="json"))
+    raise typer.Exit(run(run_directory, settings))
+
+
+@app.command()
+def worker(
+    name: NameOption = "w1",
+    join: JoinOption = None,
+    directory: DirectoryOption = DEFAULT_DIRECTORY,
+    host: HostOption = "127.0.0.1",
+    lifeline: LifelineOption = None,
+) -> None:
+    """Run a worker alone."""
+    run_directory = _begin_process(directory, lifeline)
+    from workers.worker import run
+
+    raise typer.Exit(run(name, run_directory, _address(run_directory, join), host))
+
+
+@app.command()
+def ingest(
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", metavar="URI", help="A feed; else those of the settings."),
+    ] = None,
+    name: NameOption = "i1",
+    join: JoinOption = None,
+    directory: DirectoryOption = DEFAULT_DIRECTORY,
+    host: HostOption = "127.0.0.1",
+    lifeline: LifelineOption = None,
+) -> None:
+    """Run an ingest node alone."""
+    run_directory = _begin_process(directory, lifeline)
+    from ingest.node import run
+
+    raise typer.Exit(run(name, run_directory, _address(run_directory, join), host, source))
+
+
+def _begin_process(directory: Path, lifeline: int | None) -> RunDirectory:
+    from streammac.run_directory import RunDirectory
+
+    if lifeline is not None:
+        from streammac.processes import end_with
+
+        end_with(lifeline)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    return RunDirectory(directory)
+
+
+def _address(directory: RunDirectory, join: str | None) -> str:
+    if join is not None:
+        return join
+    announced = directory.wait_for("coordinator", JOIN_S)
+    if announced is None:
+        raise Failure(
+            ExitCode.NOT_RUNNING,
+            f"no coordinator announced itself in {directory.root} within {JOIN_S:.0f} s - "
+            "start one there, or name one with --join tcp://HOST:PORT",
+        )
+    return str(announced["control"])
+
+
+# -- questions -------------------------------------------------------------------------------------
+
+
+@app.command()
+def status(directory: DirectoryOption = DEFAULT_DIRECTORY, as_json: JsonOption = False) -> None:
+    """Show how the cluster in a directory is."""
+    answer = _ask_status(directory)
+    if as_json:
+        typer.echo(json.dumps(answer, indent=1))
+        return
+    from rich.console import Console
+
+    from streammac.live_view import picture
+
+    Console().print(picture(answer, time.time() - answer["started_s"]))
+
+
+def _ask_status(directory: Path) -> dict[str, Any]:
+    from streammac.control import ask_status
+    from streammac.run_directory import RunDirectory
+
+    announced = RunDirectory(directory).announced("coordinator")
+    answer = ask_status(announced["control"]) if announced else None
+    if answer is None:
+        why = "does not answer" if announced else "is not running"
+        raise Failure(
+            ExitCode.NOT_RUNNING, f"the cluster in {directory} {why} - `streammac up` starts one"
+        )
+    return answer
+
+
+# -- dead letters ----------------------------------------------------------------------------------
+
+
+@letters.command("list")
+def letters_list(
+    directory: DirectoryOption = DEFAULT_DIRECTORY, as_json: JsonOption = False
+) -> None:
+    """List the records that could not be used, and why; --json prints one object per line."""
+    from ingest.dead_letters import read
+    from streammac.run_directory import RunDirectory
+
+    count = 0
+    for letter in read(RunDirectory(directory).dead_letters):
+        count += 1
+        raw = letter.raw.decode(errors="replace")
+        if as_json:
+            fields = ("file", "number", "source", "format", "reason", "time")
+            record = {field: getattr(letter, field) for field in fields}
+            typer.echo(json.dumps(record | {"bytes": len(letter.raw), "text": raw}))
+        else:
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(letter.time))
+            start = raw[:LETTER_CHARACTERS] if letter.format in ("json", "csv") else ""
+            typer.echo(f"{when}  {letter.source}: {letter.reason}  {start!r}")
+    if not as_json:
+        typer.echo(f"{count:,} dead letters in {directory}")
+
+
+@letters.command("replay")
+def letters_replay(directory: DirectoryOption = DEFAULT_DIRECTORY) -> None:
+    """Send the records again to the running cluster; those that go through are taken out."""
+    address = _client_address(directory)
+    from ingest.dead_letters import replay
+    from streammac.client import Client
+    from streammac.run_directory import RunDirectory
+
+    with Client(address) as client:
+        result = replay(RunDirectory(directory).dead_letters, client)
+    typer.echo(f"{result.accepted:,} went through, {result.refused:,} were refused again")
+
+
+def _client_address(directory: Path) -> str:
+    for node in _ask_status(directory)["ingest"]:
+        if node["state"] == "alive" and node["client"]:
+            return str(node["client"])
+    raise Failure(ExitCode.NOT_RUNNING, f"no ingest node runs in {directory}")
+
+
+# -- configuration ---------------------------------------------------------------------------------
+
+
+@configuration.command("show")
+def config_show(
+    config: ConfigOption = None, directory: DirectoryOption = DEFAULT_DIRECTORY
+) -> None:
+    """Print all settings as TOML, with the origin of each that is not a default."""
+    from streammac.reference import settings_toml
+
+    loaded = _settings(config, {}, directory)
+    typer.echo(settings_toml(loaded.settings, loaded.origins))
+
+
+@configuration.command("check")
+def config_check(
+    config: ConfigOption = None, directory: DirectoryOption = DEFAULT_DIRECTORY
+) -> None:
+    """Check file, environment and run directory; exit code 3 and one line per problem."""
+    loaded = _settings(config, {}, directory)
+    typer.echo(f"ok: {len(loaded.origins)} settings differ from their defaults or repeat them")

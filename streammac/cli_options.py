@@ -1,0 +1,45 @@
+"""Options that several commands share: one spelling and one help text each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_DIRECTORY = Path("streammac-run")
+
+DirectoryOption = Annotated[
+    Path, typer.Option("--dir", metavar="DIR", help="Run directory of the cluster.")
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="TOML file; without it ./streammac.toml, if there is one."
+    ),
+]
+WorkersOption = Annotated[int | None, typer.Option("--workers", help="Number of workers.")]
+BitsOption = Annotated[int | None, typer.Option("--bits", help="Length of the codes.")]
+ForOption = Annotated[
+    float | None,
+    typer.Option("--for", metavar="SECONDS", min=0, help="Stop after so long; else at Ctrl-C."),
+]
+SummaryOption = Annotated[
+    Path | None, typer.Option("--summary", metavar="FILE", help="Write a JSON summary at the end.")
+]
+NoUiOption = Annotated[
+    bool, typer.Option("--no-ui", help="A line now and then instead of a live picture.")
+]
+NameOption = Annotated[str, typer.Option("--name", help="Stable name, the same over restarts.")]
+HostOption = Annotated[str, typer.Option("--host", help="Interface to listen on.")]
+JoinOption = Annotated[
+    str | None,
+    typer.Option(
+        "--join", metavar="ADDRESS", help="tcp://host:port of the coordinator; else from --dir."
+    ),
+]
+LifelineOption = Annotated[int | None, typer.Option("--lifeline", hidden=True)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+VersionOption = Annotated[
+    int | None, typer.Option("--version", metavar="N", help="Version; else the current one.")
+]

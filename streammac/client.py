@@ -1,0 +1,304 @@
+"""The Python client: push points into a running cluster, get models out of it, encode.
+
+``Client(DIR)`` finds the cluster of a run directory, ``Client("tcp://HOST:PORT")`` that of a coordinator. A push
+returns when every one of its points is acknowledged or known to be refused.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import zmq
+from numpy.typing import ArrayLike, NDArray
+
+from streammac.control import ask, ask_status
+from streammac.models.base import NestedModel
+from streammac.models.registry import create
+from streammac.run_directory import RunDirectory
+from streammac.wire.codec import MAX_FRAME_BYTES, WireError, decode, encode
+from streammac.wire.messages import ModelReply, ModelRequest, Push, Pushed
+
+PUSH_BYTES = 8 << 20
+"""Larger pushes are split."""
+RESEND_S = 2.0
+"""A push without an answer is sent again after so long; the ingest node knows it by its number."""
+BUSY_S = 0.05
+"""Pause after an ingest node that had no room."""
+ENCODE_ROWS = 65536
+
+
+class ClientError(RuntimeError):
+    """The cluster cannot do what was asked, or does not answer; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """What became of the points of a push: ``accepted`` + ``dead_lettered`` is all of them.
+
+    ``duplicate`` of the accepted ones were stored already. ``reason`` tells why the first dead-lettered
+    point was refused.
+    """
+
+    accepted: int
+    duplicate: int
+    dead_lettered: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A published version of the model.
+
+    Attributes
+    ----------
+    version : int
+        Its number; codes of different versions are not comparable.
+    metadata : dict
+        Epoch, points, objective, quality, hyper-parameters.
+    tensors : dict of arrays
+        Its parameters.
+    """
+
+    version: int
+    metadata: dict[str, Any]
+    tensors: dict[str, NDArray[Any]]
+    _model: NestedModel = field(repr=False)
+
+    @classmethod
+    def of(cls, version: int, metadata: dict[str, Any], tensors: dict[str, Any]) -> Model:
+        """Build one from what was published."""
+        spec = metadata["model"]
+        return cls(version, metadata, tensors, create(spec["family"], **spec["hyper_parameters"]))
+
+    def encode(self, X: ArrayLike) -> NDArray[np.uint8]:
+        """Return packed codes (n, ceil(L / 8)) of (n, D) points, most significant bit first."""
+        x = np.atleast_2d(np.asarray(X))
+        parts = [
+            self._model.encode(self.tensors, np.array(x[lo : lo + ENCODE_ROWS], np.float32))
+            for lo in range(0, max(1, len(x)), ENCODE_ROWS)
+        ]
+        return np.concatenate(parts)
+
+    def decode(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return (n, D) reconstructions of packed codes."""
+        bits = self._model.coordinate_shape()[0][0]
+        z = np.unpackbits(codes, axis=1, count=bits)
+        return self._model.decode(self.tensors, z)
+
+
+class Client:
+    """A connection to a cluster. For one thread at a time; a context manager.
+
+    Parameters
+    ----------
+    where : path or str
+        Run directory, or address of the coordinator (``tcp://HOST:PORT``).
+    timeout_s : float
+        Longest wait for an answer about status or models.
+
+    Raises
+    ------
+    ClientError
+        If no cluster runs there.
+    """
+
+    def __init__(self, where: str | Path, timeout_s: float = 10.0) -> None:
+        self._timeout_s = timeout_s
+        self._coordinator = self._find(where)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket: zmq.Socket[bytes] | None = None
+        self._name = f"client-{uuid.uuid4().hex}"
+        self._incarnation = time.time_ns()
+        self._sequence = itertools.count(1)
+
+    @staticmethod
+    def _find(where: str | Path) -> str:
+        text = str(where)
+        if text.startswith("tcp://"):
+            return text
+        announced = RunDirectory(Path(where)).announced("coordinator")
+        if announced is None:
+            raise ClientError(f"{where}: no cluster runs there - `streammac up --dir {where}` starts one")
+        return str(announced["control"])
+
+    def __enter__(self) -> Client:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._context.destroy(linger=0)
+
+    # -- pushing --------------------------------------------------------------------------
+
+    def push(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        keys: Sequence[str | bytes] | None = None,
+        times: ArrayLike | None = None,
+        timeout_s: float = 30.0,
+    ) -> PushResult:
+        """Push points; return when all of them are acknowledged (or are dead letters).
+
+        Parameters
+        ----------
+        X : (n, D) array of numbers
+            The points; a single (D,) point will do.
+        y : (n,) or (n, K) array, optional
+            Targets.
+        keys : sequence of n texts, optional
+            Your own names for the points.
+        times : (n,) array, optional
+            Event times, seconds since 1970.
+        timeout_s : float
+            Longest wait for the acknowledgement of one part (of about 8 MB).
+
+        Raises
+        ------
+        ValueError
+            If the arguments do not fit each other.
+        ClientError
+            If there is no answer in time. Points of this push may have been stored; the parts that
+            were not are not known, so push the whole again only if doubles do no harm.
+        """
+        x = np.atleast_2d(np.asarray(X))
+        if x.dtype.kind not in "fiub":
+            raise ValueError(f"X: expected numbers, got {x.dtype}")
+        if x.dtype.str not in ("<f4", "|u1"):
+            x = x.astype(np.float64)
+        named = [k.encode() if isinstance(k, str) else k for k in keys or ()]
+        columns = {"x": x}
+        if y is not None:
+            columns["y"] = np.asarray(y, np.float64)
+        if times is not None:
+            columns["time"] = np.asarray(times, np.float64)
+        for name, column in columns.items():
+            if len(column) != len(x):
+                raise ValueError(f"{name}: expected {len(x)} entries, got {len(column)}")
+        if named and len(named) != len(x):
+            raise ValueError(f"keys: expected {len(x)} entries, got {len(named)}")
+        rows = max(1, PUSH_BYTES // max(1, x[:1].nbytes))
+        results = []
+        for first in range(0, len(x), rows):
+            part = slice(first, first + rows)
+            tensors = {name: np.ascontiguousarray(c[part]) for name, c in columns.items()}
+            results.append(self._push(tensors, tuple(named[part]), timeout_s))
+        return PushResult(
+            sum(r.accepted for r in results),
+            sum(r.duplicate for r in results),
+            sum(r.dead_lettered for r in results),
+            next((r.reason for r in results if r.reason), ""),
+        )
+
+    def _push(
+        self, tensors: dict[str, NDArray[Any]], keys: tuple[bytes, ...], timeout_s: float
+    ) -> Pushed:
+        sequence = next(self._sequence)
+        message = Push(self._name, self._incarnation, sequence, tensors, keys)
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            socket = self._ingest(deadline)
+            socket.send_multipart(encode(message))
+            answer = self._await(socket, sequence, min(deadline, time.monotonic() + RESEND_S))
+            if answer is None:
+                self._disconnect()  # the node may have been replaced: ask where it is now
+            elif answer.busy:
+                time.sleep(BUSY_S)
+            elif answer.accepted + answer.dead_lettered == 0 and answer.reason:
+                raise ClientError(f"the push was refused: {answer.reason}")
+            else:
+                return answer
+        raise ClientError(
+            f"no acknowledgement within {timeout_s:.0f} s: the cluster is under back-pressure or "
+            "has no worker - look at `streammac status`"
+        )
+
+    def _await(
+        self, socket: zmq.Socket[bytes], sequence: int, deadline: float
+    ) -> Pushed | None:
+        while (left := deadline - time.monotonic()) > 0:
+            if not socket.poll(max(1, int(left * 1000))):
+                return None
+            try:
+                answer = decode(socket.recv_multipart())
+            except WireError:
+                continue
+            if isinstance(answer, Pushed) and answer.sequence == sequence:
+                return answer
+        return None
+
+    def _ingest(self, deadline: float) -> zmq.Socket[bytes]:
+        """Return a socket to an ingest node that is alive; wait for one if need be."""
+        while self._socket is None:
+            nodes = self.status()["ingest"]
+            address = next((n["client"] for n in nodes if n["state"] == "alive" and n["client"]), None)
+            if address is None:
+                if time.monotonic() > deadline:
+                    raise ClientError("no ingest node takes points - start one: `streammac ingest`")
+                time.sleep(BUSY_S)
+                continue
+            self._socket = self._context.socket(zmq.DEALER)
+            self._socket.linger = 0
+            self._socket.maxmsgsize = MAX_FRAME_BYTES
+            self._socket.connect(address)
+        return self._socket
+
+    def _disconnect(self) -> None:
+        if self._socket is not None:
+            self._socket.close(linger=0)
+            self._socket = None
+
+    # -- asking ---------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """Return the cluster's status (docs/status.md).
+
+        Raises
+        ------
+        ClientError
+            If the coordinator does not answer.
+        """
+        status = ask_status(self._coordinator, self._timeout_s)
+        if status is None:
+            raise ClientError(f"the coordinator at {self._coordinator} does not answer")
+        return status
+
+    def model(self, version: int = 0) -> Model:
+        """Return a published version; 0 is the current one.
+
+        Raises
+        ------
+        ClientError
+            If there is no such version (yet).
+        """
+        reply = ask(self._coordinator, ModelRequest(version), ModelReply, self._timeout_s)
+        if reply is None:
+            raise ClientError(f"the coordinator at {self._coordinator} does not answer")
+        if reply.version == 0:
+            wanted = f"version {version}" if version else "model version yet"
+            raise ClientError(f"there is no {wanted} - `streammac model list` shows what there is")
+        return Model.of(reply.version, json.loads(reply.metadata), reply.tensors)
+
+    def encode(self, X: ArrayLike) -> NDArray[np.uint8]:
+        """Encode (n, D) points with the current version; ask `model` for its number."""
+        return self.model().encode(X)

@@ -1,0 +1,46 @@
+"""An ASGI application served by a thread of a process that has other things to do."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp
+
+END_PATIENCE_S = 2.0
+
+
+def serve(app: ASGIApp, host: str, port: int) -> tuple[str, Callable[[], None]]:
+    """Serve an application in a thread.
+
+    Parameters
+    ----------
+    app : ASGI application
+        What answers.
+    host : str
+        Interface to listen on.
+    port : int
+        Port; 0 takes any free one.
+
+    Returns
+    -------
+    url : str
+        Where it listens.
+    close : callable
+        Ends it.
+    """
+    listener = socket.create_server((host, port))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True
+    )
+    thread.start()
+
+    def close() -> None:
+        server.should_exit = True
+        thread.join(END_PATIENCE_S)
+        listener.close()
+
+    return f"http://{host}:{listener.getsockname()[1]}", close

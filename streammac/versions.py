@@ -1,0 +1,210 @@
+"""Model versions on disk: published atomically, promoted or left as candidates, pruned.
+
+The coordinator publishes; commands and clients read. A version is one safetensors file whose header
+holds the metadata as JSON, so a file that is copied elsewhere still tells what it is. The small
+file ``versions.json`` beside them says which version is current and which number comes next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streammac.run_directory import write_json
+
+Tensors = dict[str, NDArray[Any]]
+_FILE = re.compile(r"v(\d{8,})\.safetensors")
+METADATA_KEY = "streammac"
+"""Key of the JSON text in the header of a safetensors file."""
+
+
+class VersionError(ValueError):
+    """A version is not there, or a file is not a version."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One version: what it is, and its parameters."""
+
+    metadata: dict[str, Any]
+    tensors: Tensors
+
+
+def read_model(path: Path) -> ModelVersion:
+    """Return a version from a file, also one that was copied or exported elsewhere.
+
+    Raises
+    ------
+    VersionError
+        If the file cannot be read or is not a version of this project.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            tensors: Tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = json.loads(header[METADATA_KEY])
+    except KeyError:
+        raise VersionError(
+            f"{path}: a safetensors file, but not one of streammac's models"
+        ) from None
+    except (OSError, SafetensorError, ValueError) as error:
+        raise VersionError(f"{path}: not a readable model file: {error}") from error
+    return ModelVersion(metadata, tensors)
+
+
+def write_model(
+    path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]
+) -> None:
+    """Write a version to a file: there is the whole file or none, also after a power cut."""
+    from safetensors.numpy import save
+
+    plain = {name: np.ascontiguousarray(a).reshape(np.shape(a)) for name, a in tensors.items()}
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with scratch.open("wb") as file:
+        file.write(save(plain, {METADATA_KEY: json.dumps(metadata)}))
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+class VersionStore:
+    """The versions in a folder.
+
+    One process writes (the coordinator, or a roll-back while it is down); any number may read.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the versions; made when the first one is published.
+    keep : int
+        Newest versions that are kept, besides the current one.
+    """
+
+    def __init__(self, path: Path, keep: int) -> None:
+        if keep < 1:
+            raise ValueError(f"keep: expected 1 or more, got {keep}")
+        self.path = path
+        self.keep = keep
+
+    # -- reading --------------------------------------------------------------------------
+
+    def list(self) -> tuple[int, ...]:
+        """Return the numbers of all versions on disk, oldest first."""
+        if not self.path.is_dir():
+            return ()
+        found = (_FILE.fullmatch(entry.name) for entry in self.path.iterdir())
+        return tuple(sorted(int(match[1]) for match in found if match))
+
+    @property
+    def newest(self) -> int:
+        """The newest version, promoted or not; 0 where there is none."""
+        return max(self.list(), default=0)
+
+    @property
+    def current(self) -> int:
+        """The promoted version, which users get; 0 where there is none."""
+        return int(self._state()["current"])
+
+    @property
+    def candidates(self) -> tuple[int, ...]:
+        """Versions newer than the current one that were not promoted."""
+        current = self.current
+        return tuple(version for version in self.list() if version > current)
+
+    def file(self, version: int) -> Path:
+        """Return where a version is, or would be."""
+        return self.path / f"v{version:08d}.safetensors"
+
+    def load(self, version: int) -> ModelVersion:
+        """Return a version with its metadata, ``promoted`` and ``reason`` as they are now.
+
+        Raises
+        ------
+        VersionError
+            If it is not there.
+        """
+        path = self.file(version)
+        if not path.is_file():
+            here = ", ".join(map(str, self.list())) or "none"
+            raise VersionError(f"{self.path}: no version {version}; there are: {here}")
+        found = read_model(path)
+        return ModelVersion(found.metadata | self._standing(version), found.tensors)
+
+    def _standing(self, version: int) -> dict[str, Any]:
+        state = self._state()
+        reason = state["reasons"].get(str(version), "candidate")
+        return {"promoted": version == state["current"], "reason": reason}
+
+    def _state(self) -> dict[str, Any]:
+        path = self.path / "versions.json"
+        try:
+            state: dict[str, Any] = json.loads(path.read_text())
+        except FileNotFoundError:
+            return {"current": 0, "last": 0, "reasons": {}}
+        except ValueError as error:
+            raise VersionError(f"{path}: not readable: {error}") from error
+        return state
+
+    # -- writing --------------------------------------------------------------------------
+
+    def publish(self, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> int:
+        """Write a new version, as a candidate; return its number.
+
+        Numbers only grow, also over restarts and when versions were pruned. ``metadata`` gets
+        ``version`` and ``created`` (seconds since 1970).
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        state = self._state()
+        # a crash between the two writes below leaves a file that the state does not know yet
+        version = max(int(state["last"]), self.newest) + 1
+        write_model(
+            self.file(version), tensors, {**metadata, "version": version, "created": time.time()}
+        )
+        self._save(state | {"last": version})
+        self._prune()
+        return version
+
+    def promote(self, version: int, reason: str) -> None:
+        """Make a version the current one: a newer one, or an older one to roll back to.
+
+        Raises
+        ------
+        VersionError
+            If it is not there.
+        """
+        if not self.file(version).is_file():
+            self.load(version)  # raises and names what there is
+        state = self._state()
+        reasons = state["reasons"] | {str(version): reason}
+        self._save(state | {"current": version, "reasons": reasons})
+        self._prune()
+
+    def _prune(self) -> None:
+        state = self._state()
+        versions = self.list()
+        stay = {*versions[-self.keep :], state["current"]}
+        for version in versions:
+            if version not in stay:
+                self.file(version).unlink(missing_ok=True)
+        reasons = {v: reason for v, reason in state["reasons"].items() if int(v) in stay}
+        if reasons != state["reasons"]:
+            self._save(state | {"reasons": reasons})
+
+    def _save(self, state: Mapping[str, Any]) -> None:
+        write_json(self.path / "versions.json", dict(state))
