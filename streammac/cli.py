@@ -344,21 +344,16 @@ def letters_list(
 @letters.command("replay")
 def letters_replay(directory: DirectoryOption = DEFAULT_DIRECTORY) -> None:
     """Send the records again to the running cluster; those that go through are taken out."""
-    address = _client_address(directory)
     from ingest.dead_letters import replay
-    from streammac.client import Client
+    from streammac.client import Client, ClientError
     from streammac.run_directory import RunDirectory
 
-    with Client(address) as client:
-        result = replay(RunDirectory(directory).dead_letters, client)
+    try:
+        with Client(directory) as client:
+            result = replay(RunDirectory(directory).dead_letters, client)
+    except ClientError as error:
+        raise Failure(ExitCode.NOT_RUNNING, str(error)) from None
     typer.echo(f"{result.accepted:,} went through, {result.refused:,} were refused again")
-
-
-def _client_address(directory: Path) -> str:
-    for node in _ask_status(directory)["ingest"]:
-        if node["state"] == "alive" and node["client"]:
-            return str(node["client"])
-    raise Failure(ExitCode.NOT_RUNNING, f"no ingest node runs in {directory}")
 
 
 # -- configuration ---------------------------------------------------------------------------------

@@ -66,7 +66,8 @@ def configuration_page() -> str:
         "2. environment variables `STREAMMAC_SECTION__KEY`, for example "
         "`STREAMMAC_CLUSTER__WORKERS=5`; lists and tables as JSON;",
         "3. the file of `--config`, or `streammac.toml` in the working directory;",
-        "4. what the run directory was started with (`settings.json` there);",
+        "4. what the run directory was started with (`settings.json` there), except for the "
+        "sources: a file that was read is not read again unless it is named again;",
         "5. the defaults below.",
         "",
         "The family and length of the model and the form of the points cannot change in a run "

@@ -26,6 +26,8 @@ DEFAULT_FILE = Path("streammac.toml")
 """Read, where it exists, if no file is named."""
 LASTING = ("model.family", "model.bits", "stream.dim", "stream.dtype")
 """What a run directory keeps for ever: its points and models are of that kind."""
+FORGOTTEN = ("ingest.sources",)
+"""What a run directory does not remember: a file that was read must not be read a second time."""
 
 
 class ConfigurationError(Failure):
@@ -127,7 +129,8 @@ def _remembered(path: Path) -> Layer:
         tables = json.loads(path.read_text())
     except ValueError as error:
         raise ConfigurationError(f"{path}: not readable: {error}") from None
-    return {key: found for key, found in _flat(tables, str(path)).items() if found[1] is not None}
+    layer = _flat(tables, str(path))
+    return {k: v for k, v in layer.items() if v[1] is not None and k not in FORGOTTEN}
 
 
 def _environment(environment: Mapping[str, str]) -> Layer:

@@ -40,9 +40,10 @@ class BinaryAutoencoderModel(NestedModel):
         L2 regularisation of the SVMs, lambda.
     mu_start, mu_factor, mu_cap : float
         Continuation: ``mu = min(mu_cap, mu_start mu_factor^age)``, in units of the mean squared norm of
-        the decoder's columns, which makes one schedule fit all data and code lengths.
-    rotations : int
-        ITQ iterations of the initial model.
+        the decoder's columns, which makes one schedule fit all data and code lengths. Where mu has
+        reached the cap the constraints hold, and the hash functions rest until a restart.
+    rotations, starts : int
+        ITQ iterations of the initial model, and random rotations that they start from.
     sample : int
         Points of each shard that are used per lap of the initial epoch.
     seed : int
@@ -53,11 +54,12 @@ class BinaryAutoencoderModel(NestedModel):
     laps: int = 2
     block_bits: int = 8
     decay: float = 1e-5
-    mu_start: float = 0.02
+    mu_start: float = 0.08
     mu_factor: float = 1.5
-    mu_cap: float = 4.0
-    rotations: int = 50
-    sample: int = 16384
+    mu_cap: float = 1.5
+    rotations: int = 40
+    starts: int = 8
+    sample: int = 8192
     seed: int = 0
 
     family: ClassVar[str] = "binary_autoencoder"
@@ -72,6 +74,7 @@ class BinaryAutoencoderModel(NestedModel):
             "mu_factor": (1, 100),
             "mu_cap": (1e-9, 1e9),
             "rotations": (1, 1000),
+            "starts": (1, 100),
             "sample": (1, 1 << 30),
         }
         for name, (least, most) in limits.items():
@@ -91,7 +94,7 @@ class BinaryAutoencoderModel(NestedModel):
 
     @property
     def _initial(self) -> Initialisation:
-        return Initialisation(self.bits, self.rotations, self.seed)
+        return Initialisation(self.bits, self.rotations, self.starts, self.seed)
 
     def initial_blocks(self, dim: int) -> tuple[Block, ...]:
         """Return the one block of a fresh epoch."""
@@ -131,7 +134,16 @@ class BinaryAutoencoderModel(NestedModel):
         state = _unpack(name, params)
         if age == 0:  # a restart: the step size is tuned anew
             state = SvmState(state.weight, state.bias)
+        if self._rests(age):
+            return _pack(name, state) | {f"{name}/rests": np.ones(1, np.uint8)}
         return _pack(name, state)
+
+    def _rests(self, age: int) -> bool:
+        """Return whether the hash functions are left as they are: z = h(x) holds everywhere by now.
+
+        Training them further on their own outputs would only let them wander (docs/decisions).
+        """
+        return age > 0 and self.mu(age - 1) >= self.mu_cap
 
     def visit(
         self,
@@ -146,6 +158,8 @@ class BinaryAutoencoderModel(NestedModel):
             return self._initial.visit(state, lap, batches)
         mean, scale = params["input/mean"], float(params["input/scale"][0])
         if block.name.startswith("encoder"):
+            if f"{block.name}/rests" in state:
+                return state
             part = self._bits_of(block)
             svm = train(
                 _unpack(block.name, state),

@@ -33,7 +33,7 @@ class VisitPlan:
     """
 
     seed: int = 0
-    minibatch: int = 512
+    minibatch: int = 256
     budget: int | None = None
     recency: float = 0.0
 

@@ -208,6 +208,17 @@ def test_settings_survive_their_own_json(
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
 
 
+def test_a_directory_does_not_remember_what_it_has_read(tmp_path: Path) -> None:
+    memory = tmp_path / "settings.json"
+    settings = Settings.model_validate(
+        {"cluster": {"workers": 9}, "ingest": {"sources": ["a.npy"]}}
+    )
+    memory.write_text(settings.model_dump_json())
+    again = load(None, {}, {}, memory).settings
+    assert again.cluster.workers == 9
+    assert again.ingest.sources == ()
+
+
 def test_every_setting_is_described() -> None:
     for key, setting in fields():
         assert setting.description, key
