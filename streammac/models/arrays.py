@@ -47,6 +47,10 @@ class ArrayShard:
         self._x = np.concatenate([self._x, x])
         self._z = np.concatenate([self._z, np.zeros((len(x), *self._z.shape[1:]), self._z.dtype)])
 
+    def keep_last(self, points: int) -> None:
+        """Drop all but the newest points."""
+        self._x, self._z = self._x[-points:], self._z[-points:]
+
     def x(self, rows: Rows) -> Floats:
         """See `LocalData.x`."""
         return np.array(self._x[rows], np.float32)

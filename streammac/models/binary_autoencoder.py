@@ -39,11 +39,12 @@ class BinaryAutoencoderModel(NestedModel):
     decay : float
         L2 regularisation of the SVMs, lambda.
     mu_start, mu_factor, mu_cap : float
-        Continuation: ``mu = min(mu_cap, mu_start mu_factor^age)``, in units of the mean squared norm of
-        the decoder's columns, which makes one schedule fit all data and code lengths. Where mu has
-        reached the cap the constraints hold, and the hash functions rest until a restart.
-    rotations, starts : int
-        ITQ iterations of the initial model, and random rotations that they start from.
+        Continuation: ``mu = min(mu_cap, mu_start mu_factor^age)``, in units of the squared norm of the
+        decoder ``||A||^2``, which makes one schedule fit all data and code lengths. Where mu has reached
+        the cap the constraints hold, and the hash functions rest until a restart.
+    rotations, starts, refined : int
+        Of the initial model: ITQ iterations, random rotations that compete, and how many of these
+        ITQ improves.
     sample : int
         Points of each shard that are used per lap of the initial epoch.
     seed : int
@@ -54,11 +55,12 @@ class BinaryAutoencoderModel(NestedModel):
     laps: int = 2
     block_bits: int = 8
     decay: float = 1e-5
-    mu_start: float = 0.08
+    mu_start: float = 0.003
     mu_factor: float = 1.5
-    mu_cap: float = 1.5
+    mu_cap: float = 0.05
     rotations: int = 40
-    starts: int = 8
+    starts: int = 24
+    refined: int = 6
     sample: int = 8192
     seed: int = 0
 
@@ -74,7 +76,8 @@ class BinaryAutoencoderModel(NestedModel):
             "mu_factor": (1, 100),
             "mu_cap": (1e-9, 1e9),
             "rotations": (1, 1000),
-            "starts": (1, 100),
+            "starts": (1, 1000),
+            "refined": (1, self.starts),
             "sample": (1, 1 << 30),
         }
         for name, (least, most) in limits.items():
@@ -94,7 +97,7 @@ class BinaryAutoencoderModel(NestedModel):
 
     @property
     def _initial(self) -> Initialisation:
-        return Initialisation(self.bits, self.rotations, self.starts, self.seed)
+        return Initialisation(self.bits, self.rotations, self.starts, self.refined, self.seed)
 
     def initial_blocks(self, dim: int) -> tuple[Block, ...]:
         """Return the one block of a fresh epoch."""
@@ -194,7 +197,7 @@ class BinaryAutoencoderModel(NestedModel):
     # -- Z step and forward passes --------------------------------------------------------
 
     def mu(self, age: int) -> float:
-        """Return the penalty relative to the decoder's columns."""
+        """Return the penalty relative to the decoder's squared norm."""
         # the exponent is bounded: ages go on for ever, floats do not
         return min(self.mu_cap, self.mu_start * self.mu_factor ** min(age, 1000))
 
@@ -216,7 +219,7 @@ class BinaryAutoencoderModel(NestedModel):
         x -= c
         G = A.T @ A
         q = x @ A
-        penalty = np.float32(mu * max(float(np.trace(G)) / self.bits, 1e-12))
+        penalty = np.float32(mu * max(float(np.trace(G)), 1e-12))
         if self.bits <= ENUMERATE_BITS:
             new = z.copy()
             kernels.enumerate_codes(G, q, h, new, penalty)

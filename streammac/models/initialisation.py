@@ -30,8 +30,8 @@ JURY_QUERIES = 400
 """Points of a shard that look for their neighbours."""
 JURY_POINTS = 6000
 """Points among which they look."""
-JURY_NEIGHBOURS = 0.01
-"""Neighbours that count as true, as a share of these points."""
+JURY_NEIGHBOURS = 1 / 300
+"""Neighbours that count as true, as a share of these points: what is looked for is close by."""
 JURY_LEAST = 5
 """At least so many neighbours, where there are few points."""
 
@@ -46,8 +46,8 @@ class Initialisation:
         Length of the codes, L.
     rotations : int
         Iterations of ITQ.
-    starts : int
-        Random rotations C; with their improvements that makes 2 C candidates.
+    starts, refined : int
+        Random rotations, and how many of them ITQ improves: all of these are candidates.
     seed : int
         Seed of the random rotations.
     """
@@ -55,6 +55,7 @@ class Initialisation:
     bits: int
     rotations: int
     starts: int
+    refined: int
     seed: int
 
     @property
@@ -95,7 +96,7 @@ class Initialisation:
             return self._rotate(state)
         if lap == self.rotations:
             state = self._rotate(state)
-            scores = np.zeros(2 * self.starts)
+            scores = np.zeros(len(_candidates(state)))
             return _without(state, "init/procrustes") | {"init/scores": scores}
         if lap == self.rotations + 1:
             return self._choose(state)
@@ -118,8 +119,8 @@ class Initialisation:
             "input/scale": np.array([scale], np.float32),
             "init/basis": basis,
             "init/random": rotations,
-            "init/rotations": rotations,
-            "init/procrustes": np.zeros_like(rotations),
+            "init/rotations": rotations[: self.refined],
+            "init/procrustes": np.zeros_like(rotations[: self.refined]),
         }
 
     def _rotate(self, state: Tensors) -> Tensors:

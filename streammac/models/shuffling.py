@@ -21,6 +21,11 @@ is larger than memory).
 """
 
 
+LEAST_STEPS = 64
+"""SGD steps that a visit makes at least, if need be with smaller minibatches: few steps over a small
+shard would leave a submodel half trained, and epochs would wander instead of converging."""
+
+
 def _number(name: str) -> int:
     return zlib.crc32(name.encode())
 
@@ -51,7 +56,7 @@ def minibatch_rows(
     points : int
         Points of the shard; rows are counted from the oldest.
     minibatch : int
-        Rows per minibatch (the last one may be smaller).
+        Rows per minibatch, at most: a small shard gets smaller ones (`LEAST_STEPS`).
     key : (seed, epoch, lap, block name, member name)
         What the order depends on.
     limit : int, optional
@@ -69,7 +74,7 @@ def minibatch_rows(
     else:
         weight = np.exp(-recency * (runs - 1 - np.arange(runs)) / runs)
         order = rng.choice(runs, size=count, replace=False, p=weight / weight.sum())
-    per_batch = max(1, minibatch // RUN)
+    per_batch = max(1, min(minibatch // RUN, count // LEAST_STEPS))
     for first in range(0, count, per_batch):
         starts = np.sort(order[first : first + per_batch]) * RUN
         rows = (starts[:, None] + np.arange(RUN)).ravel()

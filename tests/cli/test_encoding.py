@@ -57,12 +57,15 @@ def test_codes_come_in_the_order_of_the_vectors(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c.npy", "x.npy"]
 
 
-def test_a_failure_leaves_what_was_there(tmp_path: Path, version: ModelVersion) -> None:
+def test_a_failure_leaves_what_was_there(
+    tmp_path: Path, version: ModelVersion, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(encoding, "BATCH_BYTES", 7 * 20)  # 7 vectors
     source, target = Path("x.npy"), tmp_path / "c.npy"
     x = points(10)
-    x[6, 2] = np.nan
+    x[8, 2] = np.nan
     target.write_bytes(b"old")
-    with pytest.raises(Failure, match=r"x\.npy: row 6 ") as caught:
+    with pytest.raises(Failure, match=r"x\.npy: row 8 ") as caught:
         encode_file(source, x, target, version, lambda *_: None)
     assert caught.value.code is ExitCode.BAD_INPUT
     with pytest.raises(Failure, match="vectors of length 4 do not suit the model"):

@@ -1,0 +1,157 @@
+"""A scikit-learn estimator round the serial trainer, for notebooks and pipelines.
+
+The same model that a cluster trains, on data in memory: `fit` learns from a matrix, `partial_fit` follows a
+stream of them.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from streammac.models.arrays import ArrayShard
+from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.local import VisitPlan, enter, z_pass
+from streammac.models.serial import parmac, w_step
+
+
+class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn has no types
+    """Binary hash codes by a binary autoencoder (linear SVMs in, linear decoder out).
+
+    Parameters
+    ----------
+    bits : int
+        Length of the codes, L.
+    epochs : int
+        Epochs of `fit`; the first one makes the initial model (PCA and ITQ), and after about nine
+        the continuation has ended.
+    partial_epochs : int
+        Epochs of each `partial_fit`.
+    window : int or None
+        `partial_fit` keeps the newest points, so many at most; None keeps all.
+    minibatch : int
+        Points per SGD step.
+    laps : int
+        SGD passes per epoch.
+    random_state : int or None
+        Seed of everything random; None is 0: the result never depends on chance alone.
+
+    Attributes
+    ----------
+    params_ : dict of arrays
+        Parameters, see `streammac.models.binary_autoencoder`.
+    objective_ : float
+        Mean squared error of the nested model per input, in units of the mean variance.
+    n_features_in_ : int
+        Length of x, D.
+
+    References
+    ----------
+    Carreira-Perpinan, Raziperchikolaei: Hashing with binary autoencoders, CVPR 2015.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> X = load_digits().data
+    >>> codes = BinaryAutoencoder(bits=16).fit_transform(X)
+    >>> codes.shape, codes.dtype
+    ((1797, 16), dtype('uint8'))
+    """
+
+    def __init__(
+        self,
+        bits: int = 32,
+        *,
+        epochs: int = 10,
+        partial_epochs: int = 1,
+        window: int | None = None,
+        minibatch: int = 256,
+        laps: int = 2,
+        random_state: int | None = None,
+    ) -> None:
+        self.bits = bits
+        self.epochs = epochs
+        self.partial_epochs = partial_epochs
+        self.window = window
+        self.minibatch = minibatch
+        self.laps = laps
+        self.random_state = random_state
+
+    def _begin(self) -> tuple[BinaryAutoencoderModel, VisitPlan]:
+        for name in ("epochs", "partial_epochs", "minibatch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected 1 or more, got {getattr(self, name)}")
+        if self.window is not None and self.window < 1:
+            raise ValueError(f"window: expected 1 or more, or None, got {self.window}")
+        seed = self.random_state or 0
+        model = BinaryAutoencoderModel(bits=self.bits, laps=self.laps, seed=seed)
+        return model, VisitPlan(seed=seed, minibatch=self.minibatch)
+
+    def fit(self, X: ArrayLike, y: Any = None) -> BinaryAutoencoder:
+        """Learn from an (n, D) matrix. ``y`` is ignored."""
+        x = validate_data(self, X, dtype=np.float32)
+        model, plan = self._begin()
+        shard = ArrayShard(x, model.coordinate_shape())
+        *_, (params, objective) = islice(parmac(model, {"w1": shard}, plan), self.epochs)
+        self._model, self._shard, self._age = model, shard, self.epochs
+        self.params_ = dict(params)
+        self.objective_ = objective.nested / len(x)
+        return self
+
+    def partial_fit(self, X: ArrayLike, y: Any = None) -> BinaryAutoencoder:
+        """Go on learning with (n, D) new points. ``y`` is ignored.
+
+        They enter with z = h(x) and are trained on together with the points that are kept. When the
+        points have doubled since the continuation began, it begins anew.
+        """
+        if not hasattr(self, "params_"):
+            self.fit(X)
+            self._grown_from = len(self._shard)
+            return self
+        x = validate_data(self, X, dtype=np.float32, reset=False)
+        _, plan = self._begin()
+        shards = {"w1": self._shard}
+        first = len(self._shard)
+        self._shard.extend(x)
+        enter(self._model, self.params_, self._shard, first)
+        if self.window is not None:
+            self._shard.keep_last(self.window)
+        grown_from = getattr(self, "_grown_from", first)
+        if len(self._shard) >= 2 * grown_from:
+            self._age, grown_from = 1, len(self._shard)
+        self._grown_from = grown_from
+        for _ in range(self.partial_epochs):
+            age = self._age - 1
+            self.params_ = w_step(self._model, shards, self.params_, plan, self._age, age)
+            objective = z_pass(self._model, self.params_, self._shard, self._model.mu(age))
+            self._age += 1
+        self.objective_ = objective.nested / len(self._shard)
+        return self
+
+    def transform(self, X: ArrayLike) -> NDArray[np.uint8]:
+        """Return the (n, bits) codes of (n, D) points: 0 or 1, uint8."""
+        check_is_fitted(self, "params_")
+        x = validate_data(self, X, dtype=np.float32, reset=False)
+        return self._model.coordinates(self.params_, np.array(x))
+
+    def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return the (n, D) reconstructions of (n, bits) codes."""
+        check_is_fitted(self, "params_")
+        z = np.asarray(X)
+        if z.ndim != 2 or z.shape[1] != self.bits:
+            raise ValueError(f"X: expected codes of shape (n, {self.bits}), got {z.shape}")
+        return self._model.decode(self.params_, z)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.bits
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return the names of the bits."""
+        check_is_fitted(self, "params_")
+        return np.array([f"bit{i}" for i in range(self.bits)], dtype=object)
