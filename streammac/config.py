@@ -144,10 +144,12 @@ class Ingest(Section):
 class Probe(Section):
     """Points held out to measure every version."""
 
-    share: Share = Field(0.02, description="share of the feed that is held out")
+    share: Share = Field(0.04, description="share of the feed that is held out")
     points: Positive = Field(4096, description="points of the probe kept for measuring")
     queries: Positive = Field(1000, description="of these, so many are used as queries")
-    neighbours_share: Share = Field(0.01, description="true neighbours per query, as a share")
+    neighbours_share: Share = Field(
+        0.0167, description="true neighbours per query, as a share; a tenth as many are retrieved"
+    )
 
 
 class Publish(Section):

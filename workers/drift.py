@@ -6,6 +6,7 @@ coordinator takes the majority.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,12 +31,16 @@ class DriftWatch:
     """
 
     def __init__(self, delta: float) -> None:
-        from river.drift import ADWIN  # a heavy import, and only workers that train need it
-
-        self._adwin: Any = ADWIN(delta=delta)  # type: ignore[no-untyped-call]
+        self._delta = delta
         self._rest = np.empty(0, np.float32)
         self.raised: float | None = None
         """Mean error at the last alarm that nobody has taken yet."""
+
+    @cached_property
+    def _adwin(self) -> Any:
+        from river.drift import ADWIN  # a slow import, which the first model need not wait for
+
+        return ADWIN(delta=self._delta)  # type: ignore[no-untyped-call]
 
     def observe(self, errors: Floats) -> None:
         """Take the (n,) errors of new points, in order of arrival."""

@@ -20,6 +20,7 @@ from streammac.models.retrieval import baselines, precision, true_neighbours
 
 LEAST_POINTS = 50
 """With fewer points no share of found neighbours means anything."""
+LEAST_RETRIEVED = 5
 REFRESH_SHARE = 0.1
 """Neighbours and baselines are computed anew when so much of the sample has changed."""
 
@@ -92,13 +93,14 @@ class Task:
         self.points = len(x)
         queries = min(settings.queries, len(x) // 2)
         self._queries, self._database = x[:queries], x[queries:]
-        self._wanted = max(5, round(settings.neighbours_share * len(self._database)))
+        self._near = max(LEAST_RETRIEVED, round(settings.neighbours_share * len(self._database)))
+        self._retrieved = max(LEAST_RETRIEVED, self._near // 10)
         self._bits = bits
         self._rng = np.random.default_rng([seed, 2])
 
     @cached_property
     def _neighbours(self) -> NDArray[np.int64]:
-        return true_neighbours(self._database, self._queries, self._wanted)
+        return true_neighbours(self._database, self._queries, self._near)
 
     @cached_property
     def _baselines(self) -> dict[str, float]:
@@ -109,14 +111,14 @@ class Task:
         }
 
     def _precision(self, queries: NDArray[np.uint8], database: NDArray[np.uint8]) -> float:
-        return precision(queries, database, self._neighbours, self._wanted)
+        return precision(queries, database, self._neighbours, self._retrieved)
 
     def measure(self, model: NestedModel, params: Mapping[str, Array]) -> Measurement:
         model_precision = self._precision(
             model.encode(params, self._queries.copy()), model.encode(params, self._database.copy())
         )
         return Measurement(
-            metric=f"share of the {self._wanted} true neighbours among the first {self._wanted}",
+            metric=f"share of true {self._near} nearest among the first {self._retrieved} retrieved",
             model=model_precision,
             points=self.points,
             queries=len(self._queries),

@@ -47,6 +47,10 @@ class Publisher:
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self.version = versions.newest
         self.current = versions.current
+        # new versions are held against the best one: against the last one, each a little worse than
+        # the one before it, quality could creep down without end
+        self._best_version = self.current
+        self._best = versions.load(self.current).tensors if self.current else {}
         self.quality: dict[str, Any] | None = None
         self.reason = ""
         """Why the newest version is or is not the current one."""
@@ -86,6 +90,7 @@ class Publisher:
 
         spec = self._settings.model
         model = create(spec.family, bits=spec.bits, **spec.options)
+        model = model.grouped_for(self._settings.cluster.workers)
         last = 0.0
         while True:
             with self._signal:
@@ -101,7 +106,8 @@ class Publisher:
             self._publish(model, *wanted)
 
     def _publish(self, model: NestedModel, result: EpochResult, points: int) -> None:
-        new = self._measure(model, result.params)
+        # the first version is not kept waiting for neighbours and baselines to be computed
+        new = self._measure(model, result.params) if self.current else None
         count = max(1.0, result.sums.get("points", 0.0))
         metadata = {
             "epoch": result.epoch,
@@ -113,18 +119,18 @@ class Publisher:
             "quality": asdict(new) if new else None,
         }
         version = self._versions.publish(dict(result.params), metadata)
-        old = None
-        if self.current and new is not None:
-            old = self._measure(model, self._versions.load(self.current).tensors)
-        promoted, self.reason = judge(new, old, self.current, self._settings.publish.tolerance)
+        old = self._measure(model, self._best) if self._best and new is not None else None
+        tolerance = self._settings.publish.tolerance
+        promoted, self.reason = judge(new, old, self._best_version, tolerance)
         if promoted:
             self._versions.promote(version, self.reason)
             self.current = version
+            if new is not None:
+                self.quality = asdict(new) | {"version": version}
         else:
             log.info("version %d stays a candidate: %s", version, self.reason)
-        best = new if promoted else old
-        if best is not None:
-            self.quality = asdict(best) | {"version": self.current}
+        if old is None or (new is not None and new.model >= old.model):
+            self._best, self._best_version = dict(result.params), version
         self.resume = {"epoch": result.epoch + 1, "plan": asdict(result.following)}
         self.version = version
         self.first_model_s = self.first_model_s or time.time()
@@ -136,24 +142,24 @@ class Publisher:
 
 
 def judge(
-    new: Measurement | None, old: Measurement | None, current: int, tolerance: float
+    new: Measurement | None, best: Measurement | None, best_version: int, tolerance: float
 ) -> tuple[bool, str]:
     """Say whether a version is to be promoted, and why.
 
     Parameters
     ----------
-    new, old : Measurement or None
-        The version and the current one, on the same probe; None where there is none.
-    current : int
-        Number of the current version, 0: none.
+    new, best : Measurement or None
+        The version and the best one so far, on the same probe; None where there is none.
+    best_version : int
+        Number of the best version, 0: there is none.
     tolerance : float
         How much worse a version may be.
     """
-    if current == 0:
+    if best_version == 0:
         return True, "the first version"
-    if new is None or old is None:
+    if new is None or best is None:
         return True, "no probe to measure on"
-    verdict = f"{new.model:.4f} on the probe, version {current} has {old.model:.4f}"
-    if new.model < old.model - tolerance:
+    verdict = f"{new.model:.4f} on the probe, version {best_version} has {best.model:.4f}"
+    if new.model < best.model - tolerance:
         return False, f"{verdict}: worse by more than {tolerance}"
     return True, verdict

@@ -215,6 +215,7 @@ class Worker:
         assert self.intake.train is not None
         settings, training = self.settings, self.settings.training
         model = create(settings.model.family, bits=settings.model.bits, **settings.model.options)
+        model = model.grouped_for(settings.cluster.workers)
         shape, dtype = model.coordinate_shape()
         self.intake.train.coordinates(shape, dtype)
         points, seconds = visit_budget(training.visit_budget)

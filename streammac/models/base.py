@@ -147,6 +147,14 @@ class NestedModel(ABC):
     def blocks(self, dim: int) -> tuple[Block, ...]:
         """Return the blocks of every later epoch. ``dim`` is the number of inputs D."""
 
+    def grouped_for(self, members: int) -> NestedModel:
+        """Return the same model in blocks that suit so many machines.
+
+        Large blocks make fast matrix products, many blocks keep every machine busy: at least two for
+        each machine is the rule of thumb (ParMAC, section 3). Unless a family can choose, itself.
+        """
+        return self
+
     # -- W step ---------------------------------------------------------------------------
 
     @abstractmethod

@@ -8,7 +8,7 @@ functions, each a linear SVM, and groups of decoders, each a linear regression. 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +22,8 @@ from streammac.models.linear_svm import SvmState, train
 ENUMERATE_BITS = 8
 """Up to so many bits the Z step tries all codes; above, it alternates over bits."""
 MAX_BITS = 1024
+LEAST_BLOCK_BITS = 8
+"""Smaller blocks would spend their time on moving memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,8 @@ class BinaryAutoencoderModel(NestedModel):
         Length of the codes, L.
     laps : int
         SGD passes of the hash functions over all data per epoch (``e`` in ParMAC).
-    block_bits : int
-        Hash functions per block: more make faster matrix products, fewer keep more workers busy.
+    block_bits : int or None
+        Hash functions per block; None leaves the choice to `grouped_for`.
     decay : float
         L2 regularisation of the SVMs, lambda.
     mu_start, mu_factor, mu_cap : float
@@ -53,7 +55,7 @@ class BinaryAutoencoderModel(NestedModel):
 
     bits: int = 32
     laps: int = 2
-    block_bits: int = 8
+    block_bits: int | None = None
     decay: float = 1e-5
     mu_start: float = 0.003
     mu_factor: float = 1.5
@@ -82,6 +84,8 @@ class BinaryAutoencoderModel(NestedModel):
         }
         for name, (least, most) in limits.items():
             value = getattr(self, name)
+            if value is None and name == "block_bits":
+                continue
             if not least <= value <= most:
                 raise ValueError(f"{name}: expected a number from {least} to {most}, got {value!r}")
 
@@ -110,9 +114,15 @@ class BinaryAutoencoderModel(NestedModel):
         decoders = [Block(f"decoder/{i}", 1) for i in range(min(groups, dim))]
         return (*encoders, *decoders)
 
+    def grouped_for(self, members: int) -> BinaryAutoencoderModel:
+        """Return the model with as many blocks of each kind as members, but none below 8 bits."""
+        if self.block_bits is not None:
+            return self
+        return replace(self, block_bits=max(LEAST_BLOCK_BITS, self.bits // max(1, members)))
+
     @property
     def _groups(self) -> int:
-        return -(-self.bits // self.block_bits)
+        return -(-self.bits // (self.block_bits or LEAST_BLOCK_BITS))
 
     def _bits_of(self, block: Block) -> slice:
         return _part(self.bits, self._groups, int(block.name.split("/")[1]))

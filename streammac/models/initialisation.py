@@ -26,6 +26,8 @@ DENSE_DIM = 1024
 """Up to so many inputs all eigenvectors are computed; above, subspace iteration finds the first ones."""
 SUBSPACE_STEPS = 30
 SMALL = 1e-12
+ROTATION_POINTS = 3000
+"""Points of a shard that one iteration of ITQ uses."""
 JURY_QUERIES = 400
 """Points of a shard that look for their neighbours."""
 JURY_POINTS = 6000
@@ -79,8 +81,12 @@ class Initialisation:
             for batch in batches:
                 _add_moments(state, batch.x)
         elif lap <= self.rotations:
+            seen = 0
             for batch in batches:
                 _add_procrustes(state, batch.x)
+                seen += len(batch.x)
+                if seen >= ROTATION_POINTS:  # every lap draws others
+                    break
         elif lap == self.rotations + 1:
             _judge(state, batches)
         else:

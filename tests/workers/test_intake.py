@@ -1,0 +1,150 @@
+"""The worker's intake: nothing is acknowledged before it is safe, nothing is stored twice."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import zmq
+
+from streammac.config import Settings
+from streammac.run_directory import RunDirectory
+from streammac.wire.codec import decode, encode
+from streammac.wire.messages import Ack, Credit, Hello, Points, StreamSchema
+from workers.intake import Intake
+
+SCHEMA = StreamSchema(4, "float32")
+PATIENCE_S = 10.0
+
+
+def batch(sequence, count=5, *, held_out=False, dim=4) -> Points:
+    x = np.full((count, dim), sequence, np.float32)
+    return Points("i1", 1, sequence, held_out, {"x": x})
+
+
+class Bench:
+    """An intake with its socket, and an ingest node's socket connected to it."""
+
+    def __init__(self, path, **store) -> None:
+        self.settings = Settings.model_validate({"store": store})
+        self.context = zmq.Context()
+        self.server = self.context.socket(zmq.ROUTER)
+        self.server.router_mandatory = True
+        port = self.server.bind_to_random_port("tcp://127.0.0.1")
+        self.client = self.context.socket(zmq.DEALER)
+        self.client.connect(f"tcp://127.0.0.1:{port}")
+        self.intake = Intake("w1", RunDirectory(path), self.settings)
+        self.held_out: list[np.ndarray] = []
+
+    def exchange(self, *messages, answers: int):
+        """Send messages; serve until so many answers have come."""
+        for message in messages:
+            frames = encode(message) if not isinstance(message, list) else message
+            self.client.send_multipart(frames)
+        got = []
+        end = time.monotonic() + PATIENCE_S
+        while len(got) < answers and time.monotonic() < end:
+            self.server.poll(10)
+            self.held_out += [h.tensors["x"] for h in self.intake.serve(self.server)]
+            while self.client.poll(0):
+                got.append(decode(self.client.recv_multipart()))
+        assert len(got) == answers
+        return got
+
+    def close(self) -> None:
+        self.intake.close()
+        self.context.destroy(linger=0)
+
+
+@pytest.fixture
+def bench(tmp_path):
+    bench = Bench(tmp_path)
+    yield bench
+    bench.close()
+
+
+def test_hello_is_answered_with_credit(bench):
+    (credit,) = bench.exchange(Hello("i1"), answers=1)
+    assert credit == Credit(bench.settings.ingest.window_bytes)
+
+
+def test_a_batch_is_stored_once_and_acknowledged_each_time(bench):
+    bench.intake.open(SCHEMA)
+    acks = bench.exchange(batch(1), batch(2), batch(1), answers=3)
+    assert [(a.sequence, a.outcome) for a in acks] == [
+        (1, "stored"), (2, "stored"), (1, "duplicate"),
+    ]  # fmt: skip
+    facts = bench.intake.facts()
+    assert (facts["points"], facts["appended"], facts["duplicates"]) == (10, 10, 5)
+    rows = bench.intake.train.view().x(slice(None))
+    np.testing.assert_array_equal(rows[:, 0], [1] * 5 + [2] * 5)
+
+
+def test_held_out_points_are_stored_apart_and_handed_on(bench):
+    bench.intake.open(SCHEMA)
+    bench.exchange(batch(1), batch(2, held_out=True), answers=2)
+    assert bench.intake.train.points == bench.intake.probe.points == 5
+    assert [x[0, 0] for x in bench.held_out] == [2.0]
+    assert bench.intake.facts()["held_out"] == 5
+    remembered = bench.intake.remembered_probe(3)
+    np.testing.assert_array_equal(remembered.tensors["x"], np.full((3, 4), 2.0))
+
+
+def test_points_that_come_before_the_schema_wait_for_it(bench):
+    bench.exchange(batch(1), answers=0)
+    end = time.monotonic() + PATIENCE_S
+    while not bench.intake._waiting and time.monotonic() < end:
+        bench.intake.serve(bench.server)
+    bench.intake.open(SCHEMA)
+    (ack,) = bench.exchange(answers=1)
+    assert (ack.sequence, ack.outcome) == (1, "stored")
+
+
+def test_a_batch_that_does_not_fit_is_refused_with_the_reason(bench):
+    bench.intake.open(SCHEMA)
+    missing = Points("i1", 1, 8, False, {})
+    wrong, empty, good = bench.exchange(batch(7, dim=3), missing, batch(9), answers=3)
+    assert isinstance(wrong, Ack)
+    assert wrong.outcome == "refused"
+    assert "expected shape (n, 4)" in wrong.reason
+    assert empty.outcome == "refused"
+    assert good.outcome == "stored"
+
+
+def test_garbage_costs_a_counter(bench):
+    bench.intake.open(SCHEMA)
+    (ack,) = bench.exchange([b"garbage"], [b""], batch(1), answers=1)
+    assert ack.outcome == "stored"
+    assert bench.intake.malformed == 2
+
+
+def test_no_acknowledgement_leaves_before_the_commit(tmp_path, monkeypatch):
+    bench = Bench(tmp_path, ack="fsync")
+    bench.intake.open(SCHEMA)
+    order: list[str] = []
+    commit, send = bench.intake.train.commit, Intake._send
+    bench.intake.train.commit = lambda: (order.append("commit"), commit())[1]
+    monkeypatch.setattr(
+        Intake, "_send", staticmethod(lambda *args: (order.append("ack"), send(*args))[1])
+    )
+    bench.exchange(batch(1), answers=1)
+    assert order == ["commit", "ack"]
+    bench.close()
+
+
+def test_a_full_disk_refuses_and_the_next_batch_is_taken(bench):
+    bench.intake.open(SCHEMA)
+    write = bench.intake.train._write
+    failing = iter([True, False])
+
+    def once(*args):
+        if next(failing):
+            raise OSError(28, "No space left on device")
+        return write(*args)
+
+    bench.intake.train._write = once
+    (refused,) = bench.exchange(batch(1), answers=1)
+    assert (refused.outcome, "No space" in refused.reason) == ("refused", True)
+    (again,) = bench.exchange(batch(1), answers=1)
+    assert again.outcome == "stored"

@@ -1,0 +1,173 @@
+"""The learner: snapshots, entering points, time budgets, cancellation, drift."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from streammac.models.arrays import ArrayShard
+from streammac.models.local import VisitPlan
+from streammac.ring.actions import Improved, OpenEpoch, Train, Trained, ZStep
+from streammac.store import Mark, Points, Retention, Schema, Shard
+from streammac.wire.messages import EpochPlan, Token
+from tests.ring.tally import TallyModel
+from workers.drift import GROUP, DriftWatch
+from workers.learner import Learner
+
+MODEL = TallyModel(blocks=1, laps=1)
+FRESH = EpochPlan(fresh=True)
+LATER = EpochPlan(age=1)
+
+
+class CountingModel(TallyModel):
+    """Coordinates are 1 plus the number of forward passes so far: they tell when a point entered."""
+
+    passes = 0
+
+    def coordinates(self, params, x):
+        self.passes += 1
+        return np.full((len(x), 1), self.passes, np.uint8)
+
+
+class Clock:
+    """Every look at it takes a second."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def shard_of(points: int) -> ArrayShard:
+    return ArrayShard(np.zeros((points, 2), np.float32), MODEL.coordinate_shape())
+
+
+def train_job(model, epoch=1, *, fresh=False) -> Train:
+    block = model.blocks(2)[0]
+    state = model.start(block, 2, {}, 0)
+    token = Token(1, epoch, block.name, 0, ("w1",), False, None, state)
+    return Train(token, block, {}, fresh=fresh, ends_lap=True)
+
+
+def visited(done) -> int:
+    assert isinstance(done, Trained)
+    return int(done.tensors["tally/0"][0])
+
+
+def test_an_epoch_is_trained_on_the_points_that_were_there_when_it_opened():
+    shard = shard_of(100)
+    learner = Learner("w1", MODEL, shard, VisitPlan(minibatch=32))
+    learner.do(OpenEpoch(1, 1, LATER, {}))
+    learner._data = ArrayShard(shard.x(slice(None)), MODEL.coordinate_shape())  # frozen, as views are
+    shard.extend(np.zeros((50, 2), np.float32))
+    assert visited(learner.do(train_job(MODEL))) == 100
+    learner.do(OpenEpoch(1, 2, LATER, {}))
+    assert visited(learner.do(train_job(MODEL, epoch=2))) == 150
+
+
+def test_new_points_enter_with_the_forward_pass_and_old_ones_keep_theirs():
+    model = CountingModel(blocks=1)
+    shard = shard_of(10)
+    learner = Learner("w1", model, shard, VisitPlan())
+    learner.do(OpenEpoch(1, 1, LATER, {}))
+    shard.extend(np.zeros((5, 2), np.float32))
+    learner.do(OpenEpoch(1, 2, LATER, {}))
+    assert shard.z(slice(None)).ravel().tolist() == [1] * 10 + [2] * 5
+
+
+def test_after_a_fresh_epoch_all_points_enter_anew():
+    model = CountingModel(blocks=1)
+    shard = shard_of(10)
+    learner = Learner("w1", model, shard, VisitPlan())
+    learner.do(OpenEpoch(1, 1, LATER, {}))
+    learner.do(OpenEpoch(1, 2, FRESH, {}))
+    done = learner.do(ZStep(1, 2, FRESH, {}))
+    assert isinstance(done, Improved)
+    assert shard.z(slice(None)).ravel().tolist() == [2] * 10
+
+
+def test_points_that_retention_dropped_do_not_shift_what_has_entered(tmp_path):
+    model = CountingModel(blocks=1)
+    shard = Shard.open(
+        tmp_path, Schema(2), segment_bytes=10 * 2 * 4, retention=Retention(points=20)
+    )
+    shard.coordinates(*model.coordinate_shape())
+    learner = Learner("w1", model, shard, VisitPlan())
+
+    def append(sequence):
+        shard.append(Points(np.zeros((10, 2), np.float32)), Mark("s", 1, sequence), 0.0)
+
+    for sequence in range(3):
+        append(sequence)
+    learner.do(OpenEpoch(1, 1, LATER, {}))
+    append(3)
+    assert shard.enforce_retention(0.0) == 20
+    learner.do(OpenEpoch(1, 2, LATER, {}))
+    assert shard.view().z(slice(None)).ravel().tolist() == [1] * 10 + [2] * 10
+
+
+def test_a_time_budget_ends_a_visit_early():
+    learner = Learner("w1", MODEL, shard_of(3200), VisitPlan(minibatch=32), visit_s=3.0, clock=Clock())
+    learner.do(OpenEpoch(1, 1, LATER, {}))
+    assert 32 <= visited(learner.do(train_job(MODEL))) < 320
+
+
+def test_a_point_budget_bounds_a_visit():
+    learner = Learner("w1", MODEL, shard_of(3200), VisitPlan(minibatch=32, budget=320))
+    learner.do(OpenEpoch(1, 1, LATER, {}))
+    assert visited(learner.do(train_job(MODEL))) == 320
+
+
+def test_time_boxed_z_steps_go_on_where_the_last_one_stopped():
+    class Touching(TallyModel):
+        def z_step(self, params, x, z, mu):
+            _, objective = super().z_step(params, x, z, mu)
+            return z + 1, objective
+
+    model = Touching(blocks=1)
+    shard = shard_of(5 * 4096)
+    learner = Learner("w1", model, shard, VisitPlan(), visit_s=2.5, clock=Clock())
+    learner.do(OpenEpoch(1, 1, LATER, {}))
+    for _ in range(5):
+        learner.do(ZStep(1, 1, LATER, {}))
+    touched = shard.z(slice(None)).ravel()
+    assert touched.min() >= 1, "every point got its turn"
+    assert touched.max() - touched.min() <= 1, "and none got two before another got one"
+
+
+def test_a_cancelled_visit_stops_after_one_minibatch():
+    learner = Learner("w1", MODEL, shard_of(3200), VisitPlan(minibatch=32), cancelled=lambda: True)
+    learner.do(OpenEpoch(1, 1, LATER, {}))
+    assert visited(learner.do(train_job(MODEL))) == 32
+
+
+def test_the_times_of_an_epoch_begin_anew_with_it():
+    learner = Learner("w1", MODEL, shard_of(64), VisitPlan(minibatch=32), clock=Clock())
+    learner.do(OpenEpoch(1, 1, LATER, {}))
+    learner.do(train_job(MODEL))
+    assert learner.times.train > 0
+    learner.do(OpenEpoch(1, 2, LATER, {}))
+    assert learner.times.train == 0
+
+
+class TestDrift:
+    @pytest.mark.parametrize("seed", range(3))
+    def test_a_jump_of_the_error_raises_an_alarm_once(self, seed):
+        rng = np.random.default_rng(seed)
+        watch = DriftWatch(delta=0.002)
+        watch.observe(rng.gamma(4.0, 0.1, 400 * GROUP).astype(np.float32))
+        assert watch.take() is None
+        watch.observe(rng.gamma(4.0, 0.2, 200 * GROUP).astype(np.float32))
+        assert watch.take() is not None
+        assert watch.take() is None
+
+    def test_small_parts_are_put_together(self):
+        whole, parts = DriftWatch(0.002), DriftWatch(0.002)
+        errors = np.concatenate([np.full(100 * GROUP, 0.1), np.full(100 * GROUP, 0.9)])
+        errors = errors.astype(np.float32)
+        whole.observe(errors)
+        for part in np.array_split(errors, 777):
+            parts.observe(part)
+        assert whole.take() == parts.take() is not None
