@@ -33,7 +33,7 @@ def record_of(value: Any) -> Record:
     if not isinstance(value, dict):
         raise BadRecord(f"expected an object or a list, got {type(value).__name__}")
     if "x" not in value:
-        raise BadRecord("x: missing - a record looks like {\"x\": [1.0, 2.0]}")
+        raise BadRecord('x: missing - a record looks like {"x": [1.0, 2.0]}')
     unknown = value.keys() - FIELDS
     if unknown:
         raise BadRecord(f"{sorted(map(str, unknown))[0]}: unknown field, there are x, y, key, time")
@@ -95,6 +95,7 @@ def decode_csv(line: bytes) -> Record:
 
 def is_header(line: bytes) -> bool:
     """Return whether a CSV file's first line names columns: none of its fields is a number."""
+
     def numeric(field: bytes) -> bool:
         try:
             float(field)

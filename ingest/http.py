@@ -70,15 +70,15 @@ def _unpack(body: bytes) -> tuple[Chunk, str]:
     if isinstance(value, dict) and value.keys() >= {"x", "shape", "dtype"}:
         dtype, shape, data = value["dtype"], value["shape"], value["x"]
         if dtype not in WIRE_DTYPES or not isinstance(data, bytes) or not isinstance(shape, list):
-            raise ValueError(f'expected {{"x": bytes, "shape": [n, D], "dtype": one of {WIRE_DTYPES}}}')
+            raise ValueError(
+                f'expected {{"x": bytes, "shape": [n, D], "dtype": one of {WIRE_DTYPES}}}'
+            )
         return Arrays(np.frombuffer(data, dtype).reshape(shape)), str(dtype)
     records = value if isinstance(value, list) else [value]
     return Raw(tuple(msgpack.packb(r) for r in records), _decode_packed), "msgpack"
 
 
-def application(
-    intake: Intake, has_room: Callable[[], bool], request_bytes: int
-) -> Starlette:
+def application(intake: Intake, has_room: Callable[[], bool], request_bytes: int) -> Starlette:
     """Return the application.
 
     Parameters
@@ -139,7 +139,9 @@ def application(
         try:
             ticket = await asyncio.wait_for(answer, ACK_PATIENCE_S)
         except TimeoutError:
-            return refuse(503, f"no acknowledgement within {ACK_PATIENCE_S:.0f} s; it may still come")
+            return refuse(
+                503, f"no acknowledgement within {ACK_PATIENCE_S:.0f} s; it may still come"
+            )
         reasons: list[Any] = [r.reason for r in refused[:REASONS]]
         if ticket.reason:
             reasons.append(ticket.reason)

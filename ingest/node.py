@@ -6,6 +6,7 @@ coordinator, a ROUTER for clients. What it does with batches is decided by `inge
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -178,10 +179,9 @@ class IngestNode:
             socket.sndhwm = 1
             socket.connect(WAKE)
             self._wake_out.socket = socket
-        try:
+        # if the loop has not taken the last one yet, it will look anyway
+        with contextlib.suppress(zmq.Again):
             socket.send(b"", zmq.NOBLOCK)
-        except zmq.Again:
-            pass  # the loop has not taken the last one yet: it will look anyway
 
     def _drain_wakes(self) -> None:
         try:

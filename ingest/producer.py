@@ -136,9 +136,7 @@ class Producer:
             tensors["y"] = points.y
         if points.time is not None:
             tensors["time"] = points.time
-        message = Points(
-            self.source, self.incarnation, self._next, held_out, tensors, points.keys
-        )
+        message = Points(self.source, self.incarnation, self._next, held_out, tensors, points.keys)
         self._next += 1
         ticket.open_batches += 1
         self._waiting.append(Batch(message, points.nbytes, ticket))

@@ -35,9 +35,7 @@ def propose(chunk: Chunk) -> StreamSchema | None:
     return StreamSchema(x.shape[1], "uint8" if x.dtype == np.uint8 else "float32", targets)
 
 
-def validate(
-    chunk: Chunk, schema: StreamSchema, record_bytes: int
-) -> tuple[Arrays, list[Refused]]:
+def validate(chunk: Chunk, schema: StreamSchema, record_bytes: int) -> tuple[Arrays, list[Refused]]:
     """Split a chunk into the points that fit the stream and the records that do not.
 
     Parameters
@@ -97,7 +95,9 @@ def _validate_arrays(
             converted = x.astype(np.uint8)
     elif schema.dtype == "float32" and x.dtype != np.float32:
         if x.dtype.itemsize > 4 and x.dtype.kind == "f":
-            refuse(np.asarray((np.abs(x) > FLOAT32_MAX).any(axis=1)), "x: beyond the range of float32")
+            refuse(
+                np.asarray((np.abs(x) > FLOAT32_MAX).any(axis=1)), "x: beyond the range of float32"
+            )
         with np.errstate(over="ignore", invalid="ignore"):
             converted = x.astype(np.float32)
     if y is not None and not np.isfinite(y).all():

@@ -127,7 +127,9 @@ class Client:
             return text
         announced = RunDirectory(Path(where)).announced("coordinator")
         if announced is None:
-            raise ClientError(f"{where}: no cluster runs there - `streammac up --dir {where}` starts one")
+            raise ClientError(
+                f"{where}: no cluster runs there - `streammac up --dir {where}` starts one"
+            )
         return str(announced["control"])
 
     def __enter__(self) -> Client:
@@ -233,9 +235,7 @@ class Client:
             "has no worker - look at `streammac status`"
         )
 
-    def _await(
-        self, socket: zmq.Socket[bytes], sequence: int, deadline: float
-    ) -> Pushed | None:
+    def _await(self, socket: zmq.Socket[bytes], sequence: int, deadline: float) -> Pushed | None:
         while (left := deadline - time.monotonic()) > 0:
             if not socket.poll(max(1, int(left * 1000))):
                 return None
@@ -251,7 +251,9 @@ class Client:
         """Return a socket to an ingest node that is alive; wait for one if need be."""
         while self._socket is None:
             nodes = self.status()["ingest"]
-            address = next((n["client"] for n in nodes if n["state"] == "alive" and n["client"]), None)
+            address = next(
+                (n["client"] for n in nodes if n["state"] == "alive" and n["client"]), None
+            )
             if address is None:
                 if time.monotonic() > deadline:
                     raise ClientError("no ingest node takes points - start one: `streammac ingest`")

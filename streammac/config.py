@@ -92,7 +92,9 @@ class Model(Section):
 class Training(Section):
     """How epochs run."""
 
-    minibatch: Positive = Field(256, description="points per SGD step, at most: small shards take fewer")
+    minibatch: Positive = Field(
+        256, description="points per SGD step, at most: small shards take fewer"
+    )
     start_points: Positive = Field(
         1000, description="training begins when so many points are stored"
     )

@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
     """A file or version that was named is not there or not usable."""
 
 
-class Failure(Exception):  # noqa: N818 - it is how a command ends, not a kind of error
+class Failure(Exception):
     """A command cannot do what it was asked; the message says why and what to do."""
 
     def __init__(self, code: ExitCode, message: str) -> None:

@@ -91,7 +91,9 @@ class ComputeThread:
                 self.busy_s += time.monotonic() - begin
                 drift = learner.drift.take() if learner.drift is not None else None
                 self._post(wake, Result(done, replace(learner.times), drift))
-        except Exception as error:  # the I/O loop must hear of it whatever it is: it ends the process
+        except (
+            Exception
+        ) as error:  # the I/O loop must hear of it whatever it is: it ends the process
             log.exception("the compute thread failed")
             self._post(wake, Result(None, PhaseTimes(), error=f"{type(error).__name__}: {error}"))
         finally:

@@ -21,7 +21,9 @@ class Snapshot(LocalData, Protocol):
     """The points of a shard at one moment; ``first`` counts the rows dropped before them."""
 
     @property
-    def first(self) -> int: ...
+    def first(self) -> int:
+        """Rows that the shard dropped before these."""
+        ...
 
 
 class SnapshotSource(Protocol):
@@ -144,9 +146,7 @@ class Learner:
         resume = max(0, self._resume - data.first) if self.visit_s is not None else 0
         if resume >= len(data):
             resume = 0
-        objective = z_pass(
-            self.model, job.params, data, mu, first=resume, expired=self._timer()
-        )
+        objective = z_pass(self.model, job.params, data, mu, first=resume, expired=self._timer())
         self._resume = data.first + (resume + objective.points) % max(1, len(data))
         return Improved(job.view, job.epoch, objective)
 

@@ -114,6 +114,7 @@ class Task:
         return precision(queries, database, self._neighbours, self._retrieved)
 
     def measure(self, model: NestedModel, params: Mapping[str, Array]) -> Measurement:
+        """Measure a version."""
         model_precision = self._precision(
             model.encode(params, self._queries.copy()), model.encode(params, self._database.copy())
         )

@@ -120,8 +120,7 @@ def _read_vecs(path: Path, dtype: str) -> NDArray[Any]:
 
 
 def _read_idx(path: Path) -> NDArray[Any]:
-    opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-    with opened as file:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         zero, kind, dimensions = struct.unpack(">HBB", file.read(4))
         if zero != 0 or kind not in IDX_TYPES:
             raise SourceError(f"{path}: not an idx file")

@@ -87,7 +87,9 @@ def parse(uri: str) -> Address:
     if not colon or "/" in scheme or "." in scheme:
         scheme, rest = "file", head
     try:
-        options = dict(parse_qsl(query, strict_parsing=True, keep_blank_values=True)) if query else {}
+        options = (
+            dict(parse_qsl(query, strict_parsing=True, keep_blank_values=True)) if query else {}
+        )
     except ValueError:
         raise SourceError(f"{uri}: {query!r} is not of the form name=value&name=value") from None
     if scheme == "file" and rest.startswith("//"):

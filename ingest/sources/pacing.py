@@ -55,7 +55,9 @@ class Paced:
     def chunks(self, points: int) -> Iterator[Chunk]:
         """See `Source.chunks`."""
         if self._rate is not None:
-            points = max(1, min(points, int(self._rate / 10)))  # ten times a second is smooth enough
+            points = max(
+                1, min(points, int(self._rate / 10))
+            )  # ten times a second is smooth enough
         begin = self._clock()
         count = 0
         for chunk in self._endless(points):

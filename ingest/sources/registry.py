@@ -18,7 +18,9 @@ def _integer(address: Address, name: str, least: int = 0) -> int | None:
     if text is None:
         return None
     if not text.isdecimal() or int(text) < least:
-        raise SourceError(f"{address.uri}: {name}: expected a whole number from {least}, got {text!r}")
+        raise SourceError(
+            f"{address.uri}: {name}: expected a whole number from {least}, got {text!r}"
+        )
     return int(text)
 
 
@@ -96,11 +98,15 @@ def open_source(uri: str, linger_s: float = 0.02) -> Source:
     address = parse(uri)
     if address.scheme not in SCHEMES:
         known = ", ".join(f"{scheme}:" for scheme in SCHEMES)
-        raise SourceError(f"{uri}: no source {address.scheme!r}: there are {known}, http: or a path")
+        raise SourceError(
+            f"{uri}: no source {address.scheme!r}: there are {known}, http: or a path"
+        )
     opener, own = SCHEMES[address.scheme]
     for name in address.options:
         if name not in COMMON | own:
-            raise SourceError(f"{uri}: {name}: no such option, there are {', '.join(sorted(COMMON | own))}")
+            raise SourceError(
+                f"{uri}: {name}: no such option, there are {', '.join(sorted(COMMON | own))}"
+            )
     rate, limit, loop = _rate(address), _integer(address, "limit", 1), _flag(address, "loop")
     source = opener(address, linger_s)
     if loop and not source.finite:

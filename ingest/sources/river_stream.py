@@ -28,7 +28,9 @@ class RiverSource:
 
         known = [name for name in datasets.__all__ if isinstance(getattr(datasets, name), type)]
         if dataset not in known:
-            raise SourceError(f"river:{dataset}: no such stream, there are {', '.join(sorted(known))}")
+            raise SourceError(
+                f"river:{dataset}: no such stream, there are {', '.join(sorted(known))}"
+            )
         self.name = f"river:{dataset}"
         self._stream: Any = getattr(datasets, dataset)()
         samples = getattr(self._stream, "n_samples", None)

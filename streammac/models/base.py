@@ -94,18 +94,26 @@ class LocalData(Protocol):
     """
 
     @property
-    def dim(self) -> int: ...
+    def dim(self) -> int:
+        """Length of x."""
+        ...
+
     def __len__(self) -> int: ...
     def x(self, rows: slice | NDArray[np.int64]) -> Floats:
         """Return a fresh (n, D) float32 copy."""
         ...
 
-    def y(self, rows: slice | NDArray[np.int64]) -> Array | None: ...
+    def y(self, rows: slice | NDArray[np.int64]) -> Array | None:
+        """Return the targets, if the stream has any."""
+        ...
+
     def z(self, rows: slice | NDArray[np.int64]) -> Array:
         """Return a fresh (n, ...) copy of the coordinates."""
         ...
 
-    def set_z(self, rows: slice | NDArray[np.int64], z: Array) -> None: ...
+    def set_z(self, rows: slice | NDArray[np.int64], z: Array) -> None:
+        """Set the coordinates."""
+        ...
 
 
 class NestedModel(ABC):

@@ -20,6 +20,10 @@ from streammac.models.local import VisitPlan, enter, z_pass
 from streammac.models.serial import parmac, w_step
 
 
+GROWTH = 2.0
+"""`partial_fit` begins anew when the points have grown by this factor."""
+
+
 class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn has no types
     """Binary hash codes by a binary autoencoder (linear SVMs in, linear decoder out).
 
@@ -98,7 +102,8 @@ class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         model, plan = self._begin()
         shard = ArrayShard(x, model.coordinate_shape())
         *_, (params, objective) = islice(parmac(model, {"w1": shard}, plan), self.epochs)
-        self._model, self._shard, self._age = model, shard, self.epochs
+        self._model, self._shard = model, shard
+        self._epoch, self._age, self._grown_from = self.epochs, self.epochs - 1, len(x)
         self.params_ = dict(params)
         self.objective_ = objective.nested / len(x)
         return self
@@ -107,12 +112,10 @@ class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         """Go on learning with (n, D) new points. ``y`` is ignored.
 
         They enter with z = h(x) and are trained on together with the points that are kept. When the
-        points have doubled since the continuation began, it begins anew.
+        points have doubled, the model begins anew from their statistics, as in a cluster.
         """
         if not hasattr(self, "params_"):
-            self.fit(X)
-            self._grown_from = len(self._shard)
-            return self
+            return self.fit(X)
         x = validate_data(self, X, dtype=np.float32, reset=False)
         _, plan = self._begin()
         shards = {"w1": self._shard}
@@ -121,14 +124,15 @@ class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         enter(self._model, self.params_, self._shard, first)
         if self.window is not None:
             self._shard.keep_last(self.window)
-        grown_from = getattr(self, "_grown_from", first)
-        if len(self._shard) >= 2 * grown_from:
-            self._age, grown_from = 1, len(self._shard)
-        self._grown_from = grown_from
+        if len(self._shard) >= GROWTH * self._grown_from:
+            self._grown_from = len(self._shard)
+            self.params_ = w_step(self._model, shards, {}, plan, 0, 0, fresh=True)
+            enter(self._model, self.params_, self._shard, 0)
+            self._age = 0
         for _ in range(self.partial_epochs):
-            age = self._age - 1
-            self.params_ = w_step(self._model, shards, self.params_, plan, self._age, age)
-            objective = z_pass(self._model, self.params_, self._shard, self._model.mu(age))
+            self._epoch += 1
+            self.params_ = w_step(self._model, shards, self.params_, plan, self._epoch, self._age)
+            objective = z_pass(self._model, self.params_, self._shard, self._model.mu(self._age))
             self._age += 1
         self.objective_ = objective.nested / len(self._shard)
         return self

@@ -44,9 +44,7 @@ class SvmState:
         if self.weight_sum is None or self.bias_sum is None or self.summed == 0:
             return replace(self, weight_sum=None, bias_sum=None, summed=0)
         scale = np.float32(1.0 / self.summed)
-        return SvmState(
-            self.weight_sum * scale, self.bias_sum * scale, self.eta0, self.steps
-        )
+        return SvmState(self.weight_sum * scale, self.bias_sum * scale, self.eta0, self.steps)
 
 
 Pair = tuple[Floats, NDArray[np.uint8]]

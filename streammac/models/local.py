@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from streammac.models.base import Array, Batch, Block, Floats, LocalData, NestedModel, Objective, Tensors
+from streammac.models.base import (
+    Array,
+    Batch,
+    Block,
+    Floats,
+    LocalData,
+    NestedModel,
+    Objective,
+    Tensors,
+)
 from streammac.models.shuffling import minibatch_rows
 
 CHUNK = 4096

@@ -248,9 +248,7 @@ class Coordinator:
 
     def _drift(self, vote: Drift) -> list[Order]:
         members = len(self.membership.of("worker"))
-        restart = self.continuation.vote(
-            vote.name, vote.epoch, members, self.points_for_training
-        )
+        restart = self.continuation.vote(vote.name, vote.epoch, members, self.points_for_training)
         note = Note(f"{vote.name} reports drift: reconstruction error {vote.error:.4g}")
         return [note, *self._order(restart, "drift")]
 

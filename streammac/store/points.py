@@ -115,7 +115,9 @@ class Schema:
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise StoreError(f"x: expected shape (n, {self.dim}), got {x.shape}")
         if x.dtype != self.dtype:
-            raise StoreError(f"x: expected {self.dtype}, got {x.dtype} - convert it before appending")
+            raise StoreError(
+                f"x: expected {self.dtype}, got {x.dtype} - convert it before appending"
+            )
         columns = {"x": np.ascontiguousarray(x)}
         time = points.time
         columns["time"] = np.full(len(x), np.nan) if time is None else np.asarray(time, np.float64)

@@ -168,7 +168,8 @@ class Segment:
     def whole(self) -> bool:
         """Return whether the files of a sealed segment are as long as they must be."""
         return self.sealed and all(
-            self.path(c.name).exists() and self.path(c.name).stat().st_size >= self.rows * c.row_bytes
+            self.path(c.name).exists()
+            and self.path(c.name).stat().st_size >= self.rows * c.row_bytes
             for c in self.schema.columns
         )
 
@@ -201,7 +202,9 @@ class Segment:
             column = Column("z", dtype, shape)
             file = self._disk.open(self.path("z"))
             file.truncate(0)
-            file.reserve(rows * column.row_bytes)  # a store into a hole on a full disk would be SIGBUS
+            file.reserve(
+                rows * column.row_bytes
+            )  # a store into a hole on a full disk would be SIGBUS
             file.close()
             self._z = np.memmap(self.path("z"), dtype, "r+", shape=(rows, *shape))
         return self._z

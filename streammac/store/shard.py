@@ -334,7 +334,9 @@ class Shard:
         for segment in self._segments:
             check = self._segment(int(segment.stem.name), segment.capacity)
             records = [e.record for e in _entries(check) if e.record is not None]
-            if sum(r.count for r in records) != segment.rows or not all(map(check.vouches, records)):
+            if sum(r.count for r in records) != segment.rows or not all(
+                map(check.vouches, records)
+            ):
                 bad.append(segment.stem.name)
         return bad
 

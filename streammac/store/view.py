@@ -61,13 +61,19 @@ class ShardView:
             bounds = np.clip(starts, lo, max(lo, hi)) - lo
             for i in range(len(self._x)):
                 if bounds[i] < bounds[i + 1]:
-                    local = slice(int(bounds[i] + lo - starts[i]), int(bounds[i + 1] + lo - starts[i]))
+                    local = slice(
+                        int(bounds[i] + lo - starts[i]), int(bounds[i + 1] + lo - starts[i])
+                    )
                     yield i, slice(int(bounds[i]), int(bounds[i + 1])), local
             return
         bounds = np.searchsorted(rows, starts)
         for i in range(len(self._x)):
             if bounds[i] < bounds[i + 1]:
-                yield i, slice(bounds[i], bounds[i + 1]), rows[bounds[i] : bounds[i + 1]] - starts[i]
+                yield (
+                    i,
+                    slice(bounds[i], bounds[i + 1]),
+                    rows[bounds[i] : bounds[i + 1]] - starts[i],
+                )
 
     def _count(self, rows: Rows) -> int:
         return len(range(*rows.indices(len(self)))) if isinstance(rows, slice) else len(rows)

@@ -102,7 +102,9 @@ def decode(frames: Sequence[bytes | memoryview]) -> Message:
         raise WireError(f"header of {len(frames[0])} bytes, limit {MAX_HEADER_BYTES}")
     try:
         head = msgpack.unpackb(frames[0], use_list=True, strict_map_key=True)
-    except Exception as error:  # msgpack raises many kinds, among them plain ValueError and TypeError
+    except (
+        Exception
+    ) as error:  # msgpack raises many kinds, among them plain ValueError and TypeError
         raise WireError(f"header is not msgpack: {type(error).__name__}") from error
     if not isinstance(head, dict) or head.keys() != {"v", "kind", "body", "arrays"}:
         raise WireError("header is not a message header")
@@ -128,7 +130,9 @@ def decode(frames: Sequence[bytes | memoryview]) -> Message:
     return result
 
 
-def _arrays(kind: str, described: object, frames: Sequence[bytes | memoryview]) -> dict[str, np.ndarray]:
+def _arrays(
+    kind: str, described: object, frames: Sequence[bytes | memoryview]
+) -> dict[str, np.ndarray]:
     if not isinstance(described, list) or len(described) != len(frames):
         raise WireError(f"{kind}: the number of arrays and of frames differ")
     tensors: dict[str, np.ndarray] = {}

@@ -63,9 +63,7 @@ class TestZStep:
         A, x, h, z = problem(np.random.default_rng(seed), 10, bits)
         kernels.enumerate_codes(A.T @ A, x @ A, h, z, np.float32(mu))
         codes = np.array(list(product([0, 1], repeat=bits)), np.uint8)
-        best = [
-            objective(A, x[i : i + 1], h[i : i + 1], codes, mu).min() for i in range(len(x))
-        ]
+        best = [objective(A, x[i : i + 1], h[i : i + 1], codes, mu).min() for i in range(len(x))]
         np.testing.assert_allclose(objective(A, x, h, z, mu), best, rtol=1e-3, atol=1e-3)
 
     @settings(deadline=None, max_examples=40)
@@ -225,7 +223,9 @@ ODD = {
     "one point": np.ones((1, 5)),
     "all the same": np.full((100, 5), 3.0),
     "rank one": np.outer(np.arange(100.0), np.ones(5)),
-    "a constant feature": np.column_stack([np.random.default_rng(0).random((100, 4)), np.ones(100)]),
+    "a constant feature": np.column_stack(
+        [np.random.default_rng(0).random((100, 4)), np.ones(100)]
+    ),
     "one input": np.random.default_rng(0).random((100, 1)),
     "fewer points than bits": np.random.default_rng(0).random((4, 5)),
     "huge values": np.random.default_rng(0).random((100, 5)) * 1e15,
@@ -249,7 +249,7 @@ def test_wide_data_goes_through_subspace_iteration():
     latent = rng.standard_normal((300, 6)) @ rng.standard_normal((6, 1500))
     x = (latent + 0.01 * rng.standard_normal((300, 1500))).astype(np.float32)
     model = BinaryAutoencoderModel(bits=6, rotations=20)
-    params, total = trained(model, x, epochs=2)
+    params, _ = trained(model, x, epochs=2)
     dense = np.linalg.svd((x - x.mean(0)), full_matrices=False)[2][:6]
     ours = params["init/encoder"].astype(np.float64)
     ours = np.linalg.qr(ours.T)[0]

@@ -26,9 +26,7 @@ def expected(estimator):
     return EXCEPTIONS
 
 
-@parametrize_with_checks(
-    [BinaryAutoencoder(bits=4, epochs=3)], expected_failed_checks=expected
-)
+@parametrize_with_checks([BinaryAutoencoder(bits=4, epochs=3)], expected_failed_checks=expected)
 def test_sklearn_conventions(estimator, check):
     check(estimator)
 

@@ -45,7 +45,9 @@ def test_more_is_asked_for_than_there_is():
 
 def test_long_codes_count_every_bit():
     rng = np.random.default_rng(1)
-    codes = rng.integers(0, 256, (50, 20), np.uint8)  # 160 bits: three words, the last one partly used
+    codes = rng.integers(
+        0, 256, (50, 20), np.uint8
+    )  # 160 bits: three words, the last one partly used
     distances = np.bitwise_count(codes[:1] ^ codes).sum(1)
     near = np.argsort(distances, kind="stable")[:1][None]
     assert precision(codes[:1], codes, near, 1) == 1.0

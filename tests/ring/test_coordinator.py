@@ -98,7 +98,9 @@ def test_the_first_schema_holds_for_everybody():
 
 
 def test_settings_override_the_proposed_schema():
-    core = Coordinator(settings().model_copy(update={"stream": Settings(stream={"dtype": "float32"}).stream}), "c")
+    core = Coordinator(
+        settings().model_copy(update={"stream": Settings(stream={"dtype": "float32"}).stream}), "c"
+    )
     core.handle(b"i1", StreamSchema(8, "uint8"), now=0.0)
     assert core.schema == StreamSchema(8, "float32")
 
@@ -164,7 +166,10 @@ def test_a_silent_worker_leaves_the_view_and_comes_back():
     core.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=late)
     views = sent(core.tick(late), View)
     assert [[m.name for m in v.members] for _, v in views] == [["w1"]]
-    assert {w["name"]: w["state"] for w in status(core)["workers"]} == {"w1": "alive", "w2": "silent"}
+    assert {w["name"]: w["state"] for w in status(core)["workers"]} == {
+        "w1": "alive",
+        "w2": "silent",
+    }
     back = sent(core.handle(b"w2", Heartbeat("w2", 1, facts(100)), now=late + 1), View)
     assert [m.name for m in back[0][1].members] == ["w1", "w2"]
 

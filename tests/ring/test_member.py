@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streammac.models.base import Objective
 from streammac.models.shuffling import ring_order
 from streammac.ring.actions import Improved, OpenEpoch, Report, Send, Train, Trained, ZStep
 from streammac.ring.member import MAX_WAITING, Member
-from streammac.models.base import Objective
 from streammac.wire.messages import EpochPlan, MemberAddress, Restart, Token, View
 from tests.ring.tally import TallyModel
 

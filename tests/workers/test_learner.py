@@ -60,7 +60,9 @@ def test_an_epoch_is_trained_on_the_points_that_were_there_when_it_opened():
     shard = shard_of(100)
     learner = Learner("w1", MODEL, shard, VisitPlan(minibatch=32))
     learner.do(OpenEpoch(1, 1, LATER, {}))
-    learner._data = ArrayShard(shard.x(slice(None)), MODEL.coordinate_shape())  # frozen, as views are
+    learner._data = ArrayShard(
+        shard.x(slice(None)), MODEL.coordinate_shape()
+    )  # frozen, as views are
     shard.extend(np.zeros((50, 2), np.float32))
     assert visited(learner.do(train_job(MODEL))) == 100
     learner.do(OpenEpoch(1, 2, LATER, {}))
@@ -109,7 +111,9 @@ def test_points_that_retention_dropped_do_not_shift_what_has_entered(tmp_path):
 
 
 def test_a_time_budget_ends_a_visit_early():
-    learner = Learner("w1", MODEL, shard_of(3200), VisitPlan(minibatch=32), visit_s=3.0, clock=Clock())
+    learner = Learner(
+        "w1", MODEL, shard_of(3200), VisitPlan(minibatch=32), visit_s=3.0, clock=Clock()
+    )
     learner.do(OpenEpoch(1, 1, LATER, {}))
     assert 32 <= visited(learner.do(train_job(MODEL))) < 320
 

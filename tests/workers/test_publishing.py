@@ -103,7 +103,14 @@ class TestPublisher:
         """Hand over a finished epoch and wait for its version."""
         before = publisher.version
         result = EpochResult(
-            epoch, EpochPlan(), EpochPlan(age=1), 0.1, {"points": 10.0, "nested": 5.0}, {}, 1.0, params
+            epoch,
+            EpochPlan(),
+            EpochPlan(age=1),
+            0.1,
+            {"points": 10.0, "nested": 5.0},
+            {},
+            1.0,
+            params,
         )
         publisher.offer(result, 10)
         end = time.monotonic() + PATIENCE_S
@@ -146,4 +153,7 @@ class TestPublisher:
         for epoch in range(6):
             self.publish(publisher, params | {"mark": np.array([epoch])}, epoch)
         best = max(known.values())
-        assert known[int(publisher._versions.load(publisher.current).tensors["mark"][0])] >= best - 0.011
+        assert (
+            known[int(publisher._versions.load(publisher.current).tensors["mark"][0])]
+            >= best - 0.011
+        )

@@ -92,12 +92,12 @@ def check_refuses_strangers(make: Make) -> None:
     ends = _ring(make, "ab")
     ends["a"].connect({"a": ends["a"].address})
     for stranger in ("b", "nobody"):
+        refusal = ""
         try:
             ends["a"].send(stranger, token(0))
         except TransportError as error:
-            assert stranger in str(error)
-        else:
-            raise AssertionError(f"sending to {stranger!r} should have been refused")
+            refusal = str(error)
+        assert stranger in refusal, f"sending to {stranger!r} should have been refused"
     for end in ends.values():
         end.close()
 
