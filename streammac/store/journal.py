@@ -55,8 +55,12 @@ class Record:
 
 def seal(rows: int) -> bytes:
     """Return the last record of a segment that is complete."""
-    body = struct.pack("<Q", rows)
+    body = _rows(rows)
     return HEADER.pack(SEAL, len(body), zlib.crc32(body)) + body
+
+
+def _rows(rows: int) -> bytes:
+    return struct.pack("<Q", rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +83,24 @@ def read(journal: bytes) -> Iterator[Entry]:
         if zlib.crc32(body) != checksum:
             return
         if magic == SEAL:
-            if struct.unpack("<Q", body)[0] == rows:
+            if body == _rows(rows):
                 yield Entry(None, end)
             return
-        row, count, arrival, source, incarnation, sequence, checksums, keys = msgpack.unpackb(body)
-        if row != rows:
+        record = _decode(body)
+        if record is None or record.row != rows:
             return
-        rows += count
-        mark = Mark(source, incarnation, sequence)
-        keys = None if keys is None else tuple(keys)
-        yield Entry(Record(row, count, arrival, mark, tuple(checksums), keys), end)
+        rows += record.count
+        yield Entry(record, end)
         offset = end
+
+
+def _decode(body: bytes) -> Record | None:
+    """Return the record of a body whose checksum is right, None where it still is not one."""
+    try:
+        row, count, arrival, source, incarnation, sequence, checksums, keys = msgpack.unpackb(body)
+        mark = Mark(str(source), int(incarnation), int(sequence))
+        keys = None if keys is None else tuple(keys)
+        record = Record(int(row), int(count), float(arrival), mark, tuple(checksums), keys)
+    except (ValueError, TypeError, msgpack.UnpackException):
+        return None
+    return record if record.row >= 0 and record.count >= 0 else None

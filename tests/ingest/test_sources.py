@@ -1,0 +1,216 @@
+"""Every source passes the same conformance suite; options do what they say; errors name the part."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ingest.records import Arrays, Raw
+from ingest.sources import SourceError, open_source
+from ingest.sources.array_files import ArraySource, read_arrays
+from ingest.sources.checks import all_checks
+from ingest.sources.pacing import Paced
+
+X = np.random.default_rng(0).integers(0, 255, (53, 6)).astype(np.float32)
+
+
+def write_idx(path, array) -> None:
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "wb") as file:
+        file.write(struct.pack(">HBB", 0, 8, array.ndim))
+        file.write(struct.pack(f">{array.ndim}I", *array.shape))
+        file.write(array.astype(np.uint8).tobytes())
+
+
+def write_vecs(path, array, dtype) -> None:
+    with path.open("wb") as file:
+        for row in array:
+            file.write(struct.pack("<i", len(row)) + row.astype(dtype).tobytes())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("feeds")
+    np.save(path / "a.npy", X)
+    np.savez(path / "a.npz", X=X, y=np.arange(53), time=np.arange(53))
+    write_idx(path / "images-idx3-ubyte.gz", X.reshape(53, 2, 3))
+    write_idx(path / "a.idx", X.reshape(53, 2, 3))
+    write_vecs(path / "a.fvecs", X, "<f4")
+    write_vecs(path / "a.bvecs", X, "u1")
+    lines = [",".join(map(str, row)) for row in X]
+    (path / "a.csv").write_text("\n".join(["c1,c2,c3,c4,c5,c6", *lines]) + "\n")
+    (path / "plain.csv").write_text("\n".join(lines))
+    records = "\n".join(json.dumps({"x": row.tolist()}) for row in X)
+    (path / "a.ndjson").write_text(records + "\n\n")
+    with gzip.open(path / "a.ndjson.gz", "wt") as file:
+        file.write(records)
+    return path
+
+
+FILES = [
+    "a.npy", "a.npz", "images-idx3-ubyte.gz", "a.idx", "a.fvecs", "a.bvecs",
+    "a.csv", "plain.csv", "a.ndjson", "a.ndjson.gz",
+]  # fmt: skip
+FEEDS = [*FILES, "a.npy?shuffle=3", "a.npy?limit=20", "a.csv?loop=true"]
+
+
+def numbers(chunks) -> np.ndarray:
+    rows = []
+    for chunk in chunks:
+        if isinstance(chunk, Arrays):
+            rows.append(chunk.x)
+        else:
+            rows.append(np.array([chunk.decode(r).x for r in chunk.records]))
+    return np.concatenate(rows)
+
+
+@pytest.mark.parametrize("check", list(all_checks()), ids=lambda check: check.__name__)
+@pytest.mark.parametrize("feed", [*FEEDS, "patches:", "patches:?size=4&seed=2"])
+def test_conformance(check, feed, folder):
+    check(lambda: open_source(feed if ":" in feed else f"{folder}/{feed}"))
+
+
+def test_a_stream_of_river_conforms():
+    for check in all_checks():
+        check(lambda: open_source("river:ImageSegments"))
+    source = open_source("river:ImageSegments")
+    assert (source.finite, source.length) == (True, 2310)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("scheme", ["", "file:"])
+def test_every_file_format_yields_the_points_that_were_written(name, scheme, folder):
+    source = open_source(f"{scheme}{folder}/{name}")
+    np.testing.assert_array_equal(numbers(source.chunks(10)), X)
+
+
+def test_an_archive_brings_targets_and_times(folder):
+    arrays = read_arrays(folder / "a.npz")
+    np.testing.assert_array_equal(arrays.y, np.arange(53))
+    assert arrays.time.dtype == np.float64
+
+
+def test_shuffling_is_a_permutation_that_depends_on_the_seed(folder):
+    def read(seed):
+        return numbers(open_source(f"{folder}/a.npy?shuffle={seed}").chunks(10))
+
+    assert not np.array_equal(read(1), X)
+    assert not np.array_equal(read(1), read(2))
+    np.testing.assert_array_equal(read(1), read(1))
+    np.testing.assert_array_equal(np.sort(read(1), axis=0), np.sort(X, axis=0))
+
+
+def test_a_loop_begins_again_and_a_limit_ends_it(folder):
+    source = open_source(f"{folder}/a.npy?loop=true&limit=120")
+    assert (source.finite, source.length) == (True, 120)
+    got = numbers(source.chunks(50))
+    np.testing.assert_array_equal(got, np.concatenate([X, X, X[:14]]))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds) -> None:
+        self.now += seconds
+
+
+def test_a_rate_is_kept_on_the_average():
+    clock = Clock()
+    source = ArraySource("a", Arrays(np.zeros((1000, 2))))
+    paced = Paced(source, rate=200.0, clock=clock, sleep=clock.sleep)
+    times = [(clock.now - 100.0, len(chunk)) for chunk in paced.chunks(500)]
+    assert clock.now - 100.0 == pytest.approx(5.0)
+    sent = np.cumsum([n for _, n in times])
+    assert all(abs(n - 200.0 * t) <= 40 for n, (t, _) in zip(sent, times, strict=True))
+
+
+def test_after_back_pressure_the_rate_is_not_made_up_for():
+    clock = Clock()
+    paced = Paced(ArraySource("a", Arrays(np.zeros((400, 2)))), 100.0, clock=clock, sleep=clock.sleep)
+    chunks = paced.chunks(500)
+    next(chunks)
+    clock.now += 60.0
+    begin = clock.now
+    for _ in chunks:
+        pass
+    assert clock.now - begin > 3.0
+
+
+def test_stdin_yields_lines_as_they_come():
+    reader = (
+        "import sys; from ingest.sources import open_source\n"
+        "for chunk in open_source('stdin:').chunks(2):\n"
+        "    print([r.decode() for r in chunk.records], flush=True)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", reader], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    process.stdin.write("[1]\n\n[2]\n[3]\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "['[1]', '[2]']\n"
+    assert process.stdout.readline() == "['[3]']\n", "a part of a chunk does not wait for the rest"
+    process.stdin.write("[4]")
+    process.stdin.close()
+    assert process.stdout.readline() == "['[4]']\n"
+    assert process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("kafka:topic", "no source 'kafka'"),
+        ("/no/such/file.npy", "no file /no/such/file.npy"),
+        ("{folder}/a.npy?rat=5", "rat: no such option"),
+        ("{folder}/a.npy?rate=fast", "rate: expected records per second, got 'fast'"),
+        ("{folder}/a.npy?rate=0", "rate: expected"),
+        ("{folder}/a.npy?limit=0", "limit: expected a whole number from 1"),
+        ("{folder}/a.npy?loop=perhaps", "loop: expected true or false"),
+        ("{folder}/a.npy?limit", "not of the form name=value"),
+        ("{folder}/a.csv?shuffle=1", "only files of arrays"),
+        ("{folder}/strange.bin", "unknown kind of file"),
+        ("{folder}/broken.npy", "cannot be read"),
+        ("{folder}/broken.fvecs", "vector of length"),
+        ("{folder}/flat.npy", "expected (n, D) numbers"),
+        ("stdin:?loop=true", "cannot be read twice"),
+        ("patches:?loop=true", "does not end by itself"),
+        ("patches:?size=99", "size: expected 2 to 32"),
+        ("river:Nonesuch", "river:Nonesuch: no such stream"),
+    ],
+)
+def test_what_is_wrong_is_named(uri, said, folder):
+    (folder / "strange.bin").write_bytes(b"?")
+    (folder / "broken.npy").write_bytes(b"not numpy")
+    (folder / "broken.fvecs").write_bytes(struct.pack("<i", -7))
+    np.save(folder / "flat.npy", np.zeros(5))
+    with pytest.raises(SourceError) as error:
+        open_source(uri.format(folder=folder))
+    assert said in str(error.value)
+
+
+def test_patches_are_of_real_photographs():
+    chunk = next(iter(open_source("patches:?size=8").chunks(500)))
+    assert (chunk.x.shape, chunk.x.dtype) == ((500, 192), np.uint8)
+    assert chunk.x.std() > 30
+    # neighbouring pixels are alike, as in no random bytes
+    image = chunk.x.reshape(500, 3, 8, 8).astype(float)
+    assert np.abs(np.diff(image, axis=3)).mean() < 0.3 * image.std()
+
+
+def test_long_lines_are_cut_and_memory_stays_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr("ingest.sources.text.MAX_LINE_BYTES", 100)
+    path = tmp_path / "long.ndjson"
+    path.write_bytes(b"[" + b"1," * 500 + b"1]\n[2]\n")
+    chunks = list(open_source(str(path)).chunks(1000))
+    records = [r for c in chunks if isinstance(c, Raw) for r in c.records]
+    assert max(map(len, records)) <= 100
+    assert records[-1] == b"[2]"

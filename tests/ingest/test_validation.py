@@ -1,0 +1,187 @@
+"""The border: good points go through unchanged, bad ones are refused by name, none is lost."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.formats import decode_csv, decode_json, is_header
+from ingest.records import Arrays, BadRecord, Raw
+from ingest.validation import propose, validate
+from streammac.wire.messages import StreamSchema
+
+FLOATS = StreamSchema(3, "float32")
+BYTES = StreamSchema(3, "uint8")
+LIMIT = 1000
+
+finite = st.floats(-(2.0**90), 2.0**90, width=32)
+rows = st.lists(
+    st.tuples(
+        st.lists(finite, min_size=3, max_size=3),
+        st.sampled_from([None, float("nan"), float("inf"), float("-inf")]),
+        st.integers(0, 2),
+    ),
+    max_size=20,
+)
+
+
+@given(rows, st.sampled_from(["<f4", "<f8"]))
+def test_bad_rows_never_take_good_ones_with_them(rows, dtype):
+    x = np.array([r for r, _, _ in rows], dtype).reshape(len(rows), 3)
+    for i, (_, poison, at) in enumerate(rows):
+        if poison is not None:
+            x[i, at] = poison
+    good = np.array([poison is None for _, poison, _ in rows], bool)
+    points, refused = validate(Arrays(x.copy()), FLOATS, LIMIT)
+    assert points.x.dtype == np.float32
+    np.testing.assert_array_equal(points.x, x[good].astype(np.float32))
+    assert [r.raw for r in refused] == [row.tobytes() for row in x[~good]]
+    assert all(r.reason == "x: NaN or infinite" for r in refused)
+
+
+@given(rows)
+def test_text_records_are_judged_like_arrays(rows):
+    lines = []
+    for values, poison, at in rows:
+        if poison is not None:
+            values[at] = poison
+        lines.append(json.dumps({"x": values}).encode())
+    points, refused = validate(Raw(tuple(lines), decode_json), FLOATS, LIMIT)
+    bad = {json.dumps({"x": v}).encode() for v, poison, _ in rows if poison is not None}
+    assert len(points) + len(refused) == len(rows)
+    assert {r.raw for r in refused} == bad
+    good = np.array([v for v, poison, _ in rows if poison is None], np.float32).reshape(-1, 3)
+    np.testing.assert_array_equal(points.x, good)
+
+
+def test_large_values_whose_sum_overflows_are_not_taken_for_infinite():
+    x = np.full((2, 3), 3e38, np.float32)
+    points, refused = validate(Arrays(x), FLOATS, LIMIT)
+    assert (len(points), refused) == (2, [])
+
+
+def test_what_float32_cannot_hold_is_refused():
+    x = np.array([[1e300, 0, 0], [1, 2, 3]])
+    points, refused = validate(Arrays(x), FLOATS, LIMIT)
+    assert (len(points), refused[0].reason) == (1, "x: beyond the range of float32")
+
+
+def test_a_stream_of_bytes_takes_whole_numbers_up_to_255():
+    x = np.array([[0, 255, 7], [0, 256, 7], [0, -1, 7], [0.5, 1, 2]])
+    points, refused = validate(Arrays(x), BYTES, LIMIT)
+    np.testing.assert_array_equal(points.x, [[0, 255, 7]])
+    assert points.x.dtype == np.uint8
+    assert [r.reason for r in refused] == ["x: not in 0..255"] * 3
+
+
+@pytest.mark.parametrize(
+    ("chunk", "said"),
+    [
+        (Arrays(np.ones((2, 4))), "x: expected 3 numbers, got shape (4,)"),
+        (Arrays(np.ones((2, 3, 3))), "x: expected 3 numbers, got shape (3, 3)"),
+        (Arrays(np.array([["a", "b", "c"]] * 2)), "x: expected numbers, got <U1"),
+        (Arrays(np.ones((2, 3), np.complex64)), "x: expected numbers, got complex64"),
+        (Raw((b'{"x": [1, 2]}',) * 2, decode_json), "x: expected 3 numbers, got 2"),
+        (Raw((b'{"x": [1, 2, 1e99]}',) * 2, decode_json), "x: beyond the range of float32"),
+        (Raw((b"1,2,x",) * 2, decode_csv), "column 3: expected a number, got 'x'"),
+        (Raw((b"9" * (LIMIT + 1),) * 2, decode_csv), "larger than ingest.record_bytes = 1000"),
+    ],
+)
+def test_what_is_wrong_is_said(chunk, said):
+    points, refused = validate(chunk, FLOATS, LIMIT)
+    assert len(points) == 0
+    assert points.x.shape == (0, 3)
+    assert [r.reason for r in refused] == [said] * 2
+
+
+def test_a_record_larger_than_the_limit_is_refused():
+    _, refused = validate(Arrays(np.ones((1, 3))), FLOATS, record_bytes=10)
+    assert "ingest.record_bytes" in refused[0].reason
+
+
+class TestTargets:
+    schema = StreamSchema(3, "float32", targets=1)
+
+    def test_are_kept_beside_their_points(self):
+        x = np.ones((3, 3), np.float32)
+        x[1, 0] = np.nan
+        points, _ = validate(Arrays(x, np.array([1.0, 2.0, 3.0])), self.schema, LIMIT)
+        np.testing.assert_array_equal(points.y, [[1.0], [3.0]])
+
+    def test_that_are_missing_or_not_finite_refuse_the_point(self):
+        _, refused = validate(Arrays(np.ones((1, 3))), self.schema, LIMIT)
+        assert refused[0].reason.startswith("y: missing")
+        _, refused = validate(Arrays(np.ones((1, 3)), np.array([np.nan])), self.schema, LIMIT)
+        assert refused[0].reason == "y: NaN or infinite"
+        _, refused = validate(Raw((b'{"x": [1, 2, 3]}',), decode_json), self.schema, LIMIT)
+        assert refused[0].reason == "y: expected 1 numbers, got none"
+
+    def test_that_the_stream_does_not_have_are_left_out(self):
+        points, _ = validate(Arrays(np.ones((1, 3)), np.ones(1)), FLOATS, LIMIT)
+        assert points.y is None
+
+
+def test_times_and_keys_stay_with_their_points():
+    lines = (
+        b'{"x": [1, 2, 3], "key": "a", "time": 5}',
+        b"broken",
+        b'{"x": [4, 5, 6], "key": 7, "time": "2026-01-01T00:00:00+00:00"}',
+    )
+    points, refused = validate(Raw(lines, decode_json), FLOATS, LIMIT)
+    assert points.keys == (b"a", b"7")
+    np.testing.assert_array_equal(points.time, [5.0, 1767225600.0])
+    assert len(refused) == 1
+    assert points.take(np.array([False, True])).keys == (b"7",)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"{", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"3", "expected an object or a list"),
+        (b"{}", "x: missing"),
+        (b'{"x": 1}', "x: expected a list of numbers"),
+        (b'{"x": [true]}', "x[0]: expected a number"),
+        (b'{"x": ["1"]}', "x[0]: expected a number"),
+        (b'{"x": [1], "z": 2}', "z: unknown field"),
+        (b'{"x": [1], "key": []}', "key: expected text"),
+        (b'{"x": [1], "time": "noon"}', "time: expected seconds or ISO 8601"),
+    ],
+)
+def test_a_json_record_that_is_wrong_says_where(line, said):
+    with pytest.raises(BadRecord) as error:
+        decode_json(line)
+    assert said in str(error.value)
+
+
+@given(st.binary(max_size=60))
+def test_arbitrary_lines_are_a_record_or_a_bad_record(line):
+    for decode in (decode_json, decode_csv):
+        try:
+            decode(line)
+        except BadRecord:
+            pass
+
+
+def test_a_header_names_columns_and_a_bad_first_row_is_not_one():
+    assert is_header(b"height,width")
+    assert not is_header(b"1.5,width")
+
+
+class TestProposals:
+    def test_the_first_usable_point_decides(self):
+        lines = (b"nonsense", b'{"x": [1, 2], "y": 3}', b'{"x": [1]}')
+        assert propose(Raw(lines, decode_json)) == StreamSchema(2, "float32", 1)
+        assert propose(Arrays(np.ones((2, 7), np.uint8))) == StreamSchema(7, "uint8")
+        assert propose(Arrays(np.ones((2, 7)), np.ones((2, 3)))) == StreamSchema(7, "float32", 3)
+
+    def test_nothing_usable_proposes_nothing(self):
+        assert propose(Raw((b"nonsense",), decode_json)) is None
+        assert propose(Arrays(np.ones(3))) is None
+        assert propose(Arrays(np.array([["a"]]))) is None

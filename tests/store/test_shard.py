@@ -1,0 +1,279 @@
+"""The shard: appending, duplicates, retention, reopening, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from streammac.store import (
+    Mark,
+    Outcome,
+    Points,
+    Retention,
+    Schema,
+    Shard,
+    ShardLocked,
+    StoreError,
+)
+from streammac.store.disk import Disk, File
+
+DIM = 4
+ROWS = 10
+SEGMENT = 3 * ROWS * DIM * 4  # three batches
+
+
+def batch(n: int, count: int = ROWS) -> Points:
+    return Points(np.full((count, DIM), n, np.float32))
+
+
+def mark(n: int) -> Mark:
+    return Mark("i1", 1, n)
+
+
+def open_shard(path, **options) -> Shard:
+    return Shard.open(path, Schema(DIM), segment_bytes=SEGMENT, **options)
+
+
+def contents(shard: Shard) -> list[int]:
+    return shard.view().x(slice(None))[:, 0].astype(int).tolist()
+
+
+def reopened(shard: Shard, **options) -> Shard:
+    shard.close()
+    return open_shard(shard.path, **options)
+
+
+def test_a_batch_is_stored_once(tmp_path):
+    shard = open_shard(tmp_path)
+    assert shard.append(batch(1), mark(1), 0.0) is Outcome.STORED
+    assert shard.append(batch(1), mark(1), 0.0) is Outcome.DUPLICATE
+    assert (shard.points, contents(shard)) == (ROWS, [1] * ROWS)
+
+
+def test_everything_is_there_after_reopening(tmp_path):
+    shard = open_shard(tmp_path)
+    for n in range(8):
+        shard.append(batch(n), mark(n), float(n))
+    shard = reopened(shard)
+    assert contents(shard) == np.repeat(np.arange(8), ROWS).tolist()
+    assert shard.append(batch(3), mark(3), 9.0) is Outcome.DUPLICATE
+    assert shard.append(batch(8), mark(8), 9.0) is Outcome.STORED
+    assert contents(reopened(shard))[-1] == 8
+
+
+def test_a_batch_larger_than_a_segment_is_stored_whole(tmp_path):
+    shard = open_shard(tmp_path)
+    shard.append(batch(1), mark(1), 0.0)
+    shard.append(batch(2, count=1000), mark(2), 0.0)
+    shard.append(batch(3), mark(3), 0.0)
+    shard = reopened(shard)
+    assert (shard.points, shard.verify()) == (1000 + 2 * ROWS, [])
+
+
+def test_an_empty_batch_is_remembered(tmp_path):
+    shard = open_shard(tmp_path)
+    shard.append(batch(0, count=0), mark(0), 0.0)
+    shard.append(batch(1), mark(1), 0.0)
+    shard = reopened(shard)
+    assert shard.append(batch(0, count=0), mark(0), 0.0) is Outcome.DUPLICATE
+    assert shard.points == ROWS
+
+
+def test_targets_times_and_keys_are_kept(tmp_path):
+    schema = Schema(DIM, y_shape=(2,))
+    shard = Shard.open(tmp_path, schema)
+    y = np.arange(6, dtype=np.float32).reshape(3, 2)
+    points = Points(np.ones((3, DIM), np.float32), y, np.array([1.0, 2.0, 3.0]), [b"a", b"", b"c"])
+    shard.append(points, mark(1), 0.0)
+    shard.close()
+    shard = Shard.open(tmp_path, schema)
+    np.testing.assert_array_equal(shard.view().y(slice(None)), y)
+    assert shard.verify() == []
+
+
+class TestRetention:
+    def test_drops_whole_segments_and_keeps_exact_counts(self, tmp_path):
+        limits = {"retention": Retention(points=2 * ROWS)}
+        shard = open_shard(tmp_path, **limits)
+        for n in range(9):  # three segments
+            shard.append(batch(n), mark(n), 0.0)
+        assert shard.enforce_retention(0.0) == 6 * ROWS
+        for again in (shard, shard := reopened(shard, **limits)):
+            assert (again.points, again.expired, again.appended) == (3 * ROWS, 6 * ROWS, 9 * ROWS)
+        assert contents(shard) == np.repeat([6, 7, 8], ROWS).tolist()
+
+    def test_marks_outlive_their_segments(self, tmp_path):
+        limits = {"retention": Retention(points=1)}
+        shard = open_shard(tmp_path, **limits)
+        for n in range(9):
+            shard.append(batch(n), mark(n), 0.0)
+        shard.enforce_retention(0.0)
+        for shard in (shard, reopened(shard, **limits)):
+            assert shard.append(batch(0), mark(0), 0.0) is Outcome.DUPLICATE
+
+    def test_by_age_drops_what_arrived_long_ago(self, tmp_path):
+        limits = {"retention": Retention(age_s=10.0)}
+        shard = open_shard(tmp_path, **limits)
+        for n in range(7):
+            shard.append(batch(n), mark(n), float(n))
+        shard = reopened(shard, **limits)  # ages are those of arrival, not of opening
+        assert shard.enforce_retention(now=14.0) == 3 * ROWS
+        assert shard.enforce_retention(now=1000.0) == 3 * ROWS
+        assert contents(shard) == [6] * ROWS
+
+    def test_a_crash_between_checkpoint_and_deletion_changes_nothing(self, tmp_path):
+        class Lazy(Disk):
+            def remove(self, paths):
+                pass
+
+        limits = {"retention": Retention(points=1)}
+        shard = open_shard(tmp_path, disk=Lazy(), **limits)
+        for n in range(9):
+            shard.append(batch(n), mark(n), 0.0)
+        assert shard.enforce_retention(0.0) == 6 * ROWS
+        assert (tmp_path / "00000001.x").exists()
+        shard = reopened(shard, **limits)
+        assert (shard.points, shard.expired) == (3 * ROWS, 6 * ROWS)
+        assert not (tmp_path / "00000001.x").exists()
+
+
+class TestAckModes:
+    def test_memory_writes_later_but_not_never(self, tmp_path):
+        shard = open_shard(tmp_path, ack="memory")
+        shard.append(batch(1), mark(1), 0.0)
+        shard.append(batch(2), mark(2), 0.0)
+        assert shard.append(batch(1), mark(1), 0.0) is Outcome.DUPLICATE
+        assert (shard.points, len(shard.view())) == (2 * ROWS, 0)
+        shard.enforce_retention(0.0)
+        assert len(shard.view()) == 2 * ROWS
+        shard.append(batch(3), mark(3), 0.0)
+        assert contents(reopened(shard)) == np.repeat([1, 2, 3], ROWS).tolist()
+
+    def test_file_needs_no_close(self, tmp_path):
+        shard = open_shard(tmp_path)
+        shard.append(batch(1), mark(1), 0.0)
+        shard._unlock()  # as if the process had died
+        assert contents(open_shard(tmp_path)) == [1] * ROWS
+
+    def test_fsync_syncs_the_rows_before_the_journal_and_both_at_commit(self, tmp_path):
+        synced: list[str] = []
+
+        class Watched(File):
+            def __init__(self, path):
+                super().__init__(path)
+                self.suffix = path.suffix
+
+            def sync(self):
+                synced.append(self.suffix)
+                super().sync()
+
+        class Watching(Disk):
+            def open(self, path):
+                return Watched(path)
+
+        shard = open_shard(tmp_path, ack="fsync", disk=Watching())
+        for n in range(2):
+            shard.append(batch(n), mark(n), 0.0)
+        assert synced == []
+        shard.commit()
+        assert synced == [".x", ".time", ".journal"]
+        shard.commit()
+        assert len(synced) == 3
+
+
+class TestFullDisk:
+    @pytest.mark.parametrize("room", [0, 1, 50, 160, 241, 260])
+    def test_nothing_of_a_refused_batch_remains_and_the_next_one_is_taken(self, tmp_path, room):
+        left = [10**9]
+
+        class Small(File):
+            def write(self, offset, data):
+                size = len(memoryview(data).cast("B"))
+                if size > left[0]:
+                    super().write(offset, memoryview(data).cast("B")[: left[0]])
+                    left[0] = 0
+                    raise OSError(28, "No space left on device")
+                left[0] -= size
+                super().write(offset, data)
+
+        class SmallDisk(Disk):
+            def open(self, path):
+                return Small(path)
+
+        shard = open_shard(tmp_path, disk=SmallDisk())
+        shard.append(batch(1), mark(1), 0.0)
+        left[0] = room
+        with pytest.raises(OSError, match="No space"):
+            shard.append(batch(2), mark(2), 0.0)
+        assert (shard.points, contents(shard)) == (ROWS, [1] * ROWS)
+        left[0] = 10**9
+        assert shard.append(batch(2), mark(2), 0.0) is Outcome.STORED
+        shard = reopened(shard)
+        assert (contents(shard), shard.verify()) == ([1] * ROWS + [2] * ROWS, [])
+
+
+class TestRefusals:
+    def test_a_second_process_is_kept_out(self, tmp_path):
+        shard = open_shard(tmp_path)
+        with pytest.raises(ShardLocked, match="another process"):
+            open_shard(tmp_path)
+        reopened(shard)
+
+    def test_another_schema_is_named(self, tmp_path):
+        open_shard(tmp_path).close()
+        with pytest.raises(StoreError, match=r"float32\[4\].*uint8\[9\]"):
+            Shard.open(tmp_path, Schema(9, "uint8"))
+        open_shard(tmp_path)  # and the directory is not left locked
+
+    @pytest.mark.parametrize(
+        ("points", "said"),
+        [
+            (Points(np.ones((3, 5), np.float32)), r"x: expected shape \(n, 4\), got \(3, 5\)"),
+            (Points(np.ones(4, np.float32)), "x: expected shape"),
+            (Points(np.ones((3, 4))), "x: expected float32, got float64"),
+            (Points(np.ones((3, 4), np.float32), time=np.ones(2)), r"time: expected shape \(3,\)"),
+            (Points(np.ones((3, 4), np.float32), y=np.ones(3)), "y: this stream has no targets"),
+            (Points(np.ones((3, 4), np.float32), keys=[b"a"]), "keys: expected 3, got 1"),
+        ],
+    )
+    def test_points_that_do_not_fit_are_refused_by_name(self, tmp_path, points, said):
+        shard = open_shard(tmp_path)
+        with pytest.raises(StoreError, match=said):
+            shard.append(points, mark(1), 0.0)
+        assert shard.append(batch(1), mark(1), 0.0) is Outcome.STORED
+
+    def test_missing_targets_are_refused(self, tmp_path):
+        shard = Shard.open(tmp_path, Schema(DIM, y_shape=()))
+        with pytest.raises(StoreError, match="y: expected shape"):
+            shard.append(batch(1), mark(1), 0.0)
+
+    @pytest.mark.parametrize(("dim", "dtype"), [(0, "float32"), (3, "float64")])
+    def test_a_schema_that_cannot_be_is_refused(self, dim, dtype):
+        with pytest.raises(StoreError):
+            Schema(dim, dtype)
+
+
+class TestCorruption:
+    def filled(self, path) -> None:
+        shard = open_shard(path)
+        for n in range(7):
+            shard.append(batch(n), mark(n), 0.0)
+        shard.close()
+
+    def test_a_flipped_bit_in_a_sealed_segment_is_found(self, tmp_path):
+        self.filled(tmp_path)
+        with (tmp_path / "00000001.x").open("r+b") as file:
+            file.seek(100)
+            file.write(b"\xff")
+        assert open_shard(tmp_path).verify() == ["00000001"]
+
+    @pytest.mark.parametrize("victim", ["x", "time", "journal"])
+    def test_a_sealed_segment_that_is_cut_is_set_aside_and_reported(self, tmp_path, victim):
+        self.filled(tmp_path)
+        path = tmp_path / f"00000001.{victim}"
+        path.write_bytes(path.read_bytes()[:40])
+        shard = open_shard(tmp_path)
+        assert shard.quarantined == ["00000001"]
+        assert contents(shard) == np.repeat([3, 4, 5, 6], ROWS).tolist()
+        assert (tmp_path / "quarantine" / "00000001.x").exists()
+        assert shard.append(batch(9), mark(9), 0.0) is Outcome.STORED

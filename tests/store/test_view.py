@@ -1,0 +1,139 @@
+"""Views: the same rows as a plain array, whatever the segments, while the shard changes."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streammac.store import Mark, Points, Retention, Schema, Shard
+from streammac.store.view import ShardView
+
+DIM = 3
+
+
+def view_of(sizes, dtype=np.float32) -> tuple[ShardView, np.ndarray, np.ndarray]:
+    total = sum(sizes)
+    x = np.arange(total * DIM, dtype=np.float32).reshape(total, DIM).astype(dtype)
+    z = np.arange(total, dtype=np.uint8)[:, None]
+    bounds = np.cumsum([0, *sizes])
+    parts = [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+    zs = [z[p].copy() for p in parts]
+    view = ShardView(0, DIM, [x[p] for p in parts], None, [lambda part=part: part for part in zs])
+    return view, x, z
+
+
+sizes = st.lists(st.integers(1, 9), min_size=1, max_size=5)
+
+
+@given(sizes, st.integers(0, 50), st.integers(0, 50), st.sampled_from([np.float32, np.uint8]))
+def test_a_slice_is_the_slice_of_the_whole(sizes, lo, hi, dtype):
+    view, x, z = view_of(sizes, dtype)
+    got = view.x(slice(lo, hi))
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, x[lo:hi])
+    np.testing.assert_array_equal(view.z(slice(lo, hi)), z[lo:hi])
+
+
+@given(sizes, st.data())
+def test_increasing_positions_are_those_of_the_whole(sizes, data):
+    view, x, z = view_of(sizes)
+    rows = np.array(sorted(data.draw(st.sets(st.integers(0, len(x) - 1)))), np.int64)
+    np.testing.assert_array_equal(view.x(rows), x[rows])
+    np.testing.assert_array_equal(view.z(rows), z[rows])
+
+
+@given(sizes, st.data())
+def test_coordinates_that_are_set_are_read_again(sizes, data):
+    view, x, z = view_of(sizes)
+    rows = np.array(sorted(data.draw(st.sets(st.integers(0, len(x) - 1)))), np.int64)
+    new = np.full((len(rows), 1), 200, np.uint8)
+    view.set_z(rows, new)
+    z[rows] = new
+    np.testing.assert_array_equal(view.z(slice(None)), z)
+
+
+def test_what_is_returned_is_a_copy():
+    view, x, _ = view_of([5])
+    view.x(slice(0, 5))[:] = -1
+    view.x(np.arange(5))[:] = -1
+    np.testing.assert_array_equal(view.x(slice(None)), x)
+
+
+def test_an_empty_shard_has_an_empty_view(tmp_path):
+    view = Shard.open(tmp_path, Schema(DIM)).view()
+    assert len(view) == 0
+    assert view.x(slice(None)).shape == (0, DIM)
+    assert view.y(slice(None)) is None
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.sampled_from(["float32", "uint8"]))
+def test_a_shard_of_several_segments_shows_what_was_appended(tmp_path_factory, counts, dtype):
+    path = tmp_path_factory.mktemp("shard")
+    shard = Shard.open(path, Schema(DIM, dtype, y_shape=(2,)), segment_bytes=20 * DIM)
+    rng = np.random.default_rng(0)
+    xs, ys = [], []
+    for sequence, count in enumerate(counts):
+        xs.append(rng.integers(0, 255, (count, DIM)).astype(dtype))
+        ys.append(rng.random((count, 2), np.float32))
+        shard.append(Points(xs[-1], ys[-1]), Mark("s", 1, sequence), 0.0)
+    view = shard.view()
+    np.testing.assert_array_equal(view.x(slice(None)), np.concatenate(xs))
+    np.testing.assert_array_equal(view.y(slice(None)), np.concatenate(ys))
+    shard.close()
+
+
+def test_a_view_stays_as_it_is_while_the_shard_grows_and_drops(tmp_path):
+    shard = Shard.open(
+        tmp_path, Schema(DIM), segment_bytes=10 * DIM * 4, retention=Retention(points=10)
+    )
+
+    def append(n):
+        shard.append(Points(np.full((10, DIM), n, np.float32)), Mark("s", 1, n), 0.0)
+
+    for n in range(3):
+        append(n)
+    view = shard.view()
+    for n in range(3, 6):
+        append(n)
+    assert shard.enforce_retention(0.0) == 50
+    np.testing.assert_array_equal(view.x(slice(None))[:, 0], np.repeat([0, 1, 2], 10))
+    later = shard.view()
+    assert (view.first, later.first) == (0, 50)
+    np.testing.assert_array_equal(later.x(slice(None))[:, 0], np.repeat([5], 10))
+
+
+@pytest.mark.parametrize("retained", [None, 500])
+def test_a_reader_sees_only_whole_rows_while_a_writer_appends(tmp_path, retained):
+    """Each row is one number throughout, and rows count up: a torn row would show."""
+    shard = Shard.open(
+        tmp_path, Schema(64), segment_bytes=100 * 64 * 4, retention=Retention(points=retained)
+    )
+    shard.coordinates((1,), np.dtype(np.uint8))
+    batches, per_batch = 200, 20
+    done = threading.Event()
+
+    def write():
+        for n in range(batches):
+            rows = np.arange(n * per_batch, (n + 1) * per_batch, dtype=np.float32)
+            shard.append(Points(np.repeat(rows[:, None], 64, axis=1)), Mark("s", 1, n), 0.0)
+            shard.enforce_retention(0.0)
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = 0
+    while seen < batches * per_batch:
+        finished = done.is_set()
+        view = shard.view()
+        x = view.x(slice(None))
+        expected = np.arange(view.first, view.first + len(view), dtype=np.float32)
+        np.testing.assert_array_equal(x, np.repeat(expected[:, None], 64, axis=1))
+        view.set_z(slice(None), np.ones((len(view), 1), np.uint8))
+        seen = view.first + len(view)
+        assert seen == batches * per_batch or not finished
+    writer.join()

@@ -1,0 +1,190 @@
+"""The codec: every message comes back as it was, and nothing else comes in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ingest
+import streammac
+import workers
+from streammac.wire import messages
+from streammac.wire.codec import (
+    MAX_DIMENSIONS,
+    MAX_FRAMES,
+    MAX_HEADER_BYTES,
+    Message,
+    WireError,
+    decode,
+    encode,
+)
+from streammac.wire.messages import Ack, EpochPlan, Goodbye, Points, Restart, Token, View
+
+KINDS = [v for v in vars(messages).values() if isinstance(v, type) and issubclass(v, Message)]
+KINDS.remove(Message)
+
+arrays = st.builds(
+    lambda shape, dtype: (np.arange(np.prod(shape, dtype=int)) % 200).reshape(shape).astype(dtype),
+    st.lists(st.integers(0, 4), max_size=3).map(tuple),
+    st.sampled_from(["<f4", "<f8", "|u1", "<i8", "<i4"]),
+)
+text = st.text(max_size=20)
+count = st.integers(0, 2**62)
+plans = st.builds(EpochPlan, count, st.booleans(), count)
+samples = st.one_of(
+    st.builds(
+        Token,
+        count,
+        count,
+        text,
+        count,
+        st.lists(text, max_size=4).map(tuple),
+        st.booleans(),
+        st.none() | plans,
+        st.dictionaries(text, arrays, max_size=3),
+    ),
+    st.builds(
+        Points,
+        text,
+        count,
+        count,
+        st.booleans(),
+        st.dictionaries(text, arrays, max_size=3),
+        st.lists(st.binary(max_size=9), max_size=3).map(tuple),
+    ),
+    st.builds(
+        View,
+        count,
+        st.lists(st.builds(messages.MemberAddress, text, text), max_size=3).map(tuple),
+        count,
+        plans,
+        count,
+        st.dictionaries(text, arrays, max_size=2),
+    ),
+    st.builds(Ack, text, count, count, st.sampled_from(["stored", "duplicate", "refused"]), count),
+    st.builds(
+        Goodbye, text, count, st.dictionaries(text, st.floats(allow_nan=False), max_size=3)
+    ),
+    st.builds(Restart, count, st.booleans()),
+)
+
+
+def assert_same(one: Message, other: Message) -> None:
+    assert type(one) is type(other)
+    for name in type(one).__dataclass_fields__:
+        a, b = getattr(one, name), getattr(other, name)
+        if name != "tensors":
+            assert a == b
+            continue
+        assert a.keys() == b.keys()
+        for key, array in a.items():
+            assert array.dtype == b[key].dtype
+            np.testing.assert_array_equal(array, b[key])
+
+
+@settings(deadline=None)
+@given(samples)
+def test_a_message_comes_back_as_it_was(message):
+    assert_same(message, decode([bytes(frame) for frame in encode(message)]))
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.binary(max_size=200), max_size=4))
+def test_arbitrary_frames_are_a_wire_error(frames):
+    with pytest.raises(WireError):
+        decode(frames)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | text | st.binary(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.sampled_from([kind.__name__ for kind in KINDS]) | text,
+    st.dictionaries(text | st.sampled_from(["name", "x", "tensors", "view"]), values, max_size=5),
+    values,
+)
+def test_headers_with_arbitrary_contents_are_a_wire_error_or_a_message(kind, body, described):
+    head = msgpack.packb({"v": 1, "kind": kind, "body": body, "arrays": described})
+    try:
+        assert isinstance(decode([head]), Message)
+    except WireError:
+        pass
+
+
+@settings(deadline=None, max_examples=300)
+@given(samples, st.data())
+def test_a_damaged_message_is_a_wire_error_or_a_message(message, data):
+    frames = [bytearray(frame) for frame in encode(message)]
+    victim = data.draw(st.sampled_from([f for f in frames if f]))
+    victim[data.draw(st.integers(0, len(victim) - 1))] ^= data.draw(st.integers(1, 255))
+    if data.draw(st.booleans()):
+        frames.pop(data.draw(st.integers(0, len(frames) - 1)))
+    try:
+        assert isinstance(decode([bytes(f) for f in frames]), Message)
+    except WireError:
+        pass
+
+
+def header(**changes) -> bytes:
+    head = {"v": 1, "kind": "Restart", "body": {"number": 1, "fresh": True}, "arrays": []}
+    return msgpack.packb(head | changes)
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        ([], "expected 1 to"),
+        ([b""] * (MAX_FRAMES + 1), "frames"),
+        ([b"x" * (MAX_HEADER_BYTES + 1)], "header of"),
+        ([b"\xc1"], "not msgpack"),
+        ([msgpack.packb([1])], "not a message header"),
+        ([header(v=2)], "protocol 2"),
+        ([header(kind="Nonesuch")], "unknown message kind"),
+        ([header(body={"number": 1})], "Restart.fresh"),
+        ([header(body={"number": -1, "fresh": True})], "Restart.number"),
+        ([header(body={"number": 1, "fresh": True, "more": 1})], "Restart.more"),
+        ([header(arrays=[["x", "<f4", [1]]]), b"1234"], "carries arrays it should not"),
+        ([header(arrays=[["x", "<f4", [1]]])], "differ"),
+        ([header(arrays=[["x", "|O8", [1]]]), b"12345678"], "described wrongly"),
+        ([header(arrays=[["x", "<f4", [2]]]), b"1234"], "do not make"),
+        ([header(arrays=[["x", "<f4", [-1]]]), b"1234"], "beyond the limits"),
+        ([header(arrays=[["x", "|u1", [1] * (MAX_DIMENSIONS + 1)]]), b"1"], "beyond the limits"),
+    ],
+)
+def test_what_is_wrong_is_said(frames, said):
+    with pytest.raises(WireError, match=re.escape(said)):
+        decode(frames)
+
+
+def test_arrays_are_views_that_cannot_be_written():
+    token = Token(1, 1, "b", 0, (), False, None, {"a": np.ones(3, np.float32)})
+    got = decode([bytes(f) for f in encode(token)])
+    with pytest.raises(ValueError, match="read-only"):
+        got.tensors["a"][0] = 2
+
+
+def test_every_message_has_a_validator():
+    assert len(KINDS) > 20
+    for kind in KINDS:
+        with pytest.raises(WireError):
+            decode([header(kind=kind.__name__, body={"no such field": 1})])
+
+
+def test_there_is_no_pickle_anywhere():
+    forbidden = re.compile(r"pickle\.|import pickle|recv_pyobj|send_pyobj|allow_pickle=True|\beval\(")
+    found = []
+    for package in (streammac, workers, ingest):
+        for path in Path(package.__file__).parent.rglob("*.py"):
+            found += [f"{path}: {line}" for line in path.open() if forbidden.search(line)]
+    assert found == []
