@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.formats import decode_csv, decode_json
+from ingest.formats import decode_csv, decode_json, decode_packed
 from ingest.records import BadRecord, Refused
 
 
@@ -150,6 +150,8 @@ def _numbers(letter: DeadLetter) -> NDArray[np.generic]:
         return np.array(decode_json(letter.raw).x, np.float64)
     if letter.format == "csv":
         return np.array(decode_csv(letter.raw).x, np.float64)
+    if letter.format == "msgpack":
+        return np.array(decode_packed(letter.raw).x, np.float64)
     try:
         return np.frombuffer(letter.raw, np.dtype(letter.format))
     except (TypeError, ValueError) as error:

@@ -1,10 +1,12 @@
-"""How text records become numbers: NDJSON and CSV, one line at a time."""
+"""How single records become numbers: NDJSON and CSV lines, msgpack."""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
 from typing import Any
+
+import msgpack
 
 from ingest.records import BadRecord, Record
 
@@ -23,6 +25,15 @@ def decode_json(line: bytes) -> Record:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise BadRecord(f"not JSON: {error}") from None
+    return record_of(value)
+
+
+def decode_packed(packed: bytes) -> Record:
+    """Decode one msgpack record of the same form, see `decode_json`."""
+    try:
+        value = msgpack.unpackb(packed)
+    except Exception as error:  # msgpack raises many kinds
+        raise BadRecord(f"not msgpack: {type(error).__name__}") from None
     return record_of(value)
 
 

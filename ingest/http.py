@@ -24,19 +24,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ingest.formats import decode_json, record_of
+from ingest.formats import decode_json, decode_packed
 from ingest.intake import Delivery, Intake, Stopping
 from ingest.producer import Ticket
-from ingest.records import Arrays, Chunk, Raw, Record
+from ingest.records import Arrays, Chunk, Raw
 
 ACK_PATIENCE_S = 60.0
 REASONS = 5
 """Reasons of refused points that an answer names."""
 WIRE_DTYPES = ("<f4", "<f8", "|u1", "<i4", "<i8")
-
-
-def _decode_packed(raw: bytes) -> Record:
-    return record_of(msgpack.unpackb(raw))
 
 
 def chunk_of(kind: str, body: bytes) -> tuple[Chunk, str]:
@@ -73,9 +69,12 @@ def _unpack(body: bytes) -> tuple[Chunk, str]:
             raise ValueError(
                 f'expected {{"x": bytes, "shape": [n, D], "dtype": one of {WIRE_DTYPES}}}'
             )
-        return Arrays(np.frombuffer(data, dtype).reshape(shape)), str(dtype)
+        try:
+            return Arrays(np.frombuffer(data, dtype).reshape(shape)), str(dtype)
+        except TypeError:
+            raise ValueError(f"shape: expected [n, D], got {shape}") from None
     records = value if isinstance(value, list) else [value]
-    return Raw(tuple(msgpack.packb(r) for r in records), _decode_packed), "msgpack"
+    return Raw(tuple(msgpack.packb(r) for r in records), decode_packed), "msgpack"
 
 
 def application(intake: Intake, has_room: Callable[[], bool], request_bytes: int) -> Starlette:

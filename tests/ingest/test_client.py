@@ -1,0 +1,134 @@
+"""The Python client and the HTTP endpoint against a real cluster of processes."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from streammac import Client
+from streammac.client import ClientError
+from streammac.config import Settings
+from streammac.run_directory import RunDirectory
+from streammac.supervisor import LocalCluster
+
+pytestmark = pytest.mark.processes
+
+X = load_digits().data
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    settings = Settings.model_validate(
+        {
+            "cluster": {"workers": 2},
+            "model": {"bits": 12},
+            "ingest": {"sources": ["http://127.0.0.1:0"]},
+            "training": {"start_points": 1000},
+        }
+    )
+    directory = RunDirectory(tmp_path_factory.mktemp("cluster"))
+    with LocalCluster(directory, settings) as cluster:
+        assert directory.wait_for("coordinator", PATIENCE_S)
+        yield cluster
+
+
+def wait_for(condition):
+    end = time.monotonic() + PATIENCE_S
+    while not (value := condition()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+    return value
+
+
+def test_the_first_push_finds_its_way_and_a_model_comes_of_it(cluster):
+    with Client(cluster.directory.root) as client:
+        with pytest.raises(ClientError, match="there is no model version yet"):
+            client.model()
+        result = client.push(X)
+        assert (result.accepted, result.duplicate, result.dead_lettered) == (len(X), 0, 0)
+        wait_for(lambda: client.status()["promoted"])
+        model = client.model()
+        assert model.metadata["model"]["family"] == "binary_autoencoder"
+        codes = client.encode(X)
+        assert (codes.shape, codes.dtype) == ((len(X), 2), np.uint8)
+        exported = model.encode(X[:5])
+        assert exported.shape == (5, 2)
+        back = model.decode(model.encode(X))
+        assert ((X - back) ** 2).mean() < ((X - X.mean(0)) ** 2).mean()
+
+
+def test_bad_points_are_told_apart(cluster):
+    poisoned = X[:10].copy()
+    poisoned[4, 4] = np.inf
+    with Client(cluster.directory.root) as client:
+        before = client.status()["points"]["accepted"]
+        result = client.push(poisoned, keys=[f"key {i}" for i in range(10)], times=np.arange(10.0))
+        assert (result.accepted, result.dead_lettered) == (9, 1)
+        assert result.reason == "x: NaN or infinite"
+        wait_for(lambda: client.status()["points"]["accepted"] == before + 9)
+
+
+def test_the_http_endpoint_of_the_cluster_takes_points(cluster):
+    with Client(cluster.directory.root) as client:
+        url = wait_for(lambda: client.status()["ingest"][0]["http_url"])
+        body = "\n".join(json.dumps({"x": row.tolist()}) for row in X[:20]).encode()
+        request = urllib.request.Request(
+            f"{url}/points", body, {"Content-Type": "application/x-ndjson"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert json.load(answer)["accepted"] == 20
+
+
+def test_the_accounting_holds_with_nothing_on_its_way(cluster):
+    with Client(cluster.directory.root) as client:
+
+        def settled():
+            points = client.status()["points"]
+            return points if points["sent"] == points["accepted"] + points["dead_lettered"] else None
+
+        points = wait_for(settled)
+        assert points["accepted"] == points["stored"] + points["expired"] > 0
+
+
+def test_the_coordinator_answers_over_http_too(cluster):
+    with Client(cluster.directory.root) as client:
+        url = client.status()["coordinator"]["http_url"]
+    with urllib.request.urlopen(f"{url}/status", timeout=10) as answer:
+        assert json.load(answer)["view"] >= 1
+    with urllib.request.urlopen(f"{url}/sd", timeout=10) as answer:
+        targets = json.load(answer)
+    assert {t["labels"]["name"] for t in targets} == {"coordinator", "w1", "w2", "i1"}
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda client: client.push(np.array([["a"]])), "X: expected numbers"),
+        (lambda client: client.push(X[:3], y=[1.0]), "y: expected 3 entries, got 1"),
+        (lambda client: client.push(X[:3], keys=["a"]), "keys: expected 3 entries, got 1"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(cluster, call, said):
+    with Client(cluster.directory.root) as client, pytest.raises(ValueError, match=said):
+        call(client)
+
+
+def test_a_version_that_is_not_there_is_named(cluster):
+    with Client(cluster.directory.root) as client:
+        wait_for(lambda: client.status()["promoted"])
+        with pytest.raises(ClientError, match="version 99999"):
+            client.model(99999)
+
+
+def test_where_no_cluster_runs_the_remedy_is_named(tmp_path):
+    with pytest.raises(ClientError, match="no cluster runs there - `streammac up"):
+        Client(tmp_path)
+    with Client("tcp://127.0.0.1:9", timeout_s=0.2) as client:
+        with pytest.raises(ClientError, match="does not answer"):
+            client.status()

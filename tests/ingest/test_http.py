@@ -1,0 +1,142 @@
+"""The HTTP endpoint over a real socket: 2xx only after the acknowledgement, every refusal by status."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import queue
+import threading
+from urllib.parse import urlsplit
+
+import msgpack
+import numpy as np
+import pytest
+
+from ingest.http import application
+from ingest.intake import Intake
+from ingest.producer import Ticket
+from streammac.http_server import serve
+from streammac.wire.messages import StreamSchema
+
+LIMIT = 2000
+
+
+class Node:
+    """The part of an ingest node behind the endpoint; `settle` acknowledges what has come."""
+
+    def __init__(self) -> None:
+        self.woken = queue.SimpleQueue()
+        self.intake = Intake(record_bytes=500, wake=lambda: self.woken.put(None))
+        self.intake.agree(StreamSchema(2, "float32"))
+        self.room = True
+        self.url, self.close = serve(
+            application(self.intake, lambda: self.room, LIMIT), "127.0.0.1", 0
+        )
+        self.taken: list[np.ndarray] = []
+
+    def settle(self) -> None:
+        delivery = self.intake.requests.get(timeout=10)
+        self.taken.append(delivery.points.x)
+        count = len(delivery.points)
+        delivery.settled(Ticket(points=count, stored=count))
+
+    def post(self, body, kind="application/x-ndjson", *, settle=False, path="/points"):
+        if settle:
+            threading.Thread(target=self.settle, daemon=True).start()
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)
+        connection.request("POST", path, body, {"Content-Type": kind})
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer, json.loads(content) if content.startswith(b"{") else content
+
+
+@pytest.fixture
+def node():
+    node = Node()
+    yield node
+    node.intake.stop()
+    node.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'[1, 2]\n{"x": [3, 4]}\n', "application/x-ndjson"),
+        (b'[[1, 2], {"x": [3, 4]}]', "application/json; charset=utf-8"),
+        (msgpack.packb([[1, 2], {"x": [3, 4]}]), "application/msgpack"),
+        (
+            msgpack.packb(
+                {"x": np.array([1, 2, 3, 4], "<f4").tobytes(), "shape": [2, 2], "dtype": "<f4"}
+            ),
+            "application/msgpack",
+        ),
+    ],
+)
+def test_every_format_brings_the_same_points(node, body, kind):
+    answer, content = node.post(body, kind, settle=True)
+    assert answer.status == 200
+    assert content == {"accepted": 2, "duplicate": 0, "dead_lettered": 0, "reasons": []}
+    np.testing.assert_array_equal(node.taken[0], [[1, 2], [3, 4]])
+
+
+def test_there_is_no_answer_before_the_acknowledgement(node):
+    answers = queue.SimpleQueue()
+    threading.Thread(target=lambda: answers.put(node.post(b"[1, 2]")), daemon=True).start()
+    delivery = node.intake.requests.get(timeout=10)
+    with pytest.raises(queue.Empty):
+        answers.get(timeout=0.2)
+    delivery.settled(Ticket(points=1, stored=1))
+    answer, _ = answers.get(timeout=10)
+    assert answer.status == 200
+
+
+def test_bad_records_are_told_and_good_ones_taken(node):
+    answer, content = node.post(b"[1, 2]\nbroken\n[1, 2, 3]\n", settle=True)
+    assert answer.status == 200
+    assert (content["accepted"], content["dead_lettered"]) == (1, 2)
+    assert "not JSON" in content["reasons"][0]
+    assert "expected 2 numbers, got 3" in content["reasons"][1]
+
+
+def test_under_back_pressure_nothing_is_taken(node):
+    node.room = False
+    answer, content = node.post(b"[1, 2]")
+    assert answer.status == 429
+    assert answer.getheader("Retry-After") == "1"
+    assert "back-pressure" in content["error"]
+    assert node.intake.requests.empty()
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"[" + b"1," * LIMIT + b"1]", "application/x-ndjson", 413),
+        (b"[1, 2]", "image/png", 415),
+        (b"[1, 2]", "", 415),
+        (b"{", "application/json", 400),
+        (b"\xc1", "application/msgpack", 400),
+        (msgpack.packb({"x": b"123", "shape": [1, 2], "dtype": "<f4"}), "application/msgpack", 400),
+        (msgpack.packb({"x": b"", "shape": ["a"], "dtype": "<f4"}), "application/msgpack", 400),
+        (msgpack.packb({"x": b"", "shape": [0, 2], "dtype": "|O8"}), "application/msgpack", 400),
+    ],
+)
+def test_a_request_that_cannot_be_used_is_refused(node, body, kind, status):
+    answer, content = node.post(body, kind)
+    assert answer.status == status
+    assert content["error"]
+    assert node.intake.requests.empty()
+
+
+def test_a_node_that_ends_says_so(node):
+    node.intake.stop()
+    answer, _ = node.post(b"[1, 2]")
+    assert answer.status == 503
+
+
+def test_health_and_unknown_paths(node):
+    assert node.post(b"", path="/nowhere")[0].status == 404
+    connection = http.client.HTTPConnection(urlsplit(node.url).netloc, timeout=10)
+    connection.request("GET", "/health")
+    assert connection.getresponse().status == 200
+    connection.close()

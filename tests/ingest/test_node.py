@@ -1,0 +1,309 @@
+"""The node itself, over real sockets, between a coordinator and a worker that the test plays."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import zmq
+
+from ingest.dead_letters import read
+from ingest.node import IngestNode
+from streammac.config import Settings
+from streammac.run_directory import RunDirectory
+from streammac.wire.codec import decode, encode
+from streammac.wire.messages import (
+    Ack,
+    Credit,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    MemberAddress,
+    Points,
+    Push,
+    Pushed,
+    Register,
+    Registered,
+    Routes,
+    Stop,
+    StreamSchema,
+)
+
+PATIENCE_S = 20.0
+POINTS = 500
+X = np.random.default_rng(0).random((POINTS, 4), np.float32)
+
+
+class Stage:
+    """Coordinator and worker, played by a thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.context = zmq.Context()
+        self.control = self.context.socket(zmq.ROUTER)
+        self.control_address = self.bind(self.control)
+        self.data = self.context.socket(zmq.ROUTER)
+        self.data_address = self.bind(self.data)
+        self.stored: dict[int, Points] = {}
+        self.received = 0
+        self.facts: dict[str, float] = {}
+        self.goodbye: Goodbye | None = None
+        self.client_address = ""
+        self.schema: StreamSchema | None = None
+        self.acking = True
+        self.lose_acks = 0
+        self.node_identity = b""
+        self._stop_node = threading.Event()
+        self._ending = threading.Event()
+        self.thread = threading.Thread(target=self.play, daemon=True)
+        self.thread.start()
+
+    @staticmethod
+    def bind(socket) -> str:
+        return f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
+
+    def play(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self.control, zmq.POLLIN)
+        poller.register(self.data, zmq.POLLIN)
+        while not self._ending.is_set():
+            ready = dict(poller.poll(10))
+            if self.control in ready:
+                identity, *frames = self.control.recv_multipart()
+                self.coordinate(identity, decode(frames))
+            if self.data in ready:
+                identity, *frames = self.data.recv_multipart()
+                self.work(identity, decode(frames))
+            if self._stop_node.is_set():
+                self._stop_node.clear()
+                self.control.send_multipart([self.node_identity, *encode(Stop("test"))])
+
+    def coordinate(self, identity, message) -> None:
+        def tell(answer):
+            self.control.send_multipart([identity, *encode(answer)])
+
+        match message:
+            case Register():
+                self.node_identity = identity
+                self.client_address = message.addresses["client"]
+                tell(Registered("c", self.settings.model_dump_json()))
+                tell(Routes((MemberAddress("w1", self.data_address),)))
+            case StreamSchema():
+                self.schema = self.schema or message
+                tell(self.schema)
+            case Heartbeat():
+                self.facts = message.facts
+            case Goodbye():
+                self.goodbye = message
+
+    def work(self, identity, message) -> None:
+        if isinstance(message, Hello):
+            credit = Credit(self.settings.ingest.window_bytes)
+            self.data.send_multipart([identity, *encode(credit)])
+            return
+        self.received += 1
+        if not self.acking:
+            return
+        outcome = "duplicate" if message.sequence in self.stored else "stored"
+        self.stored[message.sequence] = message
+        if self.lose_acks:
+            self.lose_acks -= 1
+            return
+        ack = Ack(
+            message.source,
+            message.incarnation,
+            message.sequence,
+            outcome,
+            self.settings.ingest.window_bytes,
+        )
+        self.data.send_multipart([identity, *encode(ack)])
+
+    def close(self) -> None:
+        self._ending.set()
+        self.thread.join()
+        self.context.destroy(linger=0)
+
+
+@contextmanager
+def running(tmp_path, sources=(), **ingest):
+    settings = Settings.model_validate(
+        {
+            "cluster": {"heartbeat_s": 0.05},
+            "ingest": {"batch_points": 50, "resend_s": 0.3} | ingest,
+            "probe": {"share": 0.1},
+        }
+    )
+    stage = Stage(settings)
+    node = IngestNode(
+        "i1", RunDirectory(tmp_path), stage.control_address, "127.0.0.1", list(map(str, sources))
+    )
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(node.run()), daemon=True)
+    thread.start()
+    try:
+        yield stage, node
+    finally:
+        stage.acking = True
+        stage._stop_node.set()
+        thread.join(PATIENCE_S)
+        wait_for(lambda: stage.goodbye is not None)
+        stage.close()
+    assert codes in ([0], [6])
+
+
+def wait_for(condition) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def stored_rows(stage) -> np.ndarray:
+    rows = np.concatenate([m.tensors["x"] for m in stage.stored.values()])
+    return rows[np.lexsort(rows.T)]
+
+
+def ordered(x) -> np.ndarray:
+    return x[np.lexsort(x.T)]
+
+
+@pytest.fixture
+def feed(tmp_path):
+    path = tmp_path / "feed.npy"
+    np.save(path, X)
+    return path
+
+
+def test_a_file_is_delivered_whole_and_the_node_says_that_it_is_done(tmp_path, feed):
+    with running(tmp_path, [feed]) as (stage, _):
+        wait_for(lambda: stage.facts.get("finished"))
+    np.testing.assert_array_equal(stored_rows(stage), ordered(X))
+    assert stage.schema == StreamSchema(4, "float32")
+    held_out = sum(len(m.tensors["x"]) for m in stage.stored.values() if m.held_out)
+    assert 20 < held_out < 100
+    facts = stage.goodbye.facts
+    assert (facts["sent"], facts["acknowledged"], facts["dead_lettered"]) == (POINTS, POINTS, 0)
+    assert facts["unacknowledged"] == 0
+    assert facts["first_ack_s"] > 0
+
+
+def test_batches_whose_answers_are_lost_are_sent_again_and_counted_once(tmp_path, feed):
+    with running(tmp_path, [feed]) as (stage, _):
+        stage.lose_acks = 5
+        wait_for(lambda: stage.facts.get("finished"))
+    np.testing.assert_array_equal(stored_rows(stage), ordered(X))
+    facts = stage.goodbye.facts
+    assert (facts["acknowledged"], facts["sent"]) == (POINTS, POINTS)
+    assert facts["resent"] >= 5
+
+
+def test_bad_lines_become_dead_letters_and_the_rest_goes_through(tmp_path):
+    path = tmp_path / "feed.ndjson"
+    path.write_text('[1, 2]\nbroken\n{"x": [3]}\n{"x": [5, 6]}\n')
+    with running(tmp_path, [path]) as (stage, _):
+        wait_for(lambda: stage.facts.get("finished"))
+    np.testing.assert_array_equal(stored_rows(stage), ordered(np.array([[1, 2], [5, 6]], "<f4")))
+    facts = stage.goodbye.facts
+    assert (facts["sent"], facts["dead_lettered"]) == (4, 2)
+    assert [letter.raw for letter in read(tmp_path / "dead-letters")] == [b"broken", b'{"x": [3]}']
+
+
+def test_a_worker_that_stalls_holds_the_feed_up_and_memory_stays_bounded(tmp_path):
+    with running(tmp_path, ["patches:?size=8"], window_bytes=40_000) as (stage, node):
+        stage.acking = False
+        wait_for(lambda: stage.received > 0)
+        wait_for(lambda: not node.producer.has_room)
+        received, sent = stage.received, node.sent
+        time.sleep(0.25)  # less than the time after which batches are sent again
+        assert node.sent == sent, "the feed is held up"
+        lane = node.producer.lanes["w1"]
+        assert lane.outstanding_bytes <= 40_000
+        batch = 50 * 192
+        assert node.producer._waiting_bytes <= node.producer.room_bytes + batch
+        assert node.intake.feeds.qsize() <= node.intake.feeds.maxsize
+        assert stage.received <= received + 5
+        wait_for(lambda: stage.facts.get("blocked_s", 0) > 0)
+
+
+def push(stage, x, sequence, socket=None):
+    context = zmq.Context.instance()
+    with context.socket(zmq.DEALER) as client:
+        client.linger = 0
+        client.connect(stage.client_address)
+        client.send_multipart(encode(Push("c", 1, sequence, {"x": x})))
+        assert client.poll(int(PATIENCE_S * 1000))
+        answer = decode(client.recv_multipart())
+    assert isinstance(answer, Pushed)
+    return answer
+
+
+def test_a_push_is_answered_when_it_is_stored_and_the_same_again_when_it_comes_again(tmp_path):
+    with running(tmp_path) as (stage, _):
+        wait_for(lambda: stage.client_address)
+        first = push(stage, X, 1)
+        assert (first.accepted, first.dead_lettered, first.busy) == (POINTS, 0, False)
+        received = stage.received
+        assert push(stage, X, 1) == first
+        assert stage.received == received
+    np.testing.assert_array_equal(stored_rows(stage), ordered(X))
+
+
+def test_a_push_that_is_sent_again_while_it_is_under_way_is_stored_once(tmp_path):
+    with running(tmp_path) as (stage, _):
+        wait_for(lambda: stage.client_address)
+        stage.lose_acks = 3
+        context = zmq.Context.instance()
+        with context.socket(zmq.DEALER) as client:
+            client.linger = 0
+            client.connect(stage.client_address)
+            for _ in range(3):
+                client.send_multipart(encode(Push("c", 1, 1, {"x": X})))
+            assert client.poll(int(PATIENCE_S * 1000))
+            assert decode(client.recv_multipart()).accepted == POINTS
+    assert stage.goodbye.facts["sent"] == POINTS
+    np.testing.assert_array_equal(stored_rows(stage), ordered(X))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ({}, "x: missing"),
+        ({"x": np.float32(3).reshape(())}, "x: missing"),
+        ({"x": X, "y": X[:3]}, "one for each x"),
+        ({"x": X, "time": X.astype("<f8")}, "one for each x"),
+    ],
+)
+def test_a_push_that_makes_no_sense_is_refused_with_the_reason(tmp_path, tensors, said):
+    with running(tmp_path) as (stage, _):
+        wait_for(lambda: stage.client_address)
+        context = zmq.Context.instance()
+        with context.socket(zmq.DEALER) as client:
+            client.linger = 0
+            client.connect(stage.client_address)
+            client.send_multipart([b"garbage"])
+            client.send_multipart(encode(Push("c", 1, 1, tensors)))
+            assert client.poll(int(PATIENCE_S * 1000))
+            answer = decode(client.recv_multipart())
+        assert said in answer.reason
+        assert (answer.accepted, answer.dead_lettered) == (0, 0)
+        wait_for(lambda: stage.facts.get("malformed") == 1)
+
+
+def test_a_push_with_bad_points_settles_the_good_ones(tmp_path):
+    x = X[:10].copy()
+    x[3, 1] = np.nan
+    with running(tmp_path) as (stage, _):
+        wait_for(lambda: stage.client_address)
+        answer = push(stage, x, 1)
+    assert (answer.accepted, answer.dead_lettered) == (9, 1)
+    assert "NaN" in answer.reason
+
+
+def test_a_wrong_source_ends_the_node_with_the_code_for_bad_input(tmp_path, caplog):
+    with running(tmp_path, [tmp_path / "missing.npy"]) as (stage, node):
+        wait_for(lambda: stage.goodbye is not None)
+    assert node.exit_code == 6
+    assert "no file" in caplog.text
