@@ -35,7 +35,7 @@ docs: $(READY)
 	$(BIN)/python -m streammac.reference docs
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks all
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 with venv found: install python3 and \

@@ -1,0 +1,70 @@
+"""Ingest end to end with ``file`` acknowledgements, into one worker, beside plain writes to a file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from streammac.client import Client
+from streammac.config import Settings
+from streammac.run_directory import RunDirectory
+from streammac.supervisor import LocalCluster
+
+POINTS, DIM, BATCH = 1_000_000, 128, 1024
+REPEATS = 3
+PATIENCE_S = 120.0
+
+
+def write_s(path: Path, x: np.ndarray) -> float:
+    begin = time.perf_counter()
+    with path.open("wb", buffering=0) as file:
+        for first in range(0, len(x), BATCH):
+            os.write(file.fileno(), x[first : first + BATCH].data)
+    return time.perf_counter() - begin
+
+
+def ingest_s(folder: Path, feed: Path) -> float:
+    """Return the seconds from the first acknowledgement to the last, plus one batch's share."""
+    settings = Settings.model_validate(
+        {
+            "cluster": {"workers": 1, "heartbeat_s": 0.02},
+            "ingest": {"sources": [str(feed)], "batch_points": BATCH},
+            "training": {"start_points": 10 * POINTS},
+            "probe": {"share": 0.0},
+        }
+    )
+    with LocalCluster(RunDirectory(folder), settings):
+        RunDirectory(folder).wait_for("coordinator", PATIENCE_S)
+        with Client(folder) as client:
+            end = time.monotonic() + PATIENCE_S
+            while time.monotonic() < end:
+                status = client.status()
+                nodes = status["ingest"]
+                if nodes and status["points"]["accepted"] >= POINTS:
+                    return time.time() - nodes[0]["first_ack_s"]
+                time.sleep(0.01)
+    raise SystemExit("the feed was not stored in time")
+
+
+def main() -> None:
+    x = np.random.default_rng(0).random((POINTS, DIM), np.float32)
+    rates, ratios = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        feed = Path(folder) / "feed.npy"
+        np.save(feed, x)
+        for number in range(REPEATS):
+            plain = write_s(Path(folder) / "plain", x)
+            ours = ingest_s(Path(folder) / f"run{number}", feed)
+            rates.append(POINTS / ours)
+            ratios.append(plain / ours)
+    print(f"points of {DIM} float32, batches of {BATCH}, one worker, median of {REPEATS} runs:")
+    print(f"{np.median(rates):,.0f} points/s ({min(rates):,.0f} to {max(rates):,.0f}),")
+    print(f"{np.median(ratios):.2f} of the speed of plain writes of the same bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Precision through the real ring of three processes, from one feed and from 20 chunks over time."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.data import Task, baseline_precisions, fashion_mnist
+from streammac.client import Client, Model
+from streammac.config import Settings
+from streammac.models.retrieval import precision
+from streammac.run_directory import RunDirectory
+from streammac.supervisor import LocalCluster
+
+CHUNKS = 20
+CHUNK_S = 1.5
+RESTING_AGE = 10
+"""At this age of the continuation the hash functions have come to rest."""
+PATIENCE_S = 180.0
+
+
+def trained(folder: Path, x: np.ndarray, bits: int, chunks: int) -> tuple[Model, dict[str, int]]:
+    """Push the points to a cluster; return the current model when it has come to rest."""
+    settings = Settings.model_validate({"cluster": {"workers": 3}, "model": {"bits": bits}})
+    with LocalCluster(RunDirectory(folder), settings):
+        RunDirectory(folder).wait_for("coordinator", PATIENCE_S)
+        with Client(folder) as client:
+            for part in np.array_split(x, chunks):
+                client.push(part)
+                time.sleep(CHUNK_S if chunks > 1 else 0.0)
+            end = time.monotonic() + PATIENCE_S
+            rested = 0
+            while rested < 3 and time.monotonic() < end:
+                age = client.status()["age"]
+                rested = rested + 1 if age is not None and age >= RESTING_AGE else 0
+                time.sleep(1.0)
+            return client.model(), client.status()["points"]
+
+
+def measure(task: Task, near: np.ndarray, model: Model) -> float:
+    codes = model.encode(task.queries), model.encode(task.database)
+    return precision(*codes, near, task.retrieved)
+
+
+def main() -> None:
+    task = fashion_mnist()
+    near = task.near()
+    x = task.database[np.random.default_rng(0).permutation(len(task.database))]
+    print("| bits | ITQ | one feed | 20 chunks | sent | accepted | stored |")
+    print("|---|---|---|---|---|---|---|")
+    for bits in task.bits:
+        itq = baseline_precisions(task, near, bits)["itq"]
+        scores = []
+        with tempfile.TemporaryDirectory() as folder:
+            for chunks in (1, CHUNKS):
+                model, points = trained(Path(folder) / str(chunks), x, bits, chunks)
+                scores.append(f"**{measure(task, near, model):.3f}**")
+        counts = " | ".join(f"{points[k]:,}" for k in ("sent", "accepted", "stored"))
+        print(f"| {bits} | {itq:.3f} | {' | '.join(scores)} | {counts} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
