@@ -53,7 +53,9 @@ def siftsmall() -> Task:
     """Return siftsmall: 10,000 descriptors, 100 queries."""
     path = folder() / "siftsmall"
     base = read_arrays(path / "siftsmall_base.fvecs").x
-    return Task("siftsmall", base, read_arrays(path / "siftsmall_query.fvecs").x, 100, 100, (16, 32))
+    return Task(
+        "siftsmall", base, read_arrays(path / "siftsmall_query.fvecs").x, 100, 100, (16, 32)
+    )
 
 
 def glove() -> Task:

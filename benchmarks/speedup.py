@@ -13,10 +13,10 @@ from streammac.config import Settings
 from streammac.run_directory import RunDirectory
 from streammac.supervisor import LocalCluster
 
-POINTS, DIM, BITS = 40_000, 784, 32
+POINTS, DIM, BITS = 60_000, 784, 32
 MEASURED_S = 12.0
 PATIENCE_S = 90.0
-REPEATS = 2
+REPEATS = 3
 
 
 def epoch_s(folder: Path, feed: Path, workers: int) -> float:
@@ -54,7 +54,10 @@ def main() -> None:
             one = epoch_s(Path(folder) / f"one{number}", feed, 1)
             two = epoch_s(Path(folder) / f"two{number}", feed, 2)
             ratios.append(one / two)
-            print(f"epoch with one worker {one:.2f} s, with two {two:.2f} s: {one / two:.2f}", flush=True)
+            print(
+                f"epoch with one worker {one:.2f} s, with two {two:.2f} s: {one / two:.2f}",
+                flush=True,
+            )
     print(f"median speed-up {np.median(ratios):.2f}")
 
 

@@ -93,7 +93,7 @@ class Training(Section):
     """How epochs run."""
 
     minibatch: Positive = Field(
-        256, description="points per SGD step, at most: small shards take fewer"
+        512, description="points per SGD step, at most: small shards take fewer"
     )
     start_points: Positive = Field(
         1000, description="training begins when so many points are stored"

@@ -29,7 +29,11 @@ def _read(source: Source, points: int) -> list[Arrays | Raw]:
 
 
 def _content(chunk: Arrays | Raw) -> bytes:
-    return np.ascontiguousarray(chunk.x).tobytes() if isinstance(chunk, Arrays) else b"\n".join(chunk.records)
+    return (
+        np.ascontiguousarray(chunk.x).tobytes()
+        if isinstance(chunk, Arrays)
+        else b"\n".join(chunk.records)
+    )
 
 
 def check_chunks_are_not_larger_than_asked(open_source: Open) -> None:

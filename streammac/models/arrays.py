@@ -51,9 +51,13 @@ class ArrayShard:
         """Drop all but the newest points."""
         self._x, self._z = self._x[-points:], self._z[-points:]
 
-    def x(self, rows: Rows) -> Floats:
+    def x(self, rows: Rows, out: Floats | None = None) -> Floats:
         """See `LocalData.x`."""
-        return np.array(self._x[rows], np.float32)
+        if out is None:
+            return np.array(self._x[rows], np.float32)
+        part = self._x[rows]
+        out[: len(part)] = part
+        return out[: len(part)]
 
     def y(self, rows: Rows) -> Array | None:
         """There are no targets."""

@@ -46,7 +46,11 @@ class Block:
 
 
 class Batch(NamedTuple):
-    """One minibatch of a shard. ``x`` is a scratch copy: a model may overwrite it in place."""
+    """One minibatch of a shard.
+
+    ``x`` is scratch space: a model may overwrite it, and must copy what it keeps, because the next
+    minibatch takes its place.
+    """
 
     x: Floats  # (n, D)
     z: Array | None  # (n, ...) auxiliary coordinates; None in a fresh epoch, where none exist
@@ -99,8 +103,8 @@ class LocalData(Protocol):
         ...
 
     def __len__(self) -> int: ...
-    def x(self, rows: slice | NDArray[np.int64]) -> Floats:
-        """Return a fresh (n, D) float32 copy."""
+    def x(self, rows: slice | NDArray[np.int64], out: Floats | None = None) -> Floats:
+        """Return an (n, D) float32 copy, in ``out`` (at least n rows) if it is given."""
         ...
 
     def y(self, rows: slice | NDArray[np.int64]) -> Array | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
 from streammac.models.initialisation import Initialisation
-from streammac.models.least_squares import add_batch, empty_sums, solve
+from streammac.models.least_squares import Sums, solve
 from streammac.models.linear_svm import SvmState, train
 
 ENUMERATE_BITS = 8
@@ -138,7 +138,7 @@ class BinaryAutoencoderModel(NestedModel):
             return self._initial.start(dim)
         if block.name.startswith("decoder"):
             outputs = self._outputs_of(block, dim)
-            return empty_sums(self.bits, outputs.stop - outputs.start, f"{block.name}/")
+            return Sums.empty(self.bits, outputs.stop - outputs.start).tensors(f"{block.name}/")
         name = block.name
         if f"{name}/weight" not in params:  # the first epoch after a fresh one
             part = self._bits_of(block)
@@ -183,12 +183,13 @@ class BinaryAutoencoderModel(NestedModel):
             )
             return _pack(block.name, svm)
         outputs = self._outputs_of(block, len(mean))
-        inverse = np.float32(1.0 / scale)
+        sums = Sums.of(state, f"{block.name}/")
         for batch in batches:
             assert batch.z is not None, "there are coordinates in every epoch but a fresh one"
-            target = (batch.x[:, outputs] - mean[outputs]) * inverse
-            state = add_batch(state, batch.z, target, f"{block.name}/")
-        return state
+            target = batch.x[:, outputs]
+            target -= mean[outputs]
+            sums.add(batch.z, target, 1.0 / scale)
+        return sums.tensors(f"{block.name}/")
 
     def end_lap(
         self, block: Block, params: Mapping[str, Array], state: Tensors, lap: int
@@ -222,13 +223,14 @@ class BinaryAutoencoderModel(NestedModel):
         from streammac.models import kernels
 
         x -= params["input/mean"]
-        x *= np.float32(1.0) / params["input/scale"]
+        scale = np.float32(params["input/scale"][0])
         weight, bias = self._encoder(params)
-        h = ((x @ weight.T + bias) > 0).astype(np.uint8)
         A, c = self._decoder(params)
-        x -= c
+        # one product for all that is needed of x; the scaling is done on the small side
+        products = x @ (np.concatenate([weight, A.T, c[None]]) / scale).T
+        h = (products[:, : self.bits] + bias > 0).astype(np.uint8)
         G = A.T @ A
-        q = x @ A
+        q = products[:, self.bits : -1] - c @ A
         penalty = np.float32(mu * max(float(np.trace(G)), 1e-12))
         if self.bits <= ENUMERATE_BITS:
             new = z.copy()
@@ -238,7 +240,10 @@ class BinaryAutoencoderModel(NestedModel):
             worse = kernels.values(G, q, h, new, penalty) > kernels.values(G, q, h, z, penalty)
             new[worse] = z[worse]
             kernels.alternate(G, q, h, new, penalty)
-        constant = float(np.einsum("ij,ij->", x, x, dtype=np.float64))
+        # sum over points of ||x - c||^2
+        norms = np.einsum("ij,ij->i", x, x).sum(dtype=np.float64) / float(scale) ** 2
+        mixed = products[:, -1].sum(dtype=np.float64)
+        constant = float(norms - 2.0 * mixed + len(x) * float(c @ c))
         dim = x.shape[1]
         return new, Objective(
             points=len(x),

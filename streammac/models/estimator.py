@@ -19,7 +19,6 @@ from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.local import VisitPlan, enter, z_pass
 from streammac.models.serial import parmac, w_step
 
-
 GROWTH = 2.0
 """`partial_fit` begins anew when the points have grown by this factor."""
 
@@ -74,7 +73,7 @@ class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         epochs: int = 10,
         partial_epochs: int = 1,
         window: int | None = None,
-        minibatch: int = 256,
+        minibatch: int = 512,
         laps: int = 2,
         random_state: int | None = None,
     ) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streammac.models.base import Array, Batch, Floats, Tensors
-from streammac.models.least_squares import add_batch, empty_sums, solve
+from streammac.models.least_squares import Sums, solve
 from streammac.models.retrieval import precision, true_neighbours
 
 DENSE_DIM = 1024
@@ -144,7 +144,7 @@ class Initialisation:
             "input/scale": state["input/scale"],
             "init/encoder": state["init/basis"] @ candidates[int(np.argmax(state["init/scores"]))],
             "init/activation": np.zeros(self.bits),
-            **empty_sums(self.bits, dim, "init/"),
+            **Sums.empty(self.bits, dim).tensors("init/"),
         }
 
     def _finish(self, state: Tensors) -> Tensors:
@@ -201,7 +201,7 @@ def _judge(state: Tensors, batches: Iterable[Batch]) -> None:
     parts: list[Floats] = []
     points = 0
     for batch in batches:
-        parts.append(_scaled(state, batch.x))
+        parts.append(_scaled(state, batch.x).copy())
         points += len(batch.x)
         if points >= JURY_QUERIES + JURY_POINTS:
             break
@@ -224,7 +224,9 @@ def _judge(state: Tensors, batches: Iterable[Batch]) -> None:
 def _add_decoder(state: Tensors, x: Floats) -> None:
     activations = _scaled(state, x) @ state["init/encoder"].astype(np.float32)
     state["init/activation"] = state["init/activation"] + np.abs(activations).sum(axis=0)
-    state.update(add_batch(state, (activations > 0).astype(np.uint8), x, "init/"))
+    sums = Sums.of(state, "init/")
+    sums.add((activations > 0).astype(np.uint8), x)
+    state.update(sums.tensors("init/"))
 
 
 def _leading(covariance: Array, count: int, rng: np.random.Generator) -> Array:

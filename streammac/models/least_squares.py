@@ -7,6 +7,9 @@ which needs as many bytes a hop and several laps (docs/decisions).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 
 from streammac.models.base import Array, Floats, Tensors
@@ -15,22 +18,38 @@ RIDGE = 1e-3
 """Added to the Gram matrix, as a share of its mean diagonal: bits that never change do no harm then."""
 
 
-def empty_sums(bits: int, outputs: int, prefix: str) -> Tensors:
-    """Return the sums before the first batch; a constant input stands for the offset."""
-    return {
-        f"{prefix}gram": np.zeros((bits + 1, bits + 1)),
-        f"{prefix}cross": np.zeros((bits + 1, outputs)),
-    }
+@dataclass(slots=True)
+class Sums:
+    """What least squares needs of the points seen so far; a constant input stands for the offset.
 
+    ``gram`` is (L + 1, L + 1), ``cross`` (L + 1, outputs), both float64.
+    """
 
-def add_batch(sums: Tensors, codes: Array, outputs: Floats, prefix: str) -> Tensors:
-    """Return the sums with a batch added: ``codes`` (n, L) in {0, 1}, ``outputs`` (n, D)."""
-    inputs = np.ones((len(codes), codes.shape[1] + 1), np.float32)
-    inputs[:, :-1] = codes
-    return {
-        f"{prefix}gram": sums[f"{prefix}gram"] + inputs.T @ inputs,
-        f"{prefix}cross": sums[f"{prefix}cross"] + inputs.T @ outputs,
-    }
+    gram: Array
+    cross: Array
+
+    @classmethod
+    def empty(cls, bits: int, outputs: int) -> Sums:
+        """Return the sums before the first batch."""
+        return cls(np.zeros((bits + 1, bits + 1)), np.zeros((bits + 1, outputs)))
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Array], prefix: str) -> Sums:
+        """Return a copy of the sums that have travelled as tensors."""
+        return cls(tensors[f"{prefix}gram"].copy(), tensors[f"{prefix}cross"].copy())
+
+    def tensors(self, prefix: str) -> Tensors:
+        """Return them as tensors, to travel."""
+        return {f"{prefix}gram": self.gram, f"{prefix}cross": self.cross}
+
+    def add(self, codes: Array, outputs: Floats, scale: float = 1.0) -> None:
+        """Add a batch: ``codes`` (n, L) in {0, 1}, ``scale`` times ``outputs`` (n, D)."""
+        inputs = np.ones((len(codes), codes.shape[1] + 1), np.float32)
+        inputs[:, :-1] = codes
+        self.gram += inputs.T @ inputs
+        cross = inputs.T @ outputs
+        cross *= np.float32(scale)
+        self.cross += cross
 
 
 def solve(gram: Array, cross: Array) -> tuple[Floats, Floats]:

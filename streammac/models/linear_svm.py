@@ -119,7 +119,7 @@ def _tune(
     sample: list[Pair] = []
     points = 0
     for x, bits in stream:
-        sample.append((x, bits))
+        sample.append((x.copy(), bits))
         points += len(x)
         if points >= TUNING_POINTS:
             break

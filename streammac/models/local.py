@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from streammac.models.base import (
     Array,
     Batch,
@@ -19,9 +21,9 @@ from streammac.models.base import (
     Objective,
     Tensors,
 )
-from streammac.models.shuffling import minibatch_rows
+from streammac.models.shuffling import RUN, minibatch_rows
 
-CHUNK = 4096
+CHUNK = 1024
 """Points per call of a forward pass or Z step: small enough for the cache, large enough for BLAS."""
 
 
@@ -42,7 +44,7 @@ class VisitPlan:
     """
 
     seed: int = 0
-    minibatch: int = 256
+    minibatch: int = 512
     budget: int | None = None
     recency: float = 0.0
 
@@ -74,10 +76,11 @@ def train_visit(
     def batches() -> Iterator[Batch]:
         key = (plan.seed, epoch, lap, block.name, member)
         limit = _smaller(block.sample, plan.budget)
+        scratch = np.empty((plan.minibatch + RUN, data.dim), np.float32)
         for rows in minibatch_rows(
             len(data), plan.minibatch, key, limit=limit, recency=plan.recency
         ):
-            yield Batch(data.x(rows), None if fresh else data.z(rows), data.y(rows))
+            yield Batch(data.x(rows, scratch), None if fresh else data.z(rows), data.y(rows))
             if expired():
                 return
 
@@ -95,9 +98,10 @@ def enter(
 
     ``observe`` is called with the (n,) nested errors of the new points, in order of arrival.
     """
+    scratch = np.empty((min(CHUNK, len(data)), data.dim), np.float32)
     for lo in range(first, len(data), CHUNK):
         rows = slice(lo, min(lo + CHUNK, len(data)))
-        x = data.x(rows)
+        x = data.x(rows, scratch)
         if observe is not None:
             observe(model.errors(params, x.copy()))
         data.set_z(rows, model.coordinates(params, x))
@@ -119,11 +123,12 @@ def z_pass(
     """
     total = Objective()
     count = len(data)
+    scratch = np.empty((min(CHUNK, count), data.dim), np.float32)
     starts = list(range(first, count, CHUNK)) + list(range(0, first, CHUNK))
     for lo in starts:
         stop = min(lo + CHUNK, first if lo < first else count)
         rows = slice(lo, stop)
-        z, objective = model.z_step(params, data.x(rows), data.z(rows), mu)
+        z, objective = model.z_step(params, data.x(rows, scratch), data.z(rows), mu)
         data.set_z(rows, z)
         total += objective
         if expired():

@@ -21,7 +21,7 @@ is larger than memory).
 """
 
 
-LEAST_STEPS = 64
+LEAST_STEPS = 32
 """SGD steps that a visit makes at least, if need be with smaller minibatches: few steps over a small
 shard would leave a submodel half trained, and epochs would wander instead of converging."""
 

@@ -78,9 +78,12 @@ class ShardView:
     def _count(self, rows: Rows) -> int:
         return len(range(*rows.indices(len(self)))) if isinstance(rows, slice) else len(rows)
 
-    def _gather(self, parts: list[NDArray[Any]], rows: Rows, dtype: Any) -> NDArray[Any]:
+    def _gather(
+        self, parts: list[NDArray[Any]], rows: Rows, dtype: Any, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
         shape = parts[0].shape[1:] if parts else (self._dim,)
-        out = np.empty((self._count(rows), *shape), dtype)
+        count = self._count(rows)
+        out = np.empty((count, *shape), dtype) if out is None else out[:count]
         for i, target, local in self._parts(rows):
             if isinstance(local, slice) or parts[i].dtype != out.dtype:
                 out[target] = parts[i][local]
@@ -88,9 +91,12 @@ class ShardView:
                 np.take(parts[i], local, axis=0, out=out[target], mode="clip")
         return out
 
-    def x(self, rows: Rows) -> NDArray[np.float32]:
-        """Return (n, D) float32, a copy. ``rows``: a slice, or increasing positions."""
-        return self._gather(self._x, rows, np.float32)
+    def x(self, rows: Rows, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Return (n, D) float32, a copy. ``rows``: a slice, or increasing positions.
+
+        ``out``, of at least n rows, spares an allocation (whose pages cost more than the copying).
+        """
+        return self._gather(self._x, rows, np.float32, out)
 
     def y(self, rows: Rows) -> NDArray[Any] | None:
         """Return the targets, a copy, if the stream has any."""

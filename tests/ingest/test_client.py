@@ -90,7 +90,9 @@ def test_the_accounting_holds_with_nothing_on_its_way(cluster):
 
         def settled():
             points = client.status()["points"]
-            return points if points["sent"] == points["accepted"] + points["dead_lettered"] else None
+            return (
+                points if points["sent"] == points["accepted"] + points["dead_lettered"] else None
+            )
 
         points = wait_for(settled)
         assert points["accepted"] == points["stored"] + points["expired"] > 0

@@ -136,7 +136,9 @@ def test_a_rate_is_kept_on_the_average():
 
 def test_after_back_pressure_the_rate_is_not_made_up_for():
     clock = Clock()
-    paced = Paced(ArraySource("a", Arrays(np.zeros((400, 2)))), 100.0, clock=clock, sleep=clock.sleep)
+    paced = Paced(
+        ArraySource("a", Arrays(np.zeros((400, 2)))), 100.0, clock=clock, sleep=clock.sleep
+    )
     chunks = paced.chunks(500)
     next(chunks)
     clock.now += 60.0

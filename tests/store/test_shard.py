@@ -108,8 +108,9 @@ class TestRetention:
         for n in range(9):
             shard.append(batch(n), mark(n), 0.0)
         shard.enforce_retention(0.0)
-        for shard in (shard, reopened(shard, **limits)):
-            assert shard.append(batch(0), mark(0), 0.0) is Outcome.DUPLICATE
+        assert shard.append(batch(0), mark(0), 0.0) is Outcome.DUPLICATE
+        shard = reopened(shard, **limits)
+        assert shard.append(batch(0), mark(0), 0.0) is Outcome.DUPLICATE
 
     def test_by_age_drops_what_arrived_long_ago(self, tmp_path):
         limits = {"retention": Retention(age_s=10.0)}

@@ -68,9 +68,7 @@ samples = st.one_of(
         st.dictionaries(text, arrays, max_size=2),
     ),
     st.builds(Ack, text, count, count, st.sampled_from(["stored", "duplicate", "refused"]), count),
-    st.builds(
-        Goodbye, text, count, st.dictionaries(text, st.floats(allow_nan=False), max_size=3)
-    ),
+    st.builds(Goodbye, text, count, st.dictionaries(text, st.floats(allow_nan=False), max_size=3)),
     st.builds(Restart, count, st.booleans()),
 )
 
@@ -182,7 +180,9 @@ def test_every_message_has_a_validator():
 
 
 def test_there_is_no_pickle_anywhere():
-    forbidden = re.compile(r"pickle\.|import pickle|recv_pyobj|send_pyobj|allow_pickle=True|\beval\(")
+    forbidden = re.compile(
+        r"pickle\.|import pickle|recv_pyobj|send_pyobj|allow_pickle=True|\beval\("
+    )
     found = []
     for package in (streammac, workers, ingest):
         for path in Path(package.__file__).parent.rglob("*.py"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from streammac.models.arrays import ArrayShard
-from streammac.models.local import VisitPlan
+from streammac.models.local import CHUNK, VisitPlan
 from streammac.ring.actions import Improved, OpenEpoch, Train, Trained, ZStep
 from streammac.store import Mark, Points, Retention, Schema, Shard
 from streammac.wire.messages import EpochPlan, Token
@@ -131,7 +131,7 @@ def test_time_boxed_z_steps_go_on_where_the_last_one_stopped():
             return z + 1, objective
 
     model = Touching(blocks=1)
-    shard = shard_of(5 * 4096)
+    shard = shard_of(5 * CHUNK)
     learner = Learner("w1", model, shard, VisitPlan(), visit_s=2.5, clock=Clock())
     learner.do(OpenEpoch(1, 1, LATER, {}))
     for _ in range(5):
