@@ -49,6 +49,7 @@ JOIN_S = 60.0
 """Longest wait of a process for its coordinator's announcement."""
 DEMO_S = 60.0
 DEMO_SOURCE = "patches:?rate=2000"
+DEMO_BITS = 16
 
 app = typer.Typer(
     help="Nested models, trained continuously on live data by a ring of workers.",
@@ -130,7 +131,7 @@ def demo(
     import tempfile
 
     began = time.time()
-    flags = _flags(workers=workers, bits=bits, sources=[DEMO_SOURCE])
+    flags = _flags(workers=workers, bits=bits or DEMO_BITS, sources=[DEMO_SOURCE])
     with tempfile.TemporaryDirectory(prefix="streammac-demo-") as scratch:
         where = directory or Path(scratch)
         settings = _settings(None, flags, where).settings
