@@ -107,6 +107,7 @@ class Coordinator:
             enabled=not settings.training.deterministic,
             number=int(state.get("restart", 0)),
             points=int(state.get("restart_points", 0)) if going_on else 0,
+            appended=int(state.get("restart_appended", 0)) if going_on else 0,
             drifts=int(state.get("drifts", 0)),
         )
         self.counters: dict[str, dict[str, float]] = dict(state.get("counters", {}))
@@ -124,6 +125,7 @@ class Coordinator:
             "plan": asdict(self.plan),
             "restart": self.continuation.number,
             "restart_points": self.continuation.points,
+            "restart_appended": self.continuation.appended,
             "drifts": self.continuation.drifts,
             "counters": self.counters,
         }
@@ -168,6 +170,11 @@ class Coordinator:
         """Points in the shards of all live workers, without the held-out ones."""
         facts = [peer.facts for peer in self.membership.of("worker")]
         return int(sum(f.get("points", 0) - f.get("held_out", 0) for f in facts))
+
+    @property
+    def _appended(self) -> int:
+        facts = [peer.facts for peer in self.membership.of("worker")]
+        return int(sum(f.get("appended", 0) for f in facts))
 
     # -- membership and views -------------------------------------------------------------
 
@@ -244,11 +251,14 @@ class Coordinator:
         self.epoch, self.plan = result.epoch + 1, result.following
         self.params, self.result = dict(result.params), result
         orders.append(Finished(result))
-        return orders + self._order(self.continuation.grown(self.points_for_training), "growth")
+        restart = self.continuation.grown(self.points_for_training, self._appended)
+        return orders + self._order(restart, "new data")
 
     def _drift(self, vote: Drift) -> list[Order]:
         members = len(self.membership.of("worker"))
-        restart = self.continuation.vote(vote.name, vote.epoch, members, self.points_for_training)
+        restart = self.continuation.vote(
+            vote.name, vote.epoch, members, self.points_for_training, self._appended
+        )
         note = Note(f"{vote.name} reports drift: reconstruction error {vote.error:.4g}")
         return [note, *self._order(restart, "drift")]
 

@@ -199,25 +199,25 @@ def test_growth_restarts_from_new_statistics_and_insists_until_heeded():
 
 def test_drift_takes_a_majority():
     rule = Continuation(growth=2.0, points=100)
-    assert rule.vote("w1", 5, members=4, points=100) is None
-    assert rule.vote("w1", 6, members=4, points=100) is None
-    assert rule.vote("w2", 6, members=4, points=100) is None
-    assert rule.vote("w3", 7, members=4, points=100) == Restart(1, fresh=False)
+    assert rule.vote("w1", 5, members=4, points=100, appended=100) is None
+    assert rule.vote("w1", 6, members=4, points=100, appended=100) is None
+    assert rule.vote("w2", 6, members=4, points=100, appended=100) is None
+    assert rule.vote("w3", 7, members=4, points=100, appended=100) == Restart(1, fresh=False)
     assert rule.drifts == 1
-    assert rule.vote("w4", 8, members=4, points=100) is None
+    assert rule.vote("w4", 8, members=4, points=100, appended=100) is None
 
 
 def test_old_votes_do_not_count():
     rule = Continuation(growth=2.0, points=100)
-    assert rule.vote("w1", 5, members=3, points=100) is None
-    assert rule.vote("w2", 50, members=3, points=100) is None
+    assert rule.vote("w1", 5, members=3, points=100, appended=100) is None
+    assert rule.vote("w2", 50, members=3, points=100, appended=100) is None
 
 
 def test_a_deterministic_run_never_restarts():
     rule = Continuation(growth=2.0, enabled=False)
-    assert rule.grown(100) is None
-    assert rule.grown(1000) is None
-    assert rule.vote("w1", 1, members=1, points=1) is None
+    assert rule.grown(100, 100) is None
+    assert rule.grown(1000, 1000) is None
+    assert rule.vote("w1", 1, members=1, points=1, appended=1) is None
     assert rule.drifts == 1
 
 
@@ -269,3 +269,12 @@ def test_a_worker_that_is_replaced_is_told_apart_by_its_incarnation():
     assert "w1'" in [to for to, _ in sent(orders, View)]
     core.handle(b"w1", register("w1", incarnation=1), now=1.5)
     assert core.membership.peers["w1"].registration.incarnation == 2
+
+
+def test_a_window_that_has_been_replaced_is_trained_on_from_where_the_model_is():
+    rule = Continuation(growth=2.0)
+    assert rule.grown(1000, 1000) is None
+    assert rule.grown(1000, 2900) is None
+    assert rule.grown(1000, 3000) == Restart(1, fresh=False)
+    assert rule.grown(1000, 4900) is None
+    assert rule.grown(2000, 4900) == Restart(2, fresh=True)

@@ -1,0 +1,58 @@
+"""A feed that drifts, through real processes: it is noticed, and the continuation begins anew."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from streammac.client import Client
+from streammac.config import Settings
+from streammac.run_directory import RunDirectory
+from streammac.supervisor import LocalCluster
+
+pytestmark = pytest.mark.processes
+PATIENCE_S = 60.0
+
+
+def wait_for(condition, cluster):
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        cluster.check()
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_drift_is_noticed_and_mu_drops_back(tmp_path):
+    settings = Settings.model_validate(
+        {
+            "cluster": {"workers": 2},
+            "model": {"bits": 16, "options": {"rotations": 5, "starts": 4, "refined": 2}},
+            "training": {"growth": 1000.0},
+            "probe": {"share": 0.0},
+        }
+    )
+    rng = np.random.default_rng(0)
+    x = rng.permutation(np.tile(load_digits().data, (4, 1))).astype(np.float32)
+    directory = RunDirectory(tmp_path)
+    with LocalCluster(directory, settings) as cluster:
+        assert directory.wait_for("coordinator", PATIENCE_S)
+        with Client(tmp_path) as client:
+
+            def seen() -> tuple[int, int]:
+                status = client.status()
+                return status["drift_events"], status["age"] if status["age"] is not None else -1
+
+            for part in np.array_split(x, 4):
+                client.push(part)
+                time.sleep(0.3)
+            wait_for(lambda: seen()[1] >= 12, cluster)
+            assert seen()[0] == 0
+            before = client.status()["mu"]
+            # other pixels: the same numbers in another order
+            client.push(x[:, rng.permutation(64)])
+            wait_for(lambda: seen()[0] >= 1, cluster)
+            wait_for(lambda: client.status()["mu"] < before, cluster)
+            wait_for(lambda: seen()[1] >= 3, cluster)
