@@ -51,6 +51,7 @@ class Publisher:
         # the one before it, quality could creep down without end
         self._best_version = self.current
         self._best = versions.load(self.current).tensors if self.current else {}
+        self._current = self._best
         self.quality: dict[str, Any] | None = None
         self.reason = ""
         """Why the newest version is or is not the current one."""
@@ -124,11 +125,12 @@ class Publisher:
         promoted, self.reason = judge(new, old, self._best_version, tolerance)
         if promoted:
             self._versions.promote(version, self.reason)
-            self.current = version
-            if new is not None:
-                self.quality = asdict(new) | {"version": version}
+            self.current, self._current = version, dict(result.params)
         else:
             log.info("version %d stays a candidate: %s", version, self.reason)
+        shown = new if promoted else self._measure(model, self._current)
+        if shown is not None:
+            self.quality = asdict(shown) | {"version": self.current}
         if old is None or (new is not None and new.model >= old.model):
             self._best, self._best_version = dict(result.params), version
         self.resume = {"epoch": result.epoch + 1, "plan": asdict(result.following)}

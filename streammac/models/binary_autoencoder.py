@@ -247,8 +247,9 @@ class BinaryAutoencoderModel(NestedModel):
         dim = x.shape[1]
         return new, Objective(
             points=len(x),
-            penalised=(constant + float(kernels.values(G, q, h, new, penalty).sum())) / dim,
-            nested=(constant + float(kernels.values(G, q, h, h, penalty).sum())) / dim,
+            # sums of squares, which rounding must not make negative
+            penalised=max(0.0, constant + float(kernels.values(G, q, h, new, penalty).sum())) / dim,
+            nested=max(0.0, constant + float(kernels.values(G, q, h, h, penalty).sum())) / dim,
             violated=float((new != h).mean(axis=1).sum()),
             changed=float((new != z).mean(axis=1).sum()),
         )

@@ -134,6 +134,7 @@ class TestPublisher:
         self.publish(publisher, spoiled(params), 1)
         assert (publisher.version, publisher.current) == (2, 1)
         assert "worse by more than" in publisher.reason
+        assert publisher.quality["version"] == 1, "what is shown is the quality that users get"
         self.publish(publisher, params, 2)
         assert publisher.current == 3
         assert publisher.resume["epoch"] == 3
