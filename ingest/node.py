@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import queue
 import signal
-import socket as hosts
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,20 +25,18 @@ from ingest.producer import Producer, Ticket
 from ingest.pushes import Pushes
 from ingest.records import Refused
 from ingest.sources import Source, SourceError, open_source
+from ingest.worker_sockets import WorkerSockets
 from streammac.config import Settings
+from streammac.coordinator_link import CoordinatorLink
 from streammac.http_server import serve
 from streammac.metrics import IngestMetrics
 from streammac.run_directory import RunDirectory
-from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
+from streammac.wire.codec import MAX_FRAME_BYTES, WireError, decode, encode
 from streammac.wire.messages import (
     Ack,
     Credit,
-    Goodbye,
-    Heartbeat,
-    Hello,
     Push,
     Pushed,
-    Register,
     Registered,
     Routes,
     Stop,
@@ -50,16 +46,10 @@ from streammac.wire.messages import (
 log = logging.getLogger(__name__)
 
 TURN_S = 0.05
-REGISTER_S = 1.0
-HELLO_S = 1.0
-"""A worker that has not granted credit is asked again after so long."""
 DRAIN_S = 10.0
 """At the end, so long is waited for acknowledgements."""
 MESSAGES_PER_TURN = 200
-SEND_QUEUE = 4096
 WAKE = "inproc://wake"
-WAITING_BATCHES = 16
-"""Batches that may wait for credit before feeds are held up."""
 
 
 class IngestNode:
@@ -91,13 +81,8 @@ class IngestNode:
         self.directory = directory
         self.host = host
         self.uris = sources
-        self.incarnation = time.time_ns()
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self.control = self.context.socket(zmq.DEALER)
-        self.control.identity = f"{name}:{self.incarnation}".encode()
-        self.control.linger = 1000
-        self.control.maxmsgsize = MAX_FRAME_BYTES
-        self.control.connect(coordinator)
+        self.link = CoordinatorLink(self.context, "ingest", name, coordinator)
         self.clients = self.context.socket(zmq.ROUTER)
         self.clients.router_mandatory = True
         self.clients.router_handover = True
@@ -108,14 +93,13 @@ class IngestNode:
         self._wake_in.bind(WAKE)
         self._wake_out = threading.local()
         self.poller = zmq.Poller()
-        for socket in (self.control, self.clients, self._wake_in):
+        for socket in (self.link.socket, self.clients, self._wake_in):
             self.poller.register(socket, zmq.POLLIN)
-        self.lanes: dict[str, zmq.Socket[bytes]] = {}
+        self.workers = WorkerSockets(self.context, self.poller, name)
         self.addresses: dict[str, str] = {}
-        self.asked: dict[str, float] = {}
         self.metrics = IngestMetrics(name)
         metrics_url, self._close_metrics = self.metrics.serve(host)
-        self.known_as = {"client": f"tcp://{host}:{port}", "metrics": metrics_url}
+        self.link.addresses |= {"client": f"tcp://{host}:{port}", "metrics": metrics_url}
         self._close_http: Callable[[], None] = lambda: None
         self.settings: Settings | None = None
         self.readers: list[threading.Thread] = []
@@ -133,19 +117,16 @@ class IngestNode:
 
     def run(self) -> int:
         """Serve until told to stop; return the exit code."""
-        self.directory.announce(self.name, dict(self.known_as))
-        registered_at = beat_at = 0.0
+        self.directory.announce(self.name, dict(self.link.addresses))
         end_by: float | None = None
         while True:
             ready = dict(self.poller.poll(int(TURN_S * 1000)))
             now = time.monotonic()
             if self._wake_in in ready:
                 self._drain_wakes()
-            if self.control in ready:
+            if self.link.socket in ready:
                 self._serve_control()
-            if now - registered_at >= (REGISTER_S if self.settings is None else 10 * REGISTER_S):
-                registered_at = now
-                self._register()
+            self.link.keep_registered(now, answered=self.settings is not None)
             if self.settings is None:
                 if self.ending:
                     break
@@ -155,9 +136,7 @@ class IngestNode:
                 self._serve_clients()
             self._admit()
             self._send(now)
-            if now - beat_at >= self.settings.cluster.heartbeat_s:
-                self._beat(now - beat_at)
-                beat_at = now
+            self.link.beat(now, self.settings.cluster.heartbeat_s, self._pulse)
             if self.ending:
                 self.intake.stop()
                 end_by = end_by or now + DRAIN_S
@@ -192,27 +171,8 @@ class IngestNode:
 
     # -- coordinator ----------------------------------------------------------------------
 
-    def _tell(self, message: Message) -> None:
-        try:
-            self.control.send_multipart(encode(message), zmq.NOBLOCK)
-        except zmq.Again:
-            log.warning("the coordinator takes nothing: %s dropped", type(message).__name__)
-
-    def _register(self) -> None:
-        host = hosts.gethostname()
-        self._tell(
-            Register("ingest", self.name, self.incarnation, os.getpid(), host, self.known_as)
-        )
-
     def _serve_control(self) -> None:
-        while True:
-            try:
-                message = decode(self.control.recv_multipart(zmq.NOBLOCK))
-            except zmq.Again:
-                return
-            except WireError as error:
-                log.warning("a message of the coordinator did not decode: %s", error)
-                continue
+        for message in self.link.receive():
             match message:
                 case Registered():
                     if self.settings is None:
@@ -235,14 +195,16 @@ class IngestNode:
         self.pushes = Pushes(self.intake, self._answer)
         self.producer = Producer(
             self.name,
-            self.incarnation,
+            self.link.incarnation,
             ingest.batch_points,
             ingest.resend_s,
             room_bytes=ingest.window_bytes,
         )
         path = self.directory.dead_letters / f"{self.name}.ndjson"
         self.letters = DeadLetterFile(path, ingest.dead_letter_bytes)
-        self._rng = np.random.default_rng([settings.cluster.seed, self.incarnation % (1 << 32)])
+        self._rng = np.random.default_rng(
+            [settings.cluster.seed, self.link.incarnation % (1 << 32)]
+        )
         try:
             self._open_sources(ingest.sources if self.uris is None else self.uris)
         except SourceError as error:
@@ -279,9 +241,9 @@ class IngestNode:
             url, self._close_http = serve(app, parts.hostname, parts.port or 0)
         except (OSError, ValueError) as error:
             raise SourceError(f"{uri}: cannot listen there: {error}") from None
-        self.known_as["http"] = url
-        self.directory.announce(self.name, dict(self.known_as))
-        self._register()
+        self.link.addresses["http"] = url
+        self.directory.announce(self.name, dict(self.link.addresses))
+        self.link.register()
         log.info("points are taken at %s/points", url)
 
     def _agree(self, schema: StreamSchema) -> None:
@@ -339,7 +301,7 @@ class IngestNode:
     def _admit(self) -> None:
         """Take what threads have brought, as long as there is room."""
         while not self.intake.proposals.empty():
-            self._tell(self.intake.proposals.get())
+            self.link.tell(self.intake.proposals.get())
         while not self.intake.requests.empty():
             self._take(self.intake.requests.get())
         while self.producer.has_room:
@@ -370,48 +332,19 @@ class IngestNode:
     def _connect(self) -> None:
         if self.settings is None:
             return
-        for name in self.lanes.keys() - self.addresses.keys():
-            socket = self.lanes.pop(name)
-            self.poller.unregister(socket)
-            socket.close(linger=0)
-        for name, address in self.addresses.items():
-            if name in self.lanes:
-                if self.lanes[name].get_string(zmq.LAST_ENDPOINT) == address:
-                    continue
-                self.poller.unregister(self.lanes[name])
-                self.lanes[name].close(linger=0)
-                self.producer.route(self.addresses.keys() - {name})
-            socket = self.context.socket(zmq.DEALER)
-            socket.linger = 0
-            socket.sndhwm = SEND_QUEUE
-            socket.connect(address)
-            self.lanes[name] = socket
-            self.poller.register(socket, zmq.POLLIN)
-            self.asked.pop(name, None)
+        moved = self.workers.connect(self.addresses)
+        # a worker at another address is another process: what was under way to the old one goes anew
+        self.producer.route(self.addresses.keys() - moved)
         self.producer.route(self.addresses)
 
     def _serve_workers(self, ready: dict[object, int], now: float) -> None:
-        for name, socket in self.lanes.items():
-            if self.producer.lanes[name].window_bytes == 0 and (
-                now - self.asked.get(name, -HELLO_S) >= HELLO_S
-            ):
-                self.asked[name] = now
-                self._post(socket, Hello(self.name))
-            if socket not in ready:
-                continue
-            for _ in range(MESSAGES_PER_TURN):
-                try:
-                    message = decode(socket.recv_multipart(zmq.NOBLOCK))
-                except zmq.Again:
-                    break
-                except WireError as error:
-                    self.malformed += 1
-                    log.warning("a message of %s did not decode: %s", name, error)
-                    continue
-                if isinstance(message, Ack):
-                    self._acknowledged(name, message, now)
-                elif isinstance(message, Credit):
-                    self.producer.credit(name, message.window_bytes)
+        lanes = self.producer.lanes
+        self.workers.greet((n for n, lane in lanes.items() if lane.window_bytes == 0), now)
+        for name, message in self.workers.receive(ready):
+            if isinstance(message, Ack):
+                self._acknowledged(name, message, now)
+            elif isinstance(message, Credit):
+                self.producer.credit(name, message.window_bytes)
 
     def _acknowledged(self, worker: str, ack: Ack, now: float) -> None:
         batch = self.producer.acknowledge(worker, ack, now)
@@ -435,13 +368,7 @@ class IngestNode:
 
     def _send(self, now: float) -> None:
         for order in self.producer.send(now):
-            self._post(self.lanes[order.worker], order.message)
-
-    def _post(self, socket: zmq.Socket[bytes], message: Message) -> None:
-        try:
-            socket.send_multipart(encode(message), zmq.NOBLOCK)
-        except zmq.Again:
-            log.warning("a worker takes nothing; the batch is sent again later")
+            self.workers.post(order.worker, order.message)
 
     # -- facts and the end ----------------------------------------------------------------
 
@@ -459,7 +386,7 @@ class IngestNode:
             "dead_lettered": float(self.dead_lettered),
             "unacknowledged": float(producer.unacknowledged),
             "resent": float(producer.resent),
-            "malformed": float(self.malformed),
+            "malformed": float(self.malformed + self.workers.malformed),
             "blocked_s": producer.blocked_s,
             "finished": float(finished),
             "first_ack_s": self.first_ack_s,
@@ -471,18 +398,19 @@ class IngestNode:
             facts["sources_remaining_s"] = max(0.0, left / self._rate[0])
         return facts
 
-    def _beat(self, elapsed_s: float) -> None:
+    def _pulse(self, elapsed_s: float) -> tuple[dict[str, float], tuple[str, ...]]:
+        """Return what a heartbeat tells."""
         acknowledged = self.producer.acknowledged
         self._rate = ((acknowledged - self._rate[1]) / max(elapsed_s, 1e-9), acknowledged)
         facts = self._facts()
         self.metrics.update(facts)
-        self._tell(Heartbeat(self.name, self.incarnation, facts))
+        return facts, ()
 
     def _end(self) -> None:
         facts = self._facts()
         if facts.get("unacknowledged"):
             log.warning("%d points end without an answer", facts["unacknowledged"])
-        self._tell(Goodbye(self.name, self.incarnation, facts))
+        self.link.leave(facts)
         self._close_http()
         self.directory.retract(self.name)
         self._close_metrics()

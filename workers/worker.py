@@ -8,9 +8,7 @@ a submodel is in training.
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import socket as hosts
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,18 +16,16 @@ from dataclasses import asdict
 import zmq
 
 from streammac.config import Settings, visit_budget
+from streammac.coordinator_link import CoordinatorLink
 from streammac.metrics import WorkerMetrics
 from streammac.models.local import VisitPlan
 from streammac.ring.actions import Action, Report, Send
 from streammac.ring.member import Member
 from streammac.run_directory import RunDirectory
-from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
+from streammac.wire.codec import MAX_FRAME_BYTES
 from streammac.wire.messages import (
     Drift,
     EpochReport,
-    Goodbye,
-    Heartbeat,
-    Register,
     Registered,
     Restart,
     Stop,
@@ -48,8 +44,6 @@ log = logging.getLogger(__name__)
 
 TURN_S = 0.1
 """Longest wait of the I/O loop."""
-REGISTER_S = 1.0
-"""Time between two attempts to register, and (times ten) between two reminders once registered."""
 RETENTION_S = 1.0
 END_PATIENCE_S = 5.0
 RECEIVE_QUEUE = 1000
@@ -74,13 +68,8 @@ class Worker:
     def __init__(self, name: str, directory: RunDirectory, coordinator: str, host: str) -> None:
         self.name = name
         self.directory = directory
-        self.incarnation = time.time_ns()
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self.control = self.context.socket(zmq.DEALER)
-        self.control.identity = f"{name}:{self.incarnation}".encode()
-        self.control.linger = 1000
-        self.control.maxmsgsize = MAX_FRAME_BYTES
-        self.control.connect(coordinator)
+        self.link = CoordinatorLink(self.context, "worker", name, coordinator)
         self.data = self.context.socket(zmq.ROUTER)
         self.data.router_mandatory = True
         self.data.linger = 500
@@ -90,7 +79,7 @@ class Worker:
         self.transport = ZeroMQTransport(self.context, host)
         self.metrics = WorkerMetrics(name)
         self.metrics_url, self._close_metrics = self.metrics.serve(host)
-        self.addresses = {
+        self.link.addresses |= {
             "data": f"tcp://{host}:{port}",
             "ring": self.transport.address,
             "metrics": self.metrics_url,
@@ -105,6 +94,7 @@ class Worker:
         """Ring events that came before the model was built."""
         self.times = PhaseTimes()
         self.epoch_began = time.monotonic()
+        self._busy_s = 0.0  # of the compute thread, at the last heartbeat
         self.ending = False
         self.exit_code = 0
 
@@ -113,31 +103,26 @@ class Worker:
     def run(self) -> int:
         """Serve until told to stop; return the exit code."""
         poller = zmq.Poller()
-        for socket in (self.control, self.data, *self.transport.sockets):
+        for socket in (self.link.socket, self.data, *self.transport.sockets):
             poller.register(socket, zmq.POLLIN)
-        self.directory.announce(self.name, dict(self.addresses))
-        registered_at = beat_at = retain_at = 0.0
-        last_beat = (time.monotonic(), 0.0)
+        self.directory.announce(self.name, dict(self.link.addresses))
+        retain_at = 0.0
         while not self.ending:
             ready = dict(poller.poll(int(TURN_S * 1000)))
             now = time.monotonic()
-            if self.control in ready:
+            if self.link.socket in ready:
                 self._serve_control(poller)
-            if self.intake is not None and self.data in ready:
-                for held_out in self.intake.serve(self.data):
-                    self._tell(held_out)
+            self.link.keep_registered(now, answered=self.settings is not None)
+            if self.settings is None or self.intake is None:
+                continue
+            if self.data in ready:
+                self._take_points()
             for token in self.transport.receive():
                 self._ring(token)
             if self.compute is not None and self.compute.wake in ready:
                 self._take_results()
-            patience = REGISTER_S if self.settings is None else 10 * REGISTER_S
-            if now - registered_at >= patience:
-                registered_at = now
-                self._register()
-            if self.settings is not None and now - beat_at >= self.settings.cluster.heartbeat_s:
-                beat_at = now
-                last_beat = self._beat(now, last_beat)
-            if self.intake is not None and now - retain_at >= RETENTION_S:
+            self.link.beat(now, self.settings.cluster.heartbeat_s, self._pulse)
+            if now - retain_at >= RETENTION_S:
                 retain_at = now
                 self.intake.enforce_retention()
         self._end()
@@ -149,27 +134,8 @@ class Worker:
 
     # -- coordinator ----------------------------------------------------------------------
 
-    def _tell(self, message: Message) -> None:
-        try:
-            self.control.send_multipart(encode(message), zmq.NOBLOCK)
-        except zmq.Again:
-            log.warning("the coordinator takes nothing: %s dropped", type(message).__name__)
-
-    def _register(self) -> None:
-        host = hosts.gethostname()
-        self._tell(
-            Register("worker", self.name, self.incarnation, os.getpid(), host, self.addresses)
-        )
-
     def _serve_control(self, poller: zmq.Poller) -> None:
-        while True:
-            try:
-                message = decode(self.control.recv_multipart(zmq.NOBLOCK))
-            except zmq.Again:
-                return
-            except WireError as error:
-                log.warning("a message of the coordinator did not decode: %s", error)
-                continue
+        for message in self.link.receive():
             match message:
                 case Registered():
                     if self.settings is None:
@@ -201,10 +167,14 @@ class Worker:
         assert self.settings is not None
         remembered = self.intake.remembered_probe(self.settings.probe.points)
         if remembered is not None:
-            self._tell(remembered)
-        for held_out in self.intake.serve(self.data):
-            self._tell(held_out)
+            self.link.tell(remembered)
+        self._take_points()
         self.compute.start()
+
+    def _take_points(self) -> None:
+        assert self.intake is not None
+        for held_out in self.intake.serve(self.data):
+            self.link.tell(held_out)
 
     def _build(self, cancelled: Callable[[], bool]) -> Learner:
         """Build the learner, in the compute thread: what it imports is slow to import."""
@@ -231,14 +201,14 @@ class Worker:
             cancelled=cancelled,
         )
 
-    def _beat(self, now: float, last: tuple[float, float]) -> tuple[float, float]:
+    def _pulse(self, elapsed_s: float) -> tuple[dict[str, float], tuple[str, ...]]:
+        """Return what a heartbeat tells: facts, and the blocks that are here."""
         busy = self.compute.busy_s if self.compute is not None else 0.0
-        share = min(1.0, (busy - last[1]) / max(1e-9, now - last[0]))
+        share = min(1.0, (busy - self._busy_s) / max(1e-9, elapsed_s))
+        self._busy_s = busy
         facts = self._facts() | {"busy_share": share}
         self.metrics.update(facts)
-        holding = tuple(sorted(self.member.holding)) if self.member is not None else ()
-        self._tell(Heartbeat(self.name, self.incarnation, facts, holding))
-        return now, busy
+        return facts, tuple(sorted(self.member.holding)) if self.member is not None else ()
 
     def _facts(self) -> dict[str, float]:
         facts = self.intake.facts() if self.intake is not None else {}
@@ -281,7 +251,7 @@ class Worker:
         wall, self.epoch_began = now - self.epoch_began, now
         times = self.times
         self.metrics.epoch_done(times.train, times.z_step + times.enter, wall - times.busy)
-        self._tell(
+        self.link.tell(
             EpochReport(
                 view=report.view,
                 epoch=report.epoch,
@@ -331,7 +301,7 @@ class Worker:
         assert self.member is not None
         self.times = result.times
         if result.drift is not None:
-            self._tell(Drift(self.name, self.member.epoch, result.drift))
+            self.link.tell(Drift(self.name, self.member.epoch, result.drift))
         if result.done is not None:
             self._do(self.member.handle(result.done))
 
@@ -342,12 +312,12 @@ class Worker:
         facts = self._facts()
         if self.intake is not None and ended:
             self.intake.close()
-        self._tell(Goodbye(self.name, self.incarnation, facts))
+        self.link.leave(facts)
         self.directory.retract(self.name)
         self._close_metrics()
         self.transport.close()
         self.data.close()
-        self.control.close()
+        self.link.socket.close()
         self.context.term()
 
 
