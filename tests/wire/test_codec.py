@@ -157,6 +157,7 @@ def header(**changes) -> bytes:
         ([header(arrays=[["x", "|O8", [1]]]), b"12345678"], "described wrongly"),
         ([header(arrays=[["x", "<f4", [2]]]), b"1234"], "do not make"),
         ([header(arrays=[["x", "<f4", [-1]]]), b"1234"], "beyond the limits"),
+        ([header(arrays=[["x", "<f4", [1]]] * 2), b"1234", b"1234"], "do not make"),
         ([header(arrays=[["x", "|u1", [1] * (MAX_DIMENSIONS + 1)]]), b"1"], "beyond the limits"),
     ],
 )

@@ -1,0 +1,71 @@
+"""The two shufflings: every row once, another order for every visit, whole runs, recent ones preferred."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streammac.models.shuffling import LEAST_STEPS, RUN, minibatch_rows, ring_order
+
+KEY = (0, 1, 0, "encoder/0", "w1")
+
+
+@given(points=st.integers(0, 3000), minibatch=st.integers(1, 600))
+def test_a_visit_meets_every_row_once(points, minibatch):
+    batches = list(minibatch_rows(points, minibatch, KEY))
+    assert sorted(row for rows in batches for row in rows) == list(range(points))
+    assert all((np.diff(rows) > 0).all() for rows in batches)
+    assert all(len(rows) <= max(minibatch, RUN) for rows in batches)
+
+
+def test_large_shards_get_the_asked_minibatch_and_small_ones_enough_steps():
+    assert {len(rows) for rows in minibatch_rows(512 * 100, 512, KEY)} == {512}
+    for points in (40 * RUN, 100 * RUN, 1000 * RUN):
+        assert len(list(minibatch_rows(points, 512, KEY))) >= LEAST_STEPS
+
+
+@pytest.mark.parametrize("part", range(5))
+def test_the_order_depends_on_every_part_of_the_key(part):
+    other = list(KEY)
+    other[part] = "another" if isinstance(other[part], str) else 7
+    first = np.concatenate(list(minibatch_rows(5000, 64, KEY)))
+    again = np.concatenate(list(minibatch_rows(5000, 64, KEY)))
+    second = np.concatenate(list(minibatch_rows(5000, 64, tuple(other))))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, second)
+
+
+@given(points=st.integers(RUN, 5000), limit=st.integers(1, 6000))
+def test_a_limit_is_kept_in_whole_runs(points, limit):
+    rows = np.concatenate(list(minibatch_rows(points, 64, KEY, limit=limit)))
+    assert len(rows) == len(set(rows))
+    assert len(rows) <= max(limit, RUN)
+    if limit < points:
+        assert len(rows) > limit - 2 * RUN
+
+
+def test_recency_prefers_new_points_and_leaves_old_ones_a_chance():
+    drawn = np.concatenate(
+        [
+            rows
+            for epoch in range(30)
+            for rows in minibatch_rows(3200, 64, (0, epoch, 0, "b", "w"), limit=320, recency=3.0)
+        ]
+    )
+    newest, oldest = (drawn >= 2400).mean(), (drawn < 800).mean()
+    assert newest > 0.4
+    assert 0.01 < oldest < 0.15
+
+
+class TestRingOrder:
+    def test_is_a_permutation_that_everybody_agrees_on(self):
+        names = ["w3", "w1", "w2"]
+        assert sorted(ring_order(names, 0, 5)) == sorted(names)
+        assert ring_order(names, 0, 5) == ring_order(sorted(names), 0, 5)
+
+    def test_is_new_in_every_epoch_and_for_every_seed(self):
+        names = [f"w{i}" for i in range(8)]
+        assert len({ring_order(names, 0, epoch) for epoch in range(50)}) > 45
+        assert ring_order(names, 0, 1) != ring_order(names, 1, 1)
