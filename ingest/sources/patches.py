@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from ingest.records import Arrays, Chunk
 from ingest.sources.base import SourceError
 
 SIZES = range(2, 33)
+PHOTOGRAPHS = ("china.jpg", "flower.jpg")
+
+
+def _photograph(name: str) -> NDArray[np.uint8]:
+    """Return an image (rows, columns, 3) from scikit-learn's folder; importing it takes a second."""
+    found = find_spec("sklearn")
+    assert found is not None
+    assert found.submodule_search_locations
+    folder = Path(found.submodule_search_locations[0]) / "datasets" / "images"
+    with Image.open(folder / name) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 class PatchSource:
@@ -31,9 +46,7 @@ class PatchSource:
     def __init__(self, size: int = 8, seed: int = 0) -> None:
         if size not in SIZES:
             raise SourceError(f"patches: size: expected 2 to 32 pixels, got {size}")
-        from sklearn.datasets import load_sample_images  # heavy, and only this source needs it
-
-        images = np.stack(load_sample_images().images)
+        images = np.stack([_photograph(name) for name in PHOTOGRAPHS])
         # (image, row, column, 3, size, size): a window at every place, without copying
         self._windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
         self._dim = 3 * size * size
