@@ -46,6 +46,8 @@ from streammac.wire.messages import (
 log = logging.getLogger(__name__)
 
 TURN_S = 0.05
+START_PATIENCE_S = 2.0
+"""At the start, so long is waited for the workers that the settings count on."""
 DRAIN_S = 10.0
 """At the end, so long is waited for acknowledgements."""
 MESSAGES_PER_TURN = 200
@@ -109,6 +111,7 @@ class IngestNode:
         self.sent = 0
         self.first_ack_s = 0.0
         self.malformed = 0
+        self._began = time.monotonic()
         self.ending = False
         self.exit_code = 0
         self._rate = (0.0, 0)  # points per second, acknowledged at the last heartbeat
@@ -367,8 +370,22 @@ class IngestNode:
         self.open_tickets = still_open
 
     def _send(self, now: float) -> None:
+        if not self._workers_are_there(now):
+            return
         for order in self.producer.send(now):
             self.workers.post(order.worker, order.message)
+
+    def _workers_are_there(self, now: float) -> bool:
+        """Return whether points may go out: all workers grant credit, or they have had time to.
+
+        A fast feed would otherwise be stored whole by the worker that is up first.
+        """
+        assert self.settings is not None
+        granted = sum(lane.window_bytes > 0 for lane in self.producer.lanes.values())
+        if granted >= self.settings.cluster.workers or now - self._began > START_PATIENCE_S:
+            self._began = float("-inf")  # from now on, whoever is there will do
+            return True
+        return False
 
     # -- facts and the end ----------------------------------------------------------------
 

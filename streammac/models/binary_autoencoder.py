@@ -118,7 +118,7 @@ class BinaryAutoencoderModel(NestedModel):
         """Return the model with as many blocks of each kind as members, but none below 8 bits."""
         if self.block_bits is not None:
             return self
-        return replace(self, block_bits=max(LEAST_BLOCK_BITS, self.bits // max(1, members)))
+        return replace(self, block_bits=max(LEAST_BLOCK_BITS, -(-self.bits // max(1, members))))
 
     @property
     def _groups(self) -> int:

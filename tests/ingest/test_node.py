@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from ingest.dead_letters import read
-from ingest.node import IngestNode
+from ingest.node import START_PATIENCE_S, IngestNode
 from streammac.config import Settings
 from streammac.run_directory import RunDirectory
 from streammac.wire.codec import decode, encode
@@ -128,10 +128,10 @@ class Stage:
 
 
 @contextmanager
-def running(tmp_path, sources=(), **ingest):
+def running(tmp_path, sources=(), workers=1, **ingest):
     settings = Settings.model_validate(
         {
-            "cluster": {"heartbeat_s": 0.05},
+            "cluster": {"heartbeat_s": 0.05, "workers": workers},
             "ingest": {"batch_points": 50, "resend_s": 0.3} | ingest,
             "probe": {"share": 0.1},
         }
@@ -307,3 +307,13 @@ def test_a_wrong_source_ends_the_node_with_the_code_for_bad_input(tmp_path, capl
         wait_for(lambda: stage.goodbye is not None)
     assert node.exit_code == 6
     assert "no file" in caplog.text
+
+
+def test_points_wait_for_the_workers_that_are_to_come_but_not_for_ever(tmp_path, feed):
+    with running(tmp_path, [feed], workers=2) as (stage, node):
+        wait_for(lambda: node.addresses and node.producer.lanes["w1"].window_bytes)
+        began = node._began
+        assert stage.received == 0
+        wait_for(lambda: stage.facts.get("finished"))
+        assert time.monotonic() - began >= START_PATIENCE_S
+    np.testing.assert_array_equal(stored_rows(stage), ordered(X))
