@@ -1,14 +1,19 @@
 """Records that could not be used: kept as they were, with the reason, to be looked at and sent again.
 
-One NDJSON file per ingest node; raw bytes are base64. The ingest node appends; commands list and replay.
+One NDJSON file per ingest node; raw bytes are base64. The ingest node appends; commands list and replay. Both
+write under one lock, so that neither loses what the other writes.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import fcntl
 import json
+import logging
+import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.formats import decode_csv, decode_json, decode_packed
-from ingest.records import BadRecord, Refused
+from ingest.records import BadRecord, Record, Refused
+
+log = logging.getLogger(__name__)
+
+TEXT_FORMATS = {"json": decode_json, "csv": decode_csv, "msgpack": decode_packed}
+"""How records are decoded that are not rows of arrays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +55,14 @@ class DeadLetterFile:
     path : Path
         The file; it is made with the first letter.
     limit_bytes : int
-        At this size no more are kept; they are still counted, and `overflowing` says so.
+        At this size no more are kept; they are still counted, and the log says so.
     """
 
     def __init__(self, path: Path, limit_bytes: int) -> None:
         self.path = path
         self.limit_bytes = limit_bytes
-        self._size = path.stat().st_size if path.exists() else 0
         self.overflowing = 0
-        """Letters that were not kept because the file is full."""
+        """Letters that were not kept because the file, or the disk, is full."""
 
     def append(self, source: str, form: str, refused: Iterable[Refused]) -> None:
         """Keep records; what is handed to the kernel survives a killed process."""
@@ -68,21 +77,46 @@ class DeadLetterFile:
                     "raw": base64.b64encode(record.raw).decode(),
                 }
             )
-            if self._size + len(line) + 1 > self.limit_bytes:
-                self.overflowing += 1
-                continue
-            self._size += len(line) + 1
-            lines.append(line + "\n")
-        if lines:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a") as file:
-                file.writelines(lines)
+            lines.append(line.encode() + b"\n")
+        try:
+            kept = self._write(lines)
+        except OSError as error:  # a full disk must not end the node
+            kept = 0
+            log.warning("%s: dead letters cannot be written: %s", self.path, error)
+        if kept < len(lines) and self.overflowing == 0:
+            log.warning("%s: full; further dead letters are only counted", self.path)
+        self.overflowing += len(lines) - kept
+
+    def _write(self, lines: list[bytes]) -> int:
+        """Append what fits; return how many lines that is."""
+        with _locked(self.path.parent), self.path.open("a+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            fitting = []
+            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+                fitting.append(b"\n")  # ends the line of a node that was killed while it wrote
+            size += sum(map(len, fitting))
+            kept = 0
+            for line in lines:
+                if size + len(line) <= self.limit_bytes:
+                    fitting.append(line)
+                    size += len(line)
+                    kept += 1
+            file.writelines(fitting)
+        return kept
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def read(folder: Path) -> Iterator[DeadLetter]:
     """Yield all dead letters of a run directory's folder, file by file."""
     for path in sorted(folder.glob("*.ndjson")):
-        with path.open() as file:
+        with path.open(errors="replace") as file:
             for number, line in enumerate(file):
                 try:
                     value = json.loads(line)
@@ -103,7 +137,19 @@ def read(folder: Path) -> Iterator[DeadLetter]:
 class Pusher(Protocol):
     """What `replay` needs of a `streammac.client.Client`."""
 
-    def push(self, X: NDArray[np.generic]) -> object:
+    @property
+    def name(self) -> str:
+        """The source that dead letters of its pushes name."""
+        ...
+
+    def push(
+        self,
+        X: NDArray[np.generic],
+        y: NDArray[np.float64] | None = None,
+        *,
+        keys: list[bytes] | None = None,
+        times: NDArray[np.float64] | None = None,
+    ) -> object:
         """Push (n, D) points; the result has ``accepted``."""
         ...
 
@@ -119,40 +165,73 @@ class Replayed:
 def replay(folder: Path, client: Pusher) -> Replayed:
     """Push every dead letter again; those that go through are removed from their files.
 
-    Do it while the nodes that write these files are idle: what they add meanwhile is kept, because only
-    the letters that were read are taken out.
+    One that is refused again stays as it was. Should a push fail altogether, its error is raised, and what
+    went through before it is removed all the same. Of records of arrays only ``x`` was kept. Run one
+    replay at a time.
     """
     accepted = refused = 0
     gone: dict[str, set[int]] = {}
-    for letter in list(read(folder)):
-        try:
-            x = np.array([_numbers(letter)])
-            went_through = int(getattr(client.push(x), "accepted", 0)) == 1
-        except BadRecord:
-            went_through = False
-        if went_through:
-            accepted += 1
-            gone.setdefault(letter.file, set()).add(letter.number)
-        else:
-            refused += 1
-    for name, numbers in gone.items():
-        path = folder / name
-        lines = path.read_text().splitlines(keepends=True)
-        kept = [line for i, line in enumerate(lines) if i not in numbers]
-        scratch = path.with_suffix(".new")
-        scratch.write_text("".join(kept))
-        scratch.replace(path)
+    letters = list(read(folder))
+    try:
+        for letter in letters:
+            try:
+                went_through = _push(client, letter)
+            except ValueError:  # a `BadRecord`, or what the client does not even send
+                went_through = False
+            if went_through:
+                accepted += 1
+                gone.setdefault(letter.file, set()).add(letter.number)
+            else:
+                refused += 1
+    finally:
+        # in order, so that what remains is the number of each file's last letter
+        _remove(folder, gone, {letter.file: letter.number for letter in letters}, client.name)
     return Replayed(accepted, refused)
 
 
-def _numbers(letter: DeadLetter) -> NDArray[np.generic]:
-    if letter.format == "json":
-        return np.array(decode_json(letter.raw).x, np.float64)
-    if letter.format == "csv":
-        return np.array(decode_csv(letter.raw).x, np.float64)
-    if letter.format == "msgpack":
-        return np.array(decode_packed(letter.raw).x, np.float64)
+def _push(client: Pusher, letter: DeadLetter) -> bool:
+    record = _record(letter)
     try:
-        return np.frombuffer(letter.raw, np.dtype(letter.format))
+        x = np.array([record.x], np.float64)
+        y = None if record.y is None else np.array([record.y], np.float64)
+    except OverflowError:
+        raise BadRecord("beyond the range of float64") from None
+    times = None if np.isnan(record.time) else np.array([record.time])
+    keys = [record.key] if record.key else None
+    result = client.push(x, y, keys=keys, times=times)
+    return int(getattr(result, "accepted", 0)) == 1
+
+
+def _remove(folder: Path, gone: Mapping[str, set[int]], last: Mapping[str, int], echo: str) -> None:
+    """Take letters out, and from each file those after its ``last`` whose source is ``echo``.
+
+    They are the same records, refused once more.
+    """
+    with _locked(folder):
+        for path in sorted(folder.glob("*.ndjson")):
+            lines = path.read_bytes().splitlines(keepends=True)
+            known = last.get(path.name, -1)
+            out = gone.get(path.name, set()) | {
+                n for n, line in enumerate(lines) if n > known and _source(line) == echo
+            }
+            kept = [line for n, line in enumerate(lines) if n not in out]
+            if len(kept) < len(lines):
+                scratch = path.with_suffix(".new")
+                scratch.write_bytes(b"".join(kept))
+                scratch.replace(path)
+
+
+def _source(line: bytes) -> object:
+    try:
+        return json.loads(line)["source"]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _record(letter: DeadLetter) -> Record:
+    if letter.format in TEXT_FORMATS:
+        return TEXT_FORMATS[letter.format](letter.raw)
+    try:
+        return Record(np.frombuffer(letter.raw, np.dtype(letter.format)).tolist())
     except (TypeError, ValueError) as error:
         raise BadRecord(f"not an array of {letter.format}: {error}") from None

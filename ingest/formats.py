@@ -47,7 +47,8 @@ def record_of(value: Any) -> Record:
         raise BadRecord('x: missing - a record looks like {"x": [1.0, 2.0]}')
     unknown = value.keys() - FIELDS
     if unknown:
-        raise BadRecord(f"{sorted(map(str, unknown))[0]}: unknown field, there are x, y, key, time")
+        first = sorted(map(str, unknown))[0][:40]
+        raise BadRecord(f"{first!r}: unknown field, there are x, y, key, time")
     y = value.get("y")
     if y is not None:
         y = _numbers("y", y if isinstance(y, list) else [y])
@@ -69,7 +70,10 @@ def _key(value: Any) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, str | int):
-        return str(value).encode()
+        try:
+            return str(value).encode()
+        except UnicodeEncodeError:  # JSON can name half of a surrogate pair
+            raise BadRecord(f"key: not text: {str(value)[:40]!r}") from None
     raise BadRecord(f"key: expected text or an integer, got {type(value).__name__}")
 
 
@@ -79,11 +83,14 @@ def _time(value: Any) -> float:
     if isinstance(value, str):
         try:
             return datetime.fromisoformat(value).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             raise BadRecord(f"time: expected seconds or ISO 8601, got {value[:40]!r}") from None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadRecord(f"time: expected seconds or ISO 8601, got {type(value).__name__}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise BadRecord("time: beyond the range of float64") from None
 
 
 def decode_csv(line: bytes) -> Record:

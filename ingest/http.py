@@ -30,6 +30,8 @@ from ingest.producer import Ticket
 from ingest.records import Arrays, Chunk, Raw
 
 ACK_PATIENCE_S = 60.0
+BODIES = 4
+"""Requests of the largest size that may be in hand at once; beyond, 429: memory stays bounded."""
 REASONS = 5
 """Reasons of refused points that an answer names."""
 WIRE_DTYPES = ("<f4", "<f8", "|u1", "<i4", "<i8")
@@ -48,7 +50,10 @@ def chunk_of(kind: str, body: bytes) -> tuple[Chunk, str]:
     if kind in ("application/x-ndjson", "application/ndjson", "application/jsonl", "text/plain"):
         return Raw(tuple(line for line in body.splitlines() if line.strip()), decode_json), "json"
     if kind == "application/json":
-        value = json.loads(body)
+        try:
+            value = json.loads(body)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
         if isinstance(value, list) and value and isinstance(value[0], int | float):
             value = [value]  # one bare vector
         records = value if isinstance(value, list) else [value]
@@ -65,13 +70,14 @@ def _unpack(body: bytes) -> tuple[Chunk, str]:
         raise ValueError(f"not msgpack: {type(error).__name__}") from None
     if isinstance(value, dict) and value.keys() >= {"x", "shape", "dtype"}:
         dtype, shape, data = value["dtype"], value["shape"], value["x"]
-        if dtype not in WIRE_DTYPES or not isinstance(data, bytes) or not isinstance(shape, list):
+        whole = isinstance(shape, list) and len(shape) == 2
+        if dtype not in WIRE_DTYPES or not isinstance(data, bytes) or not whole:
             raise ValueError(
                 f'expected {{"x": bytes, "shape": [n, D], "dtype": one of {WIRE_DTYPES}}}'
             )
         try:
             return Arrays(np.frombuffer(data, dtype).reshape(shape)), str(dtype)
-        except TypeError:
+        except (TypeError, OverflowError):
             raise ValueError(f"shape: expected [n, D], got {shape}") from None
     records = value if isinstance(value, list) else [value]
     return Raw(tuple(msgpack.packb(r) for r in records), decode_packed), "msgpack"
@@ -93,22 +99,36 @@ def application(intake: Intake, has_room: Callable[[], bool], request_bytes: int
     def refuse(status: int, why: str, **headers: str) -> Response:
         return JSONResponse({"error": why}, status, headers)
 
+    def later(why: str) -> Response:
+        return refuse(429, f"back-pressure: {why}", **{"Retry-After": "1"})
+
+    in_hand = 0  # bytes of bodies that have come and are not answered; one thread counts them
+
     async def post_points(request: Request) -> Response:
-        if intake.stopping:
-            return refuse(503, "the ingest node ends")
-        if not has_room():
-            return refuse(429, "back-pressure: the workers do not keep up", **{"Retry-After": "1"})
+        nonlocal in_hand
         body = bytearray()
         try:
+            if intake.stopping:
+                return refuse(503, "the ingest node ends")
+            if not has_room():
+                return later("the workers do not keep up")
             async for part in request.stream():
                 body += part
+                in_hand += len(part)
                 if len(body) > request_bytes:
                     return refuse(413, f"larger than ingest.request_bytes = {request_bytes}")
+                if in_hand > BODIES * request_bytes:
+                    return later("too many requests at once")
+            return await take(request, bytes(body))
         except ClientDisconnect:
             return refuse(400, "the client went away")
+        finally:
+            in_hand -= len(body)
+
+    async def take(request: Request, body: bytes) -> Response:
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         try:
-            chunk, form = chunk_of(kind, bytes(body))
+            chunk, form = chunk_of(kind, body)
         except LookupError:
             return refuse(
                 415, f"content type {kind!r}: expected application/x-ndjson, json or msgpack"

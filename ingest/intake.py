@@ -110,6 +110,11 @@ class Intake:
         """Whether the node ends."""
         return self._stopping.is_set()
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing that was handed over waits for the I/O loop."""
+        return self.feeds.empty() and self.requests.empty()
+
     # -- the I/O loop ---------------------------------------------------------------------
 
     def agree(self, schema: StreamSchema) -> None:

@@ -23,7 +23,7 @@ from ingest.dead_letters import DeadLetterFile
 from ingest.intake import Delivery, Intake, Stopping
 from ingest.producer import Producer, Ticket
 from ingest.pushes import Pushes
-from ingest.records import Refused
+from ingest.records import Refused, pieces
 from ingest.sources import Source, SourceError, open_source
 from ingest.worker_sockets import WorkerSockets
 from streammac.config import Settings
@@ -50,6 +50,8 @@ START_PATIENCE_S = 2.0
 """At the start, so long is waited for the workers that the settings count on."""
 DRAIN_S = 10.0
 """At the end, so long is waited for acknowledgements."""
+READERS_END_S = 0.5
+"""At the end, so long is waited for the threads that read feeds."""
 MESSAGES_PER_TURN = 200
 WAKE = "inproc://wake"
 
@@ -104,6 +106,7 @@ class IngestNode:
         self.link.addresses |= {"client": f"tcp://{host}:{port}", "metrics": metrics_url}
         self._close_http: Callable[[], None] = lambda: None
         self.settings: Settings | None = None
+        self.proposed: StreamSchema | None = None
         self.readers: list[threading.Thread] = []
         self.feeds: list[Source] = []
         self.open_tickets: list[tuple[Ticket, Delivery]] = []
@@ -143,7 +146,7 @@ class IngestNode:
             if self.ending:
                 self.intake.stop()
                 end_by = end_by or now + DRAIN_S
-                if (self.producer.idle and self.intake.requests.empty()) or now > end_by:
+                if (self.producer.idle and self.intake.empty) or now > end_by:
                     break
         self._end()
         return self.exit_code
@@ -154,15 +157,15 @@ class IngestNode:
 
     def _wake(self) -> None:
         """Wake the loop, from any thread (sockets are not shared between threads)."""
-        socket = getattr(self._wake_out, "socket", None)
-        if socket is None:
-            socket = self.context.socket(zmq.PUSH)
-            socket.linger = 0
-            socket.sndhwm = 1
-            socket.connect(WAKE)
-            self._wake_out.socket = socket
-        # if the loop has not taken the last one yet, it will look anyway
-        with contextlib.suppress(zmq.Again):
+        # if the loop has not taken the last one yet, it will look anyway; if it has ended, nobody has to
+        with contextlib.suppress(zmq.ZMQError):
+            socket = getattr(self._wake_out, "socket", None)
+            if socket is None:
+                socket = self.context.socket(zmq.PUSH)
+                socket.linger = 0
+                socket.sndhwm = 1
+                socket.connect(WAKE)
+                self._wake_out.socket = socket
             socket.send(b"", zmq.NOBLOCK)
 
     def _drain_wakes(self) -> None:
@@ -262,10 +265,11 @@ class IngestNode:
         assert self.settings is not None
         try:
             for chunk in source.chunks(self.settings.ingest.batch_points):
-                prepared = self.intake.prepare(chunk)
-                assert prepared is not None
-                points, refused = prepared
-                self.intake.feed(Delivery(source.name, source.format, points, refused))
+                for piece in pieces(chunk):
+                    prepared = self.intake.prepare(piece)
+                    assert prepared is not None
+                    points, refused = prepared
+                    self.intake.feed(Delivery(source.name, source.format, points, refused))
                 if self.intake.stopping:
                     return
         except Stopping:
@@ -292,6 +296,7 @@ class IngestNode:
                 room = self.producer.has_room and not self.ending
                 limit = self.settings.ingest.request_bytes
                 self.pushes.take(identity, message, has_room=room, request_bytes=limit)
+                self._admit_requests()  # so that the next push sees how much room is left
             else:
                 self.malformed += 1
 
@@ -304,14 +309,18 @@ class IngestNode:
     def _admit(self) -> None:
         """Take what threads have brought, as long as there is room."""
         while not self.intake.proposals.empty():
-            self.link.tell(self.intake.proposals.get())
-        while not self.intake.requests.empty():
-            self._take(self.intake.requests.get())
+            self.proposed = self.intake.proposals.get()
+            self.link.tell(self.proposed)
+        self._admit_requests()
         while self.producer.has_room:
             try:
                 self._take(self.intake.feeds.get_nowait())
             except queue.Empty:
                 return
+
+    def _admit_requests(self) -> None:
+        while not self.intake.requests.empty():
+            self._take(self.intake.requests.get())
 
     def _take(self, delivery: Delivery) -> None:
         assert self.settings is not None
@@ -421,6 +430,8 @@ class IngestNode:
         self._rate = ((acknowledged - self._rate[1]) / max(elapsed_s, 1e-9), acknowledged)
         facts = self._facts()
         self.metrics.update(facts)
+        if self.proposed is not None and self.intake.schema is None:
+            self.link.tell(self.proposed)  # the coordinator may have been replaced before it agreed
         return facts, ()
 
     def _end(self) -> None:
@@ -431,6 +442,9 @@ class IngestNode:
         self._close_http()
         self.directory.retract(self.name)
         self._close_metrics()
+        end = time.monotonic() + READERS_END_S
+        for reader in self.readers:  # their sockets are of this context
+            reader.join(max(0.0, end - time.monotonic()))
         self.context.destroy(linger=1000)
 
 

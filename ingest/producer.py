@@ -16,6 +16,8 @@ from ingest.records import Arrays
 from ingest.routing import Lane, choose, joining
 from streammac.wire.messages import Ack, Points
 
+BATCH_OVERHEAD_BYTES = 1024
+"""What a batch costs besides its points, counted with them: tiny batches are bounded, too."""
 MAX_REFUSALS = 20
 """A batch that workers refuse so often is given up as dead letters."""
 
@@ -120,8 +122,9 @@ class Producer:
     def offer(self, points: Arrays, held_out: np.ndarray, ticket: Ticket) -> None:
         """Queue points; ``held_out`` (n,) bool marks those of the probe, which travel apart."""
         ticket.points += len(points)
-        for first in range(0, len(points), self.batch_points):
-            rows = slice(first, first + self.batch_points)
+        together = points.rows_together(self.batch_points)
+        for first in range(0, len(points), together):
+            rows = slice(first, first + together)
             mask = held_out[rows]
             part = points.take(rows)
             if mask.any():
@@ -139,8 +142,9 @@ class Producer:
         message = Points(self.source, self.incarnation, self._next, held_out, tensors, points.keys)
         self._next += 1
         ticket.open_batches += 1
-        self._waiting.append(Batch(message, points.nbytes, ticket))
-        self._waiting_bytes += points.nbytes
+        size = points.nbytes + BATCH_OVERHEAD_BYTES
+        self._waiting.append(Batch(message, size, ticket))
+        self._waiting_bytes += size
 
     # -- what workers and the coordinator say ---------------------------------------------
 

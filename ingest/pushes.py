@@ -19,7 +19,8 @@ from streammac.wire.messages import Push, Pushed
 
 REMEMBERED = 10_000
 """Answers that are kept for clients that ask again."""
-REASONS = 1
+MAX_EARLY = 16
+"""Pushes that may wait for the schema to be agreed."""
 Key = tuple[str, int, int]
 
 
@@ -39,7 +40,7 @@ class Pushes:
     answer: Callable[[bytes, Pushed], None]
     _under_way: dict[Key, bytes] = field(default_factory=dict)
     _settled: OrderedDict[Key, Pushed] = field(default_factory=OrderedDict)
-    _early: list[tuple[bytes, Push]] = field(default_factory=list)
+    _early: dict[Key, tuple[bytes, Push]] = field(default_factory=dict)
 
     def take(self, identity: bytes, push: Push, *, has_room: bool, request_bytes: int) -> None:
         """Take a push."""
@@ -72,7 +73,10 @@ class Pushes:
         chunk = Arrays(x, push.tensors.get("y"), _time(push), push.keys)
         prepared = self.intake.prepare(chunk, wait=False)
         if prepared is None:
-            self._early.append((identity, push))
+            if key in self._early or len(self._early) < MAX_EARLY:
+                self._early[key] = (identity, push)
+            else:
+                self.answer(identity, Pushed(push.sequence, 0, 0, 0, busy=True))
             return
         points, refused = prepared
         self._under_way[key] = identity
@@ -84,8 +88,8 @@ class Pushes:
 
     def agreed(self, request_bytes: int) -> None:
         """Take the pushes that came before the schema was agreed."""
-        early, self._early = self._early, []
-        for identity, push in early:
+        early, self._early = self._early, {}
+        for identity, push in early.values():
             self.take(identity, push, has_room=True, request_bytes=request_bytes)
 
     def _settle(self, key: Key, ticket: Ticket, refused: list[Refused]) -> None:

@@ -6,12 +6,21 @@ costs that line alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from streammac.wire.codec import MAX_HEADER_BYTES
+
+MAX_KEY_BYTES = 512
+"""Longest key of a point: the keys of a batch travel in its header, which has a limit."""
+BATCH_BYTES = 8 << 20
+"""Bytes of points that travel together, about; so wide points make batches of few."""
+KEYED_POINTS = MAX_HEADER_BYTES * 3 // 4 // (MAX_KEY_BYTES + 8)
+"""Most points with keys that travel together, or their keys might not fit into a header."""
 
 
 class BadRecord(ValueError):
@@ -58,7 +67,15 @@ class Arrays:
     @property
     def nbytes(self) -> int:
         """Bytes on the wire, about."""
-        return self.x.nbytes + (self.y.nbytes if self.y is not None else 0)
+        columns = [a.nbytes for a in (self.x, self.y, self.time) if a is not None]
+        return sum(columns) + sum(map(len, self.keys))
+
+    def rows_together(self, most: int) -> int:
+        """Return how many of the points may travel together, if no more than ``most`` are to."""
+        if self.keys:
+            most = min(most, KEYED_POINTS)
+        width = self.x.nbytes // max(1, len(self))
+        return max(1, min(most, BATCH_BYTES // max(1, width)))
 
     def take(self, rows: slice | NDArray[Any]) -> Arrays:
         """Return some of the points: views for a slice, copies for positions or a mask."""
@@ -75,6 +92,16 @@ class Arrays:
 
 
 Chunk: TypeAlias = Arrays | Raw
+
+
+def pieces(chunk: Chunk) -> Iterator[Chunk]:
+    """Cut a chunk of wide points into pieces of about `BATCH_BYTES`, so that few bytes wait at a time."""
+    if isinstance(chunk, Raw) or len(chunk) == 0:
+        yield chunk
+        return
+    together = chunk.rows_together(len(chunk))
+    for first in range(0, len(chunk), together):
+        yield chunk.take(slice(first, first + together))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.records import Arrays, BadRecord, Chunk, Raw, Record, Refused
+from ingest.records import MAX_KEY_BYTES, Arrays, BadRecord, Chunk, Raw, Record, Refused
 from streammac.wire.messages import StreamSchema
 
 MAX_DIM = 1 << 20
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+LONG_KEY = f"key: longer than {MAX_KEY_BYTES} bytes"
 
 
 def propose(chunk: Chunk) -> StreamSchema | None:
@@ -102,6 +103,8 @@ def _validate_arrays(
             converted = x.astype(np.float32)
     if y is not None and not np.isfinite(y).all():
         refuse(np.asarray(~np.isfinite(y).all(axis=1)), "y: NaN or infinite")
+    if chunk.keys:
+        refuse(np.array([len(key) > MAX_KEY_BYTES for key in chunk.keys]), LONG_KEY)
     points = Arrays(converted, y, chunk.time, chunk.keys)
     return (points if good.all() else points.take(good)), refused
 
@@ -164,6 +167,8 @@ def _validate_records(
 
 
 def _check_record(record: Record, schema: StreamSchema) -> None:
+    if len(record.key) > MAX_KEY_BYTES:
+        raise BadRecord(LONG_KEY)
     if len(record.x) != schema.dim:
         raise BadRecord(f"x: expected {schema.dim} numbers, got {len(record.x)}")
     _check_numbers("x", record.x, schema.dtype)

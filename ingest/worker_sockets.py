@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import zmq
 
-from streammac.wire.codec import Message, WireError, decode, encode
+from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
 from streammac.wire.messages import Hello
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class WorkerSockets:
         for name in addresses.keys() - self._sockets.keys():
             socket = self._context.socket(zmq.DEALER)
             socket.linger = 0
+            socket.maxmsgsize = MAX_FRAME_BYTES
             socket.sndhwm = SEND_QUEUE
             socket.connect(addresses[name])
             self._sockets[name] = (addresses[name], socket)

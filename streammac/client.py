@@ -24,15 +24,20 @@ from streammac.control import ask, ask_status
 from streammac.models.base import NestedModel
 from streammac.models.registry import create
 from streammac.run_directory import RunDirectory
-from streammac.wire.codec import MAX_FRAME_BYTES, WireError, decode, encode
+from streammac.wire.codec import MAX_FRAME_BYTES, MAX_HEADER_BYTES, WireError, decode, encode
 from streammac.wire.messages import ModelReply, ModelRequest, Push, Pushed
 
 PUSH_BYTES = 8 << 20
 """Larger pushes are split."""
+KEYS_BYTES = MAX_HEADER_BYTES // 2
+"""So are pushes with more bytes of keys: keys travel in the header, which has a limit."""
+KEY_OVERHEAD_BYTES = 5
 RESEND_S = 2.0
 """A push without an answer is sent again after so long; the ingest node knows it by its number."""
 BUSY_S = 0.05
-"""Pause after an ingest node that had no room."""
+"""Pause after an ingest node that had no room, or while there is none."""
+MAX_BUSY_S = 0.8
+"""If it still has none, the pause is doubled up to this."""
 ENCODE_ROWS = 65536
 
 
@@ -116,7 +121,8 @@ class Client:
         self._coordinator = self._find(where)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket: zmq.Socket[bytes] | None = None
-        self._name = f"client-{uuid.uuid4().hex}"
+        self.name = f"client-{uuid.uuid4().hex}"
+        """Names this client's pushes, and the dead letters that come of them."""
         self._incarnation = time.time_ns()
         self._sequence = itertools.count(1)
 
@@ -191,15 +197,21 @@ class Client:
         named = [k.encode() if isinstance(k, str) else k for k in keys or ()]
         columns = {"x": x}
         if y is not None:
-            columns["y"] = np.asarray(y, np.float64)
+            columns["y"] = np.atleast_1d(np.asarray(y, np.float64))
         if times is not None:
-            columns["time"] = np.asarray(times, np.float64)
+            columns["time"] = np.atleast_1d(np.asarray(times, np.float64))
         for name, column in columns.items():
             if len(column) != len(x):
                 raise ValueError(f"{name}: expected {len(x)} entries, got {len(column)}")
         if named and len(named) != len(x):
             raise ValueError(f"keys: expected {len(x)} entries, got {len(named)}")
-        rows = max(1, PUSH_BYTES // max(1, x[:1].nbytes))
+        longest = max(map(len, named), default=0)
+        if longest + KEY_OVERHEAD_BYTES > KEYS_BYTES:
+            raise ValueError(f"keys: one of {longest} bytes is too long to be sent")
+        row_bytes = sum(column[:1].nbytes for column in columns.values())
+        rows = max(1, PUSH_BYTES // max(1, row_bytes))
+        if named:
+            rows = min(rows, KEYS_BYTES // (longest + KEY_OVERHEAD_BYTES))
         results = []
         for first in range(0, len(x), rows):
             part = slice(first, first + rows)
@@ -216,8 +228,9 @@ class Client:
         self, tensors: dict[str, NDArray[Any]], keys: tuple[bytes, ...], timeout_s: float
     ) -> Pushed:
         sequence = next(self._sequence)
-        message = Push(self._name, self._incarnation, sequence, tensors, keys)
+        message = Push(self.name, self._incarnation, sequence, tensors, keys)
         deadline = time.monotonic() + timeout_s
+        pause = BUSY_S
         while time.monotonic() < deadline:
             socket = self._ingest(deadline)
             socket.send_multipart(encode(message))
@@ -225,7 +238,8 @@ class Client:
             if answer is None:
                 self._disconnect()  # the node may have been replaced: ask where it is now
             elif answer.busy:
-                time.sleep(BUSY_S)
+                time.sleep(pause)
+                pause = min(MAX_BUSY_S, 2 * pause)
             elif answer.accepted + answer.dead_lettered == 0 and answer.reason:
                 raise ClientError(f"the push was refused: {answer.reason}")
             else:

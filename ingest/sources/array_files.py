@@ -77,13 +77,16 @@ def read_arrays(path: Path) -> Arrays:
         arrays = _read(path)
     except SourceError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, struct.error) as error:
+    except Exception as error:  # damaged files make numpy, zip and gzip raise many kinds
         raise SourceError(f"{path}: cannot be read: {error}") from None
     x = arrays.x
     if x.ndim < 2 or x.dtype.kind not in "fiub":
         raise SourceError(f"{path}: expected (n, D) numbers, got {x.dtype}{x.shape}")
     if not x.dtype.isnative and x.dtype.itemsize > 1:
         x = x.astype(x.dtype.newbyteorder("="))
+    for field, column in (("y", arrays.y), ("time", arrays.time)):
+        if column is not None and column.shape[:1] != (len(x),):
+            raise SourceError(f"{path}: {field}: expected {len(x)} entries, got {column.shape}")
     return Arrays(x.reshape(len(x), -1), arrays.y, arrays.time)
 
 
@@ -116,7 +119,10 @@ def _read_vecs(path: Path, dtype: str) -> NDArray[Any]:
         raise SourceError(f"{path}: begins with a vector of length {dim}")
     row = np.dtype([("dim", "<i4"), ("x", dtype, (dim,))])
     rows: NDArray[Any] = np.memmap(path, row, "r")
-    return np.ascontiguousarray(rows["x"])
+    if (rows["dim"] != dim).any():
+        raise SourceError(f"{path}: its vectors are not all of length {dim}, as the first one is")
+    x: NDArray[Any] = rows["x"]
+    return x
 
 
 def _read_idx(path: Path) -> NDArray[Any]:

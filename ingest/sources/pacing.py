@@ -76,8 +76,11 @@ class Paced:
 
     def _endless(self, points: int) -> Iterator[Chunk]:
         while True:
-            yield from self._source.chunks(points)
-            if not self._loop:
+            empty = True
+            for chunk in self._source.chunks(points):
+                empty = False
+                yield chunk
+            if empty or not self._loop:  # a loop over nothing would never yield and never end
                 return
 
 

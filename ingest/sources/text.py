@@ -17,6 +17,8 @@ from ingest.records import Chunk, Decode, Raw
 MAX_LINE_BYTES = 64 << 20
 """A longer line is cut into pieces, which then are dead letters: memory stays bounded."""
 READ_BYTES = 1 << 16
+CHUNK_BYTES = 16 << 20
+"""A chunk of more bytes is handed on before it has all its lines."""
 
 
 class TextFileSource:
@@ -43,6 +45,7 @@ class TextFileSource:
         """See `Source.chunks`."""
         with self._open() as file:
             lines: list[bytes] = []
+            size = 0
             first = True
             while line := file.readline(MAX_LINE_BYTES):
                 line = line.rstrip(b"\r\n")
@@ -51,9 +54,11 @@ class TextFileSource:
                 if header or not line.strip():
                     continue
                 lines.append(line)
-                if len(lines) == points:
+                size += len(line)
+                if len(lines) == points or size >= CHUNK_BYTES:
                     yield Raw(tuple(lines), self._decode)
                     lines.clear()
+                    size = 0
             if lines:
                 yield Raw(tuple(lines), self._decode)
 

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from ingest.dead_letters import read, replay
 from streammac import Client
 from streammac.client import ClientError
 from streammac.config import Settings
 from streammac.run_directory import RunDirectory
 from streammac.supervisor import LocalCluster
+from streammac.wire.codec import MAX_HEADER_BYTES
 
 pytestmark = pytest.mark.processes
 
@@ -74,6 +76,29 @@ def test_bad_points_are_told_apart(cluster):
         wait_for(lambda: client.status()["points"]["accepted"] == before + 9)
 
 
+def test_a_push_with_more_keys_than_a_header_holds_is_split(cluster):
+    many = np.tile(X, (10, 1))
+    keys = [f"{n:0100}" for n in range(len(many))]
+    assert sum(map(len, keys)) > MAX_HEADER_BYTES
+    with Client(cluster.directory.root) as client:
+        assert client.push(many, keys=keys).accepted == len(many)
+
+
+def test_a_single_point_brings_single_values(cluster):
+    with Client(cluster.directory.root) as client:
+        assert client.push(X[0], y=3.0, times=5.0, keys=["a"]).accepted == 1
+
+
+def test_dead_letters_that_are_refused_again_do_not_multiply(cluster):
+    folder = cluster.directory.dead_letters
+    with Client(cluster.directory.root) as client:
+        client.push(np.full((1, X.shape[1]), np.nan))
+        before = [letter.raw for letter in read(folder)]
+        for _ in range(2):
+            assert replay(folder, client).refused == len(before) > 0
+            assert [letter.raw for letter in read(folder)] == before
+
+
 def test_the_http_endpoint_of_the_cluster_takes_points(cluster):
     with Client(cluster.directory.root) as client:
         url = wait_for(lambda: client.status()["ingest"][0]["http_url"])
@@ -114,6 +139,7 @@ def test_the_coordinator_answers_over_http_too(cluster):
         (lambda client: client.push(np.array([["a"]])), "X: expected numbers"),
         (lambda client: client.push(X[:3], y=[1.0]), "y: expected 3 entries, got 1"),
         (lambda client: client.push(X[:3], keys=["a"]), "keys: expected 3 entries, got 1"),
+        (lambda client: client.push(X[:1], keys=["a" * 600_000]), "too long to be sent"),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(cluster, call, said):

@@ -12,7 +12,7 @@ import msgpack
 import numpy as np
 import pytest
 
-from ingest.http import application
+from ingest.http import BODIES, application
 from ingest.intake import Intake
 from ingest.producer import Ticket
 from streammac.http_server import serve
@@ -108,6 +108,28 @@ def test_under_back_pressure_nothing_is_taken(node):
     assert node.intake.requests.empty()
 
 
+def test_the_bodies_in_hand_are_bounded_and_room_comes_back(node):
+    body = b"[1, 2]\n" * (LIMIT // 7)
+    threads = [threading.Thread(target=node.post, args=(body,), daemon=True) for _ in range(BODIES)]
+    for thread in threads:
+        thread.start()
+    waiting = [node.intake.requests.get(timeout=10) for _ in threads]
+    answer, content = node.post(body)
+    assert (answer.status, answer.getheader("Retry-After")) == (429, "1")
+    assert "too many requests" in content["error"]
+    for delivery in waiting:
+        delivery.settled(Ticket(points=1, stored=1))
+    for thread in threads:
+        thread.join(10)
+    assert node.post(body, settle=True)[0].status == 200
+
+
+def test_a_reason_that_names_what_is_not_text_reaches_the_client(node):
+    answer, content = node.post(b'{"x": [1, 2], "\\ud800": 1}\n[1, 2]\n', settle=True)
+    assert (answer.status, content["dead_lettered"]) == (200, 1)
+    assert "unknown field" in content["reasons"][0]
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "status"),
     [
@@ -116,6 +138,13 @@ def test_under_back_pressure_nothing_is_taken(node):
         (b"[1, 2]", "", 415),
         (b"{", "application/json", 400),
         (b"\xc1", "application/msgpack", 400),
+        (b"[" * (LIMIT - 1), "application/json", 400),
+        (msgpack.packb({"x": b"1234", "shape": [], "dtype": "<f4"}), "application/msgpack", 400),
+        (
+            msgpack.packb({"x": b"", "shape": [2**63, 0], "dtype": "<f4"}),
+            "application/msgpack",
+            400,
+        ),
         (msgpack.packb({"x": b"123", "shape": [1, 2], "dtype": "<f4"}), "application/msgpack", 400),
         (msgpack.packb({"x": b"", "shape": ["a"], "dtype": "<f4"}), "application/msgpack", 400),
         (msgpack.packb({"x": b"", "shape": [0, 2], "dtype": "|O8"}), "application/msgpack", 400),

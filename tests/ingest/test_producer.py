@@ -9,15 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.producer import MAX_REFUSALS, Producer, Ticket
-from ingest.records import Arrays
+from ingest.producer import BATCH_OVERHEAD_BYTES, MAX_REFUSALS, Producer, Ticket
+from ingest.records import MAX_KEY_BYTES, Arrays
 from ingest.routing import Lane, choose, joining
+from streammac.wire.codec import decode, encode
 from streammac.wire.messages import Ack
 
 RESEND_S = 5.0
 BATCH = 4
 POINT_BYTES = 8
-WINDOW = 3 * BATCH * POINT_BYTES
+BATCH_BYTES = BATCH * POINT_BYTES + BATCH_OVERHEAD_BYTES
+WINDOW = 3 * BATCH_BYTES
 
 
 def points(first: int, count: int) -> Arrays:
@@ -25,7 +27,7 @@ def points(first: int, count: int) -> Arrays:
 
 
 def producer(workers=("w1",), window=WINDOW) -> Producer:
-    made = Producer("i1", 1, BATCH, RESEND_S, room_bytes=4 * BATCH * POINT_BYTES)
+    made = Producer("i1", 1, BATCH, RESEND_S, room_bytes=4 * BATCH_BYTES)
     made.route(workers)
     for worker in workers:
         made.credit(worker, window)
@@ -135,12 +137,34 @@ def test_batches_have_the_asked_size_and_held_out_points_travel_apart():
     assert [m.sequence for m in sent] == list(range(5))
 
 
+def test_batches_fit_into_frames_and_headers_however_wide_their_points_and_keys_are():
+    made = Producer("i1", 1, 10_000, RESEND_S, room_bytes=1 << 30)
+    made.route(["w1"])
+    made.credit("w1", 1 << 40)
+    count = 3000
+    keys = tuple(bytes([n % 251]) * MAX_KEY_BYTES for n in range(count))
+    made.offer(Arrays(np.ones((count, 2), "<f4"), keys=keys), np.zeros(count, bool), Ticket())
+    made.offer(Arrays(np.ones((20, 1 << 20), "<f4")), np.zeros(20, bool), Ticket())
+    sent = [order.message for order in made.send(0.0)]
+    decoded = [decode([bytes(frame) for frame in encode(message)]) for message in sent]
+    assert sum((m.keys for m in decoded), ()) == keys
+    assert max(m.tensors["x"].nbytes for m in decoded) <= 8 << 20
+    assert sum(len(m.tensors["x"]) for m in decoded) == count + 20
+
+
+def test_tiny_batches_are_bounded_in_number():
+    made = producer(window=100 * BATCH_OVERHEAD_BYTES)
+    for n in range(1000):
+        offer(made, n, 1)
+    assert len(made.send(0.0)) < 100
+
+
 def test_without_credit_nothing_is_sent_and_no_more_is_taken():
     made = producer(window=0)
     while made.has_room:
         offer(made, 0, 4)
     assert made.send(0.0) == []
-    assert made._waiting_bytes <= made.room_bytes + BATCH * POINT_BYTES
+    assert made._waiting_bytes <= made.room_bytes + BATCH_BYTES
     made.send(10.0)
     assert made.blocked_s == 10.0
     made.credit("w1", WINDOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import struct
@@ -11,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 
-from ingest.records import Arrays, Raw
+from ingest.records import Arrays, Raw, pieces
 from ingest.sources import SourceError, open_source
 from ingest.sources.array_files import ArraySource, read_arrays
 from ingest.sources.checks import all_checks
@@ -197,6 +198,58 @@ def test_what_is_wrong_is_named(uri, said, folder):
     with pytest.raises(SourceError) as error:
         open_source(uri.format(folder=folder))
     assert said in str(error.value)
+
+
+def test_a_damaged_file_is_named_and_not_a_crash(folder):
+    for name in ("a.npz", "images-idx3-ubyte.gz", "a.npy", "a.fvecs"):
+        whole = (folder / name).read_bytes()
+        for cut in range(0, len(whole), max(1, len(whole) // 40)):
+            damaged = folder / f"damaged-{name}"
+            damaged.write_bytes(whole[:cut])
+            with contextlib.suppress(SourceError):
+                open_source(str(damaged))
+            middle = bytes(b ^ 0x5A for b in whole[cut : cut + 40])
+            damaged.write_bytes(whole[:cut] + middle + whole[cut + 40 :])
+            with contextlib.suppress(SourceError):
+                open_source(str(damaged))
+
+
+def test_vectors_of_different_lengths_are_refused(tmp_path):
+    path = tmp_path / "a.fvecs"
+    path.write_bytes(struct.pack("<iffiff", 2, 1, 2, 3, 4, 5))
+    with pytest.raises(SourceError, match="not all of length 2"):
+        open_source(str(path))
+
+
+@pytest.mark.parametrize("field", ["y", "time"])
+def test_an_archive_whose_columns_do_not_fit_is_refused(tmp_path, field):
+    path = tmp_path / "a.npz"
+    np.savez(path, x=X, **{field: np.arange(7)})
+    with pytest.raises(SourceError, match=f"{field}: expected 53 entries"):
+        open_source(str(path))
+
+
+def test_a_loop_over_an_empty_file_ends(tmp_path):
+    path = tmp_path / "empty.csv"
+    path.write_text("a,b\n")
+    assert list(open_source(f"{path}?loop=true").chunks(5)) == []
+
+
+def test_a_chunk_of_text_has_bounded_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("ingest.sources.text.CHUNK_BYTES", 100)
+    path = tmp_path / "a.ndjson"
+    path.write_bytes(b"[1, 2, 3]\n" * 100)
+    chunks = list(open_source(str(path)).chunks(1000))
+    assert sum(map(len, chunks)) == 100
+    assert max(sum(map(len, chunk.records)) for chunk in chunks) < 120
+
+
+def test_chunks_of_wide_points_are_cut_into_pieces_of_bounded_bytes():
+    wide = Arrays(np.zeros((30, 1 << 20), np.uint8), np.arange(30))
+    cut = list(pieces(wide))
+    assert max(piece.x.nbytes for piece in cut) <= 8 << 20
+    np.testing.assert_array_equal(np.concatenate([piece.y for piece in cut]), wide.y)
+    assert list(pieces(Arrays(np.zeros((0, 3))))) != []
 
 
 def test_patches_are_of_real_photographs():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.formats import decode_csv, decode_json, is_header
-from ingest.records import Arrays, BadRecord, Raw
+from ingest.records import MAX_KEY_BYTES, Arrays, BadRecord, Raw
 from ingest.validation import propose, validate
 from streammac.wire.messages import StreamSchema
 
@@ -149,7 +149,7 @@ def test_times_and_keys_stay_with_their_points():
         (b'{"x": 1}', "x: expected a list of numbers"),
         (b'{"x": [true]}', "x[0]: expected a number"),
         (b'{"x": ["1"]}', "x[0]: expected a number"),
-        (b'{"x": [1], "z": 2}', "z: unknown field"),
+        (b'{"x": [1], "z": 2}', "'z': unknown field"),
         (b'{"x": [1], "key": []}', "key: expected text"),
         (b'{"x": [1], "time": "noon"}', "time: expected seconds or ISO 8601"),
     ],
@@ -158,6 +158,54 @@ def test_a_json_record_that_is_wrong_says_where(line, said):
     with pytest.raises(BadRecord) as error:
         decode_json(line)
     assert said in str(error.value)
+
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.floats()
+    | st.text(st.characters(codec=None), max_size=5)
+    | st.sampled_from([10**30, 10**400, -(10**400), "0001-01-01", "9999-12-31T23:59-23:59"]),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
+)
+strange_records = st.fixed_dictionaries(
+    {"x": st.just([1.0, 2.0, 3.0]) | anything},
+    optional={"y": anything, "key": anything, "time": anything, "\ud800": anything},
+)
+
+
+@given(st.lists(strange_records, max_size=4), st.sampled_from([0, 1]))
+def test_whatever_json_says_each_record_goes_through_or_is_refused(records, targets):
+    lines = tuple(json.dumps(record).encode() for record in records)
+    schema = StreamSchema(3, "float32", targets)
+    points, refused = validate(
+        Raw((*lines, b'{"x": [1, 2, 3], "y": 4}'), decode_json), schema, 10_000
+    )
+    assert len(points) + len(refused) == len(lines) + 1
+    assert len(points) >= 1
+    assert np.isfinite(points.x).all()
+    for record in refused:
+        record.reason.encode()  # it travels to clients and must be text
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        Arrays(np.ones((2, 3)), keys=(b"k" * (MAX_KEY_BYTES + 1), b"k" * MAX_KEY_BYTES)),
+        Raw(
+            tuple(
+                json.dumps({"x": [1, 1, 1], "key": "k" * n}).encode()
+                for n in (MAX_KEY_BYTES + 1, MAX_KEY_BYTES)
+            ),
+            decode_json,
+        ),
+    ],
+)
+def test_a_key_that_is_too_long_refuses_its_point(chunk):
+    points, refused = validate(chunk, FLOATS, LIMIT)
+    assert points.keys == (b"k" * MAX_KEY_BYTES,)
+    assert [r.reason for r in refused] == ["key: longer than 512 bytes"]
 
 
 @given(st.binary(max_size=60))
