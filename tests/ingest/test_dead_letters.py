@@ -106,6 +106,13 @@ def test_replaying_takes_out_what_goes_through_and_keeps_the_rest(tmp_path):
     assert [letter.raw for letter in read(tmp_path)] == left, "what is refused again is kept once"
 
 
+def test_letters_of_earlier_pushes_of_the_client_that_replays_are_kept(tmp_path):
+    letters = DeadLetterFile(tmp_path / "i1.ndjson", 1 << 20)
+    letters.append(Cluster.name, "json", [Refused(b"[1, 2]", "then")])
+    assert replay(tmp_path, Cluster(letters)).refused == 1
+    assert [letter.raw for letter in read(tmp_path)] == [b"[1, 2]"]
+
+
 def test_replaying_brings_target_key_and_time_along(tmp_path):
     letters = DeadLetterFile(tmp_path / "i1.ndjson", 1 << 20)
     letters.append("a", "json", [Refused(b'{"x": [1, 2, 3], "y": 4, "key": "k", "time": 5}', "")])

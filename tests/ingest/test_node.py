@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ import zmq
 
 from ingest.dead_letters import read
 from ingest.node import START_PATIENCE_S, IngestNode
+from ingest.producer import BATCH_OVERHEAD_BYTES
+from ingest.pushes import MAX_EARLY
+from ingest.records import MAX_KEY_BYTES
 from streammac.config import Settings
 from streammac.run_directory import RunDirectory
 from streammac.wire.codec import decode, encode
@@ -55,6 +59,7 @@ class Stage:
         self.schema: StreamSchema | None = None
         self.acking = True
         self.lose_acks = 0
+        self.lose_proposals = 0
         self.node_identity = b""
         self._stop_node = threading.Event()
         self._ending = threading.Event()
@@ -91,6 +96,8 @@ class Stage:
                 self.client_address = message.addresses["client"]
                 tell(Registered("c", self.settings.model_dump_json()))
                 tell(Routes((MemberAddress("w1", self.data_address),)))
+            case StreamSchema() if self.lose_proposals:
+                self.lose_proposals -= 1
             case StreamSchema():
                 self.schema = self.schema or message
                 tell(self.schema)
@@ -300,6 +307,67 @@ def test_a_push_with_bad_points_settles_the_good_ones(tmp_path):
         answer = push(stage, x, 1)
     assert (answer.accepted, answer.dead_lettered) == (9, 1)
     assert "NaN" in answer.reason
+
+
+def test_a_proposal_that_is_lost_is_made_again(tmp_path, feed):
+    with running(tmp_path) as (stage, _):
+        wait_for(lambda: stage.client_address)
+        stage.lose_proposals = 1
+        assert push(stage, X, 1).accepted == POINTS
+        assert stage.lose_proposals == 0
+
+
+@contextmanager
+def connected(stage):
+    with zmq.Context.instance().socket(zmq.DEALER) as client:
+        client.linger = 0
+        client.connect(stage.client_address)
+        yield client
+
+
+def test_pushes_that_come_together_cannot_outrun_the_room(tmp_path):
+    with running(tmp_path, window_bytes=40_000) as (stage, node):
+        wait_for(lambda: stage.client_address)
+        push(stage, X, 1)
+        stage.acking = False
+        pushes = 200
+        with connected(stage) as client:
+            for sequence in range(2, 2 + pushes):
+                client.send_multipart(encode(Push("c", 1, sequence, {"x": X})))
+            busy = 0
+            while client.poll(1000):
+                busy += decode(client.recv_multipart()).busy
+        assert 0 < pushes - busy < 20
+        one = X.nbytes + 20 * BATCH_OVERHEAD_BYTES
+        assert node.producer._waiting_bytes <= node.producer.room_bytes + one
+
+
+def test_pushes_before_the_schema_is_agreed_are_bounded_and_kept_once(tmp_path):
+    with running(tmp_path) as (stage, node):
+        wait_for(lambda: stage.client_address)
+        stage.lose_proposals = 1_000_000
+        with connected(stage) as client:
+            for sequence in [1, 1, 1, *range(2, 40)]:
+                client.send_multipart(encode(Push("c", 1, sequence, {"x": X[:5]})))
+            for _ in range(39 - MAX_EARLY):
+                assert client.poll(int(PATIENCE_S * 1000))
+                assert decode(client.recv_multipart()).busy
+            assert len(node.pushes._early) == MAX_EARLY
+            stage.lose_proposals = 0
+            for _ in range(MAX_EARLY):
+                assert client.poll(int(PATIENCE_S * 1000))
+                assert decode(client.recv_multipart()).accepted == 5
+    assert stage.goodbye.facts["sent"] == 5 * MAX_EARLY
+
+
+def test_keys_of_any_number_and_allowed_length_reach_the_worker(tmp_path):
+    path = tmp_path / "feed.ndjson"
+    keys = [f"{n:04}" + "k" * (MAX_KEY_BYTES - 4) for n in range(4000)]
+    path.write_text("\n".join(json.dumps({"x": [1], "key": key}) for key in keys))
+    with running(tmp_path, [path], batch_points=4000) as (stage, _):
+        wait_for(lambda: stage.facts.get("finished"))
+    stored = [key.decode() for m in stage.stored.values() for key in m.keys]
+    assert sorted(stored) == keys
 
 
 def test_a_wrong_source_ends_the_node_with_the_code_for_bad_input(tmp_path, caplog):
