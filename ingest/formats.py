@@ -104,7 +104,7 @@ def decode_csv(line: bytes) -> Record:
     numbers = []
     for column, field in enumerate(line.split(b",")):
         try:
-            numbers.append(float(field))
+            numbers.append(_number(field))
         except ValueError:
             text = field.decode("utf-8", "replace")[:40]
             raise BadRecord(f"column {column + 1}: expected a number, got {text!r}") from None
@@ -116,9 +116,15 @@ def is_header(line: bytes) -> bool:
 
     def numeric(field: bytes) -> bool:
         try:
-            float(field)
+            _number(field)
         except ValueError:
             return False
         return True
 
     return not any(numeric(field) for field in line.split(b","))
+
+
+def _number(field: bytes) -> float:
+    if b"_" in field:  # Python's own notation for digit groups, nobody else's
+        raise ValueError(field)
+    return float(field)

@@ -1,6 +1,6 @@
 """The shard: an append-only, crash-safe, memory-mapped store of points and their coordinates."""
 
-from streammac.store.errors import ShardLocked, StoreError
+from streammac.store.errors import ShardLocked, ShardUnusable, StoreError
 from streammac.store.points import Mark, Points, Schema
 from streammac.store.retention import Retention
 from streammac.store.shard import Outcome, Shard
@@ -14,6 +14,7 @@ __all__ = [
     "Schema",
     "Shard",
     "ShardLocked",
+    "ShardUnusable",
     "ShardView",
     "StoreError",
 ]

@@ -39,13 +39,25 @@ class Ranges:
             self._starts.insert(i, number)
             self._ends.insert(i, number)
 
+    def update(self, other: Ranges) -> None:
+        """Add all numbers of another set."""
+        starts: list[int] = []
+        ends: list[int] = []
+        for first, last in sorted(self.to_json() + other.to_json()):
+            if ends and first <= ends[-1] + 1:
+                ends[-1] = max(ends[-1], last)
+            else:
+                starts.append(first)
+                ends.append(last)
+        self._starts, self._ends = starts, ends
+
     def to_json(self) -> list[list[int]]:
         """Return the ranges as pairs."""
         return [[a, b] for a, b in zip(self._starts, self._ends, strict=True)]
 
 
 class Marks:
-    """The marks of all batches that a shard has ever taken."""
+    """The marks of batches: of a segment, of those that expired, or of all that a shard ever took."""
 
     def __init__(self, value: list[Any] | None = None) -> None:
         self._seen: dict[tuple[str, int], Ranges] = {
@@ -60,6 +72,11 @@ class Marks:
         """Remember a mark."""
         if mark not in self:
             self._seen.setdefault((mark.source, mark.incarnation), Ranges()).add(mark.sequence)
+
+    def update(self, other: Marks) -> None:
+        """Remember all marks that another one holds."""
+        for name, ranges in other._seen.items():
+            self._seen.setdefault(name, Ranges()).update(ranges)
 
     def to_json(self) -> list[Any]:
         """Return plain values, for the checkpoint that outlives dropped segments."""

@@ -6,6 +6,7 @@ caller survives, and not a SIGBUS.
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,10 +29,6 @@ class File:
         """Make the file so long: what is new reads as zeros."""
         os.ftruncate(self._fd, size)
 
-    def reserve(self, size: int) -> None:
-        """Make sure that so many bytes can be written, or raise OSError."""
-        os.posix_fallocate(self._fd, 0, max(1, size))
-
     def sync(self) -> None:
         """Make what was written durable."""
         os.fdatasync(self._fd)
@@ -48,22 +45,54 @@ class Disk:
         """Open a file for writing; create it if need be."""
         return File(path)
 
+    def scratch(self, path: Path, size: int) -> mmap.mmap:
+        """Return ``size`` bytes of zeros on disk to store into; they vanish with the mapping.
+
+        The space is taken beforehand, or OSError raised: a store into a hole on a full disk would be a SIGBUS.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+            return mmap.mmap(descriptor, size)
+        finally:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+
+    def reserve(self, path: Path, size: int) -> None:
+        """Take ``size`` bytes of the disk with a file of no content, or raise OSError."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        finally:
+            os.close(descriptor)
+
     def replace(self, path: Path, data: bytes) -> None:
         """Replace a small file: after a crash it is the old one or the new one."""
         scratch = path.with_name(path.name + ".new")
-        scratch.write_bytes(data)
-        descriptor = os.open(scratch, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        scratch.replace(path)
+            scratch.write_bytes(data)
+            descriptor = os.open(scratch, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            scratch.replace(path)
+        except OSError:
+            scratch.unlink(missing_ok=True)
+            raise
         self.sync_directory(path.parent)
 
     def remove(self, paths: Iterable[Path]) -> None:
-        """Remove files, those that exist."""
+        """Remove files in this order, those that exist."""
         for path in paths:
             path.unlink(missing_ok=True)
+
+    def move(self, paths: Iterable[Path], directory: Path) -> None:
+        """Move files in this order, those that exist, into a directory that may have to be made."""
+        directory.mkdir(exist_ok=True)
+        for path in paths:
+            if path.exists():
+                path.rename(directory / path.name)
 
     def sync_directory(self, path: Path) -> None:
         """Make the names of a directory durable."""

@@ -7,3 +7,7 @@ class StoreError(ValueError):
 
 class ShardLocked(StoreError):
     """Another process has the shard open: two writers would destroy it."""
+
+
+class ShardUnusable(StoreError):
+    """The shard is closed, or the disk failed to keep what it had taken: open it again."""

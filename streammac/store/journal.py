@@ -11,14 +11,14 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import msgpack
-
 from streammac.store.points import Mark
 
 HEADER = struct.Struct("<4sII")  # magic, length of the body, its CRC-32
-MAGIC = b"smb1"
-SEAL = b"smS1"
-MAX_BODY_BYTES = 256 << 20
+# row, count, arrival, incarnation, sequence, bytes of the source's name, checksums, has keys?
+FIELDS = struct.Struct("<QIdqqHB?")
+MAGIC = b"smb2"
+SEAL = b"smS2"
+MAX_BODY_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +37,31 @@ class Record:
 
     def encode(self) -> bytes:
         """Return the bytes to append to the journal."""
-        mark = self.mark
-        body = msgpack.packb(
-            [
-                self.row,
-                self.count,
-                self.arrival,
-                mark.source,
-                mark.incarnation,
-                mark.sequence,
-                self.checksums,
-                self.keys,
-            ]
+        source = self.mark.source.encode()
+        fields = FIELDS.pack(
+            self.row,
+            self.count,
+            self.arrival,
+            self.mark.incarnation,
+            self.mark.sequence,
+            len(source),
+            len(self.checksums),
+            self.keys is not None,
         )
-        return HEADER.pack(MAGIC, len(body), zlib.crc32(body)) + bytes(body)
+        keys = self.keys or ()
+        numbers = struct.pack(
+            f"<{len(self.checksums) + len(keys)}I", *self.checksums, *map(len, keys)
+        )
+        return _framed(MAGIC, b"".join((fields, source, numbers, *keys)))
 
 
 def seal(rows: int) -> bytes:
     """Return the last record of a segment that is complete."""
-    body = _rows(rows)
-    return HEADER.pack(SEAL, len(body), zlib.crc32(body)) + body
+    return _framed(SEAL, _rows(rows))
+
+
+def _framed(magic: bytes, body: bytes) -> bytes:
+    return HEADER.pack(magic, len(body), zlib.crc32(body)) + body
 
 
 def _rows(rows: int) -> bytes:
@@ -97,10 +102,19 @@ def read(journal: bytes) -> Iterator[Entry]:
 def _decode(body: bytes) -> Record | None:
     """Return the record of a body whose checksum is right, None where it still is not one."""
     try:
-        row, count, arrival, source, incarnation, sequence, checksums, keys = msgpack.unpackb(body)
-        mark = Mark(str(source), int(incarnation), int(sequence))
-        keys = None if keys is None else tuple(keys)
-        record = Record(int(row), int(count), float(arrival), mark, tuple(checksums), keys)
-    except (ValueError, TypeError, msgpack.UnpackException):
+        row, count, arrival, incarnation, sequence, name, columns, keyed = FIELDS.unpack_from(body)
+        at = FIELDS.size + name
+        source = body[FIELDS.size : at].decode()
+        numbers = struct.unpack_from(f"<{columns + (count if keyed else 0)}I", body, at)
+    except (struct.error, UnicodeDecodeError):
         return None
-    return record if record.row >= 0 and record.count >= 0 else None
+    checksums, lengths = numbers[:columns], numbers[columns:]
+    at += 4 * len(numbers)
+    if at + sum(lengths) != len(body):
+        return None
+    keys = []
+    for length in lengths:
+        keys.append(body[at : at + length])
+        at += length
+    mark = Mark(source, incarnation, sequence)
+    return Record(row, count, arrival, mark, checksums, tuple(keys) if keyed else None)

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from streammac.store.errors import StoreError
 
 X_DTYPES = ("float32", "uint8")
+MAX_KEYS_BYTES = 64 << 20
+"""All keys of a batch together may be so long: they live in the journal, which is read whole at opening."""
+MAX_SOURCE_BYTES = (1 << 16) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,20 @@ class Mark:
     source: str
     incarnation: int
     sequence: int
+
+    def check(self) -> None:
+        """Raise StoreError if the journal could not hold it."""
+        try:
+            length = len(self.source.encode())
+        except UnicodeEncodeError as error:
+            raise StoreError(f"source: expected a name in UTF-8, got {self.source!r}") from error
+        if length > MAX_SOURCE_BYTES:
+            raise StoreError(
+                f"source: expected at most {MAX_SOURCE_BYTES} bytes, got {length} - use a shorter name"
+            )
+        for field, number in (("incarnation", self.incarnation), ("sequence", self.sequence)):
+            if not -(1 << 63) <= number < 1 << 63:
+                raise StoreError(f"{field}: expected a signed 64-bit number, got {number}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +98,10 @@ class Schema:
             raise StoreError(f"dim: expected at least 1, got {self.dim}")
         if self.dtype not in X_DTYPES:
             raise StoreError(f"dtype: expected one of {', '.join(X_DTYPES)}, got {self.dtype!r}")
+        if self.y_shape is not None and any(length < 1 for length in self.y_shape):
+            raise StoreError(f"y_shape: expected lengths of at least 1, got {self.y_shape}")
+        if np.dtype(self.y_dtype).kind not in "biuf":
+            raise StoreError(f"y_dtype: expected a type of numbers, got {self.y_dtype!r}")
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -120,16 +141,43 @@ class Schema:
             )
         columns = {"x": np.ascontiguousarray(x)}
         time = points.time
-        columns["time"] = np.full(len(x), np.nan) if time is None else np.asarray(time, np.float64)
-        if columns["time"].shape != (len(x),):
-            raise StoreError(f"time: expected shape ({len(x)},), got {columns['time'].shape}")
+        columns["time"] = (
+            np.full(len(x), np.nan)
+            if time is None
+            else _as("time", np.asarray(time), (len(x),), np.dtype(np.float64))
+        )
         if self.y_shape is not None:
-            if points.y is None or points.y.shape != (len(x), *self.y_shape):
-                got = None if points.y is None else points.y.shape
-                raise StoreError(f"y: expected shape {(len(x), *self.y_shape)}, got {got}")
-            columns["y"] = np.ascontiguousarray(points.y, dtype=self.y_dtype)
+            if points.y is None:
+                raise StoreError(f"y: expected shape {(len(x), *self.y_shape)}, got None")
+            columns["y"] = _as("y", points.y, (len(x), *self.y_shape), np.dtype(self.y_dtype))
         elif points.y is not None:
             raise StoreError("y: this stream has no targets; leave y out")
-        if points.keys is not None and len(points.keys) != len(x):
-            raise StoreError(f"keys: expected {len(x)}, got {len(points.keys)}")
+        if points.keys is not None:
+            _check_keys(points.keys, len(x))
         return columns
+
+
+def _as(
+    name: str, array: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Return an array as a contiguous one of this type, where its shape and kind are right."""
+    if array.shape != shape:
+        raise StoreError(f"{name}: expected shape {shape}, got {array.shape}")
+    if not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise StoreError(
+            f"{name}: expected {dtype}, got {array.dtype} - convert it before appending"
+        )
+    return np.ascontiguousarray(array, dtype)
+
+
+def _check_keys(keys: Sequence[bytes], count: int) -> None:
+    if len(keys) != count:
+        raise StoreError(f"keys: expected {count}, got {len(keys)}")
+    other = next((key for key in keys if not isinstance(key, bytes)), None)
+    if other is not None:
+        raise StoreError(f"keys: expected bytes, got {type(other).__name__} - encode it first")
+    size = sum(map(len, keys))
+    if size > MAX_KEYS_BYTES:
+        raise StoreError(
+            f"keys: expected at most {MAX_KEYS_BYTES} bytes in a batch, got {size} - make batches smaller"
+        )

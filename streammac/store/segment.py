@@ -1,13 +1,15 @@
 """One segment of a shard: a file per column with rows of fixed size, and a journal of its batches.
 
 The writer thread appends; readers map the columns and see the rows up to a count they read beforehand.
-Coordinates ``z`` are a column of their own: mutable, mapped, derived, and thrown away when a shard is opened.
+Coordinates ``z`` are a column of their own: mutable, mapped, derived, and gone when the process is.
 """
 
 from __future__ import annotations
 
+import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streammac.store import journal
+from streammac.store.dedup import Marks
 from streammac.store.disk import Disk, File
-from streammac.store.journal import Record
+from streammac.store.journal import Entry, Record
 from streammac.store.points import Column, Mark, Schema
 from streammac.store.retention import Extent
+
+log = logging.getLogger(__name__)
 
 
 class Segment:
@@ -34,16 +39,23 @@ class Segment:
         Columns.
     capacity : int
         Rows that its files have room for.
+    first : int
+        Rows that the shard took before its first one. What a reader sees of a shard is then one tuple
+        of segments, and never a tuple and a counter that disagree.
     """
 
-    def __init__(self, disk: Disk, stem: Path, schema: Schema, capacity: int) -> None:
+    def __init__(
+        self, disk: Disk, stem: Path, schema: Schema, capacity: int, first: int = 0
+    ) -> None:
         self._disk = disk
         self.stem = stem
         self.schema = schema
         self.capacity = capacity
+        self.first = first
         self.rows = 0
         self.sealed = False
         self.newest = 0.0
+        self.marks = Marks()
         self._journal_bytes = 0
         self._files: dict[str, File] = {}
         self._maps: dict[str, NDArray[Any]] = {}
@@ -51,9 +63,9 @@ class Segment:
 
     @property
     def paths(self) -> list[Path]:
-        """All files it may have."""
+        """All files it may have; the journal last, so that a removal cut short is seen and finished."""
         names = [column.name for column in self.schema.columns]
-        return [self.path(name) for name in (*names, "journal", "z")]
+        return [self.path(name) for name in (*names, "z", "journal")]
 
     def path(self, name: str) -> Path:
         """Return the path of a column's file or of the journal."""
@@ -69,13 +81,21 @@ class Segment:
 
     def create(self) -> None:
         """Make the files of a new segment."""
-        self._open_files()
-        for column in self.schema.columns:
-            self._files[column.name].truncate(self.capacity * column.row_bytes)
+        try:
+            self._open_files()
+            self._make_room()
+        except OSError:
+            self.close()
+            raise
 
     def _open_files(self) -> None:
         for name in (*(column.name for column in self.schema.columns), "journal"):
             self._files[name] = self._disk.open(self.path(name))
+
+    def _make_room(self) -> None:
+        # all at once and never taken back, even by sealing: a reader may map the files at any moment
+        for column in self.schema.columns:
+            self._files[column.name].truncate(self.capacity * column.row_bytes)
 
     def append(
         self,
@@ -101,35 +121,36 @@ class Segment:
             self.rows, count, arrival, mark, tuple(checksums), None if keys is None else tuple(keys)
         )
         self._write_journal(record.encode())
-        self.newest = arrival
-        self.rows += count
+        self._count(record)
+
+    def _count(self, record: Record) -> None:
+        self.marks.add(record.mark)
+        self.newest = max(self.newest, record.arrival)
+        self.rows += record.count  # last: now readers see the rows
 
     def _write_journal(self, entry: bytes) -> None:
         try:
             self._files["journal"].write(self._journal_bytes, entry)
         except OSError:
-            # half a record would hide those written after it
+            # the keys in half a record are bytes of anybody's choosing: none may pass for a record later
             self._files["journal"].truncate(self._journal_bytes)
             raise
         self._journal_bytes += len(entry)
 
     def sync(self) -> None:
         """Make everything written so far durable: the rows before the records that vouch for them."""
+        if not self._files:
+            self._open_files()
         for column in self.schema.columns:
             self._files[column.name].sync()
         self._files["journal"].sync()
+        if self.sealed:
+            self.close()
 
-    def seal(self, *, durable: bool) -> None:
-        """Close the segment for writing."""
-        for column in self.schema.columns:
-            self._files[column.name].truncate(self.rows * column.row_bytes)
-        if durable:
-            self.sync()
+    def seal(self) -> None:
+        """Write that the segment is complete: whatever its files hold beyond its rows is not data."""
         self._write_journal(journal.seal(self.rows))
-        if durable:
-            self._files["journal"].sync()
         self.sealed = True
-        self.close()
 
     def close(self) -> None:
         """Close the files; mappings that views hold stay."""
@@ -139,50 +160,65 @@ class Segment:
 
     # -- recovery -------------------------------------------------------------------------
 
-    def recover(self) -> list[Record]:
-        """Read the journal of an existing segment; return its good records and cut off the rest.
+    def recover(self) -> None:
+        """Take up the good records of an existing segment, and forget the rest.
 
-        The rows of a sealed segment are believed (see `verify`); those of the one that was being
+        The rows of a sealed segment are believed (see `intact`); those of the one that was being
         written are checked against their checksums.
         """
-        entries = list(journal.read(self.path("journal").read_bytes()))
+        entries = self.entries()
         self.sealed = bool(entries) and entries[-1].record is None
-        good: list[Record] = []
-        end = 0
-        for entry in entries:
-            if entry.record is not None:
-                if not self.sealed and not self.vouches(entry.record):
-                    break
-                good.append(entry.record)
-            end = entry.end
-        self.rows = sum(record.count for record in good)
-        self.newest = max((record.arrival for record in good), default=0.0)
-        self._journal_bytes = end
-        if not self.sealed:
-            self._open_files()
-            self._files["journal"].truncate(end)
-            for column in self.schema.columns:
-                self._files[column.name].truncate(self.capacity * column.row_bytes)
-        return good
+        records = [entry.record for entry in entries if entry.record is not None]
+        good = len(records) if self.sealed else self.intact(records)
+        for record in records[:good]:
+            self._count(record)
+        entries = entries[: good + self.sealed]
+        self._journal_bytes = entries[-1].end if entries else 0
 
-    def whole(self) -> bool:
-        """Return whether the files of a sealed segment are as long as they must be."""
-        return self.sealed and all(
-            self.path(c.name).exists()
-            and self.path(c.name).stat().st_size >= self.rows * c.row_bytes
+    def resume(self) -> None:
+        """Go on writing where the good records end."""
+        self._open_files()
+        left = self.path("journal").stat().st_size - self._journal_bytes
+        if left:
+            log.warning("%s: dropped %d bytes that were not written to the end", self.stem, left)
+        self._files["journal"].truncate(self._journal_bytes)
+        self._make_room()
+
+    def believable(self, *, last: bool) -> bool:
+        """Return whether a crash can have left its files so, be it the last one or not."""
+        sizes = [
+            (path.stat().st_size if (path := self.path(c.name)).exists() else None, c.row_bytes)
             for c in self.schema.columns
-        )
+        ]
+        if self.sealed:
+            return all(size is not None and size >= self.rows * row for size, row in sizes)
+        # columns come before the journal: a crash cuts them short, it does not take one away
+        return last and (all(size is not None for size, _ in sizes) or not self.entries())
 
-    def vouches(self, record: Record) -> bool:
-        """Return whether the rows of a record have its checksums."""
-        for column, checksum in zip(self.schema.columns, record.checksums, strict=True):
-            path, size = self.path(column.name), column.row_bytes
-            with path.open("rb") as file:
-                file.seek(record.row * size)
-                data = file.read(record.count * size)
-            if len(data) != record.count * size or zlib.crc32(data) != checksum:
-                return False
-        return True
+    def entries(self) -> list[Entry]:
+        """Read the journal, up to what does not verify."""
+        return list(journal.read(self.path("journal").read_bytes()))
+
+    def intact(self, records: Iterable[Record]) -> int:
+        """Return how many records there are before the first whose rows do not have its checksums."""
+        with ExitStack() as stack:
+            try:
+                columns = [
+                    (stack.enter_context(self.path(c.name).open("rb")), c.row_bytes)
+                    for c in self.schema.columns
+                ]
+            except FileNotFoundError:
+                return 0
+            good = 0
+            for record in records:
+                found = []
+                for file, row_bytes in columns:
+                    file.seek(record.row * row_bytes)
+                    found.append(zlib.crc32(file.read(record.count * row_bytes)))
+                if tuple(found) != record.checksums:
+                    break
+                good += 1
+            return good
 
     # -- reading --------------------------------------------------------------------------
 
@@ -192,21 +228,16 @@ class Segment:
             rows = self.rows if self.sealed else self.capacity
             self._maps[column.name] = np.memmap(
                 self.path(column.name), column.dtype, "r", shape=(rows, *column.shape)
-            )
+            ).view(np.ndarray)
         return self._maps[column.name]
 
-    def z(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    def z(self, column: Column) -> NDArray[Any]:
         """Return the coordinates' column, writable; zeros at first. For the reader thread alone."""
         if self._z is None:
-            rows = max(1, self.rows if self.sealed else self.capacity)
-            column = Column("z", dtype, shape)
-            file = self._disk.open(self.path("z"))
-            file.truncate(0)
-            file.reserve(
-                rows * column.row_bytes
-            )  # a store into a hole on a full disk would be SIGBUS
-            file.close()
-            self._z = np.memmap(self.path("z"), dtype, "r+", shape=(rows, *shape))
+            rows = self.rows if self.sealed else self.capacity
+            memory = self._disk.scratch(self.path("z"), max(1, rows * column.row_bytes))
+            count = rows * int(np.prod(column.shape, dtype=np.int64))
+            self._z = np.frombuffer(memory, column.dtype, count).reshape(rows, *column.shape)
         return self._z
 
     def remove(self) -> None:

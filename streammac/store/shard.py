@@ -6,10 +6,9 @@ lock: a view fixes the number of rows when it is taken, and rows that are writte
 
 from __future__ import annotations
 
-import fcntl
-import json
-import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -19,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streammac.store.dedup import Marks
+from streammac.store.directory import Checkpoint, describe, keep_reserve, lock
 from streammac.store.disk import Disk
-from streammac.store.errors import ShardLocked, StoreError
-from streammac.store.points import Mark, Points, Schema
+from streammac.store.errors import ShardUnusable, StoreError
+from streammac.store.points import Column, Mark, Points, Schema
+from streammac.store.recovery import recover
 from streammac.store.retention import Retention
 from streammac.store.segment import Segment
-from streammac.store.view import ShardView
-
-log = logging.getLogger(__name__)
+from streammac.store.view import ShardView, Strip
 
 BUFFER_BYTES = 4 << 20
 """With ``memory`` acknowledgements, so much may wait in user space."""
@@ -45,7 +44,8 @@ class Shard:
     Attributes
     ----------
     quarantined : list of str
-        Segments that were found corrupt when the shard was opened, and set aside.
+        Segments that were found corrupt when the shard was opened, and set aside. Their points are not
+        counted any more, nor are their marks remembered: what is sent again is stored.
     """
 
     def __init__(
@@ -62,17 +62,18 @@ class Shard:
         self.ack = ack
         self.retention = retention
         self.quarantined: list[str] = []
-        self.expired = 0
-        """Points dropped by retention since the shard exists."""
         self._disk = disk
         self._segment_rows = max(1, segment_bytes // schema.columns[0].row_bytes)
+        self._checkpoint = Checkpoint()
         self._segments: tuple[Segment, ...] = ()
         self._next = 1
         self._marks = Marks()
         self._buffer: list[tuple[dict[str, NDArray[Any]], Mark, float, Any]] = []
         self._buffered = 0
         self._dirty: list[Segment] = []
-        self._coordinates: tuple[tuple[int, ...], np.dtype[Any]] = ((1,), np.dtype(np.uint8))
+        self._coordinates: Column | None = None
+        self._lock: int | None = None
+        self._unusable = ""
 
     @classmethod
     def open(
@@ -107,88 +108,43 @@ class Shard:
         Raises
         ------
         StoreError
-            If the directory holds a shard of another schema.
+            If the directory holds a shard of another schema or format, or what describes it is damaged.
         ShardLocked
             If another process has it open.
         """
         shard = cls(path, schema, ack, segment_bytes, retention or Retention(), disk or Disk())
+        new = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
-        shard._lock()
+        shard._lock = lock(path)
         try:
-            shard._check_schema()
+            if new:
+                shard._disk.sync_directory(path.parent)
+            describe(shard._disk, path, schema)
             shard._recover()
         except BaseException:
-            shard._unlock()
+            shard._release()
             raise
         return shard
 
-    # -- opening --------------------------------------------------------------------------
-
-    def _lock(self) -> None:
-        self._lock_fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._lock_fd)
-            raise ShardLocked(f"{self.path}: another process has this shard open") from error
-
-    def _unlock(self) -> None:
-        os.close(self._lock_fd)
-
-    def _check_schema(self) -> None:
-        path = self.path / "schema.json"
-        if not path.exists():
-            self._disk.replace(path, json.dumps(self.schema.to_json()).encode())
-            return
-        found = Schema.from_json(json.loads(path.read_text()))
-        if found != self.schema:
-            raise StoreError(
-                f"{self.path}: holds points of {found.dtype}[{found.dim}], the stream has "
-                f"{self.schema.dtype}[{self.schema.dim}] - use another directory for another stream"
-            )
-
     def _recover(self) -> None:
-        checkpoint = self.path / "checkpoint.json"
-        first = 1
-        if checkpoint.exists():
-            value = json.loads(checkpoint.read_text())
-            first, self.expired = value["first_segment"], value["expired"]
-            self._marks = Marks(value["marks"])
-        self._next = first
-        segments: list[Segment] = []
-        numbers = sorted(int(p.stem) for p in self.path.glob("*.journal"))
-        for number in numbers:
-            segment = self._segment(number, self._segment_rows)
-            self._next = max(self._next, number + 1)
-            if number < first:
-                segment.remove()  # dropped by retention just before a crash
-                continue
-            size = segment.path("x").stat().st_size if segment.path("x").exists() else 0
-            segment.capacity = max(self._segment_rows, size // self.schema.columns[0].row_bytes)
-            records = segment.recover()
-            for record in records:
-                self._marks.add(record.mark)
-            last = number == numbers[-1]
-            if not (segment.whole() if segment.sealed else last):
-                self._quarantine(segment)
-            else:
-                segments.append(segment)
-        if segments and not segments[-1].sealed and segments[-1].rows == 0:
-            segments.pop().remove()
-        self._segments = tuple(segments)
+        found = recover(self._disk, self.path, self.schema, self._segment_rows)
+        self._checkpoint, self._next = found.checkpoint, found.next
+        self._segments, self.quarantined = tuple(found.segments), found.quarantined
+        for known in (found.checkpoint.marks, *(segment.marks for segment in found.segments)):
+            self._marks.update(known)
+        if self.ack == "fsync":
+            # a former process may have left batches with the kernel alone, and they count as stored now
+            for segment in self._segments:
+                segment.sync()
+            self._disk.sync_directory(self.path)
+        keep_reserve(self._disk, self.path)
 
-    def _quarantine(self, segment: Segment) -> None:
-        aside = self.path / "quarantine"
-        aside.mkdir(exist_ok=True)
-        segment.close()
-        for path in segment.paths:
-            if path.exists():
-                path.rename(aside / path.name)
-        self.quarantined.append(segment.stem.name)
-        log.error("%s: segment %s is corrupt and was set aside", self.path, segment.stem.name)
-
-    def _segment(self, number: int, capacity: int) -> Segment:
-        return Segment(self._disk, self.path / f"{number:08d}", self.schema, capacity)
+    def _release(self) -> None:
+        for segment in self._segments:
+            segment.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     # -- writing --------------------------------------------------------------------------
 
@@ -207,18 +163,24 @@ class Shard:
         Raises
         ------
         StoreError
-            If the points do not fit the schema.
+            If the points do not fit the schema, or the mark the journal.
+        ShardUnusable
+            If the shard is closed or has failed.
         OSError
             If the disk takes no more. Nothing of the batch is kept; the shard stays usable.
         """
+        self._check_usable()
+        mark.check()
         if mark in self._marks:
             return Outcome.DUPLICATE
         columns = self.schema.check(points)
         if self.ack == "memory":
             if self._buffered > BUFFER_BYTES:
                 self._flush()
-            self._buffer.append((columns, mark, now, points.keys))
-            self._buffered += columns["x"].nbytes
+            # copies: the caller's arrays are its own again when this returns
+            columns = {name: column.copy() for name, column in columns.items()}
+            self._buffer.append((columns, mark, now, points.keys and tuple(points.keys)))
+            self._buffered += _size(columns)
         else:
             self._write(columns, mark, now, points.keys)
         self._marks.add(mark)
@@ -237,32 +199,74 @@ class Shard:
             if not last.sealed and last.rows + count <= last.capacity:
                 return last
             if not last.sealed:
-                last.seal(durable=self.ack == "fsync")
-                self._dirty = [s for s in self._dirty if s is not last]
-        segment = self._segment(self._next, max(count, self._segment_rows))
+                self._seal(last)
+        capacity = max(count, self._segment_rows)
+        stem = self.path / f"{self._next:08d}"
+        segment = Segment(self._disk, stem, self.schema, capacity, self.expired + self._written)
         segment.create()
+        if self.ack == "fsync":
+            with self._fatal_if_it_fails():
+                self._disk.sync_directory(self.path)
         self._next += 1
         self._segments = (*self._segments, segment)
-        if self.ack == "fsync":
-            self._disk.sync_directory(self.path)
         return segment
+
+    def _seal(self, segment: Segment) -> None:
+        if self.ack == "fsync":
+            with self._fatal_if_it_fails():
+                segment.sync()  # the seal vouches for every row
+        segment.seal()
+        if self.ack == "fsync":
+            with self._fatal_if_it_fails():
+                segment.sync()
+            self._dirty = [s for s in self._dirty if s is not segment]
+        segment.close()
 
     def _flush(self) -> None:
         while self._buffer:
             self._write(*self._buffer[0])
-            self._buffered -= self._buffer.pop(0)[0]["x"].nbytes
+            self._buffered -= _size(self._buffer.pop(0)[0])
 
     def commit(self) -> None:
         """Make good what the ack mode promises for everything appended so far.
 
-        With ``fsync`` this is where batches reach the disk: append several, then commit once.
+        With ``fsync`` this is where batches reach the disk: append several, then commit once. The other
+        modes have promised nothing that is left to do.
+
+        Raises
+        ------
+        OSError
+            If the disk fails. Which batches it kept is then unknown, so the shard takes no more until it is
+            opened again.
         """
-        for segment in self._dirty:
-            segment.sync()
+        self._check_usable()
+        with self._fatal_if_it_fails():
+            for segment in self._dirty:
+                segment.sync()
         self._dirty.clear()
 
+    @contextmanager
+    def _fatal_if_it_fails(self) -> Iterator[None]:
+        # after a failed fsync the kernel may drop the pages, and the next fsync succeeds for nothing
+        try:
+            yield
+        except OSError as error:
+            self._unusable = f"the disk failed to keep what it had taken ({error})"
+            raise
+
+    def _check_usable(self) -> None:
+        if self._unusable:
+            raise ShardUnusable(f"{self.path}: {self._unusable} - open the shard again")
+
     def enforce_retention(self, now: float) -> int:
-        """Drop the oldest segments that are beyond the limits; return how many points that were."""
+        """Drop the oldest segments that are beyond the limits; return how many points that were.
+
+        Raises
+        ------
+        OSError
+            If the disk fails; nothing is dropped then.
+        """
+        self._check_usable()
         self._flush()
         surplus = self.retention.surplus([s.extent for s in self._segments], now)
         if surplus == 0:
@@ -270,33 +274,40 @@ class Shard:
         dropped, kept = self._segments[:surplus], self._segments[surplus:]
         points = sum(segment.rows for segment in dropped)
         # the marks must outlive the segments, or a batch sent again would be taken for a new one
-        checkpoint = {
-            "first_segment": int(kept[0].stem.name),
-            "expired": self.expired + points,
-            "marks": self._marks.to_json(),
-        }
-        self._disk.replace(self.path / "checkpoint.json", json.dumps(checkpoint).encode())
+        marks = Marks()
+        for known in (self._checkpoint.marks, *(segment.marks for segment in dropped)):
+            marks.update(known)
+        checkpoint = Checkpoint(int(kept[0].stem.name), self.expired + points, marks)
+        checkpoint.save(self._disk, self.path)
+        self._checkpoint = checkpoint
         self._segments = kept
-        self.expired += points
         for segment in dropped:
             segment.remove()
+        keep_reserve(self._disk, self.path)
         return points
 
     def close(self) -> None:
-        """Write what is buffered, and release the directory."""
-        self._flush()
-        self.commit()
-        for segment in self._segments:
-            segment.close()
-        self._unlock()
+        """Write what is buffered, and release the directory, also where the writing fails."""
+        if self._lock is None:
+            return
+        try:
+            if not self._unusable:
+                self._flush()
+                self.commit()
+        finally:
+            self._unusable = "it is closed"
+            self._release()
 
     # -- reading --------------------------------------------------------------------------
 
     @property
+    def _written(self) -> int:
+        return sum(segment.rows for segment in self._segments)
+
+    @property
     def points(self) -> int:
         """Points that it holds."""
-        buffered = sum(len(columns["x"]) for columns, *_ in self._buffer)
-        return sum(segment.rows for segment in self._segments) + buffered
+        return self._written + sum(len(columns["x"]) for columns, *_ in self._buffer)
 
     @property
     def bytes(self) -> int:
@@ -304,44 +315,70 @@ class Shard:
         return sum(segment.extent.bytes for segment in self._segments)
 
     @property
+    def expired(self) -> int:
+        """Points dropped by retention since the shard exists."""
+        return self._checkpoint.expired
+
+    @property
+    def first(self) -> int:
+        """Number of the oldest point that it holds, counted from the first it ever took."""
+        return self.expired
+
+    @property
     def appended(self) -> int:
         """Points ever stored: those it holds and those that expired."""
         return self.points + self.expired
 
     def coordinates(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        """Say what the coordinates of one point look like, before the first view uses them."""
-        self._coordinates = (shape, np.dtype(dtype))
+        """Say what the coordinates of one point look like, before the first view uses them.
+
+        Raises
+        ------
+        StoreError
+            If that was said before, and was something else.
+        """
+        column = Column("z", np.dtype(dtype), tuple(shape))
+        if self._coordinates not in (None, column):
+            raise StoreError(
+                f"coordinates: already {self._coordinates}, got {column} - open the shard again"
+            )
+        self._coordinates = column
 
     def view(self) -> ShardView:
         """Return a snapshot of the points that are written now."""
         segments = self._segments  # one read: the writer replaces the tuple, never changes it
-        first = self.expired
-        x_column, *others = self.schema.columns
-        counts = [segment.rows for segment in segments]
-        parts = [(s, n) for s, n in zip(segments, counts, strict=True) if n]
-        y = next((column for column in others if column.name == "y"), None)
+        first = segments[0].first if segments else self.first
+        parts = [(segment, rows) for segment in segments if (rows := segment.rows)]
+
+        def strip(column: Column) -> Strip:
+            # mapped now: when retention has dropped a segment, it is too late
+            maps = [segment.column(column) for segment, _ in parts]
+            return Strip(column, [partial(_same, rows) for rows in maps])
+
+        columns = {column.name: column for column in self.schema.columns}
+        y, z = columns.get("y"), self._coordinates
         return ShardView(
             first,
-            self.schema.dim,
-            [s.column(x_column)[:n] for s, n in parts],
-            [s.column(y)[:n] for s, n in parts] if y is not None else None,
-            [partial(s.z, *self._coordinates) for s, _ in parts],
+            [rows for _, rows in parts],
+            strip(columns["x"]),
+            None if y is None else strip(y),
+            None if z is None else Strip(z, [partial(segment.z, z) for segment, _ in parts]),
         )
 
     def verify(self) -> list[str]:
-        """Check every row of every segment; return the names of the segments that fail."""
+        """Read every row of every segment; return the names of the segments that are not as written."""
         bad = []
         for segment in self._segments:
-            check = self._segment(int(segment.stem.name), segment.capacity)
-            records = [e.record for e in _entries(check) if e.record is not None]
-            if sum(r.count for r in records) != segment.rows or not all(
-                map(check.vouches, records)
-            ):
+            records = [e.record for e in segment.entries() if e.record is not None]
+            rows = sum(record.count for record in records)
+            if rows != segment.rows or segment.intact(records) < len(records):
                 bad.append(segment.stem.name)
         return bad
 
 
-def _entries(segment: Segment) -> list[Any]:
-    from streammac.store.journal import read
+def _same(rows: NDArray[Any]) -> NDArray[Any]:
+    return rows
 
-    return list(read(segment.path("journal").read_bytes()))
+
+def _size(columns: dict[str, NDArray[Any]]) -> int:
+    return sum(column.nbytes for column in columns.values())

@@ -6,110 +6,142 @@ grows, and after retention has dropped segments it shows: it holds their mapping
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streammac.store.errors import StoreError
+from streammac.store.points import Column
+
 Rows = slice | NDArray[np.int64]
+
+
+class Strip(NamedTuple):
+    """One column over all segments of a view; ``parts`` return a segment's rows, or more than those."""
+
+    column: Column
+    parts: Sequence[Callable[[], NDArray[Any]]]
 
 
 class ShardView:
     """Rows of a shard, by position from the oldest.
 
+    ``rows`` of all methods: a slice without a step, or positions that never decrease, in ``[0, len(view))``.
+    Any thread may read x and y; the coordinates are for one thread.
+
     Parameters
     ----------
     first : int
         Number of rows that the shard had dropped before the first of this view.
-    dim : int
-        Length of x.
-    x, y : list of arrays
-        The rows of each segment; ``y`` None where the stream has no targets.
-    z : list of functions
-        Return the writable coordinates of each segment.
+    counts : list of int
+        Rows of each segment.
+    x, y, z : Strip
+        Their rows; None where the stream has no targets, or nobody said what coordinates look like.
     """
 
     def __init__(
-        self,
-        first: int,
-        dim: int,
-        x: list[NDArray[Any]],
-        y: list[NDArray[Any]] | None,
-        z: list[Callable[[], NDArray[Any]]],
+        self, first: int, counts: list[int], x: Strip, y: Strip | None, z: Strip | None
     ) -> None:
         self.first = first
-        self._dim = dim
         self._x = x
         self._y = y
         self._z = z
-        self._starts = np.concatenate([[0], np.cumsum([len(part) for part in x])]).astype(np.int64)
+        self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
 
     @property
     def dim(self) -> int:
         """Length of x."""
-        return self._dim
+        return self._x.column.shape[0]
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def _parts(self, rows: Rows) -> Iterator[tuple[int, slice, Any]]:
-        """Yield (segment, where in the result, rows of the segment) for the rows asked for."""
-        starts = self._starts
-        if isinstance(rows, slice):
-            lo, hi, _ = rows.indices(len(self))
-            bounds = np.clip(starts, lo, max(lo, hi)) - lo
-            for i in range(len(self._x)):
-                if bounds[i] < bounds[i + 1]:
-                    local = slice(
-                        int(bounds[i] + lo - starts[i]), int(bounds[i + 1] + lo - starts[i])
-                    )
-                    yield i, slice(int(bounds[i]), int(bounds[i + 1])), local
-            return
-        bounds = np.searchsorted(rows, starts)
-        for i in range(len(self._x)):
-            if bounds[i] < bounds[i + 1]:
-                yield (
-                    i,
-                    slice(bounds[i], bounds[i + 1]),
-                    rows[bounds[i] : bounds[i + 1]] - starts[i],
-                )
-
-    def _count(self, rows: Rows) -> int:
-        return len(range(*rows.indices(len(self)))) if isinstance(rows, slice) else len(rows)
-
-    def _gather(
-        self, parts: list[NDArray[Any]], rows: Rows, dtype: Any, out: NDArray[Any] | None = None
-    ) -> NDArray[Any]:
-        shape = parts[0].shape[1:] if parts else (self._dim,)
-        count = self._count(rows)
-        out = np.empty((count, *shape), dtype) if out is None else out[:count]
-        for i, target, local in self._parts(rows):
-            if isinstance(local, slice) or parts[i].dtype != out.dtype:
-                out[target] = parts[i][local]
-            else:
-                np.take(parts[i], local, axis=0, out=out[target], mode="clip")
-        return out
+    def recent(self, n: int) -> slice:
+        """Return the positions of the newest ``n`` rows, or of all if there are fewer."""
+        return slice(max(0, len(self) - n), len(self))
 
     def x(self, rows: Rows, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """Return (n, D) float32, a copy. ``rows``: a slice, or increasing positions.
+        """Return (n, D) float32, a copy.
 
         ``out``, of at least n rows, spares an allocation (whose pages cost more than the copying).
         """
-        return self._gather(self._x, rows, np.float32, out)
+        return self._gather(self._x, rows, np.dtype(np.float32), out)
 
     def y(self, rows: Rows) -> NDArray[Any] | None:
         """Return the targets, a copy, if the stream has any."""
-        if self._y is None:
-            return None
-        return self._gather(self._y, rows, self._y[0].dtype if self._y else np.float32)
+        return None if self._y is None else self._gather(self._y, rows)
 
     def z(self, rows: Rows) -> NDArray[Any]:
-        """Return the coordinates, a copy."""
-        parts = [z() for z in self._z]
-        return self._gather(parts, rows, parts[0].dtype if parts else np.uint8)
+        """Return the coordinates, a copy; zeros where none were set since the shard was opened.
+
+        Raises
+        ------
+        OSError
+            If the disk has no room for them.
+        """
+        return self._gather(self._coordinates(), rows)
 
     def set_z(self, rows: Rows, z: NDArray[Any]) -> None:
-        """Set the coordinates."""
-        for i, source, local in self._parts(rows):
-            self._z[i]()[local] = z[source]
+        """Set the coordinates; raises as `z` does."""
+        parts = self._coordinates().parts
+        for i, source, local in self._touched(rows):
+            parts[i]()[local] = z[source]
+
+    def _coordinates(self) -> Strip:
+        if self._z is None:
+            raise StoreError("z: expected a shape - call Shard.coordinates before taking a view")
+        return self._z
+
+    def _gather(
+        self,
+        strip: Strip,
+        rows: Rows,
+        dtype: np.dtype[Any] | None = None,
+        out: NDArray[Any] | None = None,
+    ) -> NDArray[Any]:
+        dtype = dtype or strip.column.dtype
+        count = self._count(rows)
+        out = np.empty((count, *strip.column.shape), dtype) if out is None else out[:count]
+        for i, target, local in self._touched(rows):
+            part = strip.parts[i]()
+            if isinstance(local, slice) or part.dtype != out.dtype:
+                out[target] = part[local]
+            else:
+                # positions are checked: "clip" only spares numpy the buffer that its own check needs
+                np.take(part, local, axis=0, out=out[target], mode="clip")
+        return out
+
+    def _count(self, rows: Rows) -> int:
+        if isinstance(rows, slice):
+            first, last, step = rows.indices(len(self))
+            if step != 1:
+                raise ValueError(f"rows: expected a slice without a step, got {rows}")
+            return max(0, last - first)
+        return len(rows)
+
+    def _touched(self, rows: Rows) -> Iterator[tuple[int, slice, Any]]:
+        """Yield (segment, where in the result, rows of the segment) for the rows asked for."""
+        starts = self._starts
+        if isinstance(rows, slice):
+            low = rows.indices(len(self))[0]
+            bounds = np.clip(starts, low, low + self._count(rows)) - low
+            for i in np.flatnonzero(bounds[1:] > bounds[:-1]):
+                lo, hi, shift = int(bounds[i]), int(bounds[i + 1]), int(low - starts[i])
+                yield int(i), slice(lo, hi), slice(lo + shift, hi + shift)
+            return
+        self._check(rows)
+        bounds = np.searchsorted(rows, starts)
+        for i in np.flatnonzero(bounds[1:] > bounds[:-1]):
+            target = slice(int(bounds[i]), int(bounds[i + 1]))
+            yield int(i), target, rows[target] - starts[i]
+
+    def _check(self, rows: NDArray[np.int64]) -> None:
+        """Refuse positions that would leave rows of the result unset."""
+        if len(rows) == 0:
+            return
+        if rows[0] < 0 or rows[-1] >= len(self):
+            raise IndexError(f"rows: expected positions in [0, {len(self)}), got {rows}")
+        if (rows[1:] < rows[:-1]).any():
+            raise ValueError("rows: expected positions that never decrease - sort them")

@@ -54,17 +54,18 @@ class Recorder(Disk):
 
 def replay(log, target: Path) -> None:
     """Make a directory as the log left it."""
-    target.mkdir()
+    files: dict[str, bytearray] = {}
     for kind, path, offset, data in log:
-        file = target / path.name
-        content = bytearray(file.read_bytes()) if file.exists() else bytearray()
+        content = files.setdefault(path.name, bytearray())
         if kind == "replace":
-            content = bytearray(data)
+            content[:] = data
         elif kind == "truncate":
-            content = content[:offset] + bytes(max(0, offset - len(content)))
+            content[offset:] = bytes(max(0, offset - len(content)))
         else:
             content[offset : offset + len(data)] = data
-        file.write_bytes(content)
+    target.mkdir()
+    for name, content in files.items():
+        (target / name).write_bytes(content)
 
 
 def test_after_a_crash_at_any_byte_of_any_write_every_acknowledged_batch_is_there(tmp_path):

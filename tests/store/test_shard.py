@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -13,9 +15,11 @@ from streammac.store import (
     Schema,
     Shard,
     ShardLocked,
+    ShardUnusable,
     StoreError,
 )
 from streammac.store.disk import Disk, File
+from tests.store.failing_disk import FailingDisk
 
 DIM = 4
 ROWS = 10
@@ -91,6 +95,24 @@ def test_targets_times_and_keys_are_kept(tmp_path):
     assert shard.verify() == []
 
 
+def test_an_empty_batch_is_remembered_even_alone(tmp_path):
+    shard = open_shard(tmp_path)
+    shard.append(batch(0, count=0), mark(0), 0.0)
+    shard = reopened(reopened(shard))
+    assert shard.append(batch(0, count=0), mark(0), 0.0) is Outcome.DUPLICATE
+
+
+def test_what_is_closed_stays_closed(tmp_path):
+    shard = open_shard(tmp_path)
+    shard.close()
+    open_shard(tmp_path)
+    shard.close()  # must not release what is another one's now
+    with pytest.raises(ShardUnusable, match="it is closed - open"):
+        shard.append(batch(2), mark(2), 0.0)
+    with pytest.raises(ShardLocked):
+        open_shard(tmp_path)
+
+
 class TestRetention:
     def test_drops_whole_segments_and_keeps_exact_counts(self, tmp_path):
         limits = {"retention": Retention(points=2 * ROWS)}
@@ -150,10 +172,17 @@ class TestAckModes:
         shard.append(batch(3), mark(3), 0.0)
         assert contents(reopened(shard)) == np.repeat([1, 2, 3], ROWS).tolist()
 
+    def test_memory_keeps_no_hold_of_the_callers_arrays(self, tmp_path):
+        shard = open_shard(tmp_path, ack="memory")
+        points = batch(1)
+        shard.append(points, mark(1), 0.0)
+        points.x[:] = 9
+        assert contents(reopened(shard)) == [1] * ROWS
+
     def test_file_needs_no_close(self, tmp_path):
         shard = open_shard(tmp_path)
         shard.append(batch(1), mark(1), 0.0)
-        shard._unlock()  # as if the process had died
+        os.close(shard._lock)  # as if the process had died
         assert contents(open_shard(tmp_path)) == [1] * ROWS
 
     def test_fsync_syncs_the_rows_before_the_journal_and_both_at_commit(self, tmp_path):
@@ -212,6 +241,15 @@ class TestFullDisk:
         shard = reopened(shard)
         assert (contents(shard), shard.verify()) == ([1] * ROWS + [2] * ROWS, [])
 
+    def test_retention_frees_a_full_disk(self, tmp_path):
+        disk = FailingDisk()
+        shard = open_shard(tmp_path, disk=disk, retention=Retention(points=1))
+        for n in range(7):
+            shard.append(batch(n), mark(n), 0.0)
+        disk.room = 0
+        assert shard.enforce_retention(0.0) == 6 * ROWS
+        assert contents(shard) == [6] * ROWS
+
 
 class TestRefusals:
     def test_a_second_process_is_kept_out(self, tmp_path):
@@ -248,6 +286,25 @@ class TestRefusals:
         with pytest.raises(StoreError, match="y: expected shape"):
             shard.append(batch(1), mark(1), 0.0)
 
+    @pytest.mark.parametrize("bad", [Mark("x" * 70_000, 1, 1), Mark("s", 1 << 63, 1)])
+    def test_a_mark_that_no_journal_can_hold_is_refused(self, tmp_path, bad):
+        with pytest.raises(StoreError, match=r"source|incarnation"):
+            open_shard(tmp_path).append(batch(1), bad, 0.0)
+
+    @pytest.mark.parametrize(("keys", "said"), [(["a"], "got str"), ([b"x" * 65], "got 65")])
+    def test_keys_that_no_journal_can_hold_are_refused(self, tmp_path, monkeypatch, keys, said):
+        monkeypatch.setattr("streammac.store.points.MAX_KEYS_BYTES", 64)
+        points = Points(np.ones((1, DIM), np.float32), keys=keys)
+        with pytest.raises(StoreError, match=f"keys: .*{said}"):
+            open_shard(tmp_path).append(points, mark(1), 0.0)
+
+    @pytest.mark.parametrize("content", [b"{", b"[]", b'{"format": 2}', b'{"dim": 4}'])
+    def test_a_damaged_or_older_description_is_named(self, tmp_path, content):
+        open_shard(tmp_path).close()
+        (tmp_path / "schema.json").write_bytes(content)
+        with pytest.raises(StoreError, match=r"schema.json: "):
+            open_shard(tmp_path)
+
     @pytest.mark.parametrize(("dim", "dtype"), [(0, "float32"), (3, "float64")])
     def test_a_schema_that_cannot_be_is_refused(self, dim, dtype):
         with pytest.raises(StoreError):
@@ -278,3 +335,15 @@ class TestCorruption:
         assert contents(shard) == np.repeat([3, 4, 5, 6], ROWS).tolist()
         assert (tmp_path / "quarantine" / "00000001.x").exists()
         assert shard.append(batch(9), mark(9), 0.0) is Outcome.STORED
+
+    def test_what_was_set_aside_is_neither_counted_nor_remembered_nor_overwritten(self, tmp_path):
+        self.filled(tmp_path)
+        (tmp_path / "00000003.x").unlink()
+        (tmp_path / "00000002.journal").write_bytes(b"")
+        shard = open_shard(tmp_path)
+        assert shard.quarantined == ["00000002", "00000003"]
+        shard = reopened(shard)
+        assert (shard.points, shard.appended) == (3 * ROWS, 3 * ROWS)
+        assert shard.append(batch(3), mark(3), 0.0) is Outcome.STORED
+        assert shard.append(batch(0), mark(0), 0.0) is Outcome.DUPLICATE
+        assert [s.stem.name for s in shard._segments] == ["00000001", "00000004"]

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streammac.store import Mark, Points, Retention, Schema, Shard
-from streammac.store.view import ShardView
+from streammac.store.points import Column
+from streammac.store.view import ShardView, Strip
 
 DIM = 3
 
@@ -22,7 +23,12 @@ def view_of(sizes, dtype=np.float32) -> tuple[ShardView, np.ndarray, np.ndarray]
     bounds = np.cumsum([0, *sizes])
     parts = [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
     zs = [z[p].copy() for p in parts]
-    view = ShardView(0, DIM, [x[p] for p in parts], None, [lambda part=part: part for part in zs])
+
+    def strip(name, shape, arrays) -> Strip:
+        return Strip(Column(name, arrays[0].dtype, shape), [lambda a=a: a for a in arrays])
+
+    xs = strip("x", (DIM,), [x[p] for p in parts])
+    view = ShardView(0, list(sizes), xs, None, strip("z", (1,), zs))
     return view, x, z
 
 
@@ -61,6 +67,22 @@ def test_what_is_returned_is_a_copy():
     view.x(slice(0, 5))[:] = -1
     view.x(np.arange(5))[:] = -1
     np.testing.assert_array_equal(view.x(slice(None)), x)
+
+
+@pytest.mark.parametrize("rows", [[5], [-1], [0, 7], [-1, 2]])
+def test_positions_beyond_the_view_are_refused(rows):
+    with pytest.raises(IndexError, match=r"expected positions in \[0, 5\)"):
+        view_of([2, 3])[0].x(np.array(rows))
+
+
+def test_positions_that_decrease_and_slices_with_steps_are_refused():
+    view, x, _ = view_of([2, 3])
+    with pytest.raises(ValueError, match="sort them"):
+        view.x(np.array([0, 3, 1]))
+    with pytest.raises(ValueError, match="without a step"):
+        view.set_z(slice(0, 4, 2), np.zeros((2, 1), np.uint8))
+    np.testing.assert_array_equal(view.x(view.recent(4)), x[-4:])
+    np.testing.assert_array_equal(view.x(view.recent(9)), x)
 
 
 def test_an_empty_shard_has_an_empty_view(tmp_path):
@@ -105,6 +127,35 @@ def test_a_view_stays_as_it_is_while_the_shard_grows_and_drops(tmp_path):
     later = shard.view()
     assert (view.first, later.first) == (0, 50)
     np.testing.assert_array_equal(later.x(slice(None))[:, 0], np.repeat([5], 10))
+
+
+def test_coordinates_of_a_dropped_segment_work_and_leave_no_file(tmp_path):
+    limit = Retention(points=1)
+    shard = Shard.open(tmp_path, Schema(DIM), segment_bytes=7 * DIM * 4, retention=limit)
+    shard.coordinates((1,), np.dtype(np.uint8))
+    for n in range(2):
+        shard.append(Points(np.ones((7, DIM), np.float32)), Mark("s", 1, n), 0.0)
+    old = shard.view()
+    assert shard.enforce_retention(0.0) == 7
+    old.set_z(slice(5, 9), np.full((4, 1), 6, np.uint8))
+    assert old.z(slice(4, 10)).ravel().tolist() == [0, 6, 6, 6, 6, 0]
+    assert shard.view().z(slice(0, 3)).ravel().tolist() == [6, 6, 0]
+    assert not list(tmp_path.glob("*.z"))
+
+
+def test_a_reader_may_map_the_files_while_they_are_sealed(tmp_path):
+    shard = Shard.open(tmp_path, Schema(DIM), segment_bytes=10 * DIM * 4)
+    shard.append(Points(np.ones((4, DIM), np.float32)), Mark("s", 1, 0), 0.0)
+    segment = shard._segments[0]
+    write, looks = segment._write_journal, []
+
+    def watched(entry):
+        looks.append(len(shard.view().x(slice(None))))
+        write(entry)
+
+    segment._write_journal = watched
+    shard.append(Points(np.ones((9, DIM), np.float32)), Mark("s", 1, 1), 0.0)
+    assert looks == [4]
 
 
 @pytest.mark.parametrize("retained", [None, 500])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import msgpack
 import numpy as np
@@ -16,7 +18,9 @@ import streammac
 import workers
 from streammac.wire import messages
 from streammac.wire.codec import (
+    DTYPES,
     MAX_DIMENSIONS,
+    MAX_FRAME_BYTES,
     MAX_FRAMES,
     MAX_HEADER_BYTES,
     Message,
@@ -24,7 +28,7 @@ from streammac.wire.codec import (
     decode,
     encode,
 )
-from streammac.wire.messages import Ack, EpochPlan, Goodbye, Points, Restart, Token, View
+from streammac.wire.messages import HeldOut, Token
 
 KINDS = [v for v in vars(messages).values() if isinstance(v, type) and issubclass(v, Message)]
 KINDS.remove(Message)
@@ -32,45 +36,43 @@ KINDS.remove(Message)
 arrays = st.builds(
     lambda shape, dtype: (np.arange(np.prod(shape, dtype=int)) % 200).reshape(shape).astype(dtype),
     st.lists(st.integers(0, 4), max_size=3).map(tuple),
-    st.sampled_from(["<f4", "<f8", "|u1", "<i8", "<i4"]),
+    st.sampled_from(sorted(DTYPES)),
 )
 text = st.text(max_size=20)
-count = st.integers(0, 2**62)
-plans = st.builds(EpochPlan, count, st.booleans(), count)
-samples = st.one_of(
-    st.builds(
-        Token,
-        count,
-        count,
-        text,
-        count,
-        st.lists(text, max_size=4).map(tuple),
-        st.booleans(),
-        st.none() | plans,
-        st.dictionaries(text, arrays, max_size=3),
-    ),
-    st.builds(
-        Points,
-        text,
-        count,
-        count,
-        st.booleans(),
-        st.dictionaries(text, arrays, max_size=3),
-        st.lists(st.binary(max_size=9), max_size=3).map(tuple),
-    ),
-    st.builds(
-        View,
-        count,
-        st.lists(st.builds(messages.MemberAddress, text, text), max_size=3).map(tuple),
-        count,
-        plans,
-        count,
-        st.dictionaries(text, arrays, max_size=2),
-    ),
-    st.builds(Ack, text, count, count, st.sampled_from(["stored", "duplicate", "refused"]), count),
-    st.builds(Goodbye, text, count, st.dictionaries(text, st.floats(allow_nan=False), max_size=3)),
-    st.builds(Restart, count, st.booleans()),
-)
+SIMPLE = {
+    int: st.integers(1, 2**62),
+    str: text,
+    bool: st.booleans(),
+    bytes: st.binary(max_size=9),
+    float: st.floats(allow_nan=False),
+    type(None): st.none(),
+    np.ndarray: arrays,
+}
+
+
+def values_of(hint) -> st.SearchStrategy:
+    """Return a strategy for whatever the fields of messages are declared as."""
+    inner = get_args(hint)
+    match get_origin(hint):
+        case None:
+            return SIMPLE[hint] if hint in SIMPLE else built(hint)
+        case origin if origin is Annotated:
+            return values_of(inner[0])
+        case origin if origin is Literal:
+            return st.sampled_from(inner)
+        case origin if origin is tuple:
+            return st.lists(values_of(inner[0]), max_size=3).map(tuple)
+        case origin if origin is dict:
+            return st.dictionaries(values_of(inner[0]), values_of(inner[1]), max_size=3)
+    return st.one_of([values_of(one) for one in inner])
+
+
+def built(cls: type) -> st.SearchStrategy:
+    hints = get_type_hints(cls, include_extras=True)
+    return st.builds(cls, **{f.name: values_of(hints[f.name]) for f in dataclasses.fields(cls)})
+
+
+samples = st.one_of([built(kind) for kind in KINDS])
 
 
 def assert_same(one: Message, other: Message) -> None:
@@ -86,10 +88,22 @@ def assert_same(one: Message, other: Message) -> None:
             np.testing.assert_array_equal(array, b[key])
 
 
-@settings(deadline=None)
-@given(samples)
-def test_a_message_comes_back_as_it_was(message):
+@pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None, max_examples=25)
+@given(data=st.data())
+def test_a_message_comes_back_as_it_was(kind, data):
+    message = data.draw(built(kind))
     assert_same(message, decode([bytes(frame) for frame in encode(message)]))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (2, 0, 4), (1,), (2, 3)])
+@pytest.mark.parametrize("dtype", sorted(DTYPES))
+def test_arrays_keep_their_shape_and_type_even_without_elements_or_dimensions(shape, dtype):
+    array = np.ones(shape, dtype)
+    sent = encode(HeldOut("w1", {"x": array, "turned": array.T}))
+    got = decode([bytes(frame) for frame in sent])
+    assert (got.tensors["x"].shape, got.tensors["x"].dtype.str) == (shape, dtype)
+    assert got.tensors["turned"].shape == array.T.shape
 
 
 @settings(deadline=None, max_examples=300)
@@ -159,6 +173,11 @@ def header(**changes) -> bytes:
         ([header(arrays=[["x", "<f4", [-1]]]), b"1234"], "beyond the limits"),
         ([header(arrays=[["x", "<f4", [1]]] * 2), b"1234", b"1234"], "do not make"),
         ([header(arrays=[["x", "|u1", [1] * (MAX_DIMENSIONS + 1)]]), b"1"], "beyond the limits"),
+        ([header(arrays=[["x", "<f4", [True]]]), b"1234"], "beyond the limits"),
+        ([header(arrays=[["x", "|u1", [MAX_FRAME_BYTES + 1, 0]]]), b""], "beyond the limits"),
+        ([header(kind="Stop", body={"reason": "x" * ((1 << 19) + 1)})], "Stop.reason"),
+        ([header(kind="Hello", body={"source": "x" * 201})], "Hello.source"),
+        ([header(kind="Hello", body={"source": "w1", "tensors": {}})], "not what they should be"),
     ],
 )
 def test_what_is_wrong_is_said(frames, said):

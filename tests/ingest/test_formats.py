@@ -1,0 +1,114 @@
+"""Single records: JSON, msgpack and CSV give the same numbers, or say what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.formats import decode_csv, decode_json, decode_packed, is_header
+from ingest.records import BadRecord, Record
+
+numbers = st.lists(st.floats(allow_nan=False) | st.integers(-(2**53), 2**53), max_size=6)
+records = st.fixed_dictionaries(
+    {"x": numbers},
+    optional={
+        "y": numbers,
+        "key": st.text(max_size=8),
+        "time": st.floats(0, 4e9),
+    },
+)
+
+
+@given(records)
+def test_json_and_msgpack_describe_the_same_record(fields):
+    record = decode_json(json.dumps(fields).encode())
+    assert record.x == fields["x"]
+    assert record.y == fields.get("y")
+    assert record.key == fields.get("key", "").encode()
+    packed = decode_packed(msgpack.packb(fields))
+    assert (packed.x, packed.y, packed.key) == (record.x, record.y, record.key)
+    if "time" in fields:
+        assert packed.time == record.time == fields["time"]
+    else:
+        assert math.isnan(packed.time)
+        assert math.isnan(record.time)
+
+
+@given(numbers.filter(bool))
+def test_a_line_of_csv_is_the_same_as_a_list_of_numbers(values):
+    line = ",".join(map(repr, values)).encode()
+    assert decode_csv(line).x == decode_json(json.dumps(values).encode()).x
+
+
+def test_a_single_target_needs_no_list():
+    assert decode_json(b'{"x": [1], "y": 3}').y == decode_json(b'{"x": [1], "y": [3]}').y == [3]
+
+
+def test_a_key_may_be_a_number_or_bytes():
+    assert decode_json(b'{"x": [1], "key": 7}').key == b"7"
+    assert decode_packed(msgpack.packb({"x": [1], "key": b"\xff"})).key == b"\xff"
+
+
+@given(st.binary(max_size=80))
+def test_arbitrary_bytes_are_a_record_or_a_bad_record(line):
+    for decode in (decode_json, decode_csv, decode_packed):
+        try:
+            outcome = decode(line)
+        except BadRecord as error:
+            outcome = str(error)
+        assert isinstance(outcome, Record) or outcome
+
+
+@pytest.mark.parametrize(
+    ("packed", "said"),
+    [
+        (b"\xc1", "not msgpack"),
+        (b"", "not msgpack"),
+        (b"\x91" * 5000, "not msgpack"),
+        (msgpack.packb({"x": [1]}) + b"more", "not msgpack"),
+        (msgpack.packb("text"), "expected an object or a list, got str"),
+        (msgpack.packb({"y": 1}), "x: missing"),
+        (msgpack.packb({"x": b"\x00\x01"}), "x: expected a list of numbers, got bytes"),
+        (msgpack.packb([1, None]), "x[1]: expected a number"),
+        (msgpack.packb({"x": [1], "key": 1.5}), "key: expected text or an integer, got float"),
+    ],
+)
+def test_a_packed_record_that_is_wrong_says_where(packed, said):
+    with pytest.raises(BadRecord) as error:
+        decode_packed(packed)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"1,,3", "column 2: expected a number, got ''"),
+        (b"1;2", "column 1: expected a number, got '1;2'"),
+        (b"1,1_000", "column 2: expected a number, got '1_000'"),
+        (b"\xff", "column 1: expected a number"),
+    ],
+)
+def test_a_line_of_csv_that_is_wrong_names_the_column(line, said):
+    with pytest.raises(BadRecord) as error:
+        decode_csv(line)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "header"),
+    [
+        (b"height,width", True),
+        (b"col_1,col_2", True),
+        (b"1_0,2_0", True),
+        (b"1.5,width", False),
+        (b"1,2", False),
+        (b"nan,inf", False),
+    ],
+)
+def test_a_header_has_no_number_in_it(line, header):
+    assert is_header(line) == header
