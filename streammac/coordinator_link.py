@@ -15,7 +15,7 @@ from typing import Any, Literal
 import zmq
 
 from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
-from streammac.wire.messages import Goodbye, Heartbeat, Register
+from streammac.wire.messages import Goodbye, Heartbeat, Introduce, Register
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,8 @@ class CoordinatorLink:
         self.socket.maxmsgsize = MAX_FRAME_BYTES
         self.socket.connect(coordinator)
         self._registered_at = self._beat_at = float("-inf")
+        self.hurry = False
+        """Something has changed that the coordinator waits for: the next heartbeat leaves at once."""
 
     def tell(self, message: Message) -> None:
         """Send a message; it is dropped, and that is logged, if the coordinator takes nothing."""
@@ -74,14 +76,19 @@ class CoordinatorLink:
             log.warning("the coordinator takes nothing: %s dropped", type(message).__name__)
 
     def receive(self) -> Iterator[Message]:
-        """Yield what has arrived."""
+        """Yield what has arrived; a coordinator that was restarted is told at once who we are."""
         while True:
             try:
-                yield decode(self.socket.recv_multipart(zmq.NOBLOCK))
+                message = decode(self.socket.recv_multipart(zmq.NOBLOCK))
             except zmq.Again:
                 return
             except WireError as error:
                 log.warning("a message of the coordinator did not decode: %s", error)
+                continue
+            if isinstance(message, Introduce):
+                self.register()
+            else:
+                yield message
 
     def register(self) -> None:
         """Present the process."""
@@ -105,7 +112,8 @@ class CoordinatorLink:
         ``facts`` is called with the seconds since the last one, and returns facts and held blocks.
         """
         elapsed = now - self._beat_at
-        if elapsed >= every_s:
+        if elapsed >= every_s or self.hurry:
+            self.hurry = False
             self._beat_at = now
             known, holding = facts(min(elapsed, 3600.0))
             self.tell(Heartbeat(self.name, self.incarnation, dict(known), holding))

@@ -19,10 +19,11 @@ from typing import IO, Any
 
 from streammac import processes
 from streammac.config import Settings
-from streammac.control import ask_status
+from streammac.control import ask, ask_status
 from streammac.exit_codes import ExitCode, Failure
 from streammac.processes import Child, Lifeline
 from streammac.run_directory import RunDirectory, write_json
+from streammac.wire.messages import Shutdown
 
 Status = dict[str, Any]
 
@@ -192,6 +193,9 @@ class LocalCluster:
         hurry = self.interrupt.insisted
         final = None
         processes.end(self.ingest, INGEST_PATIENCE_S, hurry)
+        announced = self.directory.announced("coordinator")
+        if announced is not None:  # workers need not leave one by one
+            ask(announced["control"], Shutdown(), Shutdown, SETTLE_S)
         processes.end(self.workers, WORKER_PATIENCE_S, hurry)
         if self.coordinator and self.coordinator[0].exit_code is None:
             final = self._last_words()

@@ -59,6 +59,7 @@ class ComputeThread:
         self.wake.bind(WAKE)
         self.busy_s = 0.0
         """Seconds of work since the start (written here, read by the I/O loop)."""
+        self._submitted = self._done = 0
         self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
 
     def start(self) -> None:
@@ -67,7 +68,13 @@ class ComputeThread:
 
     def submit(self, job: Job) -> None:
         """Queue a job."""
+        self._submitted += 1
         self._jobs.put(job)
+
+    @property
+    def busy(self) -> bool:
+        """Return whether jobs wait or one is being done."""
+        return self._done < self._submitted
 
     def stop(self, patience_s: float) -> bool:
         """End the thread after the minibatch it is at; return whether it ended in time."""
@@ -89,6 +96,7 @@ class ComputeThread:
                 begin = time.monotonic()
                 done = learner.do(job)
                 self.busy_s += time.monotonic() - begin
+                self._done += 1
                 drift = learner.drift.take() if learner.drift is not None else None
                 self._post(wake, Result(done, replace(learner.times), drift))
         except (

@@ -35,10 +35,15 @@ from streammac.wire.messages import (
 )
 from workers.http import application
 from workers.publisher import Publisher
+from workers.watch import Watch
 
 log = logging.getLogger(__name__)
 
 TURN_S = 0.1
+DOUBT_S = 0.02
+"""Longest wait while a connection is broken, and may come back."""
+WATCHED = {"worker": "ring", "ingest": "client"}
+"""The socket of each kind of process that the coordinator keeps a connection to."""
 SAVE_S = 1.0
 """Longest time for which the durable state on disk lags behind."""
 MESSAGES_PER_TURN = 1000
@@ -73,6 +78,9 @@ class CoordinatorProcess:
         host, port = settings.network.host, settings.network.coordinator_port
         self.control.bind(f"tcp://{host}:{port or '*'}")
         self.address = self.control.get_string(zmq.LAST_ENDPOINT)
+        self.poller = zmq.Poller()
+        self.poller.register(self.control, zmq.POLLIN)
+        self.watch = Watch(self.context, self.poller)
         self.metrics = CoordinatorMetrics()
         self.metrics_url, self._close_metrics = self.metrics.serve(host)
         self.http_url, self._close_http = serve(
@@ -81,6 +89,7 @@ class CoordinatorProcess:
         self.publisher = Publisher(settings, self.versions)
         self.malformed = 0
         self.ending = False
+        self._saved_ring: tuple[int, dict[str, int]] = (self.core.views, self.core.ring)
 
     def _load(self) -> dict[str, Any]:
         path = self.directory.coordinator_state
@@ -105,10 +114,13 @@ class CoordinatorProcess:
         )
         saved = 0.0
         while not self.ending:
-            self.control.poll(int(TURN_S * 1000))
+            self.poller.poll(int((DOUBT_S if self.watch.doubtful else TURN_S) * 1000))
             now = time.monotonic()
             self._serve(now)
+            for (name, incarnation), since in self.watch.broken(now):
+                self._do(self.core.disconnected(name, incarnation, since, now))
             self._do(self.core.tick(now))
+            self._watch_all()
             self.core.version = self.publisher.version
             if now - saved >= SAVE_S:
                 saved = now
@@ -143,13 +155,29 @@ class CoordinatorProcess:
                 case _:
                     self._do(self.core.handle(identity, message, now))
 
+    def _watch_all(self) -> None:
+        peers = [p for p in self.core.membership.peers.values() if p.here]
+        self.watch.keep(
+            (
+                (peer.name, peer.incarnation),
+                peer.registration.addresses.get(WATCHED[peer.registration.role], ""),
+            )
+            for peer in peers
+        )
+
     def _do(self, orders: list[Order]) -> None:
+        ring = (self.core.views, self.core.ring)
+        if orders and ring != self._saved_ring:
+            # a view's number must never be used twice, whatever happens to us after we sent it
+            self._save()
+            self._saved_ring = ring
         for order in orders:
             match order:
                 case Tell():
                     self._send(order.identity, order.message)
                 case Note():
-                    log.info("%s", order.text)
+                    event = order.event
+                    log.info("%s", " ".join(filter(None, (event.kind, event.name, event.text))))
                 case Finished():
                     points = status(self.core)["points"]["stored"]
                     self.metrics.epoch_done(order.result)
@@ -213,14 +241,16 @@ class CoordinatorProcess:
         write_json(self.directory.coordinator_state, state)
 
     def _end(self) -> None:
-        for role in ("ingest", "worker"):
-            for peer in self.core.membership.of(role):
+        for peer in self.core.membership.peers.values():
+            if peer.here:
                 self._send(peer.identity, Stop("the coordinator ends"))
+        self.core.ring = {}  # who comes next begins from the newest version
         self.publisher.stop()
         self._save()
         self.directory.retract("coordinator")
         self._close_http()
         self._close_metrics()
+        self.watch.close()
         self.control.close()
         self.context.term()
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 
 from streammac.models.base import Array, NestedModel
 from streammac.models.local import VisitPlan
-from streammac.ring.actions import Report, Send
+from streammac.ring.actions import Answer, Report, Send
 from streammac.ring.member import Member
-from streammac.wire.messages import EpochPlan, MemberAddress, View
+from streammac.wire.messages import EpochPlan, MemberAddress, Resume, View
 from workers.learner import Learner, SnapshotSource
 from workers.transports.inprocess import Hub, InProcessTransport
 
@@ -45,13 +45,14 @@ class InProcessRing:
     def run(self, epochs: int) -> Mapping[str, Array]:
         """Train from nothing for so many epochs (the first makes the initial model)."""
         addresses = tuple(MemberAddress(name, t.address) for name, t in self.transports.items())
-        view = View(1, addresses, epoch=0, plan=EpochPlan(fresh=True), version=0)
+        view = View(1, addresses)
+        begin = Resume(1, 0, EpochPlan(fresh=True), tuple(sorted(self.transports)), cold=True)
         self.reports.clear()
         for name, transport in self.transports.items():
             transport.connect({m.name: m.address for m in addresses})
             self.members[name] = Member(name, self.model, self.dim, self.plan.seed, epochs)
         for name in self.members:
-            self._feed(name, [view])
+            self._feed(name, [view, begin])
         while any(member.state != "resting" for member in self.members.values()):
             for name, transport in self.transports.items():
                 self._feed(name, transport.receive())
@@ -62,10 +63,10 @@ class InProcessRing:
         while queue:
             for action in self.members[name].handle(queue.pop(0)):  # type: ignore[arg-type]
                 if isinstance(action, Send):
-                    self.transports[name].send(action.to, action.token)
+                    self.transports[name].send(action.to, action.message)
                 elif isinstance(action, Report):
                     self.reports.append(action)
-                else:
+                elif not isinstance(action, Answer):
                     done = self.learners[name].do(action)
                     if done is not None:
                         queue.append(done)

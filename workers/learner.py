@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from streammac.models.base import LocalData, NestedModel
+from streammac.models.base import LocalData, NestedModel, Tensors
 from streammac.models.local import VisitPlan, enter, train_visit, z_pass
 from streammac.ring.actions import Done, Improved, Job, OpenEpoch, Train, Trained, ZStep
 from workers.drift import DriftWatch
@@ -120,22 +120,24 @@ class Learner:
 
     def _train(self, job: Train) -> Trained:
         token = job.token
-        state = train_visit(
-            self.model,
-            job.block,
-            job.params,
-            token.tensors,
-            self._snapshot(),
-            self.plan,
-            epoch=token.epoch,
-            lap=token.lap,
-            member=self.name,
-            fresh=job.fresh,
-            expired=self._timer(),
-        )
+        state: Tensors = token.tensors
+        if job.visits:
+            state = train_visit(
+                self.model,
+                job.block,
+                job.params,
+                state,
+                self._snapshot(),
+                self.plan,
+                epoch=token.epoch,
+                lap=token.lap,
+                member=self.name,
+                fresh=job.fresh,
+                expired=self._timer(),
+            )
         if job.ends_lap:
             state = self.model.end_lap(job.block, job.params, state, token.lap)
-        return Trained(token, state)
+        return Trained(job, state)
 
     def _z_step(self, job: ZStep) -> Improved:
         data = self._snapshot()

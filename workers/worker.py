@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import TypeAlias
 
 import zmq
 
@@ -19,19 +20,24 @@ from streammac.config import Settings, visit_budget
 from streammac.coordinator_link import CoordinatorLink
 from streammac.metrics import WorkerMetrics
 from streammac.models.local import VisitPlan
-from streammac.ring.actions import Action, Report, Send
+from streammac.ring.actions import Action, Answer, Report, Send, Trained
 from streammac.ring.member import Member
 from streammac.run_directory import RunDirectory
 from streammac.wire.codec import MAX_FRAME_BYTES
 from streammac.wire.messages import (
+    Drain,
     Drift,
     EpochReport,
+    Leaving,
+    Model,
     Registered,
     Restart,
+    Resume,
     Stop,
     StreamSchema,
     Token,
     View,
+    Working,
 )
 from workers.compute import ComputeThread, Result
 from workers.drift import DriftWatch
@@ -42,10 +48,14 @@ from workers.transports.zeromq import ZeroMQTransport
 
 log = logging.getLogger(__name__)
 
+RingEvent: TypeAlias = View | Resume | Token | Model | Restart
+
 TURN_S = 0.1
 """Longest wait of the I/O loop."""
 RETENTION_S = 1.0
 END_PATIENCE_S = 5.0
+DRAIN_S = 10.0
+"""Longest time that leaving the ring takes, unless somebody set another deadline."""
 RECEIVE_QUEUE = 1000
 """Messages that may wait on the data socket; credit keeps the real number far below."""
 
@@ -90,8 +100,13 @@ class Worker:
         self.learner: Learner | None = None
         self.member: Member | None = None
         self.schema: StreamSchema | None = None
-        self.early: list[View | Token | Restart] = []
+        self.early: list[RingEvent] = []
         """Ring events that came before the model was built."""
+        self.announced = 0
+        """The newest view in which a visit was finished here."""
+        self.asked_to_leave = 0
+        self.leave_by: float | None = None
+        """Draining: the loop ends when the ring lets go, or at this time."""
         self.times = PhaseTimes()
         self.epoch_began = time.monotonic()
         self._busy_s = 0.0  # of the compute thread, at the last heartbeat
@@ -114,23 +129,52 @@ class Worker:
                 self._serve_control(poller)
             self.link.keep_registered(now, answered=self.settings is not None)
             if self.settings is None or self.intake is None:
+                self.ending = self.ending or self.asked_to_leave > 0
                 continue
             if self.data in ready:
                 self._take_points()
-            for token in self.transport.receive():
-                self._ring(token)
+            for message in self.transport.receive():
+                self._ring(message)
             if self.compute is not None and self.compute.wake in ready:
                 self._take_results()
             self.link.beat(now, self.settings.cluster.heartbeat_s, self._pulse)
             if now - retain_at >= RETENTION_S:
                 retain_at = now
                 self.intake.enforce_retention()
+            self._look_whether_to_leave(now)
         self._end()
         return self.exit_code
 
     def stop(self) -> None:
         """End the loop after this turn."""
         self.ending = True
+
+    # -- leaving --------------------------------------------------------------------------
+
+    def ask_to_leave(self) -> None:
+        """Leave the ring in good order, then end; asked again, end at once. Signal handlers call it."""
+        self.asked_to_leave += 1
+
+    def _leave(self, deadline_s: float) -> None:
+        if self.leave_by is None:
+            self.leave_by = time.monotonic() + deadline_s
+            self.link.tell(Leaving(self.name, self.link.incarnation))
+            log.info("leaving")
+
+    def _look_whether_to_leave(self, now: float) -> None:
+        if self.asked_to_leave:
+            self._leave(DRAIN_S)
+        if self.leave_by is None:
+            return
+        if self.asked_to_leave > 1:
+            self.stop()
+        in_ring = self.member is not None and self.member.state != "joining"
+        if not in_ring or self.member is None or self.member.released:
+            log.info("left the ring")
+            self.stop()
+        elif now > self.leave_by:
+            log.warning("the ring did not let go in time")
+            self.stop()
 
     # -- coordinator ----------------------------------------------------------------------
 
@@ -142,8 +186,10 @@ class Worker:
                         self._configure(Settings.model_validate_json(message.settings), poller)
                 case StreamSchema():
                     self._open(message)
-                case View() | Restart():
+                case View() | Resume() | Restart():
                     self._ring(message)
+                case Drain():
+                    self._leave(message.deadline_s)
                 case Stop():
                     log.info("told to stop: %s", message.reason)
                     self.stop()
@@ -206,9 +252,21 @@ class Worker:
         busy = self.compute.busy_s if self.compute is not None else 0.0
         share = min(1.0, (busy - self._busy_s) / max(1e-9, elapsed_s))
         self._busy_s = busy
-        facts = self._facts() | {"busy_share": share}
+        facts = self._facts() | self._ring_facts() | {"busy_share": share}
         self.metrics.update(facts)
         return facts, tuple(sorted(self.member.holding)) if self.member is not None else ()
+
+    def _ring_facts(self) -> dict[str, float]:
+        """Return what the coordinator watches the ring by."""
+        if self.member is None or self.compute is None:
+            return {"ready": 0.0}
+        return {
+            "ready": 1.0,
+            "frozen": float(self.member.frozen),
+            "working": float(self.member.working or self.compute.busy),
+            "resting": float(self.member.state == "resting"),
+            "progress": float(self.member.progress),
+        }
 
     def _facts(self) -> dict[str, float]:
         facts = self.intake.facts() if self.intake is not None else {}
@@ -222,13 +280,13 @@ class Worker:
 
     # -- the ring -------------------------------------------------------------------------
 
-    def _ring(self, event: View | Token | Restart) -> None:
+    def _ring(self, event: RingEvent) -> None:
         if self.member is None:
             self.early.append(event)
             return
-        if isinstance(event, View):
-            self.transport.connect({m.name: m.address for m in event.members})
-            log.info("view %d from epoch %d", event.number, event.epoch)
+        if isinstance(event, View) and event.number > self.member.view:
+            self.transport.connect({m.name: m.address for m in event.members + event.leaving})
+            log.info("view %d: %s", event.number, ", ".join(m.name for m in event.members))
         self._do(self.member.handle(event))
 
     def _do(self, actions: list[Action]) -> None:
@@ -237,9 +295,12 @@ class Worker:
             match action:
                 case Send():
                     try:
-                        self.transport.send(action.to, action.token)
+                        self.transport.send(action.to, action.message)
                     except TransportError as error:
-                        log.warning("a token of %s is lost here: %s", action.token.block, error)
+                        # nobody's death: the coordinator will notice that nothing moves
+                        log.warning("a message to %s is lost: %s", action.to, error)
+                case Answer():
+                    self.link.tell(action.holdings)
                 case Report():
                     self._report(action)
                 case _:
@@ -257,6 +318,7 @@ class Worker:
                 epoch=report.epoch,
                 plan=report.plan,
                 following=report.following,
+                trainers=report.trainers,
                 name=self.name,
                 mu=self.learner.model.mu(report.plan.age),
                 sums={name: float(value) for name, value in asdict(report.objective).items()},
@@ -296,6 +358,7 @@ class Worker:
         early, self.early = self.early, []
         for event in early:
             self._ring(event)
+        self.link.hurry = True  # the coordinator waits for us to be ready
 
     def _heed(self, result: Result) -> None:
         assert self.member is not None
@@ -304,6 +367,10 @@ class Worker:
             self.link.tell(Drift(self.name, self.member.epoch, result.drift))
         if result.done is not None:
             self._do(self.member.handle(result.done))
+        turns = isinstance(result.done, Trained) and not self.member.frozen
+        if turns and self.announced < self.member.view:
+            self.announced = self.member.view
+            self.link.tell(Working(self.name, self.announced))
 
     # -- the end --------------------------------------------------------------------------
 
@@ -325,5 +392,5 @@ def run(name: str, directory: RunDirectory, coordinator: str, host: str = "127.0
     """Run a worker until it is told to stop; return the exit code."""
     worker = Worker(name, directory, coordinator, host)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
+        signal.signal(number, lambda *_: worker.ask_to_leave())
     return worker.run()

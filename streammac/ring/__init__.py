@@ -18,12 +18,30 @@ not opened yet wait in its queue.
 ==============  ============================================  ========================================
 a member is     until                                         meanwhile it
 ==============  ============================================  ========================================
-``idle``        the first view                                keeps tokens of later views
+``joining``     it has the model and all final copies         collects the copies of the epoch under way
 ``training``    it holds every block's final copy             trains, copies and forwards tokens
 ``z_step``      its own Z step is done                        queues tokens of the next epoch
-``resting``     a new view (the epochs asked for are done)    answers nothing
+``resting``     (the epochs asked for are done)               answers views
 ==============  ============================================  ========================================
 
-A new **view** (who is in the ring) restarts the epoch that it names, from the model that it carries.
-Tokens of an older view are dropped wherever they turn up.
+**The life of a view.** Who is in the ring changes while tokens are anywhere. The coordinator announces a `View`; a member
+that gets it is *frozen*: it finishes the job that it is at, but passes nothing on, and answers with its `Holdings`. From these the
+coordinator decides where the ring is (`recovery`), and tells everybody how it goes on (`Resume`): of each block the most advanced
+copy, with those struck off its itinerary who are gone. Tokens of an older view are dropped wherever they turn up.
+
+======================  ==================================================================================
+module                  its idea
+======================  ==================================================================================
+``member``              a worker's side: events in, actions out
+``itinerary``           where a token goes next
+``coordinator``         the other side: events in, orders out
+``views``               one view from announcement to resumption
+``recovery``            how the ring goes on, from what its members hold
+``membership``          who is there, who was
+``suspicion``           when silence means trouble
+``stall``               when nothing moves although all are well
+``epochs``              reports put together
+``continuation``        when the penalty begins anew
+``events``, ``status``  what people see
+======================  ==================================================================================
 """

@@ -1,7 +1,7 @@
 """What a member's state machine asks of the process round it, and what that reports back.
 
-`Send` and `Report` go to the network; `OpenEpoch`, `Train` and `ZStep` are jobs for the compute thread, done
-one after the other in the order in which they were asked for.
+`Send`, `Answer` and `Report` go to the network; `OpenEpoch`, `Train` and `ZStep` are jobs for the compute
+thread, done one after the other in the order in which they were asked for.
 """
 
 from __future__ import annotations
@@ -11,15 +11,22 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from streammac.models.base import Array, Block, Objective, Tensors
-from streammac.wire.messages import EpochPlan, Token
+from streammac.wire.messages import EpochPlan, Holdings, Model, Token
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a token to another member."""
+    """Send a token, or a whole model, to another member."""
 
     to: str
-    token: Token
+    message: Token | Model
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Tell the coordinator what is held here: it has announced a view."""
+
+    holdings: Holdings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +39,19 @@ class OpenEpoch:
     params: Mapping[str, Array]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Train:
-    """Train a token's block on the shard, and close the lap if this is its last stop."""
+    """Train a token's block on the shard, and close the lap if this is its last stop.
+
+    ``visits`` False: the lap is only closed; those who had still to train in it are gone.
+    """
 
     token: Token
     block: Block
     params: Mapping[str, Array]
     fresh: bool
     ends_lap: bool
+    visits: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,7 @@ class Report:
     epoch: int
     plan: EpochPlan
     following: EpochPlan
+    trainers: tuple[str, ...]
     objective: Objective
     params: Mapping[str, Array] | None
 
@@ -69,7 +81,7 @@ class Report:
 class Trained:
     """A `Train` job is done; ``tensors`` is the block's new state."""
 
-    token: Token
+    job: Train
     tensors: Tensors
 
 
@@ -83,5 +95,5 @@ class Improved:
 
 
 Job: TypeAlias = OpenEpoch | Train | ZStep
-Action: TypeAlias = Send | Report | Job
+Action: TypeAlias = Send | Answer | Report | Job
 Done: TypeAlias = Trained | Improved

@@ -9,30 +9,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from streammac.config import Settings
 from streammac.models.base import Array
 from streammac.ring.continuation import Continuation
 from streammac.ring.epochs import EpochBook, EpochResult
-from streammac.ring.membership import Membership
+from streammac.ring.events import Event, EventLog
+from streammac.ring.membership import Membership, Peer, address
+from streammac.ring.stall import StallWatch
+from streammac.ring.views import ViewChange
 from streammac.wire.codec import Message
 from streammac.wire.messages import (
+    Drain,
+    DrainReply,
+    DrainRequest,
     Drift,
     EpochPlan,
     EpochReport,
     Goodbye,
     Heartbeat,
+    Holdings,
+    Introduce,
+    Leaving,
     Register,
     Registered,
     Restart,
     Routes,
+    Shutdown,
+    Stop,
     StreamSchema,
     View,
+    Working,
 )
 
 QUIET_S = 2.0
 """A feed that stores nothing for so long has nothing to wait for: training begins with what is there."""
+RETURN_S = 3.0
+"""A coordinator that was restarted waits so long for the members of the ring to register again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +59,9 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something an operator wants to read in the log."""
+    """Something happened that an operator wants to know."""
 
-    text: str
+    event: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +106,22 @@ class Coordinator:
         self.schema = StreamSchema(**agreed) if agreed else None
         if self.schema is None and stream.dim and stream.dtype:
             self.schema = StreamSchema(stream.dim, stream.dtype)
-        self.view: View | None = None
+        self.change: ViewChange | None = None
+        """The newest view; None before training begins, and when nobody is left."""
         self.views = int(state.get("view", 0))
+        self.ring: dict[str, int] = dict(state.get("ring", {}))
+        """Who carries the ring's state: names and incarnations."""
+        self.expected_until: float | None = None
+        self.expected = set(self.ring)
+        """Members of the ring that have not registered since this coordinator was started."""
+        self._begun = False
+        self.ending = False
+        self.events = EventLog()
+        self.failures = {"crash": 0, "hang": 0, "drained": 0, "fenced": 0}
+        self.recoveries = {"count": 0, "last_s": 0.0, "seconds": 0.0}
+        self._lost_at: float | None = None
+        """When the first member died whose loss the ring has not recovered from yet."""
+        self.stall = StallWatch()
         self.params = dict(params or {})
         going_on = bool(self.params)
         self.epoch = int(state.get("epoch", 0)) if going_on else 0
@@ -113,7 +141,8 @@ class Coordinator:
         self.counters: dict[str, dict[str, float]] = dict(state.get("counters", {}))
         """Counters of each incarnation of an ingest node: they outlive the process."""
         self._stored = (0, 0.0)  # points stored, and since when
-        self._viewed: frozenset[tuple[str, int]] = frozenset()
+        if self.expected:
+            self.events.add("coordinator_restarted", "", "the ring is expected to be as it was")
 
     def durable(self) -> dict[str, Any]:
         """Return what must survive a restart, JSON-serialisable."""
@@ -121,6 +150,7 @@ class Coordinator:
             "cluster": self.cluster,
             "schema": asdict(self.schema) if self.schema else None,
             "view": self.views,
+            "ring": self.ring,
             "epoch": self.epoch,
             "plan": asdict(self.plan),
             "restart": self.continuation.number,
@@ -130,7 +160,12 @@ class Coordinator:
             "counters": self.counters,
         }
 
-    # -- events ---------------------------------------------------------------------------
+    @property
+    def view(self) -> View | None:
+        """The newest view, None where there is none."""
+        return self.change.view if self.change is not None else None
+
+    # -- what happens ---------------------------------------------------------------------
 
     def handle(self, identity: bytes, message: Message, now: float) -> list[Order]:
         """Take a message of the process with this socket identity."""
@@ -138,32 +173,57 @@ class Coordinator:
             case Register():
                 return self._register(identity, message, now)
             case Heartbeat():
-                back = self.membership.hear(message, now)
-                self._count(message.name, message.incarnation, message.facts)
-                return self._members_changed(f"{message.name} is back") if back else []
+                return self._hear(identity, message, now)
+            case Holdings():
+                return self._answered(message)
+            case Working():
+                return self._recovered(message, now)
             case Goodbye():
-                left = self.membership.leave(message.name, message.incarnation, message.facts)
-                self._count(message.name, message.incarnation, message.facts)
-                return self._members_changed(f"{message.name} has left") if left else []
+                return self._goodbye(message, now)
+            case Leaving():
+                return self._leaving(message, now)
+            case DrainRequest():
+                return self._drain(identity, message)
+            case Shutdown():
+                self.ending = True
+                return [Tell(identity, message)]
             case StreamSchema():
                 return self._agree(message)
             case EpochReport():
                 return self._report(identity, message)
             case Drift():
                 return self._drift(message)
-        return [Note(f"ignored a message that is not for a coordinator: {type(message).__name__}")]
+        text = f"ignored a message that is not for a coordinator: {type(message).__name__}"
+        return [self.note("malformed", "", text)]
 
     def tick(self, now: float) -> list[Order]:
         """Look after what only time tells: silent processes, and whether training can begin."""
         orders: list[Order] = []
-        for name in self.membership.silence(now):
-            orders += self._members_changed(f"{name} has been silent for too long")
+        for peer in self.membership.silence(now):
+            orders += self._lost(peer, "hang", peer.signs.last, now)
         points = self.points_for_training
         if points != self._stored[0]:
             self._stored = (points, now)
-        if self.view is None and self._can_begin(points, now):
-            orders += self._new_view()
+        if self.expected:
+            self.expected_until = self.expected_until or now + RETURN_S
+            if now > self.expected_until:
+                self.expected.clear()
+                orders += self._members_changed(now)
+        if self.change is None and self._can_begin(points, now):
+            orders += self._new_view(now)
+        elif self.change is not None and self.stall.stalled(self.change, self.membership, now):
+            text = "nothing moves and nobody works: a token may be lost"
+            orders += [self.note("stall", "", text), *self._new_view(now)]
         return orders
+
+    def disconnected(self, name: str, incarnation: int, since: float, now: float) -> list[Order]:
+        """Take notice that the connection to a process broke some time ago and did not come back."""
+        peer = self.membership.lose(name, incarnation)
+        return self._lost(peer, "crash", since, now) if peer is not None else []
+
+    def note(self, kind: str, name: str, text: str, seconds: float = 0.0) -> Note:
+        """Remember an event, and return it for the log."""
+        return Note(self.events.add(kind, name, text, seconds))
 
     @property
     def points_for_training(self) -> int:
@@ -176,7 +236,7 @@ class Coordinator:
         facts = [peer.facts for peer in self.membership.of("worker")]
         return int(sum(f.get("appended", 0) for f in facts))
 
-    # -- membership and views -------------------------------------------------------------
+    # -- who is there ---------------------------------------------------------------------
 
     def _register(self, identity: bytes, message: Register, now: float) -> list[Order]:
         new = self.membership.register(identity, message, now)
@@ -187,48 +247,164 @@ class Coordinator:
             orders.append(Tell(identity, self.schema))
         if message.role == "ingest":
             orders.append(Tell(identity, Routes(self.membership.addresses("data"))))
+        if self.ring.get(message.name) != message.incarnation:
+            self.expected.discard(message.name)
         if new:
-            orders += self._members_changed(f"{message.name} joined from {message.host}")
+            kind = "ingest_joined" if message.role == "ingest" else "joined"
+            orders.append(self.note(kind, message.name, f"from {message.host}"))
+            orders += self._members_changed(now)
         return orders
 
-    def _members_changed(self, why: str) -> list[Order]:
-        routes = Routes(self.membership.addresses("data"))
-        orders: list[Order] = [Note(why)]
-        orders += [Tell(peer.identity, routes) for peer in self.membership.of("ingest")]
-        if self.view is None or self._incarnations() == self._viewed:
-            return orders
-        return orders + self._new_view()
+    def _hear(self, identity: bytes, beat: Heartbeat, now: float) -> list[Order]:
+        back = self.membership.hear(beat, now)
+        if back is None:
+            return [Tell(identity, Introduce())]
+        self._count(beat.name, beat.incarnation, beat.facts)
+        if self.membership.peers[beat.name].ready:
+            self.expected.discard(beat.name)
+        orders: list[Order] = []
+        if back:
+            self.failures["fenced"] += 1
+            text = "was taken for lost, and begins anew with its points"
+            orders.append(self.note("returned", beat.name, text))
+        if self.change is not None and self.change.members.get(beat.name) == beat.incarnation:
+            seen, frozen = int(beat.facts.get("view", 0)), beat.facts.get("frozen", 0) > 0
+            missed = self.change.reminder(beat.name, seen, frozen=frozen)
+            if missed is not None:
+                orders.append(Tell(identity, missed))
+        return orders + self._members_changed(now, routes=back)
 
-    def _incarnations(self) -> frozenset[tuple[str, int]]:
-        workers = self.membership.of("worker")
-        return frozenset((p.name, p.registration.incarnation) for p in workers)
+    def _goodbye(self, message: Goodbye, now: float) -> list[Order]:
+        peer = self.membership.find(message.name, message.incarnation)
+        if peer is None or peer.state == "left":
+            return []
+        drained = peer.drained = peer.state == "draining"
+        self.membership.leave(message.name, message.incarnation, message.facts)
+        self._count(message.name, message.incarnation, message.facts)
+        self.failures["drained"] += drained
+        kind = "ingest_left" if peer.registration.role == "ingest" else "left"
+        text = "drained" if drained else "ended in good order"
+        return [self.note(kind, peer.name, text), *self._members_changed(now)]
+
+    def _lost(
+        self, peer: Peer, reason: Literal["crash", "hang"], since: float, now: float
+    ) -> list[Order]:
+        self.failures[reason] += 1
+        ingest = peer.registration.role == "ingest"
+        if peer.name in self.ring and self._lost_at is None:
+            self._lost_at = since
+        how = {"crash": "its connection broke", "hang": "its last sign of life was"}[reason]
+        text = f"{reason}: {how} {now - since:.2f} s ago"
+        note = self.note("ingest_lost" if ingest else "lost", peer.name, text)
+        return [note, *self._members_changed(now)]
+
+    def _leaving(self, message: Leaving, now: float) -> list[Order]:
+        """Let a worker go: out of the routes at once, out of the ring with the next view."""
+        peer = self.membership.find(message.name, message.incarnation)
+        if peer is None:
+            return []
+        if self.ending:
+            return [Tell(peer.identity, Stop("the cluster ends"))]
+        if peer.state != "alive":
+            return []
+        peer.state = "draining"
+        return [self.note("draining", peer.name, ""), *self._members_changed(now)]
+
+    def _drain(self, identity: bytes, request: DrainRequest) -> list[Order]:
+        peer = self.membership.peers.get(request.name)
+        others = [p for p in self.membership.of("worker") if p.name != request.name]
+        reason = ""
+        if peer is None or peer.registration.role != "worker" or not peer.here:
+            known = ", ".join(p.name for p in self.membership.of("worker"))
+            reason = f"no worker {request.name!r} is running: there are {known or 'none'}"
+        elif request.points == "move" and not others:
+            reason = f"{request.name} is the only worker: nobody is there to take its points"
+        if peer is None or reason:
+            return [Tell(identity, DrainReply(False, reason))]
+        drain = Drain(request.deadline_s, request.points)
+        return [Tell(identity, DrainReply(True)), Tell(peer.identity, drain)]
+
+    # -- views ----------------------------------------------------------------------------
+
+    def _members_changed(self, now: float, *, routes: bool = True) -> list[Order]:
+        """Tell ingest nodes who takes points; make a view if the ring is not what it should be."""
+        orders: list[Order] = []
+        if routes:
+            message = Routes(self.membership.addresses("data"))
+            orders += [Tell(peer.identity, message) for peer in self.membership.of("ingest")]
+        if self.ending or self.expected:
+            return orders
+        if self.change is None:
+            peers = self.membership.peers.values()
+            carried = any(p.here and self.ring.get(p.name) == p.incarnation for p in peers)
+            return orders + (self._new_view(now) if carried else [])
+        wanted = {p.name: p.incarnation for p in self.membership.of("worker") if p.ready}
+        present = {name: self.change.members[name] for name in self.change.names}
+        return orders if wanted == present else orders + self._new_view(now)
 
     def _can_begin(self, points: int, now: float) -> bool:
-        workers = self.membership.of("worker")
-        if self.schema is None or len(workers) < self.settings.cluster.workers or points == 0:
+        workers = [peer for peer in self.membership.of("worker") if peer.ready]
+        if self.ending or self.expected or self.schema is None or points == 0:
+            return False
+        if len(workers) < (1 if self._begun else self.settings.cluster.workers):
             return False
         enough = points >= self.settings.training.start_points
         return enough or now - self._stored[1] > QUIET_S
 
-    def _new_view(self) -> list[Order]:
-        workers = self.membership.of("worker")
-        if not workers:
-            self.view = None  # training begins anew with the next worker
-            return [Note("no worker is left: waiting for one")]
+    def _new_view(self, now: float) -> list[Order]:
+        peers = [self.membership.peers[name] for name in sorted(self.membership.peers)]
+        carriers = {p.name for p in peers if p.here and self.ring.get(p.name) == p.incarnation}
+        members = [p for p in peers if p.registration.role == "worker" and p.ready]
+        leaving = [p for p in peers if p.state == "draining" and p.name in carriers]
+        carriers &= {p.name for p in members + leaving}
+        if not members:
+            self.change, self.ring = None, {}
+            orders: list[Order] = [self.note("view", "", "no worker is left: waiting for one")]
+            last = Stop("there is nobody to leave the ring to")
+            return orders + [Tell(peer.identity, last) for peer in leaving]
         self.views += 1
-        self._viewed = self._incarnations()
-        self.view = View(
-            number=self.views,
-            members=self.membership.addresses("ring"),
-            epoch=self.epoch,
-            plan=self.plan,
-            version=self.version,
-            tensors=self.params,
+        self._begun = True
+        addresses = tuple(address(peer, "ring") for peer in members)
+        going = tuple(address(peer, "ring") for peer in leaving)
+        self.change = ViewChange(
+            View(self.views, addresses, going),
+            {peer.name: peer.incarnation for peer in members + leaving},
+            frozenset(carriers),
         )
-        self.book.begin(self.views, [peer.name for peer in workers])
-        names = ", ".join(peer.name for peer in workers)
-        orders: list[Order] = [Note(f"view {self.views} from epoch {self.epoch}: {names}")]
-        return orders + [Tell(peer.identity, self.view) for peer in workers]
+        self.ring = self.change.ring
+        self.stall.reset(now)
+        names = ", ".join(self.change.names)
+        orders = [self.note("view", "", f"view {self.views}: {names}")]
+        orders += [Tell(peer.identity, self.change.view) for peer in members + leaving]
+        return orders + self._settle()
+
+    def _answered(self, holdings: Holdings) -> list[Order]:
+        if self.change is None or self.change.resume is not None:
+            return []
+        self.change.answer(holdings)
+        return self._settle()
+
+    def _settle(self) -> list[Order]:
+        change = self.change
+        if change is None or not change.answered:
+            return []
+        resume = change.settle(self.epoch, self.plan, self.params)
+        self.ring = change.ring
+        peers = [self.membership.peers[name] for name in sorted(change.members)]
+        orders: list[Order] = [Tell(peer.identity, resume) for peer in peers]
+        for result in self.book.begin(change.names, resume.epoch):
+            orders += self._finished(result)
+        return orders
+
+    def _recovered(self, message: Working, now: float) -> list[Order]:
+        if self.change is None or message.view != self.views or self._lost_at is None:
+            return []
+        seconds, self._lost_at = now - self._lost_at, None
+        self.recoveries["count"] += 1
+        self.recoveries["last_s"] = seconds
+        self.recoveries["seconds"] += seconds
+        text = f"the ring turns again after {seconds:.2f} s"
+        return [self.note("recovered", message.name, text, seconds)]
 
     def _agree(self, proposal: StreamSchema) -> list[Order]:
         if self.schema is None:
@@ -246,27 +422,30 @@ class Coordinator:
         if self.restart is not None and report.following.restart < self.restart.number:
             orders.append(Tell(identity, self.restart))
         result = self.book.add(report)
-        if result is None or not result.params:
-            return orders
+        return orders if result is None else orders + self._finished(result)
+
+    def _finished(self, result: EpochResult) -> list[Order]:
+        self.result = result
+        if not result.params:
+            return []  # whose turn it was to send the model is gone
         self.epoch, self.plan = result.epoch + 1, result.following
-        self.params, self.result = dict(result.params), result
-        orders.append(Finished(result))
+        self.params = dict(result.params)
         restart = self.continuation.grown(self.points_for_training, self._appended)
-        return orders + self._order(restart, "new data")
+        return [Finished(result), *self._order(restart, "new data")]
 
     def _drift(self, vote: Drift) -> list[Order]:
         members = len(self.membership.of("worker"))
         restart = self.continuation.vote(
             vote.name, vote.epoch, members, self.points_for_training, self._appended
         )
-        note = Note(f"{vote.name} reports drift: reconstruction error {vote.error:.4g}")
-        return [note, *self._order(restart, "drift")]
+        text = f"reconstruction error {vote.error:.4g}"
+        return [self.note("drift", vote.name, text), *self._order(restart, "drift")]
 
     def _order(self, restart: Restart | None, why: str) -> list[Order]:
         if restart is None:
             return []
         self.restart = restart
-        orders: list[Order] = [Note(f"restart {restart.number} of the continuation: {why}")]
+        orders: list[Order] = [self.note("restart", "", f"the continuation begins anew: {why}")]
         return orders + [Tell(p.identity, restart) for p in self.membership.of("worker")]
 
     def _count(self, name: str, incarnation: int, facts: Mapping[str, float]) -> None:

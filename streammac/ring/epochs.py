@@ -31,29 +31,47 @@ class EpochResult:
 
 
 class EpochBook:
-    """The reports of the current view."""
+    """The reports of the epochs that are not complete yet.
+
+    An epoch may begin in one view and end in another; it is complete when all have reported who train in
+    it and are still in the ring.
+    """
 
     def __init__(self) -> None:
         self._members: frozenset[str] = frozenset()
-        self._view = 0
         self._open: dict[int, dict[str, EpochReport]] = {}
+        self.done = -1
+        """The newest complete epoch: reports on it and older ones come too late."""
 
-    def begin(self, view: int, members: Iterable[str]) -> None:
-        """Expect reports of these members from now on; forget those of older views."""
-        self._view, self._members = view, frozenset(members)
-        self._open.clear()
+    def begin(self, members: Iterable[str], epoch: int) -> list[EpochResult]:
+        """Expect reports of these members alone from now on; return what is complete by that.
+
+        ``epoch`` is the one that the ring is at: reports on later ones are of members that are gone.
+        """
+        self._members = frozenset(members)
+        self.done = min(self.done, epoch - 1)
+        for later in [e for e in self._open if e > epoch]:
+            del self._open[later]
+        results = [self._result(epoch) for epoch in sorted(self._open)]
+        return [result for result in results if result is not None]
 
     def add(self, report: EpochReport) -> EpochResult | None:
         """Take a report; return the epoch's result if it was the last one missing."""
-        if report.view != self._view or report.name not in self._members:
+        if report.epoch <= self.done or report.name not in self._members:
             return None
-        reports = self._open.setdefault(report.epoch, {})
-        reports[report.name] = report
+        self._open.setdefault(report.epoch, {})[report.name] = report
         while len(self._open) > MAX_OPEN:
             del self._open[min(self._open)]
-        if len(reports) < len(self._members):
+        return self._result(report.epoch)
+
+    def _result(self, epoch: int) -> EpochResult | None:
+        reports = self._open[epoch]
+        expected = self._members.intersection(*(r.trainers for r in reports.values()))
+        if not expected <= reports.keys():
             return None
-        self._open.pop(report.epoch, None)
+        for older in [e for e in self._open if e <= epoch]:
+            del self._open[older]
+        self.done = epoch
         return _result(list(reports.values()))
 
 

@@ -27,9 +27,14 @@ def next_stop(order: Sequence[str], here: str, itinerary: Iterable[str]) -> str 
     'w1'
     >>> next_stop(("w3", "w1", "w2"), here="w2", itinerary=("w2",))
     'w2'
+
+    Who is not in the order (it leaves) stands before the first one.
+
+    >>> next_stop(("w3", "w1", "w2"), here="w4", itinerary=("w1", "w2"))
+    'w1'
     """
     left = set(itinerary)
-    start = order.index(here) + 1
+    start = order.index(here) + 1 if here in order else 0
     for name in (*order[start:], *order[:start]):
         if name in left:
             return name

@@ -8,81 +8,127 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from streammac.ring.suspicion import SignsOfLife
 from streammac.wire.messages import Heartbeat, MemberAddress, Register
 
-SILENT_BEATS = 12
-"""A peer that misses so many heartbeats in a row is taken for gone."""
 MAX_PEERS = 10_000
+BLINK_S = 1.0
+"""A coordinator that did not look for so long excuses its peers for the time."""
 
 
 @dataclass(slots=True)
 class Peer:
-    """A registered process and the last that was heard of it."""
+    """A registered process and the last that was heard of it.
+
+    ``state``: ``alive``; ``draining``, it leaves in good order; ``lost``, it died or fell silent; ``left``.
+    """
 
     registration: Register
     identity: bytes
-    seen: float
-    state: Literal["alive", "silent", "left"] = "alive"
+    signs: SignsOfLife
+    state: Literal["alive", "draining", "lost", "left"] = "alive"
     facts: dict[str, float] = field(default_factory=dict)
     holding: tuple[str, ...] = ()
+    drained: bool = False
+    """It left while the others went on."""
 
     @property
     def name(self) -> str:
         """Stable name of the process."""
         return self.registration.name
 
+    @property
+    def incarnation(self) -> int:
+        """Which process of that name it is."""
+        return self.registration.incarnation
+
+    @property
+    def here(self) -> bool:
+        """Return whether messages reach it."""
+        return self.state in ("alive", "draining")
+
+    @property
+    def away(self) -> bool:
+        """Return whether its points are out of reach, until it returns."""
+        return self.state == "lost" or self.drained
+
+    @property
+    def ready(self) -> bool:
+        """Return whether it can train: a worker needs a moment to load what it computes with."""
+        return self.state == "alive" and self.facts.get("ready", 0) > 0
+
 
 class Membership:
     """All processes that ever registered, by name."""
 
     def __init__(self, heartbeat_s: float) -> None:
-        self.patience_s = SILENT_BEATS * heartbeat_s
+        self.heartbeat_s = heartbeat_s
         self.peers: dict[str, Peer] = {}
+        self._looked = float("inf")
 
     def register(self, identity: bytes, message: Register, now: float) -> bool:
         """Take a registration; return whether the process is new (or a new incarnation)."""
         known = self.peers.get(message.name)
         if known is not None:
-            if message.incarnation < known.registration.incarnation:
+            if message.incarnation < known.incarnation:
                 return False  # a process that was replaced meanwhile
-            if message == known.registration:
-                known.identity, known.seen = identity, now
-                back, known.state = known.state != "alive", "alive"
-                return back
+            if message.incarnation == known.incarnation:
+                known.registration, known.identity = message, identity
+                return self._alive(known, now)
         elif len(self.peers) >= MAX_PEERS:
             return False
-        self.peers[message.name] = Peer(message, identity, now)
+        signs = SignsOfLife(self.heartbeat_s, now)
+        self.peers[message.name] = Peer(message, identity, signs)
         return True
 
-    def hear(self, message: Heartbeat, now: float) -> bool:
-        """Take a heartbeat; return whether it brings a silent process back."""
-        peer = self.peers.get(message.name)
-        if peer is None or peer.registration.incarnation != message.incarnation:
-            return False
-        back = peer.state == "silent"
-        if peer.state != "left":
-            peer.state = "alive"
-        peer.seen, peer.facts, peer.holding = now, message.facts, message.holding
+    def hear(self, message: Heartbeat, now: float) -> bool | None:
+        """Take a heartbeat; return whether it brings a lost process back, None if nobody knows it."""
+        peer = self.find(message.name, message.incarnation)
+        if peer is None:
+            return None
+        back = self._alive(peer, now)
+        peer.facts, peer.holding = message.facts, message.holding
         return back
+
+    @staticmethod
+    def _alive(peer: Peer, now: float) -> bool:
+        peer.signs.hear(now)
+        back = peer.state == "lost"
+        if back:
+            peer.state = "alive"
+        return back
+
+    def find(self, name: str, incarnation: int) -> Peer | None:
+        """Return a process, None if another one of that name has come since."""
+        peer = self.peers.get(name)
+        return peer if peer is not None and peer.incarnation == incarnation else None
 
     def leave(self, name: str, incarnation: int, facts: dict[str, float]) -> bool:
         """Take a goodbye; return whether the process was here."""
-        peer = self.peers.get(name)
-        if peer is None or peer.registration.incarnation != incarnation:
+        peer = self.find(name, incarnation)
+        if peer is None:
             return False
         peer.state, peer.facts, peer.holding = "left", facts, ()
         return True
 
-    def silence(self, now: float) -> list[str]:
-        """Mark and return the processes that have been silent for too long."""
-        gone = [
-            peer.name
-            for peer in self.peers.values()
-            if peer.state == "alive" and now - peer.seen > self.patience_s
-        ]
-        for name in gone:
-            self.peers[name].state = "silent"
+    def silence(self, now: float) -> list[Peer]:
+        """Mark as lost, and return, the processes that have been silent for too long."""
+        pause, self._looked = now - self._looked, now
+        if pause > BLINK_S:
+            for peer in self.peers.values():
+                peer.signs.excuse(pause)
+        gone = [p for p in self.peers.values() if p.here and p.signs.suspicious(now)]
+        for peer in gone:
+            peer.state, peer.holding = "lost", ()
         return gone
+
+    def lose(self, name: str, incarnation: int) -> Peer | None:
+        """Mark a process as lost whose connection broke; return it if that is news."""
+        peer = self.find(name, incarnation)
+        if peer is None or not peer.here:
+            return None
+        peer.state, peer.holding = "lost", ()
+        return peer
 
     def of(self, role: str, *, alive: bool = True) -> list[Peer]:
         """Return the processes of a role, in the order of their names."""
@@ -93,7 +139,9 @@ class Membership:
 
     def addresses(self, socket: str) -> tuple[MemberAddress, ...]:
         """Return where the live workers listen with one of their sockets (``ring``, ``data``)."""
-        return tuple(
-            MemberAddress(p.name, p.registration.addresses.get(socket, ""))
-            for p in self.of("worker")
-        )
+        return tuple(address(peer, socket) for peer in self.of("worker"))
+
+
+def address(peer: Peer, socket: str) -> MemberAddress:
+    """Return where a process listens with one of its sockets."""
+    return MemberAddress(peer.name, peer.registration.addresses.get(socket, ""))

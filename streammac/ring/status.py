@@ -9,12 +9,16 @@ from streammac.ring.membership import Peer
 
 
 def points(coordinator: Coordinator) -> dict[str, int]:
-    """Return the accounting: sent = accepted + dead_lettered, accepted = stored + expired.
+    """Return the accounting: sent = accepted + dead_lettered, accepted = stored + expired + away.
 
     ``accepted``, ``stored`` and ``expired`` are the workers' own counts; ``sent`` and ``dead_lettered`` the
-    ingest nodes', over all their incarnations.
+    ingest nodes', over all their incarnations. ``away`` are points of workers that died or left, as far as
+    they had told; they come back with them.
     """
-    shards = [peer.facts for peer in coordinator.membership.of("worker", alive=False)]
+    workers = coordinator.membership.of("worker", alive=False)
+    shards = [peer.facts for peer in workers]
+    here = [peer.facts for peer in workers if not peer.away]
+    away = [peer.facts for peer in workers if peer.away]
     nodes = list(coordinator.counters.values())
 
     def total(parts: list[dict[str, float]], name: str) -> int:
@@ -25,7 +29,8 @@ def points(coordinator: Coordinator) -> dict[str, int]:
         "accepted": total(shards, "appended"),
         "duplicate": total(nodes, "duplicate") + total(shards, "duplicates"),
         "dead_lettered": total(nodes, "dead_lettered"),
-        "stored": total(shards, "points"),
+        "stored": total(here, "points"),
+        "away": total(away, "points"),
         "expired": total(shards, "expired"),
     }
 
@@ -46,6 +51,10 @@ def _worker(peer: Peer) -> dict[str, Any]:
         "points": int(peer.facts.get("points", 0)),
         "busy_share": peer.facts.get("busy_share", 0.0),
         "epoch": int(peer.facts.get("epoch", 0)),
+        "view": int(peer.facts.get("view", 0)),
+        "hops": int(peer.facts.get("progress", 0)),
+        "train_s": peer.facts.get("train_s", 0.0),
+        "z_step_s": peer.facts.get("z_step_s", 0.0),
         "holding": list(peer.holding),
         "data": peer.registration.addresses.get("data"),
     }
@@ -87,5 +96,8 @@ def status(coordinator: Coordinator) -> dict[str, Any]:
         "workers": [_worker(peer) for peer in members.of("worker", alive=False)],
         "ingest": [_ingest(peer) for peer in members.of("ingest", alive=False)],
         "drift_events": coordinator.continuation.drifts,
+        "failures": dict(coordinator.failures),
+        "recovery": dict(coordinator.recoveries),
+        "events": coordinator.events.to_json(),
         **learning,
     }

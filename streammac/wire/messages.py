@@ -93,17 +93,96 @@ class EpochPlan:
 @message
 @dataclass(frozen=True, slots=True)
 class View(Message):
-    """Who is in the ring. Only the coordinator makes views, and their number only grows."""
+    """Who is in the ring from now on. Only the coordinator makes views, and their number only grows.
+
+    Who gets one passes no token on any more, answers with `Holdings` and waits for `Resume`.
+    """
 
     number: Count
     members: tuple[MemberAddress, ...]
+    leaving: tuple[MemberAddress, ...] = ()
+    """Members that leave in good order: what they hold goes on, nothing new goes to them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """How far the copy of a block is that a member keeps: what it is at, or what it passed on last."""
+
+    block: Name
+    lap: Count
+    final: bool
+    itinerary: tuple[Name, ...]
+    held: bool = False
+    """The block is here, to be trained or in training."""
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Holdings(Message):
+    """A member's answer to a view: where it is, and which copies it has.
+
+    Attributes
+    ----------
+    state : {"joining", "training", "z_step", "resting"}
+        ``joining``: it has no part in an epoch yet; the rest of the message means nothing then.
+    epoch, plan, trainers
+        The epoch it is at, and who trains in it.
+    copies : tuple of Copy
+        Its copies of that epoch's blocks.
+    """
+
+    view: Count
+    name: Name
+    state: Literal["joining", "training", "z_step", "resting"]
     epoch: Count
-    """First epoch of this view."""
     plan: EpochPlan
-    """Plan of that first epoch."""
-    version: Count
-    """Model version to begin with (0: none yet); its tensors come along."""
+    trainers: tuple[Name, ...]
+    copies: tuple[Copy, ...] = ()
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Resume(Message):
+    """The ring goes on, in the view that was announced before.
+
+    Attributes
+    ----------
+    epoch, plan
+        The epoch that the most advanced members are at.
+    trainers : tuple of str
+        The members that train in it. The others get copies only, and train from the next epoch on.
+    joining : tuple of str
+        Members that begin anew: what they hold, if they hold anything, has been replaced.
+    absent : tuple of str
+        Members that are not at this epoch yet: those that join, and those that are an epoch behind.
+    holders : dict of str to str
+        Block to the member whose copy is the most advanced: it goes on from there. A block that is not
+        named starts anew.
+    donors : dict of str to str
+        Who needs the model with which the epoch begins, and who sends it to them.
+    cold : bool
+        Nobody holds anything: everybody begins the epoch from ``tensors``.
+    """
+
+    view: Count
+    epoch: Count
+    plan: EpochPlan
+    trainers: tuple[Name, ...]
+    joining: tuple[Name, ...] = ()
+    absent: tuple[Name, ...] = ()
+    holders: dict[Name, Name] = field(default_factory=dict)
+    donors: dict[Name, Name] = field(default_factory=dict)
+    cold: bool = False
     tensors: Tensors = field(default_factory=dict)
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Working(Message):
+    """A worker has finished its first visit of a view: the ring turns again."""
+
+    name: Name
+    view: Count
 
 
 @message
@@ -139,9 +218,41 @@ class Restart(Message):
 @message
 @dataclass(frozen=True, slots=True)
 class Stop(Message):
-    """Finish what is acknowledged, leave, and end."""
+    """Finish what is acknowledged, and end."""
 
     reason: Text = ""
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Introduce(Message):
+    """Coordinator to a process it does not know: register (again)."""
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Drain(Message):
+    """Coordinator to a worker: leave the ring in good order, and end.
+
+    Attributes
+    ----------
+    deadline_s : float
+        End after so long in any case.
+    points : {"keep", "move", "drop"}
+        What becomes of its points: they wait in its directory, go to the other workers, or are given up.
+    """
+
+    deadline_s: float
+    points: Literal["keep", "move", "drop"] = "keep"
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Leaving(Message):
+    """A worker was asked to end, by a signal or by `Drain`, and leaves the ring in good order."""
+
+    name: Name
+    incarnation: Count
 
 
 @message
@@ -184,6 +295,16 @@ class Token(Message):
     tensors: Tensors
 
 
+@message
+@dataclass(frozen=True, slots=True)
+class Model(Message):
+    """The model with which an epoch begins, for a member that has to catch up."""
+
+    view: Count
+    epoch: Count
+    tensors: Tensors
+
+
 # -- learning: worker -> coordinator -------------------------------------------------------------
 
 
@@ -194,11 +315,13 @@ class EpochReport(Message):
 
     ``sums`` add up over workers (the fields of `streammac.models.base.Objective`); ``seconds`` says where
     this worker's time went (``train``, ``z_step``, ``wait``). The first member of the epoch's ring
-    order sends the model along; ``following`` is the plan of the next epoch.
+    order sends the model along; ``following`` is the plan of the next epoch; ``trainers`` are the members
+    that report on this one.
     """
 
     view: Count
     epoch: Count
+    trainers: tuple[Name, ...]
     plan: EpochPlan
     following: EpochPlan
     name: Name
@@ -316,6 +439,31 @@ class StatusReply(Message):
     """The cluster's status as JSON, documented in docs/status.md."""
 
     status: Text
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class DrainRequest(Message):
+    """Somebody asks the coordinator to take a worker out of the cluster, see `Drain`."""
+
+    name: Name
+    deadline_s: float
+    points: Literal["keep", "move", "drop"]
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class DrainReply(Message):
+    """Whether the worker has been told to leave, and if not, why not."""
+
+    accepted: bool
+    reason: Text = ""
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Shutdown(Message):
+    """The cluster ends: workers that want to leave need not drain. Comes back once that is understood."""
 
 
 @message

@@ -17,7 +17,7 @@ import zmq
 from streammac.processes import end_with
 from streammac.run_directory import RunDirectory
 from streammac.wire.codec import decode, encode
-from streammac.wire.messages import StatusReply, StatusRequest
+from streammac.wire.messages import Shutdown, StatusReply, StatusRequest
 
 
 def status(directory: RunDirectory) -> dict:
@@ -88,8 +88,10 @@ def main(role: str, arguments: dict[str, str]) -> int:
     while not ending.is_set():
         if role == "coordinator" and socket.poll(20):
             identity, *frames = socket.recv_multipart()
-            assert isinstance(decode(frames), StatusRequest)
-            reply = StatusReply(json.dumps(status(directory)))
+            question = decode(frames)
+            assert isinstance(question, StatusRequest | Shutdown)
+            asked = isinstance(question, StatusRequest)
+            reply = StatusReply(json.dumps(status(directory))) if asked else question
             socket.send_multipart([identity, *encode(reply)])
         elif role != "coordinator":
             ending.wait(0.02)

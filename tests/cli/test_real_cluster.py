@@ -85,6 +85,7 @@ def test_a_cluster_from_start_to_resumption(tmp_path: Path, feed: Path, run: Run
         "dead_lettered": 3,
         "stored": GOOD,
         "expired": 0,
+        "away": 0,
     }
     assert seen["status"][0] == 0
     assert "dead-lettered" in seen["status"][1]

@@ -231,7 +231,7 @@ def test_a_worker_that_stalls_holds_the_feed_up_and_memory_stays_bounded(tmp_pat
         batch = 50 * 192
         assert node.producer._waiting_bytes <= node.producer.room_bytes + batch
         assert node.intake.feeds.qsize() <= node.intake.feeds.maxsize
-        assert stage.received <= received + 5
+        assert stage.received <= received + 20, "what was under way, no more"
         wait_for(lambda: stage.facts.get("blocked_s", 0) > 0)
 
 

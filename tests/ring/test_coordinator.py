@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 
 import numpy as np
@@ -10,21 +11,33 @@ import pytest
 from streammac.config import Settings
 from streammac.models.base import Objective
 from streammac.ring.continuation import Continuation
-from streammac.ring.coordinator import QUIET_S, Coordinator, Finished, Tell
-from streammac.ring.membership import SILENT_BEATS
+from streammac.ring.coordinator import QUIET_S, RETURN_S, Coordinator, Finished, Tell
+from streammac.ring.stall import STALL_S
 from streammac.ring.status import status
+from streammac.ring.suspicion import CAP_S
 from streammac.wire.messages import (
+    Copy,
+    Drain,
+    DrainReply,
+    DrainRequest,
     Drift,
     EpochPlan,
     EpochReport,
     Goodbye,
     Heartbeat,
+    Holdings,
+    Introduce,
+    Leaving,
     Register,
     Registered,
     Restart,
+    Resume,
     Routes,
+    Shutdown,
+    Stop,
     StreamSchema,
     View,
+    Working,
 )
 
 
@@ -38,7 +51,8 @@ def register(name, role="worker", incarnation=1) -> Register:
 
 
 def facts(points=0, **more) -> dict[str, float]:
-    return {"points": points, "appended": points, "expired": 0, "held_out": 0} | more
+    shard = {"points": points, "appended": points, "expired": 0, "held_out": 0}
+    return shard | {"ready": 1.0} | more
 
 
 def sent(orders, kind):
@@ -48,6 +62,15 @@ def sent(orders, kind):
         for o in orders
         if isinstance(o, Tell) and isinstance(o.message, kind)
     ]
+
+
+def answer(core, name, epoch=0, state="training", copies=()) -> list:
+    """Answer the newest view as a member that is at an epoch."""
+    number, names = core.view.number, tuple(core.change.names)
+    plan = EpochPlan(age=epoch)
+    return core.handle(
+        name.encode(), Holdings(number, name, state, epoch, plan, names, copies), now=2.0
+    )
 
 
 def cluster(points=100, core=None):
@@ -68,6 +91,7 @@ def report(core, name, epoch, *, tensors=None, following=None, busy=1.0) -> Epoc
         epoch=epoch,
         plan=EpochPlan(age=epoch),
         following=following or EpochPlan(age=epoch + 1),
+        trainers=("w1", "w2"),
         name=name,
         mu=0.5,
         sums=asdict(Objective(points=10, penalised=3.0, nested=5.0)),
@@ -112,10 +136,18 @@ def test_training_waits_for_the_workers_and_the_points():
     core.handle(b"w1", Heartbeat("w1", 1, facts(1000)), now=0.0)
     assert sent(core.tick(0.1), View) == []
     core.handle(b"w2", register("w2"), now=0.2)
-    views = sent(core.tick(0.3), View)
+    assert sent(core.tick(0.3), View) == [], "it is not ready to train yet"
+    core.handle(b"w2", Heartbeat("w2", 1, facts(0)), now=0.4)
+    orders = core.tick(0.5)
+    views = sent(orders, View)
     assert [to for to, _ in views] == ["w1", "w2"]
-    assert views[0][1].plan.fresh
     assert [m.address for m in views[0][1].members] == ["ring of w1", "ring of w2"]
+    resumes = sent(orders, Resume)
+    assert [to for to, _ in resumes] == ["w1", "w2"], (
+        "nobody has anything to tell: it begins at once"
+    )
+    assert resumes[0][1].plan.fresh
+    assert resumes[0][1].cold
 
 
 def test_a_short_feed_that_has_dried_up_is_trained_on_too():
@@ -143,15 +175,27 @@ def test_a_finished_epoch_needs_every_report_and_the_model():
     assert (told["epoch"], told["objective"], told["imbalance"]) == (1, 0.5, pytest.approx(1.5))
 
 
-def test_a_new_worker_brings_a_new_view_from_the_newest_model():
+def test_a_new_worker_joins_when_it_is_ready_and_nobody_begins_anew():
     core, _ = cluster()
     finish(core, 0)
+    assert sent(core.handle(b"w3", register("w3"), now=2.0), View) == []
+    orders = core.handle(b"w3", Heartbeat("w3", 1, facts()), now=2.5)
+    assert [to for to, _ in sent(orders, View)] == ["w1", "w2", "w3"]
+    assert answer(core, "w1", epoch=2, copies=(Copy("x", 0, False, ("w2",)),)) == []
+    resumes = sent(answer(core, "w2", epoch=1), Resume)
+    assert [to for to, _ in resumes] == ["w1", "w2", "w3"]
+    resume = resumes[0][1]
+    assert (resume.epoch, resume.cold) == (2, False)
+    assert resume.trainers == ("w1", "w2")
+    assert (resume.joining, resume.donors) == (("w3",), {"w2": "w1", "w3": "w1"})
+
+
+def test_points_go_to_a_new_worker_at_once():
+    core, _ = cluster()
     orders = core.handle(b"w3", register("w3"), now=2.0)
-    views = sent(orders, View)
-    assert [to for to, _ in views] == ["w1", "w2", "w3"]
-    view = views[0][1]
-    assert (view.number, view.epoch, view.plan) == (2, 1, EpochPlan(age=1))
-    np.testing.assert_array_equal(view.tensors["w"], np.ones(2))
+    ((to, routes),) = sent(orders, Routes)
+    assert to == "i1"
+    assert [w.name for w in routes.workers] == ["w1", "w2", "w3"]
 
 
 def test_a_repeated_registration_changes_nothing():
@@ -160,28 +204,178 @@ def test_a_repeated_registration_changes_nothing():
     assert core.views == 1
 
 
-def test_a_silent_worker_leaves_the_view_and_comes_back():
+def states(core) -> dict[str, str]:
+    return {worker["name"]: worker["state"] for worker in status(core)["workers"]}
+
+
+def test_a_silent_worker_is_lost_and_comes_back_as_a_new_one():
     core, _ = cluster()
-    late = SILENT_BEATS * core.settings.cluster.heartbeat_s + 1.0
-    core.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=late)
-    views = sent(core.tick(late), View)
-    assert [[m.name for m in v.members] for _, v in views] == [["w1"]]
-    assert {w["name"]: w["state"] for w in status(core)["workers"]} == {
-        "w1": "alive",
-        "w2": "silent",
+    core.tick(0.5)
+    late = 0.1 + CAP_S + 0.1
+    orders = []
+    for when in np.arange(0.6, late + 0.1, 0.5):
+        core.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=when)
+        core.handle(b"i1", Heartbeat("i1", 1, {}), now=when)
+        orders += core.tick(when)
+    ((to, view),) = sent(orders, View)
+    assert (to, [m.name for m in view.members]) == ("w1", ["w1"])
+    ((_, routes),) = sent(orders, Routes)
+    assert [w.name for w in routes.workers] == ["w1"]
+    assert states(core) == {"w1": "alive", "w2": "lost"}
+    told = status(core)
+    assert told["failures"]["hang"] == 1
+    assert (told["points"]["stored"], told["points"]["away"]) == (100, 100)
+    answer(core, "w1", epoch=3)
+    back = core.handle(b"w2", Heartbeat("w2", 1, facts(100)), now=late + 1)
+    assert [m.name for m in sent(back, View)[0][1].members] == ["w1", "w2"]
+    resumes = sent(answer(core, "w1", epoch=3), Resume)
+    assert resumes[0][1].joining == ("w2",)
+    assert status(core)["failures"]["fenced"] == 1
+
+
+def test_a_broken_connection_is_a_death_at_once():
+    core, _ = cluster()
+    orders = core.disconnected("w2", 1, since=1.0, now=1.2)
+    assert [to for to, _ in sent(orders, View)] == ["w1"]
+    assert core.disconnected("w2", 1, since=1.1, now=1.1) == [], "once"
+    assert core.disconnected("w1", 7, since=1.1, now=1.1) == [], "another incarnation"
+    answer(core, "w1")
+    core.handle(b"w1", Working("w1", core.views), now=1.4)
+    told = status(core)
+    assert told["failures"]["crash"] == 1
+    assert told["recovery"] == {
+        "count": 1,
+        "last_s": pytest.approx(0.4),
+        "seconds": pytest.approx(0.4),
     }
-    back = sent(core.handle(b"w2", Heartbeat("w2", 1, facts(100)), now=late + 1), View)
-    assert [m.name for m in back[0][1].members] == ["w1", "w2"]
+    kinds = [event["kind"] for event in told["events"]]
+    assert kinds[-3:] == ["lost", "view", "recovered"]
+    core.handle(b"w1", Working("w1", core.views), now=1.5)
+    assert status(core)["recovery"]["count"] == 1
 
 
-def test_reports_of_an_older_view_do_not_count():
+def test_a_coordinator_that_slept_excuses_the_others():
     core, _ = cluster()
-    old = report(core, "w1", 0, tensors={"w": np.ones(2)})
-    core.handle(b"w3", register("w3"), now=2.0)
-    core.handle(b"w1", old, now=2.0)
-    core.handle(b"w2", report(core, "w2", 0), now=2.0)
-    core.handle(b"w3", report(core, "w3", 0), now=2.0)
-    assert core.epoch == 0
+    core.tick(0.5)
+    assert core.tick(60.0) == []
+    assert states(core) == {"w1": "alive", "w2": "alive"}
+
+
+def test_what_a_member_missed_is_told_again_with_its_heartbeat():
+    core, _ = cluster()
+    (_, view), *_ = sent(core.disconnected("w2", 1, since=1.0, now=1.0), View)
+    beat = Heartbeat("w1", 1, facts(100, view=1.0, frozen=0.0))
+    assert sent(core.handle(b"w1", beat, now=1.1), View) == [("w1", view)]
+    answer(core, "w1")
+    beat = Heartbeat("w1", 1, facts(100, view=2.0, frozen=1.0))
+    assert len(sent(core.handle(b"w1", beat, now=1.2), Resume)) == 1
+    beat = Heartbeat("w1", 1, facts(100, view=2.0, frozen=0.0))
+    assert core.handle(b"w1", beat, now=1.3) == []
+
+
+def test_where_nothing_moves_a_new_view_gathers_the_copies():
+    core, _ = cluster()
+    now = 0.5
+    views = 1
+    for _ in range(int(2.8 * STALL_S / 0.5)):
+        now += 0.5
+        for name in ("w1", "w2"):
+            beat = Heartbeat(name, 1, facts(100, view=float(core.views), progress=7.0))
+            core.handle(name.encode(), beat, now)
+        core.handle(b"i1", Heartbeat("i1", 1, {}), now)
+        orders = core.tick(now)
+        if sent(orders, View):
+            views += 1
+            answer(core, "w1")
+            answer(core, "w2")
+    assert views == 3
+    for name, more in (("w1", {"working": 1.0}), ("w2", {})):
+        core.handle(name.encode(), Heartbeat(name, 1, facts(100, **more)), now)
+    for step in range(20):
+        for name in ("w1", "w2", "i1"):
+            more = {"working": 1.0} if name == "w1" else {}
+            core.handle(name.encode(), Heartbeat(name, 1, facts(100, **more)), now + step)
+        assert sent(core.tick(now + step), View) == [], "somebody is at work"
+
+
+def test_a_worker_that_leaves_hands_over_what_it_holds():
+    core, _ = cluster()
+    orders = core.handle(b"w2", Leaving("w2", 1), now=1.0)
+    assert [to for to, _ in sent(orders, View)] == ["w1", "w2"]
+    view = sent(orders, View)[0][1]
+    assert ([m.name for m in view.members], [m.name for m in view.leaving]) == (["w1"], ["w2"])
+    ((_, routes),) = sent(orders, Routes)
+    assert [w.name for w in routes.workers] == ["w1"]
+    assert states(core)["w2"] == "draining"
+    copies = (Copy("x", 0, False, ("w2",), held=True),)
+    assert answer(core, "w1") == []
+    resumes = sent(answer(core, "w2", copies=copies), Resume)
+    assert [to for to, _ in resumes] == ["w1", "w2"]
+    assert resumes[0][1].holders == {"x": "w2"}
+    orders = core.handle(b"w2", Goodbye("w2", 1, facts(100)), now=2.0)
+    assert sent(orders, View) == []
+    assert states(core)["w2"] == "left"
+    told = status(core)
+    assert (told["points"]["away"], told["failures"]["drained"]) == (100, 1)
+
+
+def test_the_last_worker_need_not_wait_for_a_ring_to_leave():
+    core, _ = cluster()
+    core.disconnected("w2", 1, since=1.0, now=1.0)
+    answer(core, "w1")
+    orders = core.handle(b"w1", Leaving("w1", 1), now=1.5)
+    assert [to for to, _ in sent(orders, Stop)] == ["w1"]
+    assert core.view is None
+
+
+def test_when_the_cluster_ends_workers_just_end():
+    core, _ = cluster()
+    assert sent(core.handle(b"cli", Shutdown(), now=1.0), Shutdown) == [("cli", Shutdown())]
+    orders = core.handle(b"w2", Leaving("w2", 1), now=1.0)
+    assert [to for to, _ in sent(orders, Stop)] == ["w2"]
+    assert sent(orders, View) == []
+    core.handle(b"w2", Goodbye("w2", 1, facts(100)), now=1.0)
+    assert status(core)["points"]["stored"] == 200, "points of a cluster at rest are not away"
+
+
+@pytest.mark.parametrize(
+    ("name", "points", "accepted", "reason"),
+    [
+        ("w2", "keep", True, ""),
+        ("w2", "move", True, ""),
+        ("w9", "keep", False, "no worker 'w9' is running: there are w1, w2"),
+        ("i1", "keep", False, "no worker 'i1' is running: there are w1, w2"),
+    ],
+)
+def test_a_request_to_drain_is_answered(name, points, accepted, reason):
+    core, _ = cluster()
+    orders = core.handle(b"cli", DrainRequest(name, 5.0, points), now=1.0)
+    assert sent(orders, DrainReply) == [("cli", DrainReply(accepted, reason))]
+    expected = [(name, Drain(5.0, points))] if accepted else []
+    assert sent(orders, Drain) == expected
+
+
+def test_the_points_of_the_only_worker_cannot_move():
+    core, _ = cluster()
+    core.disconnected("w2", 1, since=1.0, now=1.0)
+    ((_, reply),) = sent(core.handle(b"cli", DrainRequest("w1", 5.0, "move"), now=1.0), DrainReply)
+    assert "only worker" in reply.reason
+
+
+def test_reports_of_those_who_left_are_not_waited_for():
+    core, _ = cluster()
+    core.handle(b"w1", report(core, "w1", 0, tensors={"w": np.ones(2)}), now=1.0)
+    core.disconnected("w2", 1, since=1.1, now=1.1)
+    orders = answer(core, "w1", epoch=1)
+    (done,) = [o.result for o in orders if isinstance(o, Finished)]
+    assert done.epoch == core.epoch - 1 == 0
+
+
+def test_a_report_on_an_epoch_that_is_done_comes_too_late():
+    core, _ = cluster()
+    finish(core, 3)
+    assert not [o for o in finish(core, 2) if isinstance(o, Finished)]
+    assert core.epoch == 4
 
 
 def test_growth_restarts_from_new_statistics_and_insists_until_heeded():
@@ -241,34 +435,76 @@ def test_the_accounting_adds_up_over_incarnations():
         "duplicate": 2,
         "dead_lettered": 5,
         "stored": 200,
+        "away": 0,
         "expired": 0,
     }
 
 
-def test_a_restarted_coordinator_goes_on_where_it_was():
+def restarted(core, params=None) -> Coordinator:
+    return Coordinator(settings(), "c", json.loads(json.dumps(core.durable())), params or {})
+
+
+def test_a_restarted_coordinator_finds_the_ring_as_it_was():
     core, _ = cluster()
     finish(core, 4)
-    after = Coordinator(settings(), core.durable()["cluster"], core.durable(), {"w": np.ones(2)})
-    after, orders = cluster(core=after)
-    (_, view), *_ = sent(orders, View)
-    assert (view.number, view.epoch, view.plan) == (2, 5, EpochPlan(age=5))
+    after = restarted(core, {"w": np.ones(2)})
     assert after.schema == StreamSchema(8, "float32")
+    assert sent(after.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=0.0), Introduce)
+    after.handle(b"w1", register("w1"), now=0.0)
+    after.handle(b"w2", register("w2"), now=0.0)
+    assert after.tick(0.1) == []
+    assert after.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=0.2) == []
+    orders = after.handle(b"w2", Heartbeat("w2", 1, facts(100)), now=0.2)
+    assert [v.number for _, v in sent(orders, View)] == [2, 2], "numbers only grow"
+    assert sent(orders, Resume) == []
+    answer(after, "w1", epoch=9)
+    resume = sent(answer(after, "w2", epoch=9), Resume)[0][1]
+    assert (resume.epoch, resume.joining, resume.cold) == (9, (), False)
+
+
+def test_a_restarted_coordinator_does_not_wait_for_ever():
+    core, _ = cluster()
+    after = restarted(core)
+    after.handle(b"w1", register("w1"), now=0.0)
+    after.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=0.1)
+    after.tick(0.2)
+    after.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=RETURN_S)
+    orders = after.tick(0.3 + RETURN_S)
+    assert [to for to, _ in sent(orders, View)] == ["w1"]
+    assert sent(orders, Resume) == [], "w1 carries the ring on"
+
+
+def test_after_all_were_gone_the_newest_version_is_gone_on_from():
+    core, _ = cluster()
+    finish(core, 4)
+    after = restarted(core, {"w": np.ones(2)})
+    for name in ("w1", "w2"):
+        after.handle(name.encode(), register(name, incarnation=2), now=0.0)
+        after.handle(name.encode(), Heartbeat(name, 2, facts(100)), now=0.1)
+    after.handle(b"i1", StreamSchema(8, "float32"), now=0.1)
+    (_, resume), *_ = sent(after.tick(0.2), Resume)
+    assert (resume.epoch, resume.plan, resume.cold) == (5, EpochPlan(age=5), True)
+    np.testing.assert_array_equal(resume.tensors["w"], np.ones(2))
 
 
 def test_without_a_model_version_a_restart_begins_at_epoch_0():
     core, _ = cluster()
     finish(core, 4)
-    _, orders = cluster(core=Coordinator(settings(), "c", core.durable(), {}))
-    (_, view), *_ = sent(orders, View)
-    assert (view.epoch, view.plan.fresh) == (0, True)
+    core.ring = {}
+    _, orders = cluster(core=restarted(core))
+    (_, resume), *_ = sent(orders, Resume)
+    assert (resume.epoch, resume.plan.fresh) == (0, True)
 
 
 def test_a_worker_that_is_replaced_is_told_apart_by_its_incarnation():
     core, _ = cluster()
-    orders = core.handle(b"w1'", register("w1", incarnation=2), now=1.0)
+    core.handle(b"w1'", register("w1", incarnation=2), now=1.0)
+    orders = core.handle(b"w1'", Heartbeat("w1", 2, facts(100)), now=1.1)
     assert "w1'" in [to for to, _ in sent(orders, View)]
+    resume = sent(answer(core, "w2"), Resume)[0][1]
+    assert resume.joining == ("w1",)
     core.handle(b"w1", register("w1", incarnation=1), now=1.5)
-    assert core.membership.peers["w1"].registration.incarnation == 2
+    assert core.membership.peers["w1"].incarnation == 2
 
 
 def test_a_window_that_has_been_replaced_is_trained_on_from_where_the_model_is():

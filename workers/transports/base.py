@@ -1,4 +1,4 @@
-"""The interface that carries tokens from member to member.
+"""The interface that carries tokens, and models for those who join, from member to member.
 
 The worker's I/O loop and the in-process ring use it; `checks` holds what every implementation must pass.
 """
@@ -6,17 +6,19 @@ The worker's I/O loop and the in-process ring use it; `checks` holds what every 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
-from streammac.wire.messages import Token
+from streammac.wire.messages import Model, Token
+
+RingMessage: TypeAlias = Token | Model
 
 
 class TransportError(Exception):
-    """A token could not be handed over: the peer is unknown or does not take any."""
+    """A message could not be handed over: the peer is unknown or does not take any."""
 
 
 class Transport(Protocol):
-    """Tokens between members; reliable and in order between two of them while both live.
+    """Messages between members; reliable and in order between two of them while both live.
 
     Nothing here blocks: `send` hands over or raises, `receive` returns what is there.
     """
@@ -38,8 +40,8 @@ class Transport(Protocol):
         """Make the members of a view (name to address) reachable, and forget all others."""
         ...
 
-    def send(self, to: str, token: Token) -> None:
-        """Hand a token over.
+    def send(self, to: str, message: RingMessage) -> None:
+        """Hand a message over.
 
         Raises
         ------
@@ -48,8 +50,8 @@ class Transport(Protocol):
         """
         ...
 
-    def receive(self) -> list[Token]:
-        """Return the tokens that have arrived, oldest first. Malformed ones are counted, not returned."""
+    def receive(self) -> list[RingMessage]:
+        """Return the messages that have arrived, oldest first. Malformed ones are counted, not returned."""
         ...
 
     @property

@@ -16,8 +16,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from streammac.wire.messages import EpochPlan, Token
-from workers.transports.base import Transport, TransportError
+from streammac.wire.messages import EpochPlan, Model, Token
+from workers.transports.base import RingMessage, Transport, TransportError
 
 Make: TypeAlias = Callable[[Sequence[str]], dict[str, Transport]]
 PATIENCE_S = 10.0
@@ -42,7 +42,7 @@ def receive(transport: Transport, count: int) -> list[Token]:
     while len(tokens) < count:
         if time.monotonic() > end:
             raise TimeoutError(f"{len(tokens)} of {count} tokens arrived within {PATIENCE_S} s")
-        tokens += transport.receive()
+        tokens += [message for message in transport.receive() if isinstance(message, Token)]
         time.sleep(0.001)
     return tokens
 
@@ -63,6 +63,23 @@ def check_delivers_what_was_sent(make: Make) -> None:
     np.testing.assert_array_equal(got.tensors["weights"], token(7, size=100_000).tensors["weights"])
     for end in ends.values():
         end.close()
+
+
+def check_carries_models(make: Make) -> None:
+    """Not only tokens travel: who joins gets a whole model."""
+    ends = _ring(make, "ab")
+    ends["a"].send("b", Model(3, 4, {"weights": np.arange(5, dtype=np.float32)}))
+    end = time.monotonic() + PATIENCE_S
+    arrived: list[RingMessage] = []
+    while not arrived and time.monotonic() < end:
+        arrived = ends["b"].receive()
+        time.sleep(0.001)
+    (got,) = arrived
+    assert isinstance(got, Model)
+    assert (got.view, got.epoch) == (3, 4)
+    np.testing.assert_array_equal(got.tensors["weights"], np.arange(5))
+    for one in ends.values():
+        one.close()
 
 
 def check_keeps_the_order(make: Make) -> None:

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streammac.wire.codec import WireError, decode, encode
-from streammac.wire.messages import Token
-from workers.transports.base import TransportError
+from workers.transports.base import RingMessage, TransportError
 
 MAX_QUEUED = 10_000
 """Tokens that may wait at a member before senders are refused."""
@@ -49,30 +48,30 @@ class InProcessTransport:
         """See `Transport.connect`."""
         self._peers = dict(peers)
 
-    def send(self, to: str, token: Token) -> None:
+    def send(self, to: str, message: RingMessage) -> None:
         """See `Transport.send`."""
         address = self._peers.get(to)
         queue = self._hub.queues.get(address) if address is not None else None
         if queue is None:
             raise TransportError(f"no member {to!r} among the connected peers")
         if len(queue) >= MAX_QUEUED:
-            raise TransportError(f"{to!r} takes no more tokens: {MAX_QUEUED} are waiting there")
-        queue.append([bytes(frame) for frame in encode(token)])
+            raise TransportError(f"{to!r} takes no more: {MAX_QUEUED} are waiting there")
+        queue.append([bytes(frame) for frame in encode(message)])
 
-    def receive(self) -> list[Token]:
+    def receive(self) -> list[RingMessage]:
         """See `Transport.receive`."""
-        tokens = []
+        arrived: list[RingMessage] = []
         while self._queue:
             try:
                 message = decode(self._queue.popleft())
             except WireError:
                 self.malformed += 1
                 continue
-            if isinstance(message, Token):
-                tokens.append(message)
+            if isinstance(message, RingMessage):
+                arrived.append(message)
             else:
                 self.malformed += 1
-        return tokens
+        return arrived
 
     def close(self) -> None:
         """See `Transport.close`."""

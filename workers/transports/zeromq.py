@@ -11,8 +11,7 @@ from typing import Any
 import zmq
 
 from streammac.wire.codec import MAX_FRAME_BYTES, WireError, decode, encode
-from streammac.wire.messages import Token
-from workers.transports.base import TransportError
+from workers.transports.base import RingMessage, TransportError
 
 SEND_QUEUE = 1000
 """Tokens that may wait for one peer; more means that it takes none."""
@@ -61,32 +60,32 @@ class ZeroMQTransport:
                 socket.connect(address)
                 self._peers[name] = (address, socket)
 
-    def send(self, to: str, token: Token) -> None:
+    def send(self, to: str, message: RingMessage) -> None:
         """See `Transport.send`."""
         if to not in self._peers:
             raise TransportError(f"no member {to!r} among the connected peers")
-        frames = encode(token)
+        frames = encode(message)
         copy = max(map(len, frames)) < COPY_BELOW
         try:
             self._peers[to][1].send_multipart(frames, zmq.NOBLOCK, copy=copy)
         except zmq.Again as error:
-            raise TransportError(f"{to!r} takes no more tokens") from error
+            raise TransportError(f"{to!r} takes no more") from error
 
-    def receive(self) -> list[Token]:
+    def receive(self) -> list[RingMessage]:
         """See `Transport.receive`."""
-        tokens: list[Token] = []
+        arrived: list[RingMessage] = []
         while True:
             try:
                 _, *frames = self._inbox.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
-                return tokens
+                return arrived
             try:
                 message = decode(frames)
             except WireError:
                 self.malformed += 1
                 continue
-            if isinstance(message, Token):
-                tokens.append(message)
+            if isinstance(message, RingMessage):
+                arrived.append(message)
             else:
                 self.malformed += 1
 

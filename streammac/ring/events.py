@@ -1,0 +1,64 @@
+"""What an operator wants to hear of: who came, left or died, and what the ring made of it.
+
+The coordinator keeps the newest events for status, live page and log; each has a running number, so
+that who asks again can tell what is new.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+KEPT = 200
+"""Events that are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened.
+
+    Attributes
+    ----------
+    number : int
+        Running number, from 1.
+    time : float
+        Seconds since 1970.
+    kind : str
+        One word (docs/status.md has the list).
+    name : str
+        The process it is about; empty where it is about the cluster.
+    text : str
+        For people; for ``lost`` the reason.
+    seconds : float
+        How long it took, where it took time.
+    """
+
+    number: int
+    time: float
+    kind: str
+    name: str
+    text: str
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class EventLog:
+    """The newest events, oldest first."""
+
+    clock: Callable[[], float] = time.time
+    count: int = 0
+    _kept: deque[Event] = field(default_factory=lambda: deque(maxlen=KEPT))
+
+    def add(self, kind: str, name: str, text: str, seconds: float = 0.0) -> Event:
+        """Remember an event and return it."""
+        self.count += 1
+        event = Event(self.count, self.clock(), kind, name, text, round(seconds, 4))
+        self._kept.append(event)
+        return event
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return the events as plain values."""
+        return [asdict(event) for event in self._kept]

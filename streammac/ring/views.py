@@ -1,0 +1,82 @@
+"""The coordinator's half of a change of membership: announce a view, gather answers, let the ring resume.
+
+`ViewChange` is one view from its announcement to its end. It knows who carries the ring's state over from
+the former view, waits for these alone, and remembers what it told, because messages may be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from streammac.models.base import Array
+from streammac.ring.recovery import resumption
+from streammac.wire.messages import EpochPlan, Holdings, Resume, View
+
+Incarnations = Mapping[str, int]
+
+
+@dataclass(slots=True)
+class ViewChange:
+    """One view.
+
+    Parameters
+    ----------
+    view : View
+        What is announced.
+    members : mapping of str to int
+        Names and incarnations of its members, leaving ones included.
+    carriers : set of str
+        Those who were in the ring before: their answers are waited for, and tell where the ring is.
+    """
+
+    view: View
+    members: Incarnations
+    carriers: frozenset[str]
+    answers: dict[str, Holdings] = field(default_factory=dict)
+    resume: Resume | None = None
+    """How the ring went on; None until that is decided."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Members that stay."""
+        return tuple(member.name for member in self.view.members)
+
+    @property
+    def ring(self) -> dict[str, int]:
+        """Who would carry the ring's state into the next view."""
+        if self.resume is not None:
+            return dict(self.members)
+        return {name: self.members[name] for name in self.carriers}
+
+    def answer(self, holdings: Holdings) -> None:
+        """Take a member's answer."""
+        if holdings.view == self.view.number and holdings.name in self.carriers:
+            self.answers[holdings.name] = holdings
+
+    @property
+    def answered(self) -> bool:
+        """Return whether all those have answered who are waited for."""
+        return self.carriers <= self.answers.keys()
+
+    def settle(self, epoch: int, plan: EpochPlan, tensors: Mapping[str, Array]) -> Resume:
+        """Decide how the ring goes on.
+
+        Where nobody holds anything, everybody begins the given epoch from the given model.
+        """
+        number = self.view.number
+        resume = resumption(number, self.names, self.answers)
+        if resume is None:
+            resume = Resume(number, epoch, plan, self.names, cold=True, tensors=dict(tensors))
+        self.resume = resume
+        return resume
+
+    def reminder(self, name: str, seen: int, *, frozen: bool) -> View | Resume | None:
+        """Return what a member has missed, judging by the view it says it is in."""
+        if name not in self.members or seen > self.view.number:
+            return None
+        if seen < self.view.number:
+            return self.view
+        if not frozen:
+            return None
+        return self.resume if self.resume is not None else self.view
