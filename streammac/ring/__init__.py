@@ -30,20 +30,6 @@ answers with its `Holdings`. From these the coordinator decides where the ring i
 everybody how it goes on (`Resume`): of each block the most advanced copy, with those struck off its
 itinerary who are gone. Tokens of an older view are dropped wherever they turn up.
 
-======================  ========================================
-a member is     until                                         meanwhile it
-==============  ============================================  ========================================
-``joining``     it has the model and all final copies         collects the copies of the epoch under way
-``training``    it holds every block's final copy             trains, copies and forwards tokens
-``z_step``      its own Z step is done                        queues tokens of the next epoch
-``resting``     (the epochs asked for are done)               answers views
-==============  ============================================  ========================================
-
-**The life of a view.** Who is in the ring changes while tokens are anywhere. The coordinator announces a `View`; a member
-that gets it is *frozen*: it finishes the job that it is at, but passes nothing on, and answers with its `Holdings`. From these the
-coordinator decides where the ring is (`recovery`), and tells everybody how it goes on (`Resume`): of each block the most advanced
-copy, with those struck off its itinerary who are gone. Tokens of an older view are dropped wherever they turn up.
-
 ======================  ==================================================================================
 module                  its idea
 ======================  ==================================================================================
