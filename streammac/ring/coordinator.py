@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from streammac.config import Settings
 from streammac.models.base import Array
+from streammac.ring.accounts import Accounts
 from streammac.ring.continuation import Continuation
 from streammac.ring.epochs import EpochBook, EpochResult
 from streammac.ring.events import Event, EventLog
@@ -117,8 +118,10 @@ class Coordinator:
         self._begun = False
         self.ending = False
         self.events = EventLog()
-        self.failures = {"crash": 0, "hang": 0, "drained": 0, "fenced": 0}
-        self.recoveries = {"count": 0, "last_s": 0.0, "seconds": 0.0}
+        none = {"crash": 0, "hang": 0, "drained": 0, "fenced": 0}
+        self.failures: dict[str, int] = none | state.get("failures", {})
+        never = {"count": 0, "last_s": 0.0, "seconds": 0.0}
+        self.recoveries: dict[str, float] = never | state.get("recoveries", {})
         self._lost_at: float | None = None
         """When the first member died whose loss the ring has not recovered from yet."""
         self.stall = StallWatch()
@@ -138,8 +141,7 @@ class Coordinator:
             appended=int(state.get("restart_appended", 0)) if going_on else 0,
             drifts=int(state.get("drifts", 0)),
         )
-        self.counters: dict[str, dict[str, float]] = dict(state.get("counters", {}))
-        """Counters of each incarnation of an ingest node: they outlive the process."""
+        self.accounts = Accounts(**state.get("accounts", {}))
         self._stored = (0, 0.0)  # points stored, and since when
         if self.expected:
             self.events.add("coordinator_restarted", "", "the ring is expected to be as it was")
@@ -157,7 +159,9 @@ class Coordinator:
             "restart_points": self.continuation.points,
             "restart_appended": self.continuation.appended,
             "drifts": self.continuation.drifts,
-            "counters": self.counters,
+            "accounts": self.accounts.to_json(),
+            "failures": self.failures,
+            "recoveries": self.recoveries,
         }
 
     @property
@@ -449,7 +453,10 @@ class Coordinator:
         return orders + [Tell(p.identity, restart) for p in self.membership.of("worker")]
 
     def _count(self, name: str, incarnation: int, facts: Mapping[str, float]) -> None:
-        peer = self.membership.peers.get(name)
-        if peer is not None and peer.registration.role == "ingest":
-            counters = ("sent", "dead_lettered", "duplicate")
-            self.counters[f"{name}/{incarnation}"] = {c: facts.get(c, 0.0) for c in counters}
+        peer = self.membership.find(name, incarnation)
+        if peer is None:
+            return
+        if peer.registration.role == "ingest":
+            self.accounts.count_feed(name, incarnation, facts)
+        else:
+            self.accounts.count_shard(name, facts)

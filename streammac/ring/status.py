@@ -9,30 +9,9 @@ from streammac.ring.membership import Peer
 
 
 def points(coordinator: Coordinator) -> dict[str, int]:
-    """Return the accounting: sent = accepted + dead_lettered, accepted = stored + expired + away.
-
-    ``accepted``, ``stored`` and ``expired`` are the workers' own counts; ``sent`` and ``dead_lettered`` the
-    ingest nodes', over all their incarnations. ``away`` are points of workers that died or left, as far as
-    they had told; they come back with them.
-    """
+    """Return the accounting, see `streammac.ring.accounts.Accounts.points`."""
     workers = coordinator.membership.of("worker", alive=False)
-    shards = [peer.facts for peer in workers]
-    here = [peer.facts for peer in workers if not peer.away]
-    away = [peer.facts for peer in workers if peer.away]
-    nodes = list(coordinator.counters.values())
-
-    def total(parts: list[dict[str, float]], name: str) -> int:
-        return int(sum(part.get(name, 0) for part in parts))
-
-    return {
-        "sent": total(nodes, "sent"),
-        "accepted": total(shards, "appended"),
-        "duplicate": total(nodes, "duplicate") + total(shards, "duplicates"),
-        "dead_lettered": total(nodes, "dead_lettered"),
-        "stored": total(here, "points"),
-        "away": total(away, "points"),
-        "expired": total(shards, "expired"),
-    }
+    return coordinator.accounts.points({peer.name for peer in workers if not peer.away})
 
 
 def _process(peer: Peer) -> dict[str, Any]:

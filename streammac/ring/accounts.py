@@ -1,0 +1,80 @@
+"""What has become of every point: the counts of all processes, which outlive them.
+
+Workers and ingest nodes tell their counts with every heartbeat. A process that dies takes none with it, and
+the coordinator's own restart loses none: what it knew is in its durable state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+FEED = ("sent", "dead_lettered", "duplicate")
+SHARD = ("points", "appended", "expired", "withdrawn", "duplicates")
+
+
+@dataclass(slots=True)
+class Accounts:
+    """Counts by process.
+
+    Attributes
+    ----------
+    feeds : dict
+        Of each ingest node: its incarnation, that one's counts, and the sums of all former ones.
+    shards : dict
+        The newest counts of each worker; they are cumulative over its incarnations.
+    """
+
+    feeds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    shards: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def count_feed(self, name: str, incarnation: int, facts: Mapping[str, float]) -> None:
+        """Take the counts of an ingest node."""
+        counts = {count: facts.get(count, 0.0) for count in FEED}
+        known = self.feeds.get(name)
+        former = dict.fromkeys(FEED, 0.0)
+        if known is not None:
+            if incarnation < known["incarnation"]:
+                return
+            former = known["former"]
+            if incarnation > known["incarnation"]:
+                former = {count: former[count] + known["counts"][count] for count in FEED}
+        self.feeds[name] = {"incarnation": incarnation, "counts": counts, "former": former}
+
+    def count_shard(self, name: str, facts: Mapping[str, float]) -> None:
+        """Take the counts of a worker; one that has not opened its shard yet has none."""
+        if "appended" in facts:
+            self.shards[name] = {count: facts.get(count, 0.0) for count in SHARD}
+
+    def points(self, here: Collection[str]) -> dict[str, int]:
+        """Return the sums: sent = accepted + dead_lettered, accepted = stored + expired + away.
+
+        Parameters
+        ----------
+        here : collection of str
+            Workers whose points are within reach; those of the others are ``away``.
+        """
+
+        def fed(count: str) -> float:
+            return float(sum(f["counts"][count] + f["former"][count] for f in self.feeds.values()))
+
+        def shard(count: str) -> float:
+            return sum(counts[count] for counts in self.shards.values())
+
+        stored = sum(counts["points"] for name, counts in self.shards.items() if name in here)
+        sums = {
+            "sent": fed("sent"),
+            # a point that was withdrawn from a shard is stored in another one
+            "accepted": shard("appended") - shard("withdrawn"),
+            "duplicate": fed("duplicate") + shard("duplicates"),
+            "dead_lettered": fed("dead_lettered"),
+            "stored": stored,
+            "away": shard("points") - stored,
+            "expired": shard("expired"),
+        }
+        return {name: int(value) for name, value in sums.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for the durable state."""
+        return {"feeds": self.feeds, "shards": self.shards}
