@@ -121,7 +121,8 @@ class CoordinatorProcess:
                 self._do(self.core.disconnected(name, incarnation, since, now))
             self._do(self.core.tick(now))
             self._watch_all()
-            self.core.version = self.publisher.version
+            publisher = self.publisher
+            self._do(self.core.published(publisher.version, publisher.current, publisher.reason))
             if now - saved >= SAVE_S:
                 saved = now
                 self._save()

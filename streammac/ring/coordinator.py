@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 from streammac.config import Settings
 from streammac.models.base import Array
 from streammac.ring.accounts import Accounts
+from streammac.ring.balance import Balance
 from streammac.ring.continuation import Continuation
 from streammac.ring.epochs import EpochBook, EpochResult
 from streammac.ring.events import Event, EventLog
@@ -36,6 +37,7 @@ from streammac.wire.messages import (
     Register,
     Registered,
     Restart,
+    Route,
     Routes,
     Shutdown,
     Stop,
@@ -46,6 +48,8 @@ from streammac.wire.messages import (
 
 QUIET_S = 2.0
 """A feed that stores nothing for so long has nothing to wait for: training begins with what is there."""
+BALANCE_S = 2.0
+"""Time between two looks at the shares of the feed."""
 RETURN_S = 3.0
 """A coordinator that was restarted waits so long for the members of the ring to register again."""
 
@@ -125,6 +129,8 @@ class Coordinator:
         self._lost_at: float | None = None
         """When the first member died whose loss the ring has not recovered from yet."""
         self.stall = StallWatch()
+        self.balance = Balance()
+        self._balance_at = 0.0
         self.params = dict(params or {})
         going_on = bool(self.params)
         self.epoch = int(state.get("epoch", 0)) if going_on else 0
@@ -213,6 +219,7 @@ class Coordinator:
             if now > self.expected_until:
                 self.expected.clear()
                 orders += self._members_changed(now)
+        orders += self._rebalance(now)
         if self.change is None and self._can_begin(points, now):
             orders += self._new_view(now)
         elif self.change is not None and self.stall.stalled(self.change, self.membership, now):
@@ -224,6 +231,14 @@ class Coordinator:
         """Take notice that the connection to a process broke some time ago and did not come back."""
         peer = self.membership.lose(name, incarnation)
         return self._lost(peer, "crash", since, now) if peer is not None else []
+
+    def published(self, version: int, promoted: int, reason: str) -> list[Order]:
+        """Take notice of the newest model version, and which one is the current one."""
+        if version == self.version:
+            return []
+        self.version = version
+        kind = "promoted" if promoted == version else "kept_back"
+        return [self.note(kind, "", f"version {version}: {reason}")]
 
     def note(self, kind: str, name: str, text: str, seconds: float = 0.0) -> Note:
         """Remember an event, and return it for the log."""
@@ -250,7 +265,7 @@ class Coordinator:
         if self.schema is not None:
             orders.append(Tell(identity, self.schema))
         if message.role == "ingest":
-            orders.append(Tell(identity, Routes(self.membership.addresses("data"))))
+            orders.append(Tell(identity, self._routes()))
         if self.ring.get(message.name) != message.incarnation:
             self.expected.discard(message.name)
         if new:
@@ -334,8 +349,7 @@ class Coordinator:
         """Tell ingest nodes who takes points; make a view if the ring is not what it should be."""
         orders: list[Order] = []
         if routes:
-            message = Routes(self.membership.addresses("data"))
-            orders += [Tell(peer.identity, message) for peer in self.membership.of("ingest")]
+            orders += self._tell_routes()
         if self.ending or self.expected:
             return orders
         if self.change is None:
@@ -345,6 +359,32 @@ class Coordinator:
         wanted = {p.name: p.incarnation for p in self.membership.of("worker") if p.ready}
         present = {name: self.change.members[name] for name in self.change.names}
         return orders if wanted == present else orders + self._new_view(now)
+
+    def _routes(self) -> Routes:
+        workers = self.membership.of("worker")
+        return Routes(
+            tuple(
+                Route(
+                    peer.name,
+                    address(peer, "data").address,
+                    peer.incarnation,
+                    self.balance.told.get(peer.name, 1.0),
+                )
+                for peer in workers
+            )
+        )
+
+    def _tell_routes(self) -> list[Order]:
+        self.balance.forget({peer.name for peer in self.membership.of("worker")})
+        return [Tell(peer.identity, self._routes()) for peer in self.membership.of("ingest")]
+
+    def _rebalance(self, now: float) -> list[Order]:
+        """Give more of the feed to those who are fast, less to those who have too much already."""
+        if now < self._balance_at or self.settings.training.deterministic:
+            return []
+        self._balance_at = now + BALANCE_S
+        workers = {p.name: p.facts.get("points", 0.0) for p in self.membership.of("worker")}
+        return self._tell_routes() if self.balance.news(workers) is not None else []
 
     def _can_begin(self, points: int, now: float) -> bool:
         workers = [peer for peer in self.membership.of("worker") if peer.ready]
@@ -425,6 +465,8 @@ class Coordinator:
         orders: list[Order] = []
         if self.restart is not None and report.following.restart < self.restart.number:
             orders.append(Tell(identity, self.restart))
+        busy = report.seconds.get("train", 0.0) + report.seconds.get("z_step", 0.0)
+        self.balance.measure(report.name, report.sums.get("points", 0.0), busy)
         result = self.book.add(report)
         return orders if result is None else orders + self._finished(result)
 

@@ -14,6 +14,8 @@ from typing import Any
 
 KEPT = 200
 """Events that are remembered."""
+FREQUENT = ("promoted", "kept_back")
+"""Of these in a row only the newest is kept, or they would push out everything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class EventLog:
     def add(self, kind: str, name: str, text: str, seconds: float = 0.0) -> Event:
         """Remember an event and return it."""
         self.count += 1
+        if kind in FREQUENT and self._kept and self._kept[-1].kind == kind:
+            self._kept.pop()
         event = Event(self.count, self.clock(), kind, name, text, round(seconds, 4))
         self._kept.append(event)
         return event

@@ -137,10 +137,6 @@ class Membership:
             (p for p in peers if p.state == "alive" or not alive), key=lambda peer: peer.name
         )
 
-    def addresses(self, socket: str) -> tuple[MemberAddress, ...]:
-        """Return where the live workers listen with one of their sockets (``ring``, ``data``)."""
-        return tuple(address(peer, socket) for peer in self.of("worker"))
-
 
 def address(peer: Peer, socket: str) -> MemberAddress:
     """Return where a process listens with one of its sockets."""

@@ -25,8 +25,9 @@ def _process(peer: Peer) -> dict[str, Any]:
     }
 
 
-def _worker(peer: Peer) -> dict[str, Any]:
+def _worker(peer: Peer, weight: float) -> dict[str, Any]:
     return _process(peer) | {
+        "weight": weight,
         "points": int(peer.facts.get("points", 0)),
         "busy_share": peer.facts.get("busy_share", 0.0),
         "epoch": int(peer.facts.get("epoch", 0)),
@@ -72,7 +73,10 @@ def status(coordinator: Coordinator) -> dict[str, Any]:
         "view": coordinator.view.number if coordinator.view else 0,
         "epoch": coordinator.epoch,
         "points": points(coordinator),
-        "workers": [_worker(peer) for peer in members.of("worker", alive=False)],
+        "workers": [
+            _worker(peer, coordinator.balance.told.get(peer.name, 1.0))
+            for peer in members.of("worker", alive=False)
+        ],
         "ingest": [_ingest(peer) for peer in members.of("ingest", alive=False)],
         "drift_events": coordinator.continuation.drifts,
         "failures": dict(coordinator.failures),

@@ -185,13 +185,25 @@ class Working(Message):
     view: Count
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The way to a worker: its data socket, which process it is, and its share of the feed.
+
+    ``weight`` is relative to an equal share.
+    """
+
+    name: Name
+    address: Name
+    incarnation: Count = 0
+    weight: float = 1.0
+
+
 @message
 @dataclass(frozen=True, slots=True)
 class Routes(Message):
     """Coordinator to ingest nodes: the workers that take points."""
 
-    workers: tuple[MemberAddress, ...]
-    """Names and the addresses of their data sockets."""
+    workers: tuple[Route, ...]
 
 
 @message

@@ -514,3 +514,27 @@ def test_a_window_that_has_been_replaced_is_trained_on_from_where_the_model_is()
     assert rule.grown(1000, 3000) == Restart(1, fresh=False)
     assert rule.grown(1000, 4900) is None
     assert rule.grown(2000, 4900) == Restart(2, fresh=True)
+
+
+def test_versions_are_events_and_only_the_newest_in_a_row_is_kept():
+    core, _ = cluster()
+    core.published(1, 1, "the first version")
+    core.published(2, 2, "better")
+    assert core.published(2, 2, "better") == []
+    core.published(3, 2, "worse")
+    told = [(e["kind"], e["text"]) for e in status(core)["events"]][-2:]
+    assert told == [("promoted", "version 2: better"), ("kept_back", "version 3: worse")]
+
+
+def test_a_slow_worker_gets_less_of_the_feed():
+    core, _ = cluster()
+    for epoch in range(3):
+        core.handle(b"w1", report(core, "w1", epoch, tensors={"w": np.ones(2)}, busy=3.0), now=1.0)
+        core.handle(b"w2", report(core, "w2", epoch, busy=1.0), now=1.0)
+    ((to, routes),) = sent(core.tick(2.5), Routes)
+    assert to == "i1"
+    shares = {route.name: route.weight for route in routes.workers}
+    assert shares["w2"] > 1.4
+    assert shares["w1"] < 0.6
+    assert {worker["weight"] for worker in status(core)["workers"]} == set(shares.values())
+    assert sent(core.tick(2.6), Routes) == []
