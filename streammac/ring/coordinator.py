@@ -258,7 +258,8 @@ class Coordinator:
     # -- who is there ---------------------------------------------------------------------
 
     def _register(self, identity: bytes, message: Register, now: float) -> list[Order]:
-        new = self.membership.register(identity, message, now)
+        known = self.membership.find(message.name, message.incarnation) is not None
+        news = self.membership.register(identity, message, now)
         orders: list[Order] = [
             Tell(identity, Registered(self.cluster, self.settings.model_dump_json()))
         ]
@@ -268,11 +269,16 @@ class Coordinator:
             orders.append(Tell(identity, self._routes()))
         if self.ring.get(message.name) != message.incarnation:
             self.expected.discard(message.name)
-        if new:
+        if news:
             kind = "ingest_joined" if message.role == "ingest" else "joined"
-            orders.append(self.note(kind, message.name, f"from {message.host}"))
+            joined = self.note(kind, message.name, f"from {message.host}")
+            orders.append(self._returned(message.name) if known else joined)
             orders += self._members_changed(now)
         return orders
+
+    def _returned(self, name: str) -> Note:
+        self.failures["fenced"] += 1
+        return self.note("returned", name, "was taken for lost, and begins anew with its points")
 
     def _hear(self, identity: bytes, beat: Heartbeat, now: float) -> list[Order]:
         back = self.membership.hear(beat, now)
@@ -283,9 +289,7 @@ class Coordinator:
             self.expected.discard(beat.name)
         orders: list[Order] = []
         if back:
-            self.failures["fenced"] += 1
-            text = "was taken for lost, and begins anew with its points"
-            orders.append(self.note("returned", beat.name, text))
+            orders.append(self._returned(beat.name))
         if self.change is not None and self.change.members.get(beat.name) == beat.incarnation:
             seen, frozen = int(beat.facts.get("view", 0)), beat.facts.get("frozen", 0) > 0
             missed = self.change.reminder(beat.name, seen, frozen=frozen)

@@ -1,0 +1,100 @@
+"""Real processes of one cluster, started one by one, so that tests can do anything to them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from streammac import processes
+from streammac.config import Settings
+from streammac.control import ask_status
+from streammac.processes import Child, Lifeline
+from streammac.run_directory import RunDirectory, write_json
+
+PATIENCE_S = 45.0
+PROGRAM = (sys.executable, "-m", "streammac")
+
+
+class LiveCluster:
+    """Coordinator, workers and an ingest node, without a supervisor."""
+
+    def __init__(self, root: Path, settings: dict[str, Any], workers: int = 3) -> None:
+        self.directory = RunDirectory(root)
+        self.settings = Settings.model_validate({"cluster": {"workers": workers}} | settings)
+        write_json(self.directory.settings, self.settings.model_dump(mode="json"))
+        self.lifeline = Lifeline()
+        self.children: dict[str, Child] = {}
+        self.start("coordinator")
+        for number in range(1, workers + 1):
+            self.start("worker", f"w{number}")
+        self.start("ingest", "i1")
+
+    def __enter__(self) -> LiveCluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self.children.values():
+            if child.exit_code is None:
+                child.process.send_signal(signal.SIGCONT)
+                child.process.kill()
+                child.process.wait()
+        self.lifeline.close()
+
+    def start(self, role: str, name: str | None = None) -> Child:
+        command = [*PROGRAM, role, "--dir", str(self.directory.root)]
+        command += ["--lifeline", str(self.lifeline.reading)]
+        if name is not None:
+            command += ["--name", name]
+        log = self.directory.logs / f"{name or role}.log"
+        child = processes.start(name or role, command, log, (self.lifeline.reading,))
+        self.children[name or role] = child
+        return child
+
+    def restart_coordinator(self) -> None:
+        """Kill the coordinator and start it again where it was."""
+        known = json.loads((self.directory.processes / "coordinator.json").read_text())
+        self.kill("coordinator")
+        settings = json.loads(self.directory.settings.read_text())
+        settings["network"]["coordinator_port"] = int(known["control"].rsplit(":", 1)[1])
+        write_json(self.directory.settings, settings)
+        self.start("coordinator")
+
+    def kill(self, name: str) -> None:
+        self.children[name].process.kill()
+        self.children[name].process.wait()
+
+    def signal(self, name: str, number: int) -> None:
+        self.children[name].process.send_signal(number)
+
+    def status(self) -> dict[str, Any] | None:
+        known = self.directory.announced("coordinator")
+        return ask_status(known["control"]) if known else None
+
+    def wait(self, until: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+        """Return the first status of which something is true."""
+        status = None
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            status = self.status()
+            if status is not None and until(status):
+                return status
+            time.sleep(0.02)
+        raise TimeoutError(f"{what}: not within {PATIENCE_S} s; {json.dumps(status)}")
+
+    def epochs(self, more: int) -> dict[str, Any]:
+        """Wait for so many further epochs."""
+        now = self.wait(lambda s: True, "a status")["epoch"]
+        return self.wait(lambda s: s["epoch"] >= now + more, f"{more} more epochs after {now}")
+
+
+def states(status: dict[str, Any]) -> dict[str, str]:
+    return {worker["name"]: worker["state"] for worker in status["workers"]}
+
+
+def kinds(status: dict[str, Any], name: str | None = None) -> list[str]:
+    return [e["kind"] for e in status["events"] if name is None or e["name"] == name]

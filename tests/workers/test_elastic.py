@@ -1,0 +1,77 @@
+"""Real workers join, leave, hang and die under a live feed, and the coordinator, too: training goes on."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.workers.live_cluster import LiveCluster, kinds, states
+
+pytestmark = pytest.mark.processes
+
+SETTINGS = {
+    "model": {"bits": 8, "options": {"starts": 3, "refined": 1}},
+    "ingest": {"sources": ["patches:?size=6&rate=3000"]},
+}
+
+
+def test_the_ring_goes_on_whatever_happens_to_workers(tmp_path):
+    with LiveCluster(tmp_path, SETTINGS) as cluster:
+        cluster.wait(lambda s: s["epoch"] >= 2, "training")
+        pids = {w["name"]: w["pid"] for w in cluster.status()["workers"]}
+
+        cluster.kill("w2")
+        status = cluster.wait(lambda s: s["recovery"]["count"] == 1, "recovery from a crash")
+        assert states(status) == {"w1": "alive", "w2": "lost", "w3": "alive"}
+        assert status["failures"]["crash"] == 1
+        assert status["points"]["away"] > 0
+        cluster.epochs(2)
+
+        cluster.start("worker", "w2")
+        status = cluster.wait(lambda s: states(s)["w2"] == "alive", "its return")
+        cluster.wait(lambda s: s["points"]["away"] == 0, "its points")
+        cluster.wait(lambda s: worker(s, "w2")["hops"] > 3, "its visits")
+
+        cluster.start("worker", "w4")
+        cluster.wait(lambda s: worker(s, "w4").get("hops", 0) > 3, "the joiner's visits")
+        assert cluster.status()["failures"] == {"crash": 1, "hang": 0, "drained": 0, "fenced": 0}
+
+        cluster.signal("w1", signal.SIGSTOP)
+        status = cluster.wait(lambda s: s["recovery"]["count"] == 2, "recovery from a hang")
+        assert status["failures"]["hang"] == 1
+        cluster.epochs(2)
+        cluster.signal("w1", signal.SIGCONT)
+        status = cluster.wait(lambda s: states(s)["w1"] == "alive", "the return of the hanging one")
+        assert "returned" in kinds(status, "w1")
+        cluster.epochs(2)
+
+        cluster.signal("w3", signal.SIGTERM)
+        status = cluster.wait(lambda s: states(s)["w3"] == "left", "the leave")
+        assert cluster.children["w3"].process.wait(10) == 0
+        assert "draining" in kinds(status, "w3")
+        assert status["failures"]["drained"] == 1
+        status = cluster.epochs(2)
+        now = {w["name"]: w["pid"] for w in status["workers"]}
+        assert (now["w1"], now["w3"]) == (pids["w1"], pids["w3"]), "no healthy worker restarted"
+
+
+def test_the_coordinator_comes_back_to_the_same_ring(tmp_path):
+    with LiveCluster(tmp_path, SETTINGS, workers=2) as cluster:
+        before = cluster.wait(lambda s: s["model_version"] >= 3, "training")
+        hops = {w["name"]: w["hops"] for w in before["workers"]}
+        cluster.restart_coordinator()
+        status = cluster.wait(lambda s: s["view"] > before["view"], "a view")
+        assert {w["name"]: w["pid"] for w in status["workers"]} == {
+            w["name"]: w["pid"] for w in before["workers"]
+        }
+        assert status["cluster"] == before["cluster"]
+        after = cluster.wait(lambda s: s["model_version"] > before["model_version"], "a version")
+        assert all(w["hops"] > hops[w["name"]] for w in after["workers"]), "nobody began anew"
+        assert after["epoch"] > before["epoch"]
+        assert after["points"]["accepted"] > before["points"]["accepted"]
+        assert kinds(after)[0] == "coordinator_restarted"
+
+
+def worker(status, name):
+    return next((w for w in status["workers"] if w["name"] == name), {})
