@@ -110,6 +110,7 @@ class Worker:
         self.times = PhaseTimes()
         self.epoch_began = time.monotonic()
         self._busy_s = 0.0  # of the compute thread, at the last heartbeat
+        self._stored = 0.0  # points ever, then
         self.ending = False
         self.exit_code = 0
 
@@ -253,6 +254,9 @@ class Worker:
         share = min(1.0, (busy - self._busy_s) / max(1e-9, elapsed_s))
         self._busy_s = busy
         facts = self._facts() | self._ring_facts() | {"busy_share": share}
+        stored = facts.get("appended", 0.0)
+        facts["rate"] = max(0.0, stored - self._stored) / max(1e-9, elapsed_s)
+        self._stored = stored
         self.metrics.update(facts)
         return facts, tuple(sorted(self.member.holding)) if self.member is not None else ()
 

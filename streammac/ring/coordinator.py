@@ -281,13 +281,15 @@ class Coordinator:
         return self.note("returned", name, "was taken for lost, and begins anew with its points")
 
     def _hear(self, identity: bytes, beat: Heartbeat, now: float) -> list[Order]:
+        known = self.membership.find(beat.name, beat.incarnation)
+        before = known.facts if known is not None else {}
         back = self.membership.hear(beat, now)
         if back is None:
             return [Tell(identity, Introduce())]
         self._count(beat.name, beat.incarnation, beat.facts)
         if self.membership.peers[beat.name].ready:
             self.expected.discard(beat.name)
-        orders: list[Order] = []
+        orders: list[Order] = [*self._troubles(beat.name, before, beat.facts)]
         if back:
             orders.append(self._returned(beat.name))
         if self.change is not None and self.change.members.get(beat.name) == beat.incarnation:
@@ -296,6 +298,19 @@ class Coordinator:
             if missed is not None:
                 orders.append(Tell(identity, missed))
         return orders + self._members_changed(now, routes=back)
+
+    def _troubles(
+        self, name: str, before: Mapping[str, float], now: Mapping[str, float]
+    ) -> list[Note]:
+        """Return what a worker has to tell of its disk."""
+        notes = []
+        if now.get("refusing", 0) > before.get("refusing", 0):
+            text = "takes no points, and goes on training: its disk is full or fails"
+            notes.append(self.note("disk_full", name, text))
+        if now.get("quarantined", 0) > before.get("quarantined", 0):
+            text = f"{now['quarantined']:.0f} damaged segments are set aside"
+            notes.append(self.note("quarantined", name, text))
+        return notes
 
     def _goodbye(self, message: Goodbye, now: float) -> list[Order]:
         peer = self.membership.find(message.name, message.incarnation)

@@ -32,6 +32,7 @@ def _worker(peer: Peer, weight: float) -> dict[str, Any]:
         "busy_share": peer.facts.get("busy_share", 0.0),
         "epoch": int(peer.facts.get("epoch", 0)),
         "view": int(peer.facts.get("view", 0)),
+        "rate": peer.facts.get("rate", 0.0),
         "hops": int(peer.facts.get("progress", 0)),
         "train_s": peer.facts.get("train_s", 0.0),
         "z_step_s": peer.facts.get("z_step_s", 0.0),

@@ -538,3 +538,16 @@ def test_a_slow_worker_gets_less_of_the_feed():
     assert shares["w1"] < 0.6
     assert {worker["weight"] for worker in status(core)["workers"]} == set(shares.values())
     assert sent(core.tick(2.6), Routes) == []
+
+
+def test_troubles_with_a_disk_are_told_once():
+    core, _ = cluster()
+    for _ in range(2):
+        beat = Heartbeat("w1", 1, facts(100, refusing=1.0, quarantined=2.0))
+        core.handle(b"w1", beat, now=1.0)
+    kinds = [event["kind"] for event in status(core)["events"]]
+    assert (kinds.count("disk_full"), kinds.count("quarantined")) == (1, 1)
+    core.handle(b"w1", Heartbeat("w1", 1, facts(100, quarantined=2.0)), now=2.0)
+    core.handle(b"w1", Heartbeat("w1", 1, facts(100, refusing=1.0, quarantined=2.0)), now=2.5)
+    kinds = [event["kind"] for event in status(core)["events"]]
+    assert (kinds.count("disk_full"), kinds.count("quarantined")) == (2, 1)
