@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,11 @@ PROGRAM = (sys.executable, "-m", "streammac")
 class LiveCluster:
     """Coordinator, workers and an ingest node, without a supervisor."""
 
-    def __init__(self, root: Path, settings: dict[str, Any], workers: int = 3) -> None:
+    def __init__(
+        self, root: Path, settings: dict[str, Any], workers: int = 3, host: str = "127.0.0.1"
+    ) -> None:
         self.directory = RunDirectory(root)
+        self.host = host
         self.settings = Settings.model_validate({"cluster": {"workers": workers}} | settings)
         write_json(self.directory.settings, self.settings.model_dump(mode="json"))
         self.lifeline = Lifeline()
@@ -45,11 +48,20 @@ class LiveCluster:
                 child.process.wait()
         self.lifeline.close()
 
-    def start(self, role: str, name: str | None = None) -> Child:
-        command = [*PROGRAM, role, "--dir", str(self.directory.root)]
-        command += ["--lifeline", str(self.lifeline.reading)]
+    def start(
+        self,
+        role: str,
+        name: str | None = None,
+        *more: str,
+        before: Sequence[str] = (),
+        directory: Path | None = None,
+    ) -> Child:
+        """Start a process, with further options, perhaps through another program or elsewhere."""
+        command = [*before, *PROGRAM, role, "--dir", str(directory or self.directory.root)]
+        command += ["--lifeline", str(self.lifeline.reading), *more]
         if name is not None:
             command += ["--name", name]
+            command += [] if "--host" in more else ["--host", self.host]
         log = self.directory.logs / f"{name or role}.log"
         child = processes.start(name or role, command, log, (self.lifeline.reading,))
         self.children[name or role] = child
