@@ -377,7 +377,17 @@ class Coordinator:
             return orders + (self._new_view(now) if carried else [])
         wanted = {p.name: p.incarnation for p in self.membership.of("worker") if p.ready}
         present = {name: self.change.members[name] for name in self.change.names}
-        return orders if wanted == present else orders + self._new_view(now)
+        if wanted == present and not self._is_let_down():
+            return orders
+        return orders + self._new_view(now)
+
+    def _is_let_down(self) -> bool:
+        """Return whether somebody is gone whom the view counts on besides its members: one that leaves."""
+        assert self.change is not None
+        peers = self.membership.peers
+        if self.change.resume is None:
+            return any(not peers[name].here for name in self.change.carriers)
+        return any(peers[name].state == "lost" for name in self.change.members)
 
     def _routes(self) -> Routes:
         workers = self.membership.of("worker")

@@ -551,3 +551,28 @@ def test_troubles_with_a_disk_are_told_once():
     core.handle(b"w1", Heartbeat("w1", 1, facts(100, refusing=1.0, quarantined=2.0)), now=2.5)
     kinds = [event["kind"] for event in status(core)["events"]]
     assert (kinds.count("disk_full"), kinds.count("quarantined")) == (2, 1)
+
+
+@pytest.mark.parametrize("end", ["goodbye", "death"])
+def test_nobody_waits_for_one_that_wanted_to_leave_and_is_gone(end):
+    core, _ = cluster()
+    core.handle(b"w2", Leaving("w2", 1), now=1.0)
+    assert answer(core, "w1", epoch=4) == []
+    if end == "goodbye":
+        orders = core.handle(b"w2", Goodbye("w2", 1, facts(100)), now=1.5)
+    else:
+        orders = core.disconnected("w2", 1, since=1.4, now=1.5)
+    ((to, view),) = sent(orders, View)
+    assert (to, view.leaving) == ("w1", ())
+    assert len(sent(answer(core, "w1", epoch=4), Resume)) == 1
+
+
+def test_one_that_dies_while_it_leaves_is_recovered_from():
+    core, _ = cluster()
+    core.handle(b"w2", Leaving("w2", 1), now=1.0)
+    answer(core, "w1")
+    assert sent(answer(core, "w2", copies=(Copy("x", 0, False, ("w2",), held=True),)), Resume)
+    orders = core.disconnected("w2", 1, since=1.4, now=1.5)
+    assert [to for to, _ in sent(orders, View)] == ["w1"]
+    core.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=1.6)
+    assert core.views == 3, "once"
