@@ -41,6 +41,7 @@ module                  its idea
 ``membership``          who is there, who was
 ``suspicion``           when silence means trouble
 ``stall``               when nothing moves although all are well
+``links``               which way between two members does not carry
 ``epochs``              reports put together
 ``continuation``        when the penalty begins anew
 ``events``, ``status``  what people see

@@ -18,6 +18,7 @@ from streammac.ring.balance import Balance
 from streammac.ring.continuation import Continuation
 from streammac.ring.epochs import EpochBook, EpochResult
 from streammac.ring.events import Event, EventLog
+from streammac.ring.links import Links, broken
 from streammac.ring.membership import Membership, Peer, address
 from streammac.ring.stall import StallWatch
 from streammac.ring.views import ViewChange
@@ -48,6 +49,8 @@ from streammac.wire.messages import (
 
 QUIET_S = 2.0
 """A feed that stores nothing for so long has nothing to wait for: training begins with what is there."""
+BANNED_S = 30.0
+"""A worker that the others do not reach is kept out of the ring for so long."""
 BALANCE_S = 2.0
 """Time between two looks at the shares of the feed."""
 RETURN_S = 3.0
@@ -122,13 +125,16 @@ class Coordinator:
         self._begun = False
         self.ending = False
         self.events = EventLog()
-        none = {"crash": 0, "hang": 0, "drained": 0, "fenced": 0}
+        none = {"crash": 0, "hang": 0, "drained": 0, "fenced": 0, "unreachable": 0}
         self.failures: dict[str, int] = none | state.get("failures", {})
         never = {"count": 0, "last_s": 0.0, "seconds": 0.0}
         self.recoveries: dict[str, float] = never | state.get("recoveries", {})
         self._lost_at: float | None = None
         """When the first member died whose loss the ring has not recovered from yet."""
         self.stall = StallWatch()
+        self.links = Links()
+        self._stalled_view = 0
+        """The view that was made because nothing moved."""
         self.balance = Balance()
         self._balance_at = 0.0
         self.params = dict(params or {})
@@ -185,7 +191,7 @@ class Coordinator:
             case Heartbeat():
                 return self._hear(identity, message, now)
             case Holdings():
-                return self._answered(message)
+                return self._answered(message, now)
             case Working():
                 return self._recovered(message, now)
             case Goodbye():
@@ -225,6 +231,7 @@ class Coordinator:
         elif self.change is not None and self.stall.stalled(self.change, self.membership, now):
             text = "nothing moves and nobody works: a token may be lost"
             orders += [self.note("stall", "", text), *self._new_view(now)]
+            self._stalled_view = self.views
         return orders
 
     def disconnected(self, name: str, incarnation: int, since: float, now: float) -> list[Order]:
@@ -449,25 +456,36 @@ class Coordinator:
         names = ", ".join(self.change.names)
         orders = [self.note("view", "", f"view {self.views}: {names}")]
         orders += [Tell(peer.identity, self.change.view) for peer in members + leaving]
-        return orders + self._settle()
+        return orders + self._settle(now)
 
-    def _answered(self, holdings: Holdings) -> list[Order]:
+    def _answered(self, holdings: Holdings, now: float) -> list[Order]:
         if self.change is None or self.change.resume is not None:
             return []
         self.change.answer(holdings)
-        return self._settle()
+        return self._settle(now)
 
-    def _settle(self) -> list[Order]:
+    def _settle(self, now: float) -> list[Order]:
         change = self.change
         if change is None or not change.answered:
             return []
         resume = change.settle(self.epoch, self.plan, self.params)
+        if self._stalled_view == self.views:
+            lost = broken(resume, change.answers, self.settings.cluster.seed)
+            name = self.links.stalled(lost, now)
+            if name is not None:
+                return self._give_up(self.membership.peers[name], now)
         self.ring = change.ring
         peers = [self.membership.peers[name] for name in sorted(change.members)]
         orders: list[Order] = [Tell(peer.identity, resume) for peer in peers]
         for result in self.book.begin(change.names, resume.epoch):
             orders += self._finished(result)
         return orders
+
+    def _give_up(self, peer: Peer, now: float) -> list[Order]:
+        peer.state, peer.banned_until = "lost", now + BANNED_S
+        self.failures["unreachable"] += 1
+        text = f"unreachable: the others do not get through to it; it may come back in {BANNED_S:.0f} s"
+        return [self.note("lost", peer.name, text), *self._members_changed(now)]
 
     def _recovered(self, message: Working, now: float) -> list[Order]:
         if self.change is None or message.view != self.views or self._lost_at is None:

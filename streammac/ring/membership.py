@@ -31,6 +31,8 @@ class Peer:
     holding: tuple[str, ...] = ()
     drained: bool = False
     """It left while the others went on."""
+    banned_until: float = 0.0
+    """Until then it counts as lost, whatever is heard of it."""
 
     @property
     def name(self) -> str:
@@ -93,7 +95,7 @@ class Membership:
     @staticmethod
     def _alive(peer: Peer, now: float) -> bool:
         peer.signs.hear(now)
-        back = peer.state == "lost"
+        back = peer.state == "lost" and now >= peer.banned_until
         if back:
             peer.state = "alive"
         return back

@@ -11,7 +11,7 @@ import pytest
 from streammac.config import Settings
 from streammac.models.base import Objective
 from streammac.ring.continuation import Continuation
-from streammac.ring.coordinator import QUIET_S, RETURN_S, Coordinator, Finished, Tell
+from streammac.ring.coordinator import BANNED_S, QUIET_S, RETURN_S, Coordinator, Finished, Tell
 from streammac.ring.stall import STALL_S
 from streammac.ring.status import status
 from streammac.ring.suspicion import CAP_S
@@ -576,3 +576,26 @@ def test_one_that_dies_while_it_leaves_is_recovered_from():
     assert [to for to, _ in sent(orders, View)] == ["w1"]
     core.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=1.6)
     assert core.views == 3, "once"
+
+
+def test_two_workers_that_do_not_reach_each_other_are_not_kept_in_one_ring():
+    core, _ = cluster()
+    stuck = (Copy("x", 0, False, ("w2",)),)  # w1 has sent it, twice, and w2 never got it
+    now, lost = 0.5, []
+    while not lost and now < 20:
+        now += 0.5
+        for name in ("w1", "w2"):
+            beat = Heartbeat(name, 1, facts(100, view=float(core.views), progress=7.0))
+            core.handle(name.encode(), beat, now)
+        core.handle(b"i1", Heartbeat("i1", 1, {}), now)
+        if sent(core.tick(now), View):
+            answer(core, "w1", copies=stuck)
+            answer(core, "w2")
+        lost = [name for name, state in states(core).items() if state == "lost"]
+    assert len(lost) == 1
+    assert status(core)["failures"]["unreachable"] == 1
+    name = lost[0]
+    core.handle(name.encode(), Heartbeat(name, 1, facts(100)), now + BANNED_S / 2)
+    assert states(core)[name] == "lost", "not yet"
+    core.handle(name.encode(), Heartbeat(name, 1, facts(100)), now + BANNED_S + 1)
+    assert states(core)[name] == "alive"

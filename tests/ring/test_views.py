@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streammac.models.shuffling import ring_order
+from streammac.ring.itinerary import next_stop
+from streammac.ring.links import MEMORY_S, Links, broken
 from streammac.ring.recovery import resumption
 from streammac.ring.views import ViewChange
 from streammac.wire.messages import Copy, EpochPlan, Holdings, Model, Resume, View
@@ -182,6 +185,32 @@ def test_whoever_is_behind_or_new_gets_the_model_from_different_members():
     assert got.trainers == ("a", "b", "c", "d")
     assert (got.joining, got.absent) == (("new",), ("c", "d", "new"))
     assert got.donors == {"c": "a", "new": "b"}, "d has its model, and is in its Z step with it"
+
+
+def test_a_block_that_was_sent_and_is_nowhere_tells_which_way_it_was_lost():
+    trainers = ("a", "b", "c")
+    answers = {
+        "a": holdings(
+            "a", copies=(Copy("x", 0, False, ("b", "c")), Copy("y", 0, False, ("a",), True))
+        ),
+        "b": holdings("b", copies=(Copy("z", 1, True, ("a", "joiner")),)),
+        "c": holdings("c"),
+    }
+    resume = resumption(7, trainers, answers)
+    assert resume is not None
+    order = ring_order(trainers, 5, 3)
+    x = next_stop(order, "a", ("b", "c"))
+    z = next_stop((*order, "joiner"), "b", ("a", "joiner"))
+    assert broken(resume, answers, seed=5) == {("a", x), ("b", z)}
+
+
+def test_a_way_that_fails_twice_costs_the_one_with_most_of_them_its_place():
+    links = Links()
+    assert links.stalled({("a", "b"), ("c", "b")}, now=0.0) is None
+    assert links.stalled({("c", "a")}, now=3.0) is None, "another way"
+    assert links.stalled({("c", "a"), ("c", "b")}, now=6.0) == "c"
+    assert links.stalled({("a", "b")}, now=9.0) is None
+    assert links.stalled({("a", "b")}, now=9.0 + 2 * MEMORY_S) is None, "long ago"
 
 
 def test_where_nobody_holds_anything_the_ring_begins_from_the_given_model():

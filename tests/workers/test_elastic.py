@@ -35,7 +35,8 @@ def test_the_ring_goes_on_whatever_happens_to_workers(tmp_path):
 
         cluster.start("worker", "w4")
         cluster.wait(lambda s: worker(s, "w4").get("hops", 0) > 3, "the joiner's visits")
-        assert cluster.status()["failures"] == {"crash": 1, "hang": 0, "drained": 0, "fenced": 0}
+        failures = cluster.status()["failures"]
+        assert {reason: n for reason, n in failures.items() if n} == {"crash": 1}
 
         cluster.signal("w1", signal.SIGSTOP)
         status = cluster.wait(lambda s: s["recovery"]["count"] == 2, "recovery from a hang")
