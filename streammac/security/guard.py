@@ -143,8 +143,9 @@ class Guard:
         try:
             while True:
                 self._turn()
-        except zmq.ContextTerminated:
-            pass
+        except zmq.ZMQError as error:
+            if error.errno != zmq.ETERM:
+                raise  # without this thread nobody comes in (ZAP_ENFORCE_DOMAIN)
         finally:
             for socket in (self._zap, self._new, *self._monitors):
                 socket.close(linger=0)

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 LOCAL = ("inproc:", "ipc:")
 """What never leaves the machine is not protected; everything else is."""
+HANDSHAKE_MS = 3000
+"""A handshake takes milliseconds; ZeroMQ may leave a refused peer waiting until this is over, then it tries again."""
 CURVE_OVERHEAD_BYTES = 64
 """Encryption lengthens a frame by 33 bytes."""
 
@@ -108,6 +110,7 @@ class SecureContext(zmq.Context[zmq.Socket[bytes]]):
                 f"{self.folder}: these are the keys of a client - to listen, copy cluster.key "
                 "from another member into it"
             )
+        socket.handshake_ivl = HANDSHAKE_MS
         socket.curve_server = True
         socket.curve_publickey = self.keys.server.public
         socket.curve_secretkey = self.keys.server.secret
@@ -119,6 +122,7 @@ class SecureContext(zmq.Context[zmq.Socket[bytes]]):
         """Give a socket its keys, before it connects."""
         socket.maxmsgsize = MAX_FRAME_BYTES + CURVE_OVERHEAD_BYTES
         if self.keys is not None:
+            socket.handshake_ivl = HANDSHAKE_MS
             socket.curve_publickey = self.keys.own.public
             socket.curve_secretkey = self.keys.own.secret
             socket.curve_serverkey = self.keys.cluster

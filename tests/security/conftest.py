@@ -61,7 +61,8 @@ class Hosts:
 
 
 @pytest.fixture
-def hosts(tmp_path: Path) -> Iterator[Hosts]:
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hosts]:
+    monkeypatch.setattr("streammac.security.sockets.HANDSHAKE_MS", 200)
     made = Hosts(tmp_path)
     yield made
     for context in made.contexts:
