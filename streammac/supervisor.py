@@ -202,7 +202,7 @@ class LocalCluster:
         processes.end(self.ingest, INGEST_PATIENCE_S, hurry)
         announced = self.directory.announced("coordinator")
         if announced is not None:  # workers need not leave one by one
-            ask(announced["control"], Shutdown(), Shutdown, SETTLE_S)
+            ask(announced["control"], Shutdown(), Shutdown, SETTLE_S, self.directory.keys)
         processes.end(self.workers, WORKER_PATIENCE_S, hurry)
         if self.coordinator and self.coordinator[0].exit_code is None:
             final = self._last_words()

@@ -1,8 +1,14 @@
 """Real sockets: who has the right key comes in, and nobody else."""
 
+import re
+from pathlib import Path
+
 import pytest
 import zmq
 
+import ingest
+import streammac
+import workers
 from streammac.exit_codes import ExitCode, Failure
 from streammac.security import KeyFolder, SecureContext, is_loopback, open_context
 from streammac.security import guard as guarding
@@ -200,6 +206,16 @@ def test_the_keys_of_a_client_do_not_listen(hosts: Hosts):
     client.new("laptop", b"c" * 32)
     with pytest.raises(Failure, match=r"copy cluster\.key"):
         hosts.context(client).socket(zmq.ROUTER).bind("tcp://127.0.0.1:*")
+
+
+def test_no_code_makes_a_context_of_its_own():
+    """Its sockets would be open to everybody, and without a limit."""
+    plain = re.compile(r"zmq\.Context(\.instance)?\(|zmq\.Socket\(")
+    found = []
+    for package in (streammac, workers, ingest):
+        for path in Path(package.__file__).parent.rglob("*.py"):
+            found += [f"{path}: {line}" for line in path.open() if plain.search(line)]
+    assert found == []
 
 
 # -- sizes -----------------------------------------------------------------------------------------
