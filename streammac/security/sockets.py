@@ -98,7 +98,7 @@ class SecureContext(zmq.Context[zmq.Socket[bytes]]):
         Failure
             If the address is beyond loopback and nothing allows that, or these are a client's keys.
         """
-        socket.maxmsgsize = MAX_FRAME_BYTES + CURVE_OVERHEAD_BYTES
+        self._limit_frames(socket)
         host = address.partition("://")[2].rpartition(":")[0]
         if self.keys is None:
             refuse_open_host(host, self.folder, keyed=False, insecure=self.insecure)
@@ -120,12 +120,17 @@ class SecureContext(zmq.Context[zmq.Socket[bytes]]):
 
     def protect_client(self, socket: zmq.Socket[bytes]) -> None:
         """Give a socket its keys, before it connects."""
-        socket.maxmsgsize = MAX_FRAME_BYTES + CURVE_OVERHEAD_BYTES
+        self._limit_frames(socket)
         if self.keys is not None:
             socket.handshake_ivl = HANDSHAKE_MS
             socket.curve_publickey = self.keys.own.public
             socket.curve_secretkey = self.keys.own.secret
             socket.curve_serverkey = self.keys.cluster
+
+    def _limit_frames(self, socket: zmq.Socket[bytes]) -> None:
+        """Set the limit on frames, unless the socket has a smaller one of its own."""
+        limit = socket.maxmsgsize if socket.maxmsgsize >= 0 else MAX_FRAME_BYTES
+        socket.maxmsgsize = limit + (CURVE_OVERHEAD_BYTES if self.keys is not None else 0)
 
     def watch(self, socket: zmq.Socket[bytes]) -> None:
         """Count the failed handshakes of a socket; those that listen are counted anyway."""
