@@ -127,7 +127,11 @@ def read_allowed(path: Path) -> dict[bytes, str]:
     BadKey
         If the file is damaged: then nobody is let in, for want of knowing who was taken out.
     """
-    return {parse_key(key): _checked_name(name) for name, key in _read(path, 2)}
+    lines = _read(path, 2)
+    try:
+        return {parse_key(key): _checked_name(name) for name, key in lines}
+    except BadKey as error:
+        raise BadKey(f"{path}: {error}") from None
 
 
 def read_public(text: str) -> bytes:

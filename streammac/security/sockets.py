@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import zmq
 
@@ -129,7 +129,8 @@ class SecureContext(zmq.Context[zmq.Socket[bytes]]):
 
     def _limit_frames(self, socket: zmq.Socket[bytes]) -> None:
         """Set the limit on frames, unless the socket has a smaller one of its own."""
-        limit = socket.maxmsgsize if socket.maxmsgsize >= 0 else MAX_FRAME_BYTES
+        own = cast(int, socket.getsockopt(zmq.MAXMSGSIZE))
+        limit = own if own >= 0 else MAX_FRAME_BYTES
         socket.maxmsgsize = limit + (CURVE_OVERHEAD_BYTES if self.keys is not None else 0)
 
     def watch(self, socket: zmq.Socket[bytes]) -> None:

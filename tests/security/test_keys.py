@@ -108,7 +108,7 @@ def test_odd_names_are_refused_before_anything_is_written(folder, name):
 )
 def test_a_damaged_list_names_its_file(folder, content):
     folder.allow_list.write_bytes(content)
-    with pytest.raises(BadKey):
+    with pytest.raises(BadKey, match=str(folder.allow_list)):
         read_allowed(folder.allow_list)
 
 
