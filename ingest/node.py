@@ -31,6 +31,7 @@ from streammac.coordinator_link import CoordinatorLink
 from streammac.http_server import serve
 from streammac.metrics import IngestMetrics
 from streammac.run_directory import RunDirectory
+from streammac.security import SecureContext, is_loopback, open_context
 from streammac.wire.codec import MAX_FRAME_BYTES, WireError, decode, encode
 from streammac.wire.messages import (
     Ack,
@@ -71,6 +72,10 @@ class IngestNode:
         Interface to listen on.
     sources : sequence of str, optional
         URIs of feeds; None takes those of the settings.
+    http_host : str
+        Interface of the metrics, and beyond loopback the only one for feeds over HTTP.
+    insecure : bool
+        Listen beyond loopback without keys, too.
     """
 
     def __init__(
@@ -80,13 +85,17 @@ class IngestNode:
         coordinator: str,
         host: str,
         sources: Sequence[str] | None,
+        http_host: str = "127.0.0.1",
+        *,
+        insecure: bool = False,
     ) -> None:
         self.name = name
         self.directory = directory
-        self.host = host
+        self.http_host = http_host
         self.uris = sources
-        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.context: SecureContext = open_context(directory.keys, insecure=insecure)
         self.link = CoordinatorLink(self.context, "ingest", name, coordinator)
+        self.context.watch(self.link.socket)
         self.clients = self.context.socket(zmq.ROUTER)
         self.clients.router_mandatory = True
         self.clients.router_handover = True
@@ -102,7 +111,7 @@ class IngestNode:
         self.workers = WorkerSockets(self.context, self.poller, name)
         self.addresses: dict[str, str] = {}
         self.metrics = IngestMetrics(name)
-        metrics_url, self._close_metrics = self.metrics.serve(host)
+        metrics_url, self._close_metrics = self.metrics.serve(http_host)
         self.link.addresses |= {"client": f"tcp://{host}:{port}", "metrics": metrics_url}
         self._close_http: Callable[[], None] = lambda: None
         self.settings: Settings | None = None
@@ -240,6 +249,11 @@ class IngestNode:
         parts = urlsplit(uri)
         if not parts.hostname or parts.path not in ("", "/"):
             raise SourceError(f"{uri}: expected http://HOST:PORT")
+        if not is_loopback(parts.hostname) and parts.hostname != self.http_host:
+            raise SourceError(
+                f"{uri}: HTTP takes points of anybody who can reach it - if that is wanted, say so "
+                f"with network.http_host or --http-host {parts.hostname}"
+            )
         app = http.application(
             self.intake, lambda: self.producer.has_room, self.settings.ingest.request_bytes
         )
@@ -430,6 +444,7 @@ class IngestNode:
         self._rate = ((acknowledged - self._rate[1]) / max(elapsed_s, 1e-9), acknowledged)
         facts = self._facts()
         self.metrics.update(facts)
+        self.metrics.handshakes(self.context.handshake_failures())
         if self.proposed is not None and self.intake.schema is None:
             self.link.tell(self.proposed)  # the coordinator may have been replaced before it agreed
         return facts, ()
@@ -454,9 +469,12 @@ def run(
     coordinator: str,
     host: str = "127.0.0.1",
     sources: Sequence[str] | None = None,
+    http_host: str = "127.0.0.1",
+    *,
+    insecure: bool = False,
 ) -> int:
     """Run an ingest node until it is told to stop; return the exit code."""
-    node = IngestNode(name, directory, coordinator, host, sources)
+    node = IngestNode(name, directory, coordinator, host, sources, http_host, insecure=insecure)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: node.stop())
     return node.run()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streammac import __version__
+from streammac.cli_keys import keys
 from streammac.cli_models import encode, models
 from streammac.cli_options import (
     DEFAULT_DIRECTORY,
@@ -26,6 +27,8 @@ from streammac.cli_options import (
     DirectoryOption,
     ForOption,
     HostOption,
+    HttpHostOption,
+    InsecureOption,
     JoinOption,
     JsonOption,
     LifelineOption,
@@ -62,6 +65,7 @@ letters = typer.Typer(help="Records that could not be used.", no_args_is_help=Tr
 configuration = typer.Typer(help="Settings and where they come from.", no_args_is_help=True)
 app.command()(encode)
 app.add_typer(models, name="model")
+app.add_typer(keys, name="keys")
 app.add_typer(letters, name="dead-letters")
 app.add_typer(configuration, name="config")
 
@@ -108,10 +112,11 @@ def up(
     duration: ForOption = None,
     summary: SummaryOption = None,
     no_ui: NoUiOption = False,
+    insecure: InsecureOption = False,
 ) -> None:
     """Start a cluster on this machine; in a directory where one ran before, go on."""
     began = time.time()
-    flags = _flags(workers=workers, bits=bits, sources=source)
+    flags = _flags(workers=workers, bits=bits, sources=source, insecure=insecure)
     settings = _settings(config, flags, directory).settings
     _up(settings, directory, duration, summary, ui=not no_ui, began=began)
 
@@ -181,7 +186,11 @@ def _check_files(sources: Sequence[str]) -> None:
 
 
 def _flags(
-    *, workers: int | None = None, bits: int | None = None, sources: list[str] | None = None
+    *,
+    workers: int | None = None,
+    bits: int | None = None,
+    sources: list[str] | None = None,
+    insecure: bool = False,
 ) -> dict[str, Flag]:
     from streammac.settings_sources import Flag
 
@@ -189,6 +198,7 @@ def _flags(
         "cluster.workers": Flag("--workers", workers),
         "model.bits": Flag("--bits", bits),
         "ingest.sources": Flag("--source", sources or None),
+        "network.insecure": Flag("--insecure", insecure or None),
     }
     return {key: flag for key, flag in given.items() if flag.value is not None}
 
@@ -207,6 +217,7 @@ def _settings(config: Path | None, flags: Mapping[str, Flag], directory: Path) -
 def coordinator(
     directory: DirectoryOption = DEFAULT_DIRECTORY,
     config: ConfigOption = None,
+    insecure: InsecureOption = False,
     lifeline: LifelineOption = None,
 ) -> None:
     """Run a coordinator alone; workers and ingest nodes of other machines may join it."""
@@ -219,7 +230,7 @@ def coordinator(
     else:
         from streammac.run_directory import write_json
 
-        settings = _settings(config, {}, directory).settings
+        settings = _settings(config, _flags(insecure=insecure), directory).settings
         write_json(run_directory.settings, settings.model_dump(mode="json"))
     raise typer.Exit(run(run_directory, settings))
 
@@ -230,13 +241,16 @@ def worker(
     join: JoinOption = None,
     directory: DirectoryOption = DEFAULT_DIRECTORY,
     host: HostOption = "127.0.0.1",
+    http_host: HttpHostOption = "127.0.0.1",
+    insecure: InsecureOption = False,
     lifeline: LifelineOption = None,
 ) -> None:
     """Run a worker alone."""
     run_directory = _begin_process(directory, lifeline)
     from workers.worker import run
 
-    raise typer.Exit(run(name, run_directory, _address(run_directory, join), host))
+    address = _address(run_directory, join)
+    raise typer.Exit(run(name, run_directory, address, host, http_host, insecure=insecure))
 
 
 @app.command()
@@ -249,13 +263,16 @@ def ingest(
     join: JoinOption = None,
     directory: DirectoryOption = DEFAULT_DIRECTORY,
     host: HostOption = "127.0.0.1",
+    http_host: HttpHostOption = "127.0.0.1",
+    insecure: InsecureOption = False,
     lifeline: LifelineOption = None,
 ) -> None:
     """Run an ingest node alone."""
     run_directory = _begin_process(directory, lifeline)
     from ingest.node import run
 
-    raise typer.Exit(run(name, run_directory, _address(run_directory, join), host, source))
+    address = _address(run_directory, join)
+    raise typer.Exit(run(name, run_directory, address, host, source, http_host, insecure=insecure))
 
 
 def _begin_process(directory: Path, lifeline: int | None) -> RunDirectory:
@@ -305,8 +322,9 @@ def _ask_status(directory: Path) -> dict[str, Any]:
     from streammac.control import ask_status
     from streammac.run_directory import RunDirectory
 
-    announced = RunDirectory(directory).announced("coordinator")
-    answer = ask_status(announced["control"]) if announced else None
+    run_directory = RunDirectory(directory)
+    announced = run_directory.announced("coordinator")
+    answer = ask_status(announced["control"], keys=run_directory.keys) if announced else None
     if answer is None:
         why = "does not answer" if announced else "is not running"
         raise Failure(

@@ -32,6 +32,12 @@ NoUiOption = Annotated[
 ]
 NameOption = Annotated[str, typer.Option("--name", help="Stable name, the same over restarts.")]
 HostOption = Annotated[str, typer.Option("--host", help="Interface to listen on.")]
+HttpHostOption = Annotated[
+    str, typer.Option("--http-host", help="Interface of metrics and HTTP: plain, open to anybody.")
+]
+InsecureOption = Annotated[
+    bool, typer.Option("--insecure", help="Listen beyond loopback without keys.")
+]
 JoinOption = Annotated[
     str | None,
     typer.Option(

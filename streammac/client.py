@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import time
 import uuid
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from streammac.control import ask, ask_status
 from streammac.models.base import NestedModel
 from streammac.models.registry import create
 from streammac.run_directory import RunDirectory
+from streammac.security import open_context
 from streammac.wire.codec import MAX_FRAME_BYTES, MAX_HEADER_BYTES, WireError, decode, encode
 from streammac.wire.messages import ModelReply, ModelRequest, Push, Pushed
 
@@ -39,6 +41,7 @@ BUSY_S = 0.05
 MAX_BUSY_S = 0.8
 """If it still has none, the pause is doubled up to this."""
 ENCODE_ROWS = 65536
+KEYS_VARIABLE = "STREAMMAC_KEYS"
 
 
 class ClientError(RuntimeError):
@@ -109,17 +112,25 @@ class Client:
         Run directory, or address of the coordinator (``tcp://HOST:PORT``).
     timeout_s : float
         Longest wait for an answer about status or models.
+    keys : path, optional
+        Folder of keys (docs/security.md). Without it that of the run directory, or for an address the
+        one that the environment variable ``STREAMMAC_KEYS`` names; if there is none, without keys.
 
     Raises
     ------
     ClientError
         If no cluster runs there.
+    Failure
+        If the keys are not in order.
     """
 
-    def __init__(self, where: str | Path, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, where: str | Path, timeout_s: float = 10.0, keys: str | Path | None = None
+    ) -> None:
         self._timeout_s = timeout_s
         self._coordinator = self._find(where)
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._keys = self._find_keys(where, keys)
+        self._context = open_context(self._keys)
         self._socket: zmq.Socket[bytes] | None = None
         self.name = f"client-{uuid.uuid4().hex}"
         """Names this client's pushes, and the dead letters that come of them."""
@@ -137,6 +148,15 @@ class Client:
                 f"{where}: no cluster runs there - `streammac up --dir {where}` starts one"
             )
         return str(announced["control"])
+
+    @staticmethod
+    def _find_keys(where: str | Path, keys: str | Path | None) -> Path | None:
+        named = keys or (os.environ.get(KEYS_VARIABLE) if str(where).startswith("tcp://") else None)
+        if named is None:
+            return None if str(where).startswith("tcp://") else RunDirectory(Path(where)).keys
+        if not Path(named).is_dir():
+            raise ClientError(f"{named}: no such folder of keys - `streammac keys new` makes one")
+        return Path(named)
 
     def __enter__(self) -> Client:
         """Return itself."""
@@ -294,7 +314,7 @@ class Client:
         ClientError
             If the coordinator does not answer.
         """
-        status = ask_status(self._coordinator, self._timeout_s)
+        status = ask_status(self._coordinator, self._timeout_s, self._keys)
         if status is None:
             raise ClientError(f"the coordinator at {self._coordinator} does not answer")
         return status
@@ -307,7 +327,9 @@ class Client:
         ClientError
             If there is no such version (yet).
         """
-        reply = ask(self._coordinator, ModelRequest(version), ModelReply, self._timeout_s)
+        reply = ask(
+            self._coordinator, ModelRequest(version), ModelReply, self._timeout_s, self._keys
+        )
         if reply is None:
             raise ClientError(f"the coordinator at {self._coordinator} does not answer")
         if reply.version == 0:

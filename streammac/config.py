@@ -65,7 +65,16 @@ class Cluster(Section):
 class Network(Section):
     """Where processes listen."""
 
-    host: str = Field("127.0.0.1", description="interface to listen on")
+    host: str = Field(
+        "127.0.0.1", description="interface to listen on; beyond loopback only with keys"
+    )
+    http_host: str = Field(
+        "127.0.0.1",
+        description="interface of metrics and status: plain HTTP that anybody may ask",
+    )
+    insecure: bool = Field(
+        False, description="listen beyond loopback without keys: whoever comes may do everything"
+    )
     coordinator_port: int = Field(0, ge=0, le=65535, description="control port, 0: any free one")
     http_port: int = Field(
         0, ge=0, le=65535, description="coordinator's HTTP port, 0: any free one"

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, TypeVar
 
 import zmq
 
-from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
+from streammac.security import open_context
+from streammac.wire.codec import Message, WireError, decode, encode
 from streammac.wire.messages import StatusReply, StatusRequest
 
 Reply = TypeVar("Reply", bound=Message)
 
 
-def ask(address: str, question: Message, reply: type[Reply], timeout_s: float) -> Reply | None:
-    """Return the coordinator's answer, or None where none of this type comes in time."""
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
-    with context.socket(zmq.DEALER) as socket:
+def ask(
+    address: str,
+    question: Message,
+    reply: type[Reply],
+    timeout_s: float,
+    keys: Path | None = None,
+) -> Reply | None:
+    """Return the coordinator's answer, or None where none of this type comes in time.
+
+    ``keys`` is the folder of keys of who asks.
+    """
+    with open_context(keys) as context, context.socket(zmq.DEALER) as socket:
         socket.linger = 0
-        socket.maxmsgsize = MAX_FRAME_BYTES
         socket.connect(address)
         socket.send_multipart(encode(question))
         if not socket.poll(int(timeout_s * 1000)):
@@ -30,9 +39,11 @@ def ask(address: str, question: Message, reply: type[Reply], timeout_s: float) -
     return answer if isinstance(answer, reply) else None
 
 
-def ask_status(address: str, timeout_s: float = 2.0) -> dict[str, Any] | None:
+def ask_status(
+    address: str, timeout_s: float = 2.0, keys: Path | None = None
+) -> dict[str, Any] | None:
     """Return the cluster's status (docs/status.md), or None where it does not answer in time."""
-    answer = ask(address, StatusRequest(), StatusReply, timeout_s)
+    answer = ask(address, StatusRequest(), StatusReply, timeout_s, keys)
     if answer is None:
         return None
     status: dict[str, Any] = json.loads(answer.status)

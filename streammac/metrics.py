@@ -53,6 +53,14 @@ class Series:
 
 BUILD = Series("streammac_build_info", "gauge", "always 1; the running version", ("version",))
 
+HANDSHAKE_FAILURES = Series(
+    "streammac_handshake_failures_total",
+    "counter",
+    "connections that were refused: unknown_key, wrong_cluster_key, no_key, allow_list, protocol, "
+    "closed",
+    ("reason",),
+)
+
 # -- workers ---------------------------------------------------------------------------------------
 
 SHARD_POINTS = Series("streammac_shard_points", "gauge", "points stored, held-out ones included")
@@ -94,6 +102,7 @@ WORKER_EPOCH_SECONDS = Series(
 WORKER = (
     BUILD, SHARD_POINTS, SHARD_BYTES, SHARD_HELD_OUT, APPENDED, EXPIRED, DUPLICATES, REFUSED,
     WORKER_MALFORMED, WORKER_EPOCH, WORKER_VIEW, BUSY, WORKER_EPOCHS, PHASES, WORKER_EPOCH_SECONDS,
+    HANDSHAKE_FAILURES,
 )  # fmt: skip
 """All series of a worker."""
 
@@ -126,6 +135,7 @@ ACK_SECONDS = Series(
 
 INGEST = (
     BUILD, INGESTED, UNACKNOWLEDGED, BLOCKED, RATE, FINISHED, RESENT, INGEST_MALFORMED, ACK_SECONDS,
+    HANDSHAKE_FAILURES,
 )  # fmt: skip
 """All series of an ingest node."""
 
@@ -183,6 +193,7 @@ DRIFTS = Series("streammac_drift_events_total", "counter", "drifts that a majori
 COORDINATOR = (
     BUILD, VIEW, MEMBERS, WORKER_UP, POINTS, EPOCH, EPOCHS, EPOCH_PHASES, EPOCH_SECONDS, OBJECTIVE,
     PENALISED, VIOLATED, MU, IMBALANCE, MODEL_VERSION, PROMOTED, PUBLISHED, QUALITY, DRIFTS,
+    HANDSHAKE_FAILURES,
 )  # fmt: skip
 """All series of the coordinator."""
 
@@ -226,6 +237,10 @@ class ProcessMetrics(Collector):
     def replace(self, series: Series, values: Mapping[Labels, float]) -> None:
         """Set all of a series at once: labels that are not there any more vanish."""
         self._values[series] = {labels: float(value) for labels, value in values.items()}
+
+    def handshakes(self, failures: Mapping[str, int]) -> None:
+        """Take the failed handshakes so far, by reason."""
+        self.replace(HANDSHAKE_FAILURES, {(reason,): count for reason, count in failures.items()})
 
     def observe(self, series: Series, value: float) -> None:
         """Put a value into a histogram."""

@@ -28,6 +28,7 @@ class RunDirectory:
     ``models/``               model versions
     ``dead-letters/``         records that could not be used, one file per ingest node
     ``logs/NAME.log``         what each process said
+    ``keys/``                 keys and the allow-list (`streammac.security.keys`)
     ``lock``                  locked as long as a process of a supervised cluster runs
     ========================  =====================================================
     """
@@ -63,6 +64,11 @@ class RunDirectory:
     def logs(self) -> Path:
         """Log files."""
         return self.root / "logs"
+
+    @property
+    def keys(self) -> Path:
+        """Keys of this host and the allow-list; where it is not, nothing is encrypted."""
+        return self.root / "keys"
 
     @property
     def lock(self) -> Path:

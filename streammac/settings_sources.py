@@ -26,8 +26,9 @@ DEFAULT_FILE = Path("streammac.toml")
 """Read, where it exists, if no file is named."""
 LASTING = ("model.family", "model.bits", "stream.dim", "stream.dtype")
 """What a run directory keeps for ever: its points and models are of that kind."""
-FORGOTTEN = ("ingest.sources",)
-"""What a run directory does not remember: a file that was read must not be read a second time."""
+FORGOTTEN = ("ingest.sources", "network.insecure")
+"""What a run directory does not remember: a file that was read must not be read a second time, and a risk
+is taken each time anew."""
 
 
 class ConfigurationError(Failure):

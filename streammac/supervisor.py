@@ -23,6 +23,7 @@ from streammac.control import ask, ask_status
 from streammac.exit_codes import ExitCode, Failure
 from streammac.processes import Child, Lifeline
 from streammac.run_directory import RunDirectory, write_json
+from streammac.security import KeyFolder, refuse_open_host
 from streammac.wire.messages import Shutdown
 
 Status = dict[str, Any]
@@ -114,10 +115,14 @@ class LocalCluster:
         Raises
         ------
         Failure
-            If a cluster runs in this directory already.
+            If a cluster runs in this directory already, or listening there takes keys.
         """
         directory = self.directory
         directory.root.mkdir(parents=True, exist_ok=True)
+        network, keys = self.settings.network, KeyFolder(directory.keys).load()
+        refuse_open_host(
+            network.host, directory.keys, keyed=keys is not None, insecure=network.insecure
+        )
         self._lock = self._take_lock()
         for stale in directory.processes.glob("*.json"):
             stale.unlink()
@@ -150,7 +155,9 @@ class LocalCluster:
         command = [*self.program, role, "--dir", str(self.directory.root)]
         command += ["--lifeline", str(inherited[0])]
         if name is not None:
-            command += ["--name", name, "--host", self.settings.network.host]
+            network = self.settings.network
+            command += ["--name", name, "--host", network.host, "--http-host", network.http_host]
+            command += ["--insecure"] if network.insecure else []
         log = self.directory.logs / f"{name or role}.log"
         return processes.start(name or role, command, log, inherited, stdin=stdin)
 
@@ -179,7 +186,7 @@ class LocalCluster:
             self.address = announced["control"] if announced else None
         if self.address is None:
             return None
-        status = ask_status(self.address)
+        status = ask_status(self.address, keys=self.directory.keys)
         self.last = status or self.last
         return status
 
@@ -195,7 +202,7 @@ class LocalCluster:
         processes.end(self.ingest, INGEST_PATIENCE_S, hurry)
         announced = self.directory.announced("coordinator")
         if announced is not None:  # workers need not leave one by one
-            ask(announced["control"], Shutdown(), Shutdown, SETTLE_S)
+            ask(announced["control"], Shutdown(), Shutdown, SETTLE_S, self.directory.keys)
         processes.end(self.workers, WORKER_PATIENCE_S, hurry)
         if self.coordinator and self.coordinator[0].exit_code is None:
             final = self._last_words()
@@ -214,7 +221,7 @@ class LocalCluster:
             return None
         deadline = time.monotonic() + SETTLE_S
         while True:
-            status = ask_status(self.address)
+            status = ask_status(self.address, keys=self.directory.keys)
             members = status["workers"] + status["ingest"] if status else []
             talking = any(member["state"] == "alive" for member in members)
             if not talking or time.monotonic() > deadline or self.interrupt.insisted():

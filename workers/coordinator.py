@@ -23,6 +23,7 @@ from streammac.metrics import CoordinatorMetrics
 from streammac.ring.coordinator import Coordinator, Finished, Note, Order, Tell
 from streammac.ring.status import status
 from streammac.run_directory import RunDirectory, write_json
+from streammac.security import SecureContext, open_context
 from streammac.versions import VersionStore
 from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
 from streammac.wire.messages import (
@@ -69,22 +70,22 @@ class CoordinatorProcess:
         params = self.versions.load(newest).tensors if newest else {}
         self.core = Coordinator(settings, state.get("cluster", uuid.uuid4().hex), state, params)
         self.core.version = newest
-        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        network = settings.network
+        self.context: SecureContext = open_context(directory.keys, insecure=network.insecure)
         self.control = self.context.socket(zmq.ROUTER)
         self.control.router_mandatory = True
         self.control.router_handover = True
         self.control.linger = 1000
         self.control.maxmsgsize = MAX_FRAME_BYTES
-        host, port = settings.network.host, settings.network.coordinator_port
-        self.control.bind(f"tcp://{host}:{port or '*'}")
+        self.control.bind(f"tcp://{network.host}:{network.coordinator_port or '*'}")
         self.address = self.control.get_string(zmq.LAST_ENDPOINT)
         self.poller = zmq.Poller()
         self.poller.register(self.control, zmq.POLLIN)
         self.watch = Watch(self.context, self.poller)
         self.metrics = CoordinatorMetrics()
-        self.metrics_url, self._close_metrics = self.metrics.serve(host)
+        self.metrics_url, self._close_metrics = self.metrics.serve(network.http_host)
         self.http_url, self._close_http = serve(
-            application(self.status, self._scrape_targets), host, settings.network.http_port
+            application(self.status, self._scrape_targets), network.http_host, network.http_port
         )
         self.publisher = Publisher(settings, self.versions)
         self.malformed = 0
@@ -127,6 +128,7 @@ class CoordinatorProcess:
                 saved = now
                 self._save()
                 self.metrics.update(self.status())
+                self.metrics.handshakes(self.context.handshake_failures())
         self._end()
         return 0
 

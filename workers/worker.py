@@ -23,6 +23,7 @@ from streammac.models.local import VisitPlan
 from streammac.ring.actions import Action, Answer, Report, Send, Trained
 from streammac.ring.member import Member
 from streammac.run_directory import RunDirectory
+from streammac.security import SecureContext, open_context
 from streammac.wire.codec import MAX_FRAME_BYTES
 from streammac.wire.messages import (
     Drain,
@@ -73,13 +74,27 @@ class Worker:
         Address of the coordinator's control socket.
     host : str
         Interface to listen on.
+    http_host : str
+        Interface of the metrics.
+    insecure : bool
+        Listen beyond loopback without keys, too.
     """
 
-    def __init__(self, name: str, directory: RunDirectory, coordinator: str, host: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        directory: RunDirectory,
+        coordinator: str,
+        host: str,
+        http_host: str = "127.0.0.1",
+        *,
+        insecure: bool = False,
+    ) -> None:
         self.name = name
         self.directory = directory
-        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.context: SecureContext = open_context(directory.keys, insecure=insecure)
         self.link = CoordinatorLink(self.context, "worker", name, coordinator)
+        self.context.watch(self.link.socket)
         self.data = self.context.socket(zmq.ROUTER)
         self.data.router_mandatory = True
         self.data.linger = 500
@@ -88,7 +103,7 @@ class Worker:
         port = self.data.bind_to_random_port(f"tcp://{host}")
         self.transport = ZeroMQTransport(self.context, host)
         self.metrics = WorkerMetrics(name)
-        self.metrics_url, self._close_metrics = self.metrics.serve(host)
+        self.metrics_url, self._close_metrics = self.metrics.serve(http_host)
         self.link.addresses |= {
             "data": f"tcp://{host}:{port}",
             "ring": self.transport.address,
@@ -258,6 +273,7 @@ class Worker:
         facts["rate"] = max(0.0, stored - self._stored) / max(1e-9, elapsed_s)
         self._stored = stored
         self.metrics.update(facts)
+        self.metrics.handshakes(self.context.handshake_failures())
         return facts, tuple(sorted(self.member.holding)) if self.member is not None else ()
 
     def _ring_facts(self) -> dict[str, float]:
@@ -392,9 +408,17 @@ class Worker:
         self.context.term()
 
 
-def run(name: str, directory: RunDirectory, coordinator: str, host: str = "127.0.0.1") -> int:
+def run(
+    name: str,
+    directory: RunDirectory,
+    coordinator: str,
+    host: str = "127.0.0.1",
+    http_host: str = "127.0.0.1",
+    *,
+    insecure: bool = False,
+) -> int:
     """Run a worker until it is told to stop; return the exit code."""
-    worker = Worker(name, directory, coordinator, host)
+    worker = Worker(name, directory, coordinator, host, http_host, insecure=insecure)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.ask_to_leave())
     return worker.run()

@@ -85,7 +85,7 @@ class LiveCluster:
 
     def status(self) -> dict[str, Any] | None:
         known = self.directory.announced("coordinator")
-        return ask_status(known["control"]) if known else None
+        return ask_status(known["control"], keys=self.directory.keys) if known else None
 
     def wait(self, until: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
         """Return the first status of which something is true."""

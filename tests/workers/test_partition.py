@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from streammac.security import KeyFolder
 from tests.workers.live_cluster import LiveCluster, states
 
 NEAR, FAR = "10.213.7.1", "10.213.7.2"
@@ -49,6 +51,7 @@ def namespace() -> Iterator[str]:
 @pytest.mark.netns
 def test_a_worker_behind_a_cut_cable_is_given_up_and_rejoins_when_it_is_mended(tmp_path, namespace):
     settings = SETTINGS | {"cluster": {"workers": 2}}
+    make_keys(tmp_path / "near" / "keys", tmp_path / "far" / "keys")
     with LiveCluster(tmp_path / "near", settings, workers=2, host=NEAR) as cluster:
         known = cluster.directory.wait_for("coordinator", 20.0)
         inside = ("ip", "netns", "exec", namespace)
@@ -67,6 +70,15 @@ def test_a_worker_behind_a_cut_cable_is_given_up_and_rejoins_when_it_is_mended(t
         assert status["failures"]["fenced"] == 1
         cluster.wait(lambda s: hops(s) > before + 3, "its visits")
         cluster.epochs(2)
+
+
+def make_keys(near: Path, far: Path) -> None:
+    """Do what docs/security.md asks for: beyond loopback nothing goes without keys."""
+    KeyFolder(near).new("near")
+    far.mkdir(parents=True)
+    shutil.copy2(near / "cluster.key", far)
+    KeyFolder(near).allow("far", KeyFolder(far).new("far").own.public)
+    shutil.copy2(near / "allowed", far)
 
 
 def hops(status) -> int:
