@@ -151,9 +151,10 @@ class Client:
 
     @staticmethod
     def _find_keys(where: str | Path, keys: str | Path | None) -> Path | None:
-        named = keys or (os.environ.get(KEYS_VARIABLE) if str(where).startswith("tcp://") else None)
-        if named is None:
-            return None if str(where).startswith("tcp://") else RunDirectory(Path(where)).keys
+        remote = str(where).startswith("tcp://")
+        named = keys or (os.environ.get(KEYS_VARIABLE) if remote else None)
+        if not named:
+            return None if remote else RunDirectory(Path(where)).keys
         if not Path(named).is_dir():
             raise ClientError(f"{named}: no such folder of keys - `streammac keys new` makes one")
         return Path(named)
