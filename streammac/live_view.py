@@ -70,6 +70,8 @@ def _facts(status: Status, elapsed_s: float) -> Table:
     model = f"version {version}" + (f", version {promoted} promoted" if promoted != version else "")
     table.add_row("model", model if version else "none yet")
     table.add_row("running", f"{elapsed_s:.0f} s")
+    if page := status.get("coordinator", {}).get("http_url"):
+        table.add_row("page", page)
     return table
 
 

@@ -1,0 +1,254 @@
+"""The history of a run: one JSON object per line, in a file that never grows beyond a limit.
+
+The coordinator hands its status to a `Recorder` about twice a second; what is new in it becomes lines of
+``DIR/history.ndjson``. The live page and ``streammac report`` draw their charts from these lines (docs/page.md).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+Line = dict[str, Any]
+Status = Mapping[str, Any]
+
+HISTORY_BYTES = 2 << 20
+"""A history that is larger is thinned to half of it."""
+SAMPLE_S = 2.0
+"""Time between two samples of the throughput."""
+STATUS_S = 5.0
+"""Longest time for which the status on disk lags behind."""
+KEPT_MARKS = 2000
+"""Newest starts and events that survive thinning."""
+TEXT_CHARACTERS = 300
+"""So much of an event's text is kept."""
+METHODS = ("model", "itq", "pca", "random")
+THINNED = frozenset({"epoch", "sample", "quality"})
+"""Kinds of lines of which some may go: their neighbours tell nearly the same."""
+
+
+class Chronicle:
+    """Tells what is new in a status: pure, the clock is an argument.
+
+    >>> chronicle = Chronicle()
+    >>> status = {"epoch": 3, "objective": 0.5, "points": {"accepted": 10}}
+    >>> [line["k"] for line in chronicle.lines(status, 100.0)]
+    ['sample', 'epoch']
+    >>> chronicle.lines(status, 100.5)
+    []
+    """
+
+    def __init__(self) -> None:
+        self._epoch = 0
+        self._version = 0
+        self._sampled = -math.inf
+        self._events: frozenset[tuple[Any, ...]] = frozenset()
+
+    def lines(self, status: Status, now: float) -> list[Line]:
+        """Return the lines for what has happened since the last status; ``now`` is Unix time, s."""
+        found = self._new_events(status)
+        if now - self._sampled >= SAMPLE_S:
+            self._sampled = now
+            found.append(_sample(status, now))
+        if status.get("epoch", 0) > self._epoch and status.get("objective") is not None:
+            self._epoch = status["epoch"]
+            found.append(_epoch(status, now))
+        quality = status.get("quality")
+        if quality and quality.get("version", 0) != self._version:
+            self._version = quality.get("version", 0)
+            measured = {name: quality[name] for name in METHODS if name in quality}
+            found.append({"k": "quality", "t": _time(now), "version": self._version, **measured})
+        return found
+
+    def _new_events(self, status: Status) -> list[Line]:
+        events = status.get("events") or []
+        keys = [(e.get("number"), e.get("time"), e.get("kind"), e.get("name")) for e in events]
+        known, self._events = self._events, frozenset(keys)
+        return [
+            {"k": "event", "t": _time(event["time"]), **_event(event)}
+            for key, event in zip(keys, events, strict=True)
+            if key not in known
+        ]
+
+
+def _time(seconds: float) -> float:
+    return round(float(seconds), 3)
+
+
+def _event(event: Mapping[str, Any]) -> Line:
+    kept = {name: event[name] for name in ("number", "kind", "name", "seconds") if name in event}
+    return kept | {"text": str(event.get("text", ""))[:TEXT_CHARACTERS]}
+
+
+def _sample(status: Status, now: float) -> Line:
+    points = status.get("points", {})
+    workers = status.get("workers", ())
+    return {
+        "k": "sample",
+        "t": _time(now),
+        "accepted": points.get("accepted", 0),
+        "dead": points.get("dead_lettered", 0),
+        "stored": points.get("stored", 0),
+        "blocked": round(sum(n.get("blocked_s", 0.0) for n in status.get("ingest", ())), 2),
+        "alive": sum(worker.get("state") == "alive" for worker in workers),
+    }
+
+
+def _epoch(status: Status, now: float) -> Line:
+    seconds = status.get("epoch_seconds") or {}
+    return {
+        "k": "epoch",
+        "t": _time(now),
+        "epoch": status["epoch"] - 1,
+        "view": status.get("view", 0),
+        "seconds": {name: round(value, 5) for name, value in seconds.items()},
+        "objective": status.get("objective"),
+        "mu": status.get("mu"),
+        "violated": status.get("violated"),
+        "points": status.get("points", {}).get("stored", 0),
+    }
+
+
+class Recorder:
+    """Keeps the history of a run on disk; a disk that is full costs lines, never the run.
+
+    Parameters
+    ----------
+    history : Path
+        The file of lines; what is there is gone on with.
+    status : Path
+        The newest status, for a report on a run that has ended.
+    limit_bytes : int
+        A larger history is thinned.
+    """
+
+    def __init__(self, history: Path, status: Path, limit_bytes: int = HISTORY_BYTES) -> None:
+        self._path = history
+        self._status = status
+        self._limit = limit_bytes
+        self._chronicle = Chronicle()
+        self._started = False
+        self._saved = -math.inf
+        self.lost_lines = 0
+        """Lines that could not be written."""
+
+    def observe(self, status: Status, now: float) -> list[Line]:
+        """Take a status; return the lines that it added."""
+        lines = self._chronicle.lines(status, now)
+        if not self._started:
+            self._started = True
+            lines.insert(0, {"k": "start", "t": _time(now)})
+        self._write(lines)
+        if now - self._saved >= STATUS_S:
+            self.save(status, now)
+        return lines
+
+    def save(self, status: Status, now: float) -> None:
+        """Keep this status on disk: the last one is what a report shows of a run that has ended."""
+        self._saved = now
+        scratch = self._status.with_suffix(".new")
+        try:
+            scratch.write_text(to_json({"t": _time(now), "status": status}))
+            scratch.replace(self._status)
+        except OSError as error:
+            log.warning("could not keep the status: %s", error)
+
+    def _write(self, lines: Sequence[Line]) -> None:
+        if not lines:
+            return
+        try:
+            with self._path.open("a+b") as file:
+                end = file.tell()
+                torn = b""
+                if end:
+                    file.seek(end - 1)
+                    torn = b"\n" if file.read(1) != b"\n" else b""
+                file.write(torn + _encoded(lines))
+                size = file.tell()
+            if size > self._limit:
+                scratch = self._path.with_suffix(".new")
+                scratch.write_bytes(_encoded(thinned(read(self._path), self._limit // 2)))
+                scratch.replace(self._path)
+        except OSError as error:
+            if not self.lost_lines:
+                log.warning("the history has gaps: %s", error)
+            self.lost_lines += len(lines)
+
+
+def read(path: Path) -> list[Line]:
+    """Return the lines of a history; torn or foreign ones are left out, a missing file has none."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    lines = []
+    for text in raw.splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and "k" in line and isinstance(line.get("t"), int | float):
+            lines.append(line)
+    return lines
+
+
+def thinned(lines: Sequence[Line], limit_bytes: int) -> list[Line]:
+    """Return fewer lines, in their order, that take at most ``limit_bytes``.
+
+    The newest `KEPT_MARKS` starts and events stay. Of the others the older three quarters lose every
+    second line, again and again until it is enough: the newest keep their full resolution for longest.
+    """
+    marks = [n for n, line in enumerate(lines) if line["k"] not in THINNED][-KEPT_MARKS:]
+    rest = [n for n, line in enumerate(lines) if line["k"] in THINNED]
+    sizes = [len(_encoded([line])) for line in lines]
+    while rest and sum(sizes[n] for n in marks + rest) > limit_bytes:
+        old = len(rest) * 3 // 4
+        # kinds alternate: every second line of each kind goes, not every second line
+        rest = _every_second(lines, rest[:old]) + rest[old:] if old > 1 else rest[1:]
+    while marks and sum(sizes[n] for n in marks + rest) > limit_bytes:
+        marks = marks[len(marks) // 2 + 1 :]
+    return [lines[n] for n in sorted(marks + rest)]
+
+
+def _every_second(lines: Sequence[Line], numbers: Iterable[int]) -> list[int]:
+    turn: dict[str, bool] = {}
+    kept = []
+    for number in numbers:
+        kind = lines[number]["k"]
+        turn[kind] = not turn.get(kind, False)
+        if not turn[kind]:
+            kept.append(number)
+    return kept
+
+
+def _encoded(lines: Iterable[Line]) -> bytes:
+    return b"".join(to_json(line).encode() + b"\n" for line in lines)
+
+
+def to_json(value: object) -> str:
+    """Return compact JSON; a number that JSON does not have (NaN, infinity) becomes null.
+
+    >>> to_json({"a": float("nan"), "b": [1, float("inf")]})
+    '{"a":null,"b":[1,null]}'
+    """
+    try:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), separators=(",", ":"))
+
+
+def _finite(value: object) -> object:
+    match value:
+        case Mapping():
+            return {name: _finite(part) for name, part in value.items()}
+        case list() | tuple():
+            return [_finite(part) for part in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value
