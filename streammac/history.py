@@ -201,28 +201,37 @@ def read(path: Path) -> list[Line]:
 def thinned(lines: Sequence[Line], limit_bytes: int) -> list[Line]:
     """Return fewer lines, in their order, that take at most ``limit_bytes``.
 
-    The newest `KEPT_MARKS` starts and events stay. Of the others the older three quarters lose every
-    second line, again and again until it is enough: the newest keep their full resolution for longest.
+    The newest `KEPT_MARKS` starts and events stay. Of the other lines the newest quarter stays, too; before it
+    they are kept at a distance in time, which is doubled until it is enough. So however long a run was, its
+    whole length is told at one resolution, and the end of it in detail.
     """
+    sizes = [len(_encoded([line])) for line in lines]
     marks = [n for n, line in enumerate(lines) if line["k"] not in THINNED][-KEPT_MARKS:]
     rest = [n for n, line in enumerate(lines) if line["k"] in THINNED]
-    sizes = [len(_encoded([line])) for line in lines]
-    while rest and sum(sizes[n] for n in marks + rest) > limit_bytes:
-        old = len(rest) * 3 // 4
-        # kinds alternate: every second line of each kind goes, not every second line
-        rest = _every_second(lines, rest[:old]) + rest[old:] if old > 1 else rest[1:]
-    while marks and sum(sizes[n] for n in marks + rest) > limit_bytes:
+
+    def too_large() -> bool:
+        return sum(sizes[n] for n in (*marks, *rest)) > limit_bytes
+
+    old, new = rest[: len(rest) * 3 // 4], rest[len(rest) * 3 // 4 :]
+    distance_s, span_s = SAMPLE_S, lines[-1]["t"] - lines[0]["t"] if lines else 0.0
+    while too_large() and distance_s < 2 * span_s:
+        distance_s *= 2
+        rest = _apart(lines, old, distance_s) + new
+    while too_large() and rest:
+        rest = rest[len(rest) // 2 + 1 :]
+    while too_large() and marks:
         marks = marks[len(marks) // 2 + 1 :]
     return [lines[n] for n in sorted(marks + rest)]
 
 
-def _every_second(lines: Sequence[Line], numbers: Iterable[int]) -> list[int]:
-    turn: dict[str, bool] = {}
+def _apart(lines: Sequence[Line], numbers: Iterable[int], distance_s: float) -> list[int]:
+    """Return those numbers whose lines are so far from the one of their kind that was kept before."""
+    last: dict[str, float] = {}
     kept = []
     for number in numbers:
-        kind = lines[number]["k"]
-        turn[kind] = not turn.get(kind, False)
-        if not turn[kind]:
+        kind, t = lines[number]["k"], lines[number]["t"]
+        if t - last.get(kind, -math.inf) >= distance_s:
+            last[kind] = t
             kept.append(number)
     return kept
 

@@ -1,10 +1,10 @@
 // One chart: lines or stacked areas over time, a cursor for mouse, finger and arrow keys, and a table.
 
-import { duration } from "./format.js";
+import { axisTime, duration } from "./format.js";
 import { svg } from "./ring_view.js";
-import { areaPath, fewer, linePath, nearest, niceRange, scale, stacked, ticks, timeTicks } from "./scales.js";
+import { areaPath, fewer, linePath, nearest, niceRange, scale, stacked, ticks, timeTicks, usualTop } from "./scales.js";
 
-const HEIGHT = 132;
+const HEIGHT = 150;
 const EDGE = { left: 46, right: 8, top: 8, bottom: 20 };
 const MOST_POINTS = 240;
 const TABLE_ROWS = 30;
@@ -42,11 +42,12 @@ export function chartView(spec) {
     const width = Math.max(200, plot.clientWidth || 600);
     plot.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     const x = scale(...drawn.range, EDGE.left, width - EDGE.right);
-    const { shapes, low, high, y } = curves(spec, drawn.series, x);
+    const { shapes, low, high, y, beyond } = curves(spec, drawn.series, x);
     plot.replaceChildren(
       ...grid(spec, low, high, y, x, drawn.range, width),
       ...drawn.marks.filter((mark) => mark.x >= drawn.range[0]).map((mark) => marker(mark, x)),
       ...shapes,
+      ...cutOff(spec, beyond, width),
       ...cursor(),
     );
     readout();
@@ -104,8 +105,11 @@ function within(points, [from]) {
 
 function curves(spec, series, x) {
   const heaps = spec.kind === "stack" ? stacked(series.map((one) => one.points)) : series.map((one) => one.points);
-  const [low, high] = niceRange(heaps.flat().map(([, value]) => value), spec.tight);
-  const y = scale(low, high, HEIGHT - EDGE.bottom, EDGE.top);
+  const values = heaps.flat().map(([, value]) => value);
+  const top = spec.kind === "stack" ? usualTop((heaps.at(-1) ?? []).map(([, value]) => value)) : Infinity;
+  const [low, high] = niceRange(values.map((value) => Math.min(value, top)), spec.tight);
+  const place = scale(low, high, HEIGHT - EDGE.bottom, EDGE.top);
+  const y = (value) => Math.max(EDGE.top, place(value));
   const floor = (points) => points.map(([time]) => [time, low]);
   const shapes = series.flatMap((one, n) => {
     const line = svg("path", { class: `curve c-${one.colour} d-${one.dash ?? 0}`, d: linePath(heaps[n], x, y) });
@@ -118,7 +122,13 @@ function curves(spec, series, x) {
     area.dataset.series = one.name;
     return spec.kind === "stack" ? [area] : [area, line];
   });
-  return { shapes: spec.kind === "lines" ? shapes.reverse() : shapes, low, high, y };
+  const highest = values.reduce((a, b) => Math.max(a, b), 0);
+  return { shapes: spec.kind === "lines" ? shapes.reverse() : shapes, low, high, y, beyond: highest > high ? highest : 0 };
+}
+
+function cutOff(spec, beyond, width) {
+  if (!beyond) return [];
+  return [svg("text", { x: width - EDGE.right - 4, y: EDGE.top + 12, "text-anchor": "end", class: "beyond" }, `peaks up to ${spec.format(beyond)}`)];
 }
 
 function grid(spec, low, high, y, x, range, width) {
@@ -129,7 +139,7 @@ function grid(spec, low, high, y, x, range, width) {
   const times = timeTicks(...range, width < 420 ? 4 : 7).map((value) => {
     const place = x(value);
     const anchor = place > width - 30 ? "end" : place < EDGE.left + 12 ? "start" : "middle";
-    return svg("text", { x: place.toFixed(1), y: HEIGHT - 5, "text-anchor": anchor }, value ? duration(value) : "0");
+    return svg("text", { x: place.toFixed(1), y: HEIGHT - 5, "text-anchor": anchor }, axisTime(value));
   });
   return [...rules, ...times];
 }

@@ -37,6 +37,15 @@ function joined(large, unit, small, part) {
   return small ? `${large} ${unit} ${small} ${part}` : `${large} ${unit}`;
 }
 
+/** 90 -> "1:30", 5400 -> "1h30": on an axis. */
+export function axisTime(seconds) {
+  const two = (value) => String(value).padStart(2, "0");
+  if (seconds < 60) return seconds ? `${seconds} s` : "0";
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}:${two(seconds % 60)}`;
+  if (seconds < 172800) return `${Math.floor(seconds / 3600)}h${two(Math.floor((seconds % 3600) / 60))}`;
+  return `${trimmed(seconds / 86400, 1)} d`;
+}
+
 /** 0.734 -> "73%". */
 export function percent(share) {
   return Number.isFinite(share) ? `${Math.round(share * 100)}%` : "-";

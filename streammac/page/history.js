@@ -57,10 +57,13 @@ function openRun(history, from) {
 
 function keep(list, line) {
   list.push(line);
-  if (list.length > MAX_LINES) {
-    const half = MAX_LINES / 2;
-    list.splice(0, half, ...list.slice(0, half).filter((_, n) => n % 2));
-  }
+  if (list.length <= MAX_LINES) return;
+  // the older half at a distance in time: the whole length stays told, at one resolution
+  const half = MAX_LINES / 2;
+  const apart = (line.t - list[0].t) / (half / 2);
+  let last = -Infinity;
+  const old = list.splice(0, half).filter(({ t }) => t - last >= apart && ((last = t), true));
+  list.unshift(...old);
 }
 
 /** Unix time -> seconds that the cluster had been running: the pauses between runs are left out. */

@@ -2,9 +2,9 @@
 
 import { isLost, isMember } from "./summary.js";
 
-export const RADIUS = 128; // of the ring, in a drawing from -200 to 200
+export const RADIUS = 128; // of the ring, in a drawing from -185 to 185
 export const MOST_NODES = 40; // workers that are drawn one by one
-const OUTSIDE = 178; // where lost workers are
+const OUTSIDE = 160; // where lost workers are
 const LARGEST = 34;
 const SHRUNK = 0.5; // smallest node over the largest
 
@@ -64,7 +64,7 @@ function outside(gone, sorted, inRing, node, count) {
   );
 }
 
-/** Where the blocks are that workers hold: {name, x, y, holder}. */
+/** Where the blocks are that workers hold: {name, turn, radius, holder}. */
 export function blockPlaces(workers, nodes) {
   const places = [];
   const drawn = new Map(nodes.map((node) => [node.name, node]));
@@ -74,8 +74,8 @@ export function blockPlaces(workers, nodes) {
     held.forEach((name, n) => {
       const inward = RADIUS - node.r - 15 - 11 * Math.floor(n / 5);
       const side = ((n % 5) - (Math.min(held.length - 5 * Math.floor(n / 5), 5) - 1) / 2) * 11;
-      const [x, y] = at(node.turn + side / (2 * Math.PI * Math.max(20, inward)), inward);
-      places.push({ name, x, y, holder: worker.name });
+      const turn = node.turn + side / (2 * Math.PI * Math.max(20, inward));
+      places.push({ name, turn, radius: inward, holder: worker.name });
     });
   }
   return places;

@@ -24,7 +24,7 @@ export function ringView(container) {
   const centre = ["soft", "epoch", "soft", "soft"].map((name, n) =>
     svg("text", { class: name, y: [-30, 0, 30, 47][n] }),
   );
-  const root = svg("svg", { viewBox: "-205 -205 410 410", role: "img" }, edges, groups, blocks, nodes, ...centre);
+  const root = svg("svg", { viewBox: "-185 -185 370 370", role: "img" }, edges, groups, blocks, nodes, ...centre);
   container.replaceChildren(root);
 
   function draw(status) {
@@ -133,13 +133,17 @@ function drawBlocks(parent, places, drawn) {
     dot.element.classList.toggle("away", Boolean(dot.away));
     if (dot.away) continue;
     dot.element.dataset.holder = dot.holder;
-    dot.element.style.transform = `translate(${dot.x.toFixed(1)}px, ${dot.y.toFixed(1)}px)`;
+    // as an angle and a radius: it travels along the ring, the shorter way round
+    const before = Number(dot.element.dataset.angle ?? dot.turn * 360);
+    const angle = before + (((((dot.turn * 360 - before) % 360) + 540) % 360) - 180);
+    dot.element.dataset.angle = angle.toFixed(1);
+    dot.element.style.transform = `rotate(${angle.toFixed(1)}deg) translateY(${-dot.radius.toFixed(1)}px)`;
     setText(dot.element.firstChild.firstChild, `${dot.name} at ${dot.holder}`);
   }
 }
 
 const INNER = 92;
-const OUTER = 160;
+const OUTER = 150;
 const GAP = 0.06; // of a sector stays empty
 
 function drawSectors(parent, groups) {

@@ -41,6 +41,13 @@ export function niceRange(values, tight = false) {
   return [Math.floor(low / step + 1e-9) * step, Math.ceil(high / step - 1e-9) * step];
 }
 
+/** The value up to which a chart should reach: rare peaks beyond three times the usual are cut off. */
+export function usualTop(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const usual = sorted[Math.floor((sorted.length - 1) * 0.9)] ?? 0;
+  return Math.min(sorted.at(-1) ?? 0, usual * 3);
+}
+
 /** A function from [low, high] to [start, end]. */
 export function scale(low, high, start, end) {
   const factor = high > low ? (end - start) / (high - low) : 0;

@@ -91,11 +91,12 @@ function failures(status, history) {
   const lost = [...status.workers, ...status.ingest].filter(isLost).map((one) => one.name);
   const counted = (status.failures?.crash ?? 0) + (status.failures?.hang ?? 0);
   const total = Math.max(counted, lost.length, history.event.filter((e) => e.kind === "lost").length);
-  const back = history.event.findLast((event) => event.kind === "recovered");
-  const recovery = back
-    ? `recovered in ${duration(back.seconds)} at ${clock(back.t)}`
-    : status.recovery?.count ? `recovered in ${duration(status.recovery.last_s)}` : "";
-  if (lost.length) return answer("bad", `Lost: ${named(lost)}`, recovery || "not recovered yet");
+  const fallen = history.event.findLast((event) => event.kind === "lost");
+  const back = history.event.findLast((event) => event.kind === "recovered" && event.t >= (fallen?.t ?? 0));
+  const recovery = back ? `recovered in ${duration(back.seconds)} at ${clock(back.t)}` : "";
+  if (lost.length) {
+    return answer(back ? "warn" : "bad", `Lost: ${named(lost)}`, recovery || (fallen ? "not recovered yet" : ""));
+  }
   if (total) return answer("warn", `${whole(total)}, all recovered`, recovery);
   return answer("good", "None", status.drift_events ? `${whole(status.drift_events)} drifts seen` : "");
 }
