@@ -4,7 +4,7 @@ import { isLost, isMember } from "./summary.js";
 
 export const RADIUS = 128; // of the ring, in a drawing from -185 to 185
 export const MOST_NODES = 40; // workers that are drawn one by one
-const OUTSIDE = 160; // where lost workers are
+const OUTSIDE = 156; // where lost workers are
 const LARGEST = 34;
 const SHRUNK = 0.5; // smallest node over the largest
 
@@ -29,7 +29,7 @@ export function layout(workers) {
   if (!members.length) members = sorted.filter((worker) => worker.state === "left"); // it has ended
   const count = members.length;
   const most = Math.max(1, ...sorted.map((worker) => worker.points));
-  const room = count > 1 ? RADIUS * Math.sin(Math.PI / Math.max(3, count)) * 0.72 : LARGEST;
+  const room = count > 1 ? RADIUS * Math.sin(Math.PI / Math.max(3, count)) * 0.74 : LARGEST;
   const largest = Math.min(LARGEST, room);
   const inRing = new Map(members.map((worker, n) => [worker.name, n]));
   const node = (worker, turn, radius) => {

@@ -34,7 +34,7 @@ export function ringView(container) {
     root.setAttribute("aria-label", described(status, members, lost));
     label(centre, status, members, many);
     const plan = many ? { nodes: [], edges: [], room: 0 } : layout(status.workers);
-    root.dataset.view = String(status.view);
+    container.dataset.many = String(many);
     drawEdges(edges, plan.edges);
     drawSectors(groups, many ? sectors(status.workers) : []);
     drawNodes(nodes, plan);
@@ -110,12 +110,16 @@ function drawNodes(parent, plan) {
     node.element.style.transform = `translate(${node.x.toFixed(1)}px, ${node.y.toFixed(1)}px)`;
     setText(title, `${node.name}: ${node.state}, ${whole(node.points)} points, ${percent(node.load)} busy`);
     body.setAttribute("r", node.r.toFixed(1));
-    for (const circle of [track, load]) circle.setAttribute("r", (node.r + 4).toFixed(1));
+    for (const circle of [track, load]) {
+      circle.setAttribute("r", (node.r * 1.19).toFixed(1));
+      circle.setAttribute("stroke-width", Math.max(1.5, node.r * 0.12).toFixed(1));
+    }
     load.setAttribute("stroke-dasharray", `${(node.load * 100).toFixed(0)} 100`);
     cross.setAttribute("transform", `scale(${(node.r / 15).toFixed(2)})`);
     const roomy = plan.room >= 22;
-    setText(name, plan.room >= 9 ? node.name : "");
-    name.setAttribute("y", lost ? node.r + 10 : roomy ? -6 : 0);
+    setText(name, plan.room >= 8 ? node.name : "");
+    name.style.fontSize = `${lost ? 11 : Math.min(13, node.r * 0.75).toFixed(1)}px`;
+    name.setAttribute("y", lost ? Math.sign(node.y || -1) * (node.r + 9) : roomy ? -6 : 0);
     setText(points, roomy && !lost ? short(node.points) : "");
     points.setAttribute("y", 8);
   }
@@ -143,7 +147,8 @@ function drawBlocks(parent, places, drawn) {
 }
 
 const INNER = 92;
-const OUTER = 150;
+const OUTER = 138;
+const NAME_CHARACTERS = 9;
 const GAP = 0.06; // of a sector stays empty
 
 function drawSectors(parent, groups) {
@@ -159,9 +164,9 @@ function drawSectors(parent, groups) {
     back.setAttribute("d", band(start, end, INNER, OUTER));
     fill.setAttribute("d", band(start, end, INNER, INNER + (OUTER - INNER) * Math.min(1, group.load)));
     gone.setAttribute("d", group.lost ? band(start, start + (end - start) * (group.lost / group.count), OUTER + 3, OUTER + 11) : "");
-    const [x, y] = at((start + end) / 2, OUTER + 24);
+    const [x, y] = at((start + end) / 2, OUTER + 25);
     text.setAttribute("x", x.toFixed(1));
     text.setAttribute("y", y.toFixed(1));
-    setText(text, n % 5 ? "" : group.first);
+    setText(text, n % 5 ? "" : group.first.slice(-NAME_CHARACTERS));
   });
 }

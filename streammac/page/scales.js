@@ -36,6 +36,7 @@ export function niceRange(values, tight = false) {
   }
   if (low > high) return [0, 1];
   if (!tight) low = Math.min(0, low);
+  else low -= (high - low) * 0.05;
   if (high - low < 1e-12) high = low + (Math.abs(low) || 1) * 0.1;
   const step = niceStep((high - low) / 4);
   return [Math.floor(low / step + 1e-9) * step, Math.ceil(high / step - 1e-9) * step];
