@@ -46,7 +46,8 @@ class Chronicle:
 
     def __init__(self) -> None:
         self._epoch = 0
-        self._version = 0
+        self._quality: Mapping[str, Any] = {}
+        self._measured = -math.inf
         self._sampled = -math.inf
         self._events: frozenset[tuple[Any, ...]] = frozenset()
 
@@ -60,10 +61,12 @@ class Chronicle:
             self._epoch = status["epoch"]
             found.append(_epoch(status, now))
         quality = status.get("quality")
-        if quality and quality.get("version", 0) != self._version:
-            self._version = quality.get("version", 0)
+        if quality and quality != self._quality and now - self._measured >= SAMPLE_S:
+            self._quality, self._measured = dict(quality), now
             measured = {name: quality[name] for name in METHODS if name in quality}
-            found.append({"k": "quality", "t": _time(now), "version": self._version, **measured})
+            found.append(
+                {"k": "quality", "t": _time(now), "version": quality.get("version", 0), **measured}
+            )
         return found
 
     def _new_events(self, status: Status) -> list[Line]:

@@ -78,9 +78,11 @@ class Live:
     def _show(self, status: dict[str, Any], targets: list[dict[str, Any]]) -> None:
         now = time.time()
         lines = self._recorder.observe(status, now)
-        encoded = to_json(status).encode()
+        # pages get events as lines of the history: they need not hear the newest ones again and again
+        rest = to_json({name: part for name, part in status.items() if name != "events"}).encode()
+        events = to_json(status.get("events", [])).encode()
         number = self.frames[-1].number + 1 if self.frames else 1
-        data = b'{"t":%.3f,"lines":%s,"status":%s}' % (now, to_json(lines).encode(), encoded)
+        data = b'{"t":%.3f,"lines":%s,"status":%s}' % (now, to_json(lines).encode(), rest)
         self.frames = (*self.frames[1 - FRAMES :], Frame(number, data))
         self.targets = json.dumps(targets).encode()
-        self.status = encoded
+        self.status = b'%s,"events":%s}' % (rest[:-1], events)

@@ -6,6 +6,7 @@ import { isLost, isMember } from "./summary.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const MOST_BLOCKS = 200; // dots that are drawn
+const BLOCKS_MS = 900; // between two moves of the dots: blocks hop more often than anyone can follow
 
 /** A new SVG element with attributes and children. */
 export function svg(name, attributes = {}, ...children) {
@@ -26,6 +27,9 @@ export function ringView(container) {
   );
   const root = svg("svg", { viewBox: "-185 -185 370 370", role: "img" }, edges, groups, blocks, nodes, ...centre);
   container.replaceChildren(root);
+  let moved = -Infinity;
+  let shape = "";
+  let later = 0;
 
   function draw(status) {
     const members = status.workers.filter(isMember);
@@ -38,6 +42,14 @@ export function ringView(container) {
     drawEdges(edges, plan.edges);
     drawSectors(groups, many ? sectors(status.workers) : []);
     drawNodes(nodes, plan);
+    const standing = plan.nodes.map((node) => `${node.name} ${node.state}`).join();
+    clearTimeout(later);
+    const wait = standing === shape ? moved + BLOCKS_MS - performance.now() : 0;
+    if (wait > 0) {
+      later = setTimeout(draw, wait, status);
+      return;
+    }
+    [shape, moved] = [standing, performance.now()];
     drawBlocks(blocks, blockPlaces(status.workers, plan.nodes).slice(0, MOST_BLOCKS), plan.nodes.length > 0);
   }
   return { draw };

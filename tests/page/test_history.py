@@ -53,7 +53,7 @@ def test_a_sample_every_two_seconds_and_an_epoch_when_there_is_a_new_one() -> No
     assert epoch["seconds"] == {"train": 0.5, "z_step": 0.25, "wait": 0.125}
 
 
-def test_quality_of_each_version_once() -> None:
+def test_quality_when_it_was_measured_anew() -> None:
     chronicle = Chronicle()
     measured = {"version": 3, "metric": "share", "model": 0.5, "itq": 0.25, "pca": 0.2, "random": 0}
     first = chronicle.lines(status(quality=measured), 1.0)
@@ -67,7 +67,10 @@ def test_quality_of_each_version_once() -> None:
         "random": 0,
     }
     assert chronicle.lines(status(quality=measured), 1.5) == []
-    assert kinds(chronicle.lines(status(quality=measured | {"version": 4}), 1.9)) == ["quality"]
+    anew = measured | {"model": 0.6}
+    assert chronicle.lines(status(quality=anew), 2.5) == [], "not more often than samples"
+    assert kinds(chronicle.lines(status(quality=anew), 3.0)) == ["sample", "quality"]
+    assert kinds(chronicle.lines(status(quality=anew), 9.0)) == ["sample"]
 
 
 def test_each_event_once_though_the_window_slides() -> None:
