@@ -25,12 +25,12 @@ SAMPLE_S = 2.0
 STATUS_S = 5.0
 """Longest time for which the status on disk lags behind."""
 KEPT_MARKS = 2000
-"""Newest starts and events that survive thinning."""
+"""Newest starts and events that survive thinning, besides those about versions."""
 TEXT_CHARACTERS = 300
 """So much of an event's text is kept."""
 METHODS = ("model", "itq", "pca", "random")
-THINNED = frozenset({"epoch", "sample", "quality"})
-"""Kinds of lines of which some may go: their neighbours tell nearly the same."""
+THINNED = frozenset({"epoch", "sample", "quality", "version", "promoted", "kept_back"})
+"""Kinds of lines and of events of which some may go: their neighbours tell nearly the same."""
 
 
 class Chronicle:
@@ -209,8 +209,8 @@ def thinned(lines: Sequence[Line], limit_bytes: int) -> list[Line]:
     whole length is told at one resolution, and the end of it in detail.
     """
     sizes = [len(_encoded([line])) for line in lines]
-    marks = [n for n, line in enumerate(lines) if line["k"] not in THINNED][-KEPT_MARKS:]
-    rest = [n for n, line in enumerate(lines) if line["k"] in THINNED]
+    marks = [n for n, line in enumerate(lines) if _kind(line) not in THINNED][-KEPT_MARKS:]
+    rest = [n for n, line in enumerate(lines) if _kind(line) in THINNED]
 
     def too_large() -> bool:
         return sum(sizes[n] for n in (*marks, *rest)) > limit_bytes
@@ -227,12 +227,16 @@ def thinned(lines: Sequence[Line], limit_bytes: int) -> list[Line]:
     return [lines[n] for n in sorted(marks + rest)]
 
 
+def _kind(line: Line) -> str:
+    return str(line.get("kind") if line["k"] == "event" else line["k"])
+
+
 def _apart(lines: Sequence[Line], numbers: Iterable[int], distance_s: float) -> list[int]:
     """Return those numbers whose lines are so far from the one of their kind that was kept before."""
     last: dict[str, float] = {}
     kept = []
     for number in numbers:
-        kind, t = lines[number]["k"], lines[number]["t"]
+        kind, t = _kind(lines[number]), lines[number]["t"]
         if t - last.get(kind, -math.inf) >= distance_s:
             last[kind] = t
             kept.append(number)

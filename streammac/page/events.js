@@ -1,7 +1,7 @@
 // The list of events, newest first, and the one line that is read out when something happens.
 
 import { html } from "./chart_view.js";
-import { clock, duration } from "./format.js";
+import { clock, duration, whole } from "./format.js";
 
 const MOST_SHOWN = 200;
 const SPOKEN = new Set(["joined", "returned", "draining", "left", "lost", "recovered", "drift", "disk_full", "quarantined", "coordinator_restarted", "ingest_lost"]);
@@ -31,18 +31,18 @@ export function worded(event) {
   const [title, sign, tone] = KINDS[event.kind] ?? [event.kind, "\u00b7", ""];
   const took = Number.isFinite(event.seconds) && event.kind === "recovered" ? `in ${duration(event.seconds)}` : "";
   const parts = [event.name ?? "", event.text ?? ""].filter((part, n, all) => part && !(n === 0 && all[1].includes(part)));
-  return { title: [title, took].filter(Boolean).join(" "), sign, tone, text: parts.join(": ") };
+  const more = event.more ? ` (and ${whole(event.more)} more about versions before it)` : "";
+  return { title: [title, took].filter(Boolean).join(" "), sign, tone, text: parts.join(": ") + more };
 }
 
 /** The list inside a section, and the element that is read out. */
 export function eventsView(list, spoken) {
-  let shown = 0;
+  let shown = null; // the newest that is in the list
 
   function draw(events) {
-    if (events.length === shown && list.childElementCount) return;
-    shown = events.length;
-    const newest = events.slice(-MOST_SHOWN).sort((a, b) => b.t - a.t || (b.number ?? 0) - (a.number ?? 0));
-    list.replaceChildren(...newest.map(item));
+    if (events.at(-1) === shown) return;
+    shown = events.at(-1);
+    list.replaceChildren(...events.slice(-MOST_SHOWN).reverse().map(item));
   }
 
   function announce(news) {

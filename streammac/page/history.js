@@ -1,11 +1,12 @@
 // The run's history: lines as the coordinator wrote them become series over running time. Pure.
 
 const MAX_LINES = 20000; // of a kind; older ones are thinned beyond
+const VERSIONS = new Set(["version", "promoted", "kept_back"]); // twice a second: they would bury the others
 const STILL_S = 1; // what is left of the time between two runs
 
 /** An empty history. */
 export function newHistory() {
-  return { sample: [], epoch: [], quality: [], event: [], runs: [], last: 0, keys: new Set() };
+  return { sample: [], epoch: [], quality: [], event: [], runs: [], last: 0, newest: { t: 0, keys: new Set() } };
 }
 
 /** Parse newline-delimited JSON; torn and foreign lines are left out. */
@@ -29,6 +30,7 @@ export function addLines(history, lines) {
     if (line.k === "event" ? isNewEvent(history, line) : isNewer(history, line)) {
       if (line.k === "event") news.push(line);
       if (line.k === "start") openRun(history, line.t);
+      else if (line.k === "event") keepEvent(history.event, line);
       else keep(history[line.k], line);
       if (line.k !== "event") history.last = Math.max(history.last, line.t);
     }
@@ -37,10 +39,20 @@ export function addLines(history, lines) {
 }
 
 function isNewEvent(history, line) {
-  const key = `${line.t} ${line.number ?? ""} ${line.kind} ${line.name ?? ""}`;
-  const fresh = !history.keys.has(key);
-  history.keys.add(key);
+  const newest = history.newest; // events come in the order of their times
+  if (line.t > newest.t) [newest.t, newest.keys] = [line.t, new Set()];
+  const key = `${line.number ?? ""} ${line.kind} ${line.name ?? ""}`;
+  const fresh = line.t === newest.t && !newest.keys.has(key);
+  newest.keys.add(key);
   return fresh;
+}
+
+// versions in a row become one entry, the newest, that counts the others
+function keepEvent(list, line) {
+  const last = list.at(-1);
+  if (last && VERSIONS.has(last.kind) && VERSIONS.has(line.kind)) list[list.length - 1] = { ...line, more: (last.more ?? 0) + 1 };
+  else list.push(line);
+  if (list.length > MAX_LINES) list.shift();
 }
 
 function isNewer(history, line) {

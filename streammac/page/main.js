@@ -6,7 +6,7 @@ import { eventsView } from "./events.js";
 import { clock, duration } from "./format.js";
 import { addLines, elapsed, newHistory, parseLines } from "./history.js";
 import { ringView } from "./ring_view.js";
-import { answers } from "./summary.js";
+import { answers, remember } from "./summary.js";
 import { drawWorkers } from "./workers_table.js";
 
 const CHARTS_MS = 2000; // between two drawings of the charts; a change of the ring shows at once
@@ -17,6 +17,7 @@ const SIGNS = { good: "\u2713", warn: "\u25b2", bad: "\u2715", none: "\u2013" };
 const find = (selector) => document.querySelector(selector);
 const page = {
   history: newHistory(),
+  efforts: new Map(),
   status: NOTHING,
   now: 0, // the server's clock
   heard: 0, // ours, when the last word came
@@ -33,6 +34,7 @@ function take(frame) {
   page.status = { ...NOTHING, ...frame.status };
   page.now = frame.t;
   page.heard = performance.now();
+  remember(page.efforts, page.status.workers);
   const news = addLines(page.history, frame.lines);
   events.announce(news);
   draw(news.length > 0);
@@ -41,7 +43,7 @@ function take(frame) {
 function draw(all) {
   if (document.hidden) return; // drawn when it is looked at
   const { status, history } = page;
-  drawAnswers(answers(status, history, page.now, page.ended));
+  drawAnswers(answers(status, history, page.now, page.ended, page.efforts));
   ring.draw(status);
   if (workers.open) drawWorkers(workers.querySelector(".scroll"), status.workers);
   if (!all && performance.now() - page.drawn < CHARTS_MS) return;

@@ -4,7 +4,7 @@ import { duration, percent, whole, clock } from "./format.js";
 import { heldUp, throughput } from "./history.js";
 
 const RECENT_S = 12; // what "now" means for rates
-const SLOW = 1.15; // so much longer than the mean counts as slow
+const SLOW = 1.25; // so much longer than the mean counts as slow
 const HELD_UP = 0.05; // share of time in which a feed may wait unnoticed
 const STALLED_S = 10; // shortest silence that is worth a word
 const ENDED = new Set(["left"]);
@@ -18,12 +18,23 @@ export function isLost(worker) {
   return worker.state === "lost" || worker.state === "silent";
 }
 
+const LATELY = 0.1; // weight of the newest epoch in what "slow" means: single epochs differ by chance
+
+/** Update the efforts of the workers, a map from names, by a new status. */
+export function remember(efforts, workers) {
+  for (const name of efforts.keys()) if (!workers.some((worker) => worker.name === name)) efforts.delete(name);
+  for (const worker of workers) {
+    const before = efforts.get(worker.name);
+    efforts.set(worker.name, before === undefined ? effort(worker) : before + LATELY * (effort(worker) - before));
+  }
+}
+
 /** [{id, question, short, more, tone}] for a status; tone is good, warn, bad or none. */
-export function answers(status, history, now, ended) {
+export function answers(status, history, now, ended, efforts = new Map()) {
   return [
     training(status, history, now, ended),
     keepingUp(status, history, ended),
-    slowest(status, ended),
+    slowest(status, ended, efforts),
     failures(status, history),
   ];
 }
@@ -32,8 +43,8 @@ function training(status, history, now, ended) {
   const answer = (tone, short, more) => ({ id: "training", question: "Training", tone, short, more });
   const members = status.workers.filter(isMember).length;
   const versions = status.model_version ? `model version ${status.model_version}` : "no model yet";
-  if (ended) return answer("none", `Ended after ${whole(status.epoch)} epochs`, versions);
   const last = history.epoch.at(-1);
+  if (ended) return answer("none", `Ended after ${whole(Math.max(status.epoch, (last?.epoch ?? -1) + 1))} epochs`, versions);
   if (!members) return answer("bad", "No workers", "waiting for one to join");
   if (!last) return answer("warn", "Not yet", `${whole(status.points.stored)} points stored so far`);
   const recent = history.epoch.filter((line) => line.t > last.t - RECENT_S);
@@ -74,13 +85,14 @@ export function effort(worker) {
   return seconds > 0 ? seconds : (worker.busy_share ?? 0);
 }
 
-function slowest(status, ended) {
+function slowest(status, ended, efforts) {
   const answer = (tone, short, more) => ({ id: "slow", question: "Slowest worker", tone, short, more });
   const workers = status.workers.filter(ended ? (w) => ENDED.has(w.state) || isMember(w) : isMember);
-  const mean = workers.reduce((sum, worker) => sum + effort(worker), 0) / (workers.length || 1);
+  const usual = (worker) => efforts.get(worker.name) ?? effort(worker);
+  const mean = workers.reduce((sum, worker) => sum + usual(worker), 0) / (workers.length || 1);
   if (workers.length < 2 || !(mean > 0)) return answer("none", "Nothing to compare", "");
-  const slow = workers.reduce((a, b) => (effort(b) > effort(a) ? b : a));
-  const ratio = effort(slow) / mean;
+  const slow = workers.reduce((a, b) => (usual(b) > usual(a) ? b : a));
+  const ratio = usual(slow) / mean;
   const more = `${slow.name}: ${whole(slow.points)} points, ${percent(slow.busy_share)} busy`;
   if (ratio < SLOW) return answer("good", "None, balanced", more);
   return answer(ended ? "none" : "warn", `${slow.name}, ${ratio.toFixed(2)} times the mean`, more);

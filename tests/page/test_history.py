@@ -125,12 +125,24 @@ def test_the_file_never_outgrows_its_limit_and_keeps_both_ends(tmp_path: Path) -
 
 lines_of_all_kinds = st.lists(
     st.builds(
-        lambda kind, text: {"k": kind, "t": 1.0, "text": text},
+        lambda kind, text: {"k": kind, "kind": "lost", "text": text},
         st.sampled_from(["start", "event", "epoch", "sample", "quality"]),
         st.text(max_size=20),
     ),
     max_size=60,
 )
+
+
+def test_versions_never_push_out_what_matters() -> None:
+    lost = {"k": "event", "t": 0.0, "kind": "lost", "name": "w1", "text": "crash"}
+    versions = [
+        {"k": "event", "t": n / 2, "kind": "kept_back", "name": "", "text": "worse"}
+        for n in range(1, 5000)
+    ]
+    kept = history.thinned([lost, *versions], 20_000)
+    assert kept[0] == lost
+    assert kept[-1] == versions[-1]
+    assert 100 < len(kept) < 1000
 
 
 @given(lines_of_all_kinds, st.integers(0, 4000))

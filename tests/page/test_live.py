@@ -14,8 +14,13 @@ from typing import Any
 
 import pytest
 
+from streammac import history
+from streammac.config import Settings
 from streammac.http_server import serve
+from streammac.ring.coordinator import Coordinator
+from streammac.ring.status import status
 from streammac.run_directory import RunDirectory
+from streammac.wire.messages import Register
 from tests.page.simulated import simulated_status, simulated_targets
 from workers import http
 from workers.http import application
@@ -202,3 +207,16 @@ def test_more_pages_than_the_limit_are_refused_until_one_goes(
     assert until(again)
     for client in clients[1:]:
         client.close()
+
+
+def test_a_thousand_registered_workers(live: Live, url: str) -> None:
+    settings = Settings.model_validate({"cluster": {"workers": 1000}})
+    core = Coordinator(settings, "many")
+    for n in range(1000):
+        addresses = dict.fromkeys(("ring", "data", "metrics"), f"tcp://10.0.0.1:{n}")
+        core.handle(b"%d" % n, Register("worker", f"w{n}", 1, n, "here", addresses), 0.0)
+    live.turn(0.0, lambda: status(core), list)
+    told = json.loads(get(f"{url}/status")[0])
+    assert len(told["workers"]) == 1000
+    assert [event["kind"] for event in told["events"]] == ["joined"] * 200
+    assert [line["k"] for line in history.read(live.history)].count("event") == 200

@@ -151,6 +151,34 @@ def test_lines_that_come_twice_count_once_and_pauses_are_left_out(run: Any) -> N
     assert (events, again, length) == (1, [], 7)
 
 
+def test_versions_in_a_row_are_one_entry_and_events_of_one_moment_are_kept_apart(run: Any) -> None:
+    kinds = ["joined", "version", "promoted", "kept_back", "lost", "view", "version"]
+    lines = [
+        {"k": "event", "t": 100.0 + n // 2, "number": n, "kind": kind, "name": "", "text": ""}
+        for n, kind in enumerate(kinds)
+    ]
+    found = run(f"[{FILL}].map((h) => [addLines(h, lines.slice(-2)), h.event])[0]", lines=lines)
+    assert found[0] == [], "they are known"
+    assert [(e["kind"], e.get("more")) for e in found[1]] == [
+        ("joined", None), ("kept_back", 2), ("lost", None), ("view", None), ("version", None),
+    ]  # fmt: skip
+
+
+def test_one_slow_epoch_does_not_make_a_slow_worker(run: Any) -> None:
+    status = simulated_status(3, 40)
+    slow = json.loads(json.dumps(status))
+    slow["workers"][1]["train_s"] = 2.0
+    told = run(
+        "[1, 20].map((times) => { const efforts = new Map(); remember(efforts, usual.workers); "
+        "for (let n = 0; n < times; n++) remember(efforts, slow.workers); "
+        "return answers(slow, newHistory(), 0, false, efforts)[2].short; })",
+        usual=status,
+        slow=slow,
+    )
+    assert told[0] == "None, balanced"
+    assert told[1].startswith("w2, 1.")
+
+
 def test_the_page_s_memory_of_a_run_is_bounded(run: Any) -> None:
     kept = run(
         "(() => { const h = newHistory(); for (let n = 1; n < 100000; n++) "
