@@ -31,7 +31,7 @@ def report(
 
     run = RunDirectory(directory)
     announced = run.announced("coordinator")
-    status = ask_status(announced["control"]) if announced else None
+    status = ask_status(announced["control"], keys=run.keys) if announced else None
     try:
         html = render(run, status, time.time())
     except NothingToReport as error:
