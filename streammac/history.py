@@ -138,6 +138,7 @@ class Recorder:
         self._chronicle = Chronicle()
         self._started = False
         self._saved = -math.inf
+        self._at_work: dict[str, Mapping[str, Any]] = {}
         self.lost_lines = 0
         """Lines that could not be written."""
 
@@ -148,12 +149,21 @@ class Recorder:
             self._started = True
             lines.insert(0, {"k": "start", "t": _time(now)})
         self._write(lines)
+        workers = status.get("workers", ())
+        self._at_work |= {w["name"]: w for w in workers if w["state"] == "alive"}
         if now - self._saved >= STATUS_S:
-            self.save(status, now)
+            self._save(status, now)
         return lines
 
-    def save(self, status: Status, now: float) -> None:
-        """Keep this status on disk: the last one is what a report shows of a run that has ended."""
+    def close(self, status: Status, now: float) -> None:
+        """Keep the last status on disk; of workers that have left, how they were when they were at work."""
+        workers = [
+            {**self._at_work.get(worker["name"], {}), **_at_rest(worker)}
+            for worker in status.get("workers", ())
+        ]
+        self._save({**status, "workers": workers}, now)
+
+    def _save(self, status: Status, now: float) -> None:
         self._saved = now
         scratch = self._status.with_suffix(".new")
         try:
@@ -182,6 +192,10 @@ class Recorder:
             if not self.lost_lines:
                 log.warning("the history has gaps: %s", error)
             self.lost_lines += len(lines)
+
+
+def _at_rest(worker: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: worker[name] for name in ("name", "state", "points", "holding") if name in worker}
 
 
 def read(path: Path) -> list[Line]:

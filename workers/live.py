@@ -72,7 +72,7 @@ class Live:
     def close(self, status: dict[str, Any]) -> None:
         """Keep the last status on disk, and let the event streams end."""
         self._show(status, [])
-        self._recorder.save(status, time.time())
+        self._recorder.close(status, time.time())
         self.closed = True
 
     def _show(self, status: dict[str, Any], targets: list[dict[str, Any]]) -> None:

@@ -79,10 +79,9 @@ function recentMean(points) {
   return recent.length ? recent.reduce((a, b) => a + b) / recent.length : 0;
 }
 
-/** Seconds a worker computed in its last epoch; its busy share where that is not told. */
+/** Seconds a worker computed in its last epoch, 0 before it. */
 export function effort(worker) {
-  const seconds = (worker.train_s ?? 0) + (worker.z_step_s ?? 0);
-  return seconds > 0 ? seconds : (worker.busy_share ?? 0);
+  return (worker.train_s ?? 0) + (worker.z_step_s ?? 0);
 }
 
 function slowest(status, ended, efforts) {
@@ -90,7 +89,7 @@ function slowest(status, ended, efforts) {
   const workers = status.workers.filter(ended ? (w) => ENDED.has(w.state) || isMember(w) : isMember);
   const usual = (worker) => efforts.get(worker.name) ?? effort(worker);
   const mean = workers.reduce((sum, worker) => sum + usual(worker), 0) / (workers.length || 1);
-  if (workers.length < 2 || !(mean > 0)) return answer("none", "Nothing to compare", "");
+  if (workers.length < 2 || !workers.every((worker) => usual(worker) > 0)) return answer("none", "Nothing to compare", "");
   const slow = workers.reduce((a, b) => (usual(b) > usual(a) ? b : a));
   const ratio = usual(slow) / mean;
   const more = `${slow.name}: ${whole(slow.points)} points, ${percent(slow.busy_share)} busy`;

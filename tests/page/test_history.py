@@ -23,7 +23,7 @@ def status(epoch: int = 0, **more: Any) -> dict[str, Any]:
         "violated": 0.0,
         "epoch_seconds": {"train": 0.5, "z_step": 0.25, "wait": 0.125},
         "points": {"accepted": 100, "dead_lettered": 1, "stored": 90},
-        "workers": [{"state": "alive"}, {"state": "lost"}],
+        "workers": [{"name": "w1", "state": "alive"}, {"name": "w2", "state": "lost"}],
         "ingest": [{"blocked_s": 1.5}],
         "quality": None,
         **more,
@@ -173,5 +173,12 @@ def test_the_last_status_is_kept(tmp_path: Path) -> None:
     kept = json.loads(last.read_text())
     assert (kept["t"], kept["status"]["epoch"]) == (1.0, 1)
     assert kept["status"]["objective"] is None, "JSON has no NaN"
-    recorder.observe(status(3), 6.5)
+    working = [{"name": "w1", "state": "alive", "points": 5, "train_s": 0.5, "holding": ["a"]}]
+    recorder.observe(status(3, workers=working), 6.5)
     assert json.loads(last.read_text())["status"]["epoch"] == 3
+    left = [{"name": "w1", "state": "left", "points": 7, "train_s": 0.0, "holding": []}]
+    recorder.close(status(4, workers=left), 7.0)
+    kept = json.loads(last.read_text())["status"]
+    assert kept["epoch"] == 4
+    worker = {"name": "w1", "state": "left", "points": 7, "train_s": 0.5, "holding": []}
+    assert kept["workers"] == [worker], "as it was at work"
