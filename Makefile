@@ -12,7 +12,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
-.PHONY: demo test check format docs bench clean
+.PHONY: demo test check format docs bench screenshot clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -36,6 +36,10 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks all
+
+# needs Chromium and its driver
+screenshot: $(READY)
+	STREAMMAC_REQUIRE=chromium STREAMMAC_SCREENSHOT=docs/images $(BIN)/python -m pytest tests/page/test_page.py -k killed
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 with venv found: install python3 and \

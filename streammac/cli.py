@@ -37,6 +37,7 @@ from streammac.cli_options import (
     SummaryOption,
     WorkersOption,
 )
+from streammac.cli_report import report
 from streammac.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ app = typer.Typer(
 letters = typer.Typer(help="Records that could not be used.", no_args_is_help=True)
 configuration = typer.Typer(help="Settings and where they come from.", no_args_is_help=True)
 app.command()(encode)
+app.command()(report)
 app.add_typer(models, name="model")
 app.add_typer(keys, name="keys")
 app.add_typer(letters, name="dead-letters")

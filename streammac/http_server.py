@@ -10,6 +10,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 END_PATIENCE_S = 2.0
+MAX_CONNECTIONS = 256
+"""Open connections; a request beyond them is answered with 503."""
 
 
 def serve(app: ASGIApp, host: str, port: int) -> tuple[str, Callable[[], None]]:
@@ -32,7 +34,9 @@ def serve(app: ASGIApp, host: str, port: int) -> tuple[str, Callable[[], None]]:
         Ends it.
     """
     listener = socket.create_server((host, port))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, lifespan="off", limit_concurrency=MAX_CONNECTIONS)
+    )
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True
     )

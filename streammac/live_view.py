@@ -70,6 +70,8 @@ def _facts(status: Status, elapsed_s: float) -> Table:
     model = f"version {version}" + (f", version {promoted} promoted" if promoted != version else "")
     table.add_row("model", model if version else "none yet")
     table.add_row("running", f"{elapsed_s:.0f} s")
+    if page := status.get("coordinator", {}).get("http_url"):
+        table.add_row("page", page)
     return table
 
 
@@ -170,6 +172,7 @@ class LineView:
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self._next = 0.0
+        self._page = ""
 
     def __enter__(self) -> LineView:
         """Nothing to do."""
@@ -184,7 +187,11 @@ class LineView:
         """Nothing to do."""
 
     def show(self, status: Status | None, elapsed_s: float) -> None:
-        """Write this status, if it is time for a line."""
+        """Write this status, if it is time for a line; and once where the page is."""
+        page = (status or {}).get("coordinator", {}).get("http_url", "")
+        if page and page != self._page:
+            self._page = page
+            self._write(f"         page: {page}")
         if elapsed_s >= self._next:
             self._next = elapsed_s + LINE_S
             self._write(line(status, elapsed_s))

@@ -29,6 +29,8 @@ class RunDirectory:
     ``dead-letters/``         records that could not be used, one file per ingest node
     ``logs/NAME.log``         what each process said
     ``keys/``                 keys and the allow-list (`streammac.security.keys`)
+    ``history.ndjson``        what happened, for the page and for reports
+    ``last-status.json``      the newest status, for reports
     ``lock``                  locked as long as a process of a supervised cluster runs
     ========================  =====================================================
     """
@@ -69,6 +71,16 @@ class RunDirectory:
     def keys(self) -> Path:
         """Keys of this host and the allow-list; where it is not, nothing is encrypted."""
         return self.root / "keys"
+
+    @property
+    def history(self) -> Path:
+        """What happened, a line each."""
+        return self.root / "history.ndjson"
+
+    @property
+    def last_status(self) -> Path:
+        """The newest status of the cluster."""
+        return self.root / "last-status.json"
 
     @property
     def lock(self) -> Path:

@@ -35,6 +35,7 @@ from streammac.wire.messages import (
     Stop,
 )
 from workers.http import application
+from workers.live import Live
 from workers.publisher import Publisher
 from workers.watch import Watch
 
@@ -84,8 +85,9 @@ class CoordinatorProcess:
         self.watch = Watch(self.context, self.poller)
         self.metrics = CoordinatorMetrics()
         self.metrics_url, self._close_metrics = self.metrics.serve(network.http_host)
+        self.live = Live(directory)
         self.http_url, self._close_http = serve(
-            application(self.status, self._scrape_targets), network.http_host, network.http_port
+            application(self.live), network.http_host, network.http_port
         )
         self.publisher = Publisher(settings, self.versions)
         self.malformed = 0
@@ -124,6 +126,7 @@ class CoordinatorProcess:
             self._watch_all()
             publisher = self.publisher
             self._do(self.core.published(publisher.version, publisher.current, publisher.reason))
+            self.live.turn(now, self.status, self._scrape_targets)
             if now - saved >= SAVE_S:
                 saved = now
                 self._save()
@@ -251,6 +254,7 @@ class CoordinatorProcess:
         self.publisher.stop()
         self._save()
         self.directory.retract("coordinator")
+        self.live.close(self.status())
         self._close_http()
         self._close_metrics()
         self.watch.close()

@@ -93,6 +93,16 @@ def test_lines_come_now_and_then() -> None:
     assert "2 workers, epoch 12, model 11, objective 0.1235, quality 0.800 (ITQ 0.700)" in lines[1]
 
 
+def test_the_page_s_address_is_written_once() -> None:
+    there = STATUS | {"coordinator": {"http_url": "http://127.0.0.1:8000"}}
+    lines: list[str] = []
+    with LineView(lines.append) as view:
+        for second in range(12):
+            view.show(there, float(second))
+    assert [line.strip() for line in lines if "http" in line] == ["page: http://127.0.0.1:8000"]
+    assert "http://127.0.0.1:8000" in text(there)
+
+
 @pytest.mark.parametrize(
     ("terminal", "dumb", "ui", "expected"),
     [

@@ -1,0 +1,53 @@
+// Which charts there are, and where their values come from.
+
+import { chartView } from "./chart_view.js";
+import { duration, measure, short } from "./format.js";
+import { elapsed, hasPhase, phase, quality, throughput } from "./history.js";
+
+const MARKED = new Set(["joined", "returned", "lost", "left", "drift", "disk_full", "coordinator_restarted"]);
+const METHODS = [
+  { key: "model", name: "This model", colour: "blue" },
+  { key: "itq", name: "ITQ", colour: "orange", dash: 1 },
+  { key: "pca", name: "PCA", colour: "green", dash: 2 },
+  { key: "random", name: "Random", colour: "grey", dash: 3 },
+];
+const PHASES = [
+  { key: "train", name: "W step", colour: "blue" },
+  { key: "z_step", name: "Z step", colour: "orange" },
+  { key: "communicate", name: "Communication", colour: "green" },
+  { key: "wait", name: "Waiting", colour: "grey" },
+];
+
+/** All charts in a container; draw(history, seconds) shows the last so many seconds, or everything. */
+export function chartsView(container) {
+  const probe = chartView({ id: "chart-quality", title: "Quality", unit: "on held-out points", kind: "lines", format: measure, tight: true });
+  const feed = chartView({ id: "chart-throughput", title: "Throughput", unit: "points stored per second", kind: "area", format: short });
+  const time = chartView({ id: "chart-epoch", title: "Epoch time", unit: "mean over workers", kind: "stack", format: duration });
+  const error = chartView({ id: "chart-objective", title: "Error", unit: "of the nested model, per point", kind: "area", format: measure });
+  container.replaceChildren(...[probe, feed, time, error].map((chart) => chart.figure));
+  const unit = probe.figure.querySelector(".unit");
+
+  function draw(history, seconds, metric) {
+    const end = Math.max(1, elapsed(history, history.last));
+    const range = [seconds ? Math.max(0, end - seconds) : 0, end];
+    const marks = history.event
+      .filter((event) => MARKED.has(event.kind))
+      .map((event) => ({ x: elapsed(history, event.t), kind: event.kind, text: `${event.name ?? ""} ${event.kind}` }));
+    if (metric && unit.textContent !== metric) unit.textContent = metric;
+    probe.draw(METHODS.map((one) => ({ ...one, points: quality(history, one.key) })), marks, range);
+    feed.draw([{ name: "Points/s", colour: "blue", points: throughput(history) }], marks, range);
+    time.draw(phases(history), marks, range);
+    const objective = history.epoch.filter((line) => Number.isFinite(line.objective));
+    error.draw([{ name: "Error", colour: "blue", points: objective.map((line) => [elapsed(history, line.t), line.objective]) }], marks, range);
+  }
+  return { draw };
+}
+
+function phases(history) {
+  const told = hasPhase(history, "communicate");
+  return PHASES.filter((one) => one.key !== "communicate" || told).map((one) => ({
+    ...one,
+    name: one.key === "wait" && !told ? "Waiting and communication" : one.name,
+    points: phase(history, one.key),
+  }));
+}

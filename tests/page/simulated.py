@@ -1,0 +1,98 @@
+"""Statuses of clusters of any size, as a coordinator would give them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+START_S = 1_700_000_000.0
+
+
+def simulated_status(workers: int, epoch: int = 5, lost: int = 0) -> dict[str, Any]:
+    """The first ``lost`` workers are lost; loads and shards differ from worker to worker."""
+    return {
+        "cluster": "simulated",
+        "started_s": START_S,
+        "view": 3,
+        "epoch": epoch,
+        "objective": 1.0 / (1 + epoch),
+        "penalised": 1.5 / (1 + epoch),
+        "violated": 0.01,
+        "mu": 0.1,
+        "age": epoch,
+        "epoch_seconds": {"train": 0.5, "z_step": 0.25, "communicate": 0.05, "wait": 0.125},
+        "imbalance": 1.1,
+        "drift_events": 0,
+        "model_version": epoch,
+        "promoted": epoch,
+        "promotion": "the first version",
+        "first_model_s": START_S + 5,
+        "failures": {"crash": lost, "hang": 0, "drained": 0, "fenced": 0},
+        "quality": {
+            "metric": "share of true 32 nearest among the first 5 retrieved",
+            "version": epoch,
+            "model": 0.27,
+            "itq": 0.16,
+            "pca": 0.17,
+            "random": 0.15,
+        },
+        "points": {
+            "sent": 1001 * workers,
+            "accepted": 1000 * workers,
+            "duplicate": 0,
+            "dead_lettered": workers,
+            "stored": 1000 * workers,
+            "expired": 0,
+        },
+        "events": [
+            {
+                "number": 1,
+                "time": START_S,
+                "kind": "joined",
+                "name": "w1",
+                "text": "w1 joined from <b>here</b>",
+                "seconds": None,
+            }
+        ],
+        "coordinator": {"pid": 1, "address": "", "metrics_url": "", "http_url": ""},
+        "workers": [worker(n, epoch, "lost" if n < lost else "alive") for n in range(workers)],
+        "ingest": [
+            {
+                "name": "i1",
+                "pid": 2,
+                "host": "here",
+                "state": "alive",
+                "finished": False,
+                "rate": 1000.0,
+                "first_ack_s": START_S,
+                "blocked_s": 0.0,
+                "unacknowledged": 0,
+            }
+        ],
+    }
+
+
+def worker(number: int, epoch: int, state: str) -> dict[str, Any]:
+    return {
+        "name": f"w{number + 1}",
+        "pid": 1000 + number,
+        "host": "here",
+        "state": state,
+        "points": 600 + 37 * (number % 20),
+        "busy_share": (number % 10) / 10,
+        "epoch": epoch,
+        "holding": [f"encoder/{number}"],
+        "data": f"tcp://127.0.0.1:{20_000 + number}",
+        "metrics_url": f"http://127.0.0.1:{30_000 + number}/metrics",
+        "train_s": 0.5,
+        "z_step_s": 0.25,
+        "wait_s": 0.1,
+        "rate": 100.0,
+        "rss_bytes": 90_000_000,
+    }
+
+
+def simulated_targets(workers: int) -> list[dict[str, Any]]:
+    return [
+        {"targets": [f"127.0.0.1:{30_000 + n}"], "labels": {"role": "worker", "name": f"w{n + 1}"}}
+        for n in range(workers)
+    ]
