@@ -119,6 +119,7 @@ class Delivery(RuleBasedStateMachine):
         """Everything happens, in any order."""
         random = Random(seed)
         loss, doubling = random.choice([0.0, 0.1, 0.3]), random.choice([0.0, 0.1, 0.3])
+        self.order = random.choice([0.5, 0.1])
         happenings = {
             lambda: self.offer(random.randint(1, 3)): 2,
             lambda: self.send(random.choice(FATES), random.choice([0.1, 0.4])): 6,
@@ -146,7 +147,7 @@ class Delivery(RuleBasedStateMachine):
         way = random.choice([self.to_workers, self.to_sender])
         if not way:
             return
-        place = min(len(way) - 1, int(random.expovariate(0.5)))
+        place = min(len(way) - 1, int(random.expovariate(self.order)))
         if random.random() < loss:
             del way[place]
         elif way is self.to_workers:
