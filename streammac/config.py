@@ -182,6 +182,27 @@ class DriftDetection(Section):
     )
 
 
+class Supervisor(Section):
+    """What `streammac up` does about processes that die."""
+
+    restart: Literal["always", "never"] = Field(
+        "always", description="start them again, or stop the cluster in good order"
+    )
+    budget: Positive = Field(
+        10, description="restarts of one process within the window; after that it stays down"
+    )
+    window_s: Seconds = Field(600.0, description="time for which a restart counts")
+
+
+class Logs(Section):
+    """What processes write to their logs."""
+
+    format: Literal["text", "json"] = Field(
+        "text", description="lines for people, or one JSON object per line"
+    )
+    quiet: bool = Field(False, description="warnings and errors only")
+
+
 class Settings(Section):
     """Everything, as in the configuration file: one field per table."""
 
@@ -195,3 +216,5 @@ class Settings(Section):
     probe: Probe = Probe()
     publish: Publish = Publish()
     drift: DriftDetection = DriftDetection()
+    supervisor: Supervisor = Supervisor()
+    logs: Logs = Logs()

@@ -109,6 +109,7 @@ def test_up_runs_writes_its_summary_and_a_table(run: Run, tmp_path: Path) -> Non
 def test_a_dead_process_gives_its_exit_code_and_still_a_summary(run: Run, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "roles.json").write_text('{"w1": "die"}')
+    (tmp_path / "streammac.toml").write_text('[supervisor]\nrestart = "never"\n')
     code, _, err = run("up", "--for", 20, "--summary", "s.json", "--dir", "d", "--no-ui")
     assert code == 5
     assert "w1 has a reason to die" in err
