@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,8 +28,8 @@ from streammac.cli_options import (
     ForOption,
     HostOption,
     HttpHostOption,
-    InsecureOption,
     HttpPortOption,
+    InsecureOption,
     JoinOption,
     JsonOption,
     LifelineOption,
@@ -42,9 +42,13 @@ from streammac.cli_options import (
     WorkersOption,
 )
 from streammac.cli_report import report
+from streammac.cli_top import top
+from streammac.cli_workers import workers as workers_commands
 from streammac.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from streammac.config import Settings
     from streammac.run_directory import RunDirectory
     from streammac.settings_sources import Flag, Loaded
@@ -71,6 +75,8 @@ letters = typer.Typer(help="Records that could not be used.", no_args_is_help=Tr
 configuration = typer.Typer(help="Settings and where they come from.", no_args_is_help=True)
 app.command()(encode)
 app.command()(report)
+app.command()(top)
+app.add_typer(workers_commands, name="workers")
 app.add_typer(models, name="model")
 app.add_typer(keys, name="keys")
 app.add_typer(letters, name="dead-letters")
@@ -170,13 +176,14 @@ def _up(
 ) -> None:
     from rich.console import Console
 
-    from streammac import logs
+    from streammac import logs, open_files
     from streammac.live_view import view_for
     from streammac.run_directory import RunDirectory, write_json
     from streammac.summary import final_table, summarise
     from streammac.supervisor import LocalCluster, supervise
 
     _check_files(settings.ingest.sources)
+    open_files.allow_many()
     run_directory = RunDirectory(directory.absolute())
     log_file = run_directory.logs / "supervisor.log"
     wanted = settings.logs
@@ -334,9 +341,10 @@ def _begin_process(
     *,
     quiet: bool,
 ) -> RunDirectory:
-    from streammac import logs
+    from streammac import logs, open_files
     from streammac.run_directory import RunDirectory
 
+    open_files.allow_many()
     if lifeline is not None:
         from streammac.processes import end_with
 
@@ -362,32 +370,45 @@ def _address(directory: RunDirectory, join: str | None) -> str:
 
 
 @app.command()
-def status(directory: DirectoryOption = DEFAULT_DIRECTORY, as_json: JsonOption = False) -> None:
+def status(
+    directory: DirectoryOption = DEFAULT_DIRECTORY,
+    join: JoinOption = None,
+    as_json: JsonOption = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what the words mean, and nothing else.")
+    ] = False,
+) -> None:
     """Show how the cluster in a directory is."""
-    answer = _ask_status(directory)
+    from rich.console import Console
+
+    console = Console()
+    if explain:
+        console.print(_glossary())
+        return
+    from streammac.attached import Attached
+    from streammac.run_directory import RunDirectory
+
+    answer = Attached(RunDirectory(directory), join).demand_status()
     if as_json:
         typer.echo(json.dumps(answer, indent=1))
         return
-    from rich.console import Console
+    from streammac.condition import started
+    from streammac.picture import glyphs_for, picture
 
-    from streammac.live_view import picture
+    elapsed_s = time.time() - started(answer)
+    console.print(picture(answer, elapsed_s, None, glyphs_for(console)))
 
-    Console().print(picture(answer, time.time() - answer["started_s"]))
 
+def _glossary() -> Table:
+    from rich.table import Table
 
-def _ask_status(directory: Path) -> dict[str, Any]:
-    from streammac.control import ask_status
-    from streammac.run_directory import RunDirectory
+    from streammac.glossary import TERMS
 
-    run_directory = RunDirectory(directory)
-    announced = run_directory.announced("coordinator")
-    answer = ask_status(announced["control"], keys=run_directory.keys) if announced else None
-    if answer is None:
-        why = "does not answer" if announced else "is not running"
-        raise Failure(
-            ExitCode.NOT_RUNNING, f"the cluster in {directory} {why} - `streammac up` starts one"
-        )
-    return answer
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    for term, meaning in TERMS:
+        table.add_row(term, meaning)
+    return table
 
 
 # -- dead letters ----------------------------------------------------------------------------------

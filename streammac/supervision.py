@@ -30,7 +30,7 @@ class Supervision:
     directory : RunDirectory
         Where it is published.
     restart : str
-        The setting ``supervisor.restart``.
+        The setting ``cluster.restart``.
     """
 
     def __init__(self, directory: RunDirectory, restart: str) -> None:
@@ -39,6 +39,7 @@ class Supervision:
         self._events: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
         self._count = 0
         self._published: str | None = None
+        self._started_s = time.time()
 
     def note(self, kind: str, name: str, text: str) -> None:
         """Remember what happened to a process, in the form of the status's events, and log it."""
@@ -52,6 +53,7 @@ class Supervision:
         """Return what is told (docs/status.md, ``supervisor``)."""
         return {
             "restart": self._restart,
+            "started_s": self._started_s,
             "restarts": sum(process["restarts"] for process in processes),
             "processes": list(processes),
             "events": list(self._events),

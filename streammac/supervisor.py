@@ -24,6 +24,7 @@ from streammac.config import Settings
 from streammac.control import ask, ask_status
 from streammac.exit_codes import ExitCode, Failure
 from streammac.kept_process import KeptProcess, Role
+from streammac.milestones import Milestones
 from streammac.processes import Child, Lifeline
 from streammac.restart_policy import RestartPolicy
 from streammac.roster import Roster
@@ -160,7 +161,7 @@ class LocalCluster:
             self.workers.append(self._keep("worker", name))
         self.ingest.append(self._keep("ingest", "i1"))
         self._socket = SupervisorSocket()
-        self._supervision = Supervision(directory, self.settings.supervisor.restart)
+        self._supervision = Supervision(directory, self.settings.cluster.restart)
         self._publish()
 
     def _take_lock(self) -> IO[str]:
@@ -177,8 +178,8 @@ class LocalCluster:
         return lock
 
     def _keep(self, role: Role, name: str) -> KeptProcess:
-        limits = self.settings.supervisor
-        policy = RestartPolicy(limits.budget, limits.window_s)
+        cluster = self.settings.cluster
+        policy = RestartPolicy(cluster.restart_budget, cluster.restart_window_s)
         spawn = functools.partial(self._spawn, role, name)
         return KeptProcess.start(name, role, spawn, policy, time.monotonic())
 
@@ -232,7 +233,7 @@ class LocalCluster:
 
     def _ended(self, kept: KeptProcess) -> None:
         """React to the end of a process: the one place where that is decided."""
-        never = self.settings.supervisor.restart == "never"
+        never = self.settings.cluster.restart == "never"
         if kept.role == "coordinator" and kept.state in ("left", "down"):
             # who ended in good order has told all others to end, too
             raise Failure(ExitCode.PROCESS_DIED, self._epitaph(kept))
@@ -246,8 +247,8 @@ class LocalCluster:
             self._note("process_died", kept.name, f"ended with {kept.reason}; it is restarted")
 
     def _epitaph(self, kept: KeptProcess) -> str:
-        limits = self.settings.supervisor
-        spent = f"{kept.policy.budget} restarts within {limits.window_s:.0f} s did not help: "
+        window_s = self.settings.cluster.restart_window_s
+        spent = f"{kept.policy.budget} restarts within {window_s:.0f} s did not help: "
         return (spent if kept.state == "down" else "") + kept.child.obituary()
 
     def _restarted(self, kept: KeptProcess) -> None:
@@ -361,7 +362,10 @@ class LocalCluster:
         announced = self.directory.announced("coordinator")
         if announced is None:
             return False
-        return ask(announced["control"], Shutdown(), Shutdown, SETTLE_S, self.directory.keys) is not None
+        return (
+            ask(announced["control"], Shutdown(), Shutdown, SETTLE_S, self.directory.keys)
+            is not None
+        )
 
     def _release(self) -> None:
         if self._socket is not None:
@@ -402,6 +406,7 @@ class Run:
     """Unix time of the start."""
     seconds: float
     failure: Failure | None = None
+    milestones: Milestones = field(default_factory=Milestones)
 
 
 def supervise(
@@ -433,6 +438,7 @@ def supervise(
     first = time.monotonic() - (time.time() - started)
     failure: Failure | None = None
     running: Status | None = None
+    milestones = Milestones()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
         signal.signal(number, cluster.interrupt)
@@ -456,6 +462,7 @@ def supervise(
                     f"{cluster.directory.logs}",
                 )
             running = status or running
+            milestones.see(status or {})
             show(status or cluster.last_known(), elapsed)
             look_at = elapsed + (STATUS_S if status else TURN_S)
     except Failure as error:
@@ -466,4 +473,5 @@ def supervise(
         final = cluster.stop()
         for number, handler in before.items():
             signal.signal(number, handler)
-    return Run(final, running, started, time.time() - started, failure)
+    milestones.see(final or {})
+    return Run(final, running, started, time.time() - started, failure, milestones)

@@ -42,7 +42,7 @@ def cluster(
     root.mkdir(exist_ok=True)
     (root / "roles.json").write_text(json.dumps(behaviour))
     settings = Settings.model_validate(
-        {"cluster": {"workers": workers}, "supervisor": limits or {"restart": "never"}}
+        {"cluster": {"workers": workers} | (limits or {"restart": "never"})}
     )
     return LocalCluster(RunDirectory(root), settings, PROGRAM)
 
@@ -268,11 +268,11 @@ def test_a_process_that_dies_comes_back_and_the_others_stay(tmp_path: Path, name
         assert kinds == [("process_died", name), ("process_restarted", name)]
         assert "signal SIGKILL" in told(local, name)["reason"]
         assert told(local, name)["state"] == "running"
-        assert told(local, name)["budget_left"] == local.settings.supervisor.budget - 1
+        assert told(local, name)["budget_left"] == local.settings.cluster.restart_budget - 1
 
 
 def test_a_spent_budget_leaves_a_worker_down_and_the_rest_goes_on(tmp_path: Path) -> None:
-    with cluster(tmp_path, limits={"budget": 2}, w2="die") as local:
+    with cluster(tmp_path, limits={"restart_budget": 2}, w2="die") as local:
         turn_until(local, lambda: told(local, "w2")["state"] == "down")
         for _ in range(20):
             local.turn(0.01)
@@ -285,7 +285,9 @@ def test_a_spent_budget_leaves_a_worker_down_and_the_rest_goes_on(tmp_path: Path
 
 
 def test_a_coordinator_that_cannot_be_helped_ends_the_cluster(tmp_path: Path) -> None:
-    run = supervise(cluster(tmp_path, limits={"budget": 1}, coordinator="die"), lambda *_: None, 20)
+    run = supervise(
+        cluster(tmp_path, limits={"restart_budget": 1}, coordinator="die"), lambda *_: None, 20
+    )
     assert run.seconds < 10
     assert run.failure is not None
     assert run.failure.code is ExitCode.PROCESS_DIED
