@@ -14,6 +14,7 @@ from pathlib import Path
 
 import zmq
 
+from streammac.security import open_context
 from streammac.wire.codec import Message, WireError, decode, encode
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class SupervisorSocket:
         # not in the run directory: a Unix socket's path may have some hundred characters only
         self._folder = Path(tempfile.mkdtemp(prefix="streammac-"))
         self.address = f"ipc://{self._folder}/supervisor"
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context = open_context(None)
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.linger = 500
         self._socket.maxmsgsize = MAX_REQUEST_BYTES
