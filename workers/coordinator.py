@@ -21,6 +21,7 @@ from streammac.config import Settings
 from streammac.http_server import serve
 from streammac.metrics import CoordinatorMetrics
 from streammac.ring.coordinator import Coordinator, Finished, Note, Order, Tell
+from streammac.ring.events import Event
 from streammac.ring.status import status
 from streammac.run_directory import RunDirectory, write_json
 from streammac.security import SecureContext, open_context
@@ -46,6 +47,17 @@ DOUBT_S = 0.02
 """Longest wait while a connection is broken, and may come back."""
 WATCHED = {"worker": "ring", "ingest": "client"}
 """The socket of each kind of process that the coordinator keeps a connection to."""
+SERIOUS = (
+    "lost",
+    "ingest_lost",
+    "returned",
+    "recovered",
+    "stall",
+    "disk_full",
+    "quarantined",
+    "malformed",
+)
+"""Events that are warnings in the log, so that ``--quiet`` has them: who is excluded or back, and why."""
 SAVE_S = 1.0
 """Longest time for which the durable state on disk lags behind."""
 MESSAGES_PER_TURN = 1000
@@ -182,8 +194,7 @@ class CoordinatorProcess:
                 case Tell():
                     self._send(order.identity, order.message)
                 case Note():
-                    event = order.event
-                    log.info("%s", " ".join(filter(None, (event.kind, event.name, event.text))))
+                    _log_event(order.event)
                 case Finished():
                     points = status(self.core)["points"]["stored"]
                     self.metrics.epoch_done(order.result)
@@ -260,6 +271,14 @@ class CoordinatorProcess:
         self.watch.close()
         self.control.close()
         self.context.term()
+
+
+def _log_event(event: Event) -> None:
+    """Write an event to the log, in JSON with its fields; who is excluded, and why, is a warning."""
+    words = " ".join(filter(None, (event.kind, event.name, event.text)))
+    fields: dict[str, object] = {"event": event.kind, "about": event.name, "reason": event.text}
+    fields |= {"seconds": event.seconds} if event.seconds else {}
+    log.log(logging.WARNING if event.kind in SERIOUS else logging.INFO, "%s", words, extra=fields)
 
 
 def run(directory: RunDirectory, settings: Settings) -> int:
