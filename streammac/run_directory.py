@@ -31,6 +31,7 @@ class RunDirectory:
     ``keys/``                 keys and the allow-list (`streammac.security.keys`)
     ``history.ndjson``        what happened, for the page and for reports
     ``last-status.json``      the newest status, for reports
+    ``targets.json``          what Prometheus is to scrape: its file service discovery
     ``lock``                  locked as long as a process of a supervised cluster runs
     ========================  =====================================================
     """
@@ -81,6 +82,11 @@ class RunDirectory:
     def last_status(self) -> Path:
         """The newest status of the cluster."""
         return self.root / "last-status.json"
+
+    @property
+    def targets(self) -> Path:
+        """What Prometheus is to scrape."""
+        return self.root / "targets.json"
 
     @property
     def lock(self) -> Path:
