@@ -107,6 +107,11 @@ class Producer:
         return self._waiting_bytes < self.room_bytes
 
     @property
+    def waiting_bytes(self) -> int:
+        """Return the bytes that wait for credit."""
+        return self._waiting_bytes
+
+    @property
     def unacknowledged(self) -> int:
         """Points without an answer."""
         batches = [*self._waiting, *self._under_way.values()]

@@ -32,6 +32,7 @@ class RunDirectory:
     ``history.ndjson``        what happened, for the page and for reports
     ``last-status.json``      the newest status, for reports
     ``workers.json``          the workers that the supervisor starts here
+    ``targets.json``          what Prometheus is to scrape: its file service discovery
     ``lock``                  locked as long as a process of a supervised cluster runs
     ========================  =====================================================
     """
@@ -87,6 +88,11 @@ class RunDirectory:
     def last_status(self) -> Path:
         """The newest status of the cluster."""
         return self.root / "last-status.json"
+
+    @property
+    def targets(self) -> Path:
+        """What Prometheus is to scrape."""
+        return self.root / "targets.json"
 
     @property
     def lock(self) -> Path:

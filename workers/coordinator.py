@@ -18,8 +18,8 @@ from typing import Any
 import zmq
 
 from streammac.config import Settings
+from streammac.exporter import CoordinatorMetrics
 from streammac.http_server import serve
-from streammac.metrics import CoordinatorMetrics
 from streammac.ring.coordinator import Coordinator, Finished, Note, Order, Tell
 from streammac.ring.events import Event
 from streammac.ring.status import status
@@ -38,6 +38,7 @@ from streammac.wire.messages import (
 from workers.http import application
 from workers.live import Live
 from workers.publisher import Publisher
+from workers.targets import targets
 from workers.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -138,11 +139,12 @@ class CoordinatorProcess:
             self._watch_all()
             publisher = self.publisher
             self._do(self.core.published(publisher.version, publisher.current, publisher.reason))
-            self.live.turn(now, self.status, self._scrape_targets)
+            self.live.turn(now, self.status, lambda: targets(self.core, self.metrics_url))
             if now - saved >= SAVE_S:
                 saved = now
                 self._save()
-                self.metrics.update(self.status())
+                self.metrics.update(self.status() | {"malformed": self.malformed})
+                self.metrics.events(self.core.events.counts)
                 self.metrics.handshakes(self.context.handshake_failures())
         self._end()
         return 0
@@ -194,6 +196,8 @@ class CoordinatorProcess:
                 case Tell():
                     self._send(order.identity, order.message)
                 case Note():
+                    if order.event.kind == "recovered":
+                        self.metrics.recovered(order.event.seconds)
                     _log_event(order.event)
                 case Finished():
                     points = status(self.core)["points"]["stored"]
@@ -225,21 +229,6 @@ class CoordinatorProcess:
             "started_s": self.started,
             "first_model_s": publisher.first_model_s,
         }
-
-    def _scrape_targets(self) -> list[dict[str, Any]]:
-        """Return Prometheus' targets (HTTP service discovery)."""
-        targets = [("coordinator", "coordinator", self.metrics_url)]
-        for role in ("worker", "ingest"):
-            for peer in self.core.membership.of(role):
-                targets.append((role, peer.name, peer.registration.addresses.get("metrics", "")))
-        return [
-            {
-                "targets": [url.split("//")[-1].split("/")[0]],
-                "labels": {"role": role, "name": name},
-            }
-            for role, name, url in targets
-            if url
-        ]
 
     def _model(self, version: int) -> ModelReply:
         wanted = version or self.publisher.current
