@@ -215,6 +215,8 @@ class Coordinator:
 
     def tick(self, now: float) -> list[Order]:
         """Look after what only time tells: silent processes, and whether training can begin."""
+        if self.ending:
+            return []  # who ends may be silent, and nobody counts on it any more
         orders: list[Order] = []
         for peer in self.membership.silence(now):
             orders += self._lost(peer, "hang", peer.signs.last, now)

@@ -334,6 +334,8 @@ def test_when_the_cluster_ends_workers_just_end():
     orders = core.handle(b"w2", Leaving("w2", 1), now=1.0)
     assert [to for to, _ in sent(orders, Stop)] == ["w2"]
     assert sent(orders, View) == []
+    core.tick(now=1.0 + 10 * CAP_S)
+    assert core.failures["hang"] == 0, "one that takes its time to end is not lost"
     core.handle(b"w2", Goodbye("w2", 1, facts(100)), now=1.0)
     assert status(core)["points"]["stored"] == 200, "points of a cluster at rest are not away"
 
