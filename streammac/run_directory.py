@@ -108,9 +108,14 @@ class RunDirectory:
         """Directory of a worker's points."""
         return self.shards / worker
 
+    @property
+    def probes(self) -> Path:
+        """One directory of held-out points per worker."""
+        return self.root / "probe"
+
     def probe(self, worker: str) -> Path:
         """Directory of a worker's held-out points."""
-        return self.root / "probe" / worker
+        return self.probes / worker
 
     def announce(self, name: str, facts: dict[str, Any]) -> None:
         """Write how to reach a process; readers see the old file or the new one, never a part."""

@@ -131,6 +131,9 @@ class Coordinator:
         self.recoveries: dict[str, float] = never | state.get("recoveries", {})
         self._lost_at: float | None = None
         """When the first member died whose loss the ring has not recovered from yet."""
+        self._view_at = 0.0
+        self._turned = 0
+        """The newest view in which a visit was finished."""
         self.stall = StallWatch()
         self.links = Links()
         self._stalled_view = 0
@@ -194,7 +197,7 @@ class Coordinator:
             case Holdings():
                 return self._answered(message, now)
             case Working():
-                return self._recovered(message, now)
+                return self._turns(message, now)
             case Goodbye():
                 return self._goodbye(message, now)
             case Leaving():
@@ -455,6 +458,7 @@ class Coordinator:
             frozenset(carriers),
         )
         self.ring = self.change.ring
+        self._view_at = now
         self.stall.reset(now)
         names = ", ".join(self.change.names)
         orders = [self.note("view", "", f"view {self.views}: {names}")]
@@ -490,8 +494,18 @@ class Coordinator:
         text = f"unreachable: the others do not get through to it; it may come back in {BANNED_S:.0f} s"
         return [self.note("lost", peer.name, text), *self._members_changed(now)]
 
+    def _turns(self, message: Working, now: float) -> list[Order]:
+        """Take notice of the first visit that was finished in a view: the change of membership is over."""
+        if self.change is None or message.view != self.views or message.view == self._turned:
+            return []
+        self._turned, seconds = message.view, now - self._view_at
+        text = (
+            f"the first visit in view {message.view} was finished {seconds:.2f} s after it was made"
+        )
+        return [self.note("turns", message.name, text, seconds), *self._recovered(message, now)]
+
     def _recovered(self, message: Working, now: float) -> list[Order]:
-        if self.change is None or message.view != self.views or self._lost_at is None:
+        if self._lost_at is None:
             return []
         seconds, self._lost_at = now - self._lost_at, None
         self.recoveries["count"] += 1

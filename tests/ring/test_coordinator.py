@@ -249,9 +249,12 @@ def test_a_broken_connection_is_a_death_at_once():
         "seconds": pytest.approx(0.4),
     }
     kinds = [event["kind"] for event in told["events"]]
-    assert kinds[-3:] == ["lost", "view", "recovered"]
+    assert kinds[-4:] == ["lost", "view", "turns", "recovered"]
     core.handle(b"w1", Working("w1", core.views), now=1.5)
     assert status(core)["recovery"]["count"] == 1
+    turns = [event for event in status(core)["events"] if event["kind"] == "turns"]
+    assert turns[-1]["seconds"] == pytest.approx(0.2), "since the view was made; and once"
+    assert len(turns) == 1
 
 
 def test_a_coordinator_that_slept_excuses_the_others():
