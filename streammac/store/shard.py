@@ -449,10 +449,8 @@ class Shard:
             None if z is None else Strip(z, [partial(_from, s, z, start) for s, start, _ in parts]),
         )
 
-    def batches(self) -> Iterator[tuple[Mark, Points]]:
-        """Yield the batches that it holds, the oldest first; for the writer thread.
-
-        What is appended meanwhile may come or not; what expires meanwhile is left out.
+    def marks(self) -> Iterator[Mark]:
+        """Yield the marks of the batches with points that it holds, the oldest first; for the writer thread.
 
         Raises
         ------
@@ -462,15 +460,26 @@ class Shard:
         self._check_usable()
         self._flush()
         for segment in self._segments:
-            try:
-                columns = {c.name: segment.column(c) for c in self.schema.columns}
-                records = segment.records()
-            except FileNotFoundError:
-                continue  # it has expired
-            for record in records:
+            with contextlib.suppress(FileNotFoundError):  # it has expired
+                yield from [record.mark for record in segment.records() if record.count]
+
+    def batch(self, mark: Mark) -> Points | None:
+        """Return the points of a batch, None if it does not hold any; for the writer thread.
+
+        Raises
+        ------
+        OSError
+            If the disk fails.
+        """
+        self._check_usable()
+        self._flush()
+        for segment in self._segments:
+            record = self._records_of(segment).get(mark) if mark in segment.marks else None
+            if record is not None and record.count:
                 rows = slice(record.row, record.row + record.count)
-                part = {name: np.array(column[rows]) for name, column in columns.items()}
-                yield record.mark, Points(part["x"], part.get("y"), part["time"], record.keys)
+                part = {c.name: np.array(segment.column(c)[rows]) for c in self.schema.columns}
+                return Points(part["x"], part.get("y"), part["time"], record.keys)
+        return None
 
     def verify(self) -> list[str]:
         """Read every row of every segment; return the names of the segments that are not as written."""
