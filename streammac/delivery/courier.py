@@ -297,11 +297,7 @@ class Courier:
         if batch is None or batch.worker != worker:
             return None
         if ack.outcome == "refused":
-            lane.blocked_until = now + self.resend_s
-            batch.refusals += 1
-            batch.reason = ack.reason
-            # another copy of it may still be on its way there: it is moved like any other
-            self._take_back(worker, [batch])
+            self._refused(worker, lane, batch, ack, now)
             return None
         del self._under_way[batch.mark]
         lane.outstanding_bytes -= batch.size
@@ -315,6 +311,17 @@ class Courier:
             self.duplicate += count
             batch.ticket.duplicate += count
         return batch
+
+    def _refused(self, worker: str, lane: Lane, batch: Batch, ack: Ack, now: float) -> None:
+        batch.reason = ack.reason
+        lane.blocked_until = now + self.resend_s
+        if ack.window_bytes == 0:
+            # it takes nothing at all (a full disk): that is not the batch's fault, and the others fare no better
+            self._take_back(worker, [b for b in self._under_way.values() if b.worker == worker])
+            return
+        batch.refusals += 1
+        # another copy of it may still be on its way there: it is moved like any other
+        self._take_back(worker, [batch])
 
     # -- out ------------------------------------------------------------------------------
 
@@ -345,7 +352,8 @@ class Courier:
                     MarkRanges(source, incarnation, tuple((a, b) for a, b in pairs))
                     for source, incarnation, pairs in told.to_json()
                 )
-                yield Post(name, Hello(self.name, lane.session, ranges, lane.weight == 0))
+                closing = lane.weight == 0
+                yield Post(name, Hello(self.name, lane.session, lane.incarnation, ranges, closing))
 
     def _overdue(self, now: float) -> Iterable[Post]:
         for batch in self._under_way.values():

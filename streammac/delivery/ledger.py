@@ -297,5 +297,3 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
-
-

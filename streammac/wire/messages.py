@@ -207,19 +207,6 @@ class Working(Message):
     view: Count
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """The way to a worker: its data socket, which process it is, and its share of the feed.
-
-    ``weight`` is relative to an equal share.
-    """
-
-    name: Name
-    address: Name
-    incarnation: Count = 0
-    weight: float = 1.0
-
-
 @message
 @dataclass(frozen=True, slots=True)
 class Routes(Message):
@@ -406,12 +393,16 @@ class Hello(Message):
 
     Attributes
     ----------
+    incarnation : int
+        The process of the worker's name that is meant. Another one does not answer: it knows nothing of former
+        sessions, so none of those may begin again there.
     closing : bool
         The sender has nothing under way there besides, and sends no more.
     """
 
     sender: Name
     session: Count
+    incarnation: Count
     disowned: tuple[MarkRanges, ...] = ()
     closing: bool = False
 
