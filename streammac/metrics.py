@@ -83,6 +83,27 @@ WORKER_MALFORMED = Series(
 )
 WORKER_EPOCH = Series("streammac_worker_epoch", "gauge", "epoch that the worker is at")
 WORKER_VIEW = Series("streammac_worker_view", "gauge", "number of the view that the worker follows")
+REFUSING = Series(
+    "streammac_shard_refusing", "gauge", "1 while the worker takes no points: disk full or failing"
+)
+QUARANTINED = Series(
+    "streammac_shard_quarantined_segments", "gauge", "damaged segments that were set aside"
+)
+HOPS = Series(
+    "streammac_worker_hops_total", "counter", "visits, copies and Z steps done by the worker"
+)
+HOLDING = Series(
+    "streammac_worker_blocks", "gauge", "blocks of submodels that wait for or are in training here"
+)
+FROZEN = Series(
+    "streammac_worker_frozen", "gauge", "1 while the worker waits for the ring to be put together"
+)
+VISIT_SECONDS = Series(
+    "streammac_worker_visit_seconds",
+    "histogram",
+    "duration of a visit: one block of submodels trained on the whole shard or its budget",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30),
+)
 BUSY = Series("streammac_worker_busy_ratio", "gauge", "share of time spent computing, lately")
 WORKER_EPOCHS = Series("streammac_worker_epochs_total", "counter", "epochs finished by the worker")
 PHASES = Series(
@@ -101,8 +122,8 @@ WORKER_EPOCH_SECONDS = Series(
 
 WORKER = (
     BUILD, SHARD_POINTS, SHARD_BYTES, SHARD_HELD_OUT, APPENDED, EXPIRED, DUPLICATES, REFUSED,
-    WORKER_MALFORMED, WORKER_EPOCH, WORKER_VIEW, BUSY, WORKER_EPOCHS, PHASES, WORKER_EPOCH_SECONDS,
-    HANDSHAKE_FAILURES,
+    REFUSING, QUARANTINED, WORKER_MALFORMED, WORKER_EPOCH, WORKER_VIEW, HOPS, HOLDING, FROZEN, BUSY,
+    VISIT_SECONDS, WORKER_EPOCHS, PHASES, WORKER_EPOCH_SECONDS, HANDSHAKE_FAILURES,
 )  # fmt: skip
 """All series of a worker."""
 
@@ -133,23 +154,66 @@ ACK_SECONDS = Series(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
 )
 
+OUTSTANDING = Series(
+    "streammac_ingest_outstanding_bytes", "gauge", "bytes under way to a worker", ("worker",)
+)
+WINDOW = Series(
+    "streammac_ingest_window_bytes",
+    "gauge",
+    "bytes that may be under way to a worker: its credit is what is left of it",
+    ("worker",),
+)
+
 INGEST = (
-    BUILD, INGESTED, UNACKNOWLEDGED, BLOCKED, RATE, FINISHED, RESENT, INGEST_MALFORMED, ACK_SECONDS,
-    HANDSHAKE_FAILURES,
+    BUILD, INGESTED, UNACKNOWLEDGED, OUTSTANDING, WINDOW, BLOCKED, RATE, FINISHED, RESENT,
+    INGEST_MALFORMED, ACK_SECONDS, HANDSHAKE_FAILURES,
 )  # fmt: skip
 """All series of an ingest node."""
 
 # -- the coordinator -------------------------------------------------------------------------------
 
 VIEW = Series("streammac_view", "gauge", "number of the cluster view; grows with each change")
-MEMBERS = Series("streammac_members", "gauge", "processes by role and state", ("role", "state"))
+MEMBERS = Series(
+    "streammac_members",
+    "gauge",
+    "worker and ingest processes by state: alive, draining, lost, left",
+    ("process", "state"),
+)
 WORKER_UP = Series(
-    "streammac_worker_up", "gauge", "1 while the worker gives signs of life", ("worker",)
+    "streammac_worker_up",
+    "gauge",
+    "1 while the worker gives signs of life, 0 while it is lost; none once it left in good order",
+    ("worker",),
+)
+WEIGHT = Series(
+    "streammac_worker_weight_ratio", "gauge", "share of the feed over an equal share", ("worker",)
+)
+FAILURES = Series(
+    "streammac_failures_total",
+    "counter",
+    "processes lost (crash, hang), taken for lost and back (fenced), not reached by others "
+    "(unreachable), and left in good order (drained)",
+    ("reason",),
+)
+RECOVERY_LAST = Series(
+    "streammac_recovery_last_seconds", "gauge", "the last recovery: death to the next visit done"
+)
+RECOVERY_SECONDS = Series(
+    "streammac_recovery_seconds",
+    "histogram",
+    "duration of recoveries: from a death to the first visit that the others finished after it",
+    buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
+)
+EVENTS = Series(
+    "streammac_events_total", "counter", "events by kind, see docs/status.md", ("kind",)
+)
+COORDINATOR_MALFORMED = Series(
+    "streammac_coordinator_malformed_total", "counter", "messages that did not decode"
 )
 POINTS = Series(
     "streammac_points",
     "gauge",
-    "the accounting: sent = accepted + dead_lettered, accepted = stored + expired",
+    "the accounting: sent = accepted + dead_lettered, accepted = stored + expired + away",
     ("state",),
 )
 EPOCH = Series("streammac_epoch", "gauge", "next epoch that is not known to be complete")
@@ -191,8 +255,9 @@ QUALITY = Series(
 DRIFTS = Series("streammac_drift_events_total", "counter", "drifts that a majority of workers saw")
 
 COORDINATOR = (
-    BUILD, VIEW, MEMBERS, WORKER_UP, POINTS, EPOCH, EPOCHS, EPOCH_PHASES, EPOCH_SECONDS, OBJECTIVE,
-    PENALISED, VIOLATED, MU, IMBALANCE, MODEL_VERSION, PROMOTED, PUBLISHED, QUALITY, DRIFTS,
+    BUILD, VIEW, MEMBERS, WORKER_UP, WEIGHT, FAILURES, RECOVERY_LAST, RECOVERY_SECONDS, EVENTS,
+    COORDINATOR_MALFORMED, POINTS, EPOCH, EPOCHS, EPOCH_PHASES, EPOCH_SECONDS, OBJECTIVE, PENALISED,
+    VIOLATED, MU, IMBALANCE, MODEL_VERSION, PROMOTED, PUBLISHED, QUALITY, DRIFTS,
     HANDSHAKE_FAILURES,
 )  # fmt: skip
 """All series of the coordinator."""
@@ -290,6 +355,11 @@ class WorkerMetrics(ProcessMetrics):
         "expired": EXPIRED,
         "duplicates": DUPLICATES,
         "refused": REFUSED,
+        "refusing": REFUSING,
+        "quarantined": QUARANTINED,
+        "progress": HOPS,
+        "holding": HOLDING,
+        "frozen": FROZEN,
         "malformed": WORKER_MALFORMED,
         "epoch": WORKER_EPOCH,
         "view": WORKER_VIEW,
@@ -299,12 +369,18 @@ class WorkerMetrics(ProcessMetrics):
     def __init__(self, name: str) -> None:
         super().__init__(WORKER)
         self.name = name
+        self.set(REFUSING, 0)  # nothing wrong is a value, too: alerts compare with it
+        self.set(QUARANTINED, 0)
 
     def update(self, facts: Mapping[str, float]) -> None:
         """Take the facts of a heartbeat."""
         for fact, series in self.FACTS.items():
             if fact in facts:
                 self.set(series, facts[fact])
+
+    def visited(self, seconds: float) -> None:
+        """Take the duration of a visit."""
+        self.observe(VISIT_SECONDS, seconds)
 
     def epoch_done(self, train_s: float, z_step_s: float, wait_s: float) -> None:
         """Take a finished epoch and where its time went."""
@@ -313,6 +389,20 @@ class WorkerMetrics(ProcessMetrics):
             self.add(PHASES, value, phase)
         self.add(WORKER_EPOCHS, 1)
         self.observe(WORKER_EPOCH_SECONDS, sum(seconds.values()))
+
+
+class Lane(Protocol):
+    """What is exported of the way from an ingest node to a worker."""
+
+    @property
+    def outstanding_bytes(self) -> int:
+        """Return the bytes under way."""
+        ...
+
+    @property
+    def window_bytes(self) -> int:
+        """Return the bytes that may be under way."""
+        ...
 
 
 class IngestMetrics(ProcessMetrics):
@@ -341,6 +431,11 @@ class IngestMetrics(ProcessMetrics):
             if outcome in facts:
                 self.set(INGESTED, facts[outcome], outcome)
 
+    def lanes(self, lanes: Mapping[str, Lane]) -> None:
+        """Take the credit of each worker that there is, by its name."""
+        self.replace(OUTSTANDING, {(name,): lane.outstanding_bytes for name, lane in lanes.items()})
+        self.replace(WINDOW, {(name,): lane.window_bytes for name, lane in lanes.items()})
+
     def acknowledged(self, after_s: float) -> None:
         """Take the time that the acknowledgement of a batch took."""
         self.observe(ACK_SECONDS, after_s)
@@ -352,6 +447,20 @@ class FinishedEpoch(Protocol):
     @property
     def seconds(self) -> Mapping[str, float]:
         """Return seconds by phase."""
+        ...
+
+
+class Happened(Protocol):
+    """What is exported of an event (`streammac.ring.events.Event`)."""
+
+    @property
+    def kind(self) -> str:
+        """Return the kind of event."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it took."""
         ...
 
 
@@ -369,8 +478,10 @@ class CoordinatorMetrics(ProcessMetrics):
         "model_version": MODEL_VERSION,
         "promoted": PROMOTED,
         "drift_events": DRIFTS,
+        "malformed": COORDINATOR_MALFORMED,
     }
     METHODS = ("model", "itq", "pca", "random")
+    STATES = ("alive", "draining", "lost", "left")
 
     def __init__(self) -> None:
         super().__init__(COORDINATOR)
@@ -381,25 +492,30 @@ class CoordinatorMetrics(ProcessMetrics):
         for fact, series in self.STATUS.items():
             if status.get(fact) is not None:
                 self.set(series, status[fact])
-        for state, count in status["points"].items():
-            self.set(POINTS, count, state)
+        self.replace(POINTS, {(state,): count for state, count in status["points"].items()})
+        self.replace(FAILURES, {(reason,): n for reason, n in status["failures"].items()})
+        if status["recovery"]["count"]:
+            self.set(RECOVERY_LAST, status["recovery"]["last_s"])
         members: dict[Labels, float] = {}
-        for role, key in (("worker", "workers"), ("ingest", "ingest")):
-            for process in status[key]:
-                labels = (role, str(process["state"]))
-                members[labels] = members.get(labels, 0.0) + 1
+        for kind, key in (("worker", "workers"), ("ingest", "ingest")):
+            for state in self.STATES:
+                members[kind, state] = sum(process["state"] == state for process in status[key])
         self.replace(MEMBERS, members)
-        up: dict[Labels, float] = {
-            (w["name"],): float(w["state"] == "alive") for w in status["workers"]
-        }
-        self.replace(WORKER_UP, up)
+        # who left in good order is not missed
+        there = [worker for worker in status["workers"] if worker["state"] != "left"]
+        self.replace(WORKER_UP, {(w["name"],): w["state"] != "lost" for w in there})
+        self.replace(WEIGHT, {(w["name"],): w["weight"] for w in there if w["state"] == "alive"})
         quality = status.get("quality") or {}
-        for method in self.METHODS:
-            if method in quality:
-                self.set(QUALITY, quality[method], method)
+        self.replace(QUALITY, {(m,): quality[m] for m in self.METHODS if m in quality})
         if status.get("model_version", 0) != self._version:
             self._version = status["model_version"]
             self.set(PUBLISHED, time.time())
+
+    def happened(self, event: Happened) -> None:
+        """Take an event as it happens."""
+        self.add(EVENTS, 1, event.kind)
+        if event.kind == "recovered":
+            self.observe(RECOVERY_SECONDS, event.seconds)
 
     def epoch_done(self, result: FinishedEpoch) -> None:
         """Take a finished epoch of the whole ring."""

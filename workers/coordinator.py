@@ -130,7 +130,7 @@ class CoordinatorProcess:
             if now - saved >= SAVE_S:
                 saved = now
                 self._save()
-                self.metrics.update(self.status())
+                self.metrics.update(self.status() | {"malformed": self.malformed})
                 self.metrics.handshakes(self.context.handshake_failures())
         self._end()
         return 0
@@ -183,6 +183,7 @@ class CoordinatorProcess:
                     self._send(order.identity, order.message)
                 case Note():
                     event = order.event
+                    self.metrics.happened(event)
                     log.info("%s", " ".join(filter(None, (event.kind, event.name, event.text))))
                 case Finished():
                     points = status(self.core)["points"]["stored"]

@@ -272,9 +272,10 @@ class Worker:
         stored = facts.get("appended", 0.0)
         facts["rate"] = max(0.0, stored - self._stored) / max(1e-9, elapsed_s)
         self._stored = stored
-        self.metrics.update(facts)
+        holding = tuple(sorted(self.member.holding)) if self.member is not None else ()
+        self.metrics.update(facts | {"holding": len(holding)})
         self.metrics.handshakes(self.context.handshake_failures())
-        return facts, tuple(sorted(self.member.holding)) if self.member is not None else ()
+        return facts, holding
 
     def _ring_facts(self) -> dict[str, float]:
         """Return what the coordinator watches the ring by."""
@@ -387,6 +388,8 @@ class Worker:
             self.link.tell(Drift(self.name, self.member.epoch, result.drift))
         if result.done is not None:
             self._do(self.member.handle(result.done))
+        if isinstance(result.done, Trained) and result.done.job.visits:
+            self.metrics.visited(result.seconds)
         turns = isinstance(result.done, Trained) and not self.member.frozen
         if turns and self.announced < self.member.view:
             self.announced = self.member.view

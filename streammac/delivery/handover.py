@@ -14,10 +14,11 @@ rules of `streammac.delivery` hold for a worker that sends, too; four more make 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from streammac.delivery.closing import Closing
 from streammac.delivery.courier import BATCH_OVERHEAD_BYTES, Batch, Courier, Post, Ticket, Write
 from streammac.delivery.ledger import Record, Settled, State
 from streammac.store.points import Mark
@@ -60,15 +61,15 @@ class Wanted:
 
     Attributes
     ----------
-    closed : callable
-        Returns whether the senders of batches with this source have closed (rule 1).
+    closing : Closing
+        Which batches may go (rule 1).
     to : collection of str or None
         The workers that get it; None: any.
     points : int or None
         So many points at least, whole batches, the oldest first; None: all.
     """
 
-    closed: Callable[[str], bool]
+    closing: Closing
     to: Collection[str] | None = None
     points: int | None = None
 
@@ -113,7 +114,8 @@ class Handover:
         self._taken = 0  # points of the order that have been read
         self._pass: Iterator[tuple[bool, Mark]] = iter(())
         self._pass_at = float("-inf")
-        self._passed_over = 0  # batches of the newest whole pass that could not go yet
+        self._last = False  # nothing can come any more that this pass does not see
+        self._passed_over = 0  # batches of this pass that could not go yet
         self._whole = False
         self._inside: dict[Mark, bool] = {}  # what the courier has
         self._stored: list[Mark] = []  # at another worker, and not yet withdrawn here
@@ -138,12 +140,12 @@ class Handover:
     @property
     def reads(self) -> bool:
         """Return whether batches are under way that must not expire here meanwhile."""
-        return self._wanted is not None or bool(self._stored) or self.courier.busy
+        return self._wanted is not None or bool(self._stored) or self.courier.moving
 
     @property
     def done(self) -> bool:
         """Return whether everything that was ordered to go is with others."""
-        nothing_left = self._whole and not self._passed_over
+        nothing_left = self._whole
         if self._wanted is not None and self._wanted.points is not None:
             nothing_left = nothing_left or self._taken >= self._wanted.points
         return nothing_left and self.courier.idle and not self._stored
@@ -159,7 +161,7 @@ class Handover:
         """Begin to move, or stop: what is under way goes on either way."""
         self._wanted = wanted
         self._taken = self._passed_over = 0
-        self._whole = False
+        self._last = self._whole = False
         self._pass, self._pass_at = iter(()), float("-inf")
         self._tell_courier()
 
@@ -176,7 +178,7 @@ class Handover:
             aside = to is not None and route.name not in to
             seen.append(Route(route.name, route.address, route.incarnation, 0.0) if aside else route)
         # to the courier, who is gone for good loses its batches at once: that would be a guess (rule 4)
-        for name in self.courier.owners - self._routes.keys():
+        for name in self.courier.concerned - self._routes.keys():
             lane = self.courier.lanes.get(name)
             seen.append(Route(name, "", 0 if lane is None else lane.incarnation, 0.0))
         self.courier.route(seen)
@@ -234,18 +236,21 @@ class Handover:
             following = next(self._pass, None)
             if following is not None:
                 self._consider(*following, wanted)
-            elif self._pass_at == float("-inf") or (self._passed_over and now >= self._pass_at):
+            elif self._last and not self._passed_over:
+                self._whole = True
+                return
+            elif now >= self._pass_at:
                 self._pass_at, self._passed_over = now + PASS_S, 0
+                self._last = wanted.closing.closed
                 self._pass = ((h, mark) for h, shard in self.shards.items() for mark in shard.marks())
             else:
-                self._whole = True
                 return
 
     def _consider(self, held_out: bool, mark: Mark, wanted: Wanted) -> None:
         if mark in self._inside:
             return
         doubtful = any(mark in marks for marks in self.ledger.state.disowned.values())
-        if doubtful or not wanted.closed(mark.source):
+        if doubtful or not wanted.closing.lets_go(mark.source):
             self._passed_over += 1
         else:
             self._put(held_out, mark)
@@ -259,7 +264,8 @@ class Handover:
             tensors["y"] = stored.y
         if stored.time is not None:
             tensors["time"] = stored.time
-        message = Points(*mark, held_out, tensors, tuple(stored.keys or ()))
+        name = (mark.source, mark.incarnation, mark.sequence)
+        message = Points(*name, held_out, tensors, tuple(stored.keys or ()))
         size = sum(t.nbytes for t in tensors.values()) + sum(map(len, message.keys))
         self._inside[mark] = held_out
         self._taken += len(stored)

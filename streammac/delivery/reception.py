@@ -84,6 +84,11 @@ class Session:
     agreed: bool = False
     closing: bool = False
 
+    @property
+    def closed(self) -> bool:
+        """Return whether nothing of this sender can come any more, and nothing is disowned any more."""
+        return self.agreed and self.closing
+
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
@@ -134,7 +139,7 @@ class Reception(Generic[P]):
     @property
     def closed(self) -> bool:
         """Return whether every sender has said that it sends no more: nothing can come any more."""
-        return all(session.closing and session.agreed for session in self.sessions.values())
+        return all(session.closed for session in self.sessions.values())
 
     def take(
         self, arrived: Iterable[tuple[P, Hello | Points]], now: float
