@@ -214,7 +214,7 @@ class Worker:
 
     def _configure(self, settings: Settings, poller: zmq.Poller) -> None:
         self.settings = settings
-        self.intake = Intake(self.name, self.directory, settings)
+        self.intake = Intake(self.name, self.link.incarnation, self.directory, settings)
         self.compute = ComputeThread(self.context, self._build)
         poller.register(self.compute.wake, zmq.POLLIN)
         if self.schema is not None:

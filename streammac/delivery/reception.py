@@ -61,7 +61,7 @@ class Store(Protocol):
         Raises
         ------
         OSError, ShardUnusable
-            If the store cannot. All of them are there then.
+            If the store cannot. Some may still be there; the sender asks again.
         """
         ...
 

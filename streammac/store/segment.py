@@ -7,6 +7,7 @@ Coordinates ``z`` are a column of their own: mutable, mapped, derived, and gone 
 from __future__ import annotations
 
 import logging
+import mmap
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -295,7 +296,13 @@ class Segment:
         """Return the coordinates' column, writable; zeros at first. For the reader thread alone."""
         if self._z is None:
             rows = self.rows if self.sealed else self.capacity
-            memory = self._disk.scratch(self.path("z"), max(1, rows * column.row_bytes))
+            size = max(1, rows * column.row_bytes)
+            try:
+                memory = self._disk.scratch(self.path("z"), size)
+            except OSError as error:
+                # a full disk stops no training: of one segment, in memory they fit
+                log.warning("%s: coordinates are kept in memory: %s", self.stem, error)
+                memory = mmap.mmap(-1, size)
             count = rows * int(np.prod(column.shape, dtype=np.int64))
             self._z = np.frombuffer(memory, column.dtype, count).reshape(rows, *column.shape)
         return self._z
