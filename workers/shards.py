@@ -95,16 +95,16 @@ class WorkerShards:
         )
         mark = Mark(batch.source, batch.incarnation, batch.sequence)
         shard = self.probe if batch.held_out else self.train
-        if shard.append(points, mark, time.time()) is Outcome.DUPLICATE:
+        if shard.append(points, mark, time.time(), batch.sender) is Outcome.DUPLICATE:
             return "duplicate"
         if batch.held_out:
             self.fresh_probe.append(tensors["x"])
         return "stored"
 
-    def withdraw(self, marks: Iterable[Mark]) -> int:
+    def withdraw(self, marks: Iterable[Mark], sender: str) -> int:
         """See `streammac.delivery.reception.Store.withdraw`."""
         wanted = list(marks)
-        return sum(shard.withdraw(wanted, remember=False) for shard in self)
+        return sum(shard.withdraw(wanted, remember=False, sender=sender) for shard in self)
 
     def commit(self) -> None:
         """See `streammac.delivery.reception.Store.commit`."""

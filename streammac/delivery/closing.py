@@ -22,36 +22,27 @@ class Closing:
 
     def __init__(self, sessions: Mapping[str, Session]) -> None:
         self._sessions = sessions
-        self._feeds: frozenset[str] | None = None
-        self._movers: frozenset[str] = frozenset()
+        self._senders: frozenset[str] | None = None
 
-    def tell(self, feeds: Collection[str], movers: Collection[str]) -> None:
-        """Take the names of all who may have something under way here.
-
-        Parameters
-        ----------
-        feeds : collection of str
-            Ingest nodes that have not ended in good order. Their batches bear their names.
-        movers : collection of str
-            Workers that hand over batches, which bear the names of others.
-        """
-        self._feeds, self._movers = frozenset(feeds), frozenset(movers)
+    def tell(self, senders: Collection[str]) -> None:
+        """Take the names of all who may have something under way here: those that have not ended in good order."""
+        self._senders = frozenset(senders)
 
     @property
     def open(self) -> set[str]:
-        """Who has not closed."""
-        return {name for name in (self._feeds or frozenset()) | self._movers if self._is_open(name)}
+        """Those of them who have not closed."""
+        return set(filter(self._is_open, self._senders or ()))
 
     @property
     def closed(self) -> bool:
         """Return whether all have."""
-        return self._feeds is not None and not self.open
+        return self._senders is not None and not self.open
 
-    def lets_go(self, source: str) -> bool:
-        """Return whether batches of this source may go."""
-        if self._feeds is None or any(map(self._is_open, self._movers)):
+    def lets_go(self, sender: str) -> bool:
+        """Return whether batches that this one brought may go."""
+        if self._senders is None:
             return False
-        return source not in self._feeds or not self._is_open(source)
+        return sender not in self._senders or not self._is_open(sender)
 
     def _is_open(self, name: str) -> bool:
         session = self._sessions.get(name)

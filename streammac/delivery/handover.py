@@ -32,8 +32,8 @@ PASS_S = 0.5
 class Holder(Protocol):
     """A shard, as far as it is moved."""
 
-    def marks(self) -> Iterator[Mark]:
-        """Yield the names of the batches that it holds, the oldest first."""
+    def batches(self) -> Iterator[tuple[Mark, str]]:
+        """Yield the batches that it holds and who brought each, the oldest first."""
         ...
 
     def batch(self, mark: Mark) -> StoredPoints | None:
@@ -112,7 +112,7 @@ class Handover:
         self.moved = 0
         self._wanted: Wanted | None = None
         self._taken = 0  # points of the order that have been read
-        self._pass: Iterator[tuple[bool, Mark]] = iter(())
+        self._pass: Iterator[tuple[bool, Mark, str]] = iter(())
         self._pass_at = float("-inf")
         self._last = False  # nothing can come any more that this pass does not see
         self._passed_over = 0  # batches of this pass that could not go yet
@@ -176,7 +176,9 @@ class Handover:
         seen = []
         for route in self._routes.values():
             aside = to is not None and route.name not in to
-            seen.append(Route(route.name, route.address, route.incarnation, 0.0) if aside else route)
+            seen.append(
+                Route(route.name, route.address, route.incarnation, 0.0) if aside else route
+            )
         # to the courier, who is gone for good loses its batches at once: that would be a guess (rule 4)
         for name in self.courier.concerned - self._routes.keys():
             lane = self.courier.lanes.get(name)
@@ -235,22 +237,22 @@ class Handover:
                 return
             following = next(self._pass, None)
             if following is not None:
-                self._consider(*following, wanted)
+                self._consider(*following, wanted=wanted)
             elif self._last and not self._passed_over:
                 self._whole = True
                 return
             elif now >= self._pass_at:
                 self._pass_at, self._passed_over = now + PASS_S, 0
                 self._last = wanted.closing.closed
-                self._pass = ((h, mark) for h, shard in self.shards.items() for mark in shard.marks())
+                self._pass = ((h, *b) for h, shard in self.shards.items() for b in shard.batches())
             else:
                 return
 
-    def _consider(self, held_out: bool, mark: Mark, wanted: Wanted) -> None:
+    def _consider(self, held_out: bool, mark: Mark, sender: str, wanted: Wanted) -> None:
         if mark in self._inside:
             return
         doubtful = any(mark in marks for marks in self.ledger.state.disowned.values())
-        if doubtful or not wanted.closing.lets_go(mark.source):
+        if doubtful or not wanted.closing.lets_go(sender):
             self._passed_over += 1
         else:
             self._put(held_out, mark)

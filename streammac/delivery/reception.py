@@ -55,8 +55,10 @@ class Store(Protocol):
         """
         ...
 
-    def withdraw(self, marks: Iterable[Mark]) -> int:
-        """Take batches out, as if they had never been here; return the number of points.
+    def withdraw(self, marks: Iterable[Mark], sender: str) -> int:
+        """Take out batches of this sender, as if they had never been here; return the number of points.
+
+        A batch of that mark which somebody else has brought since stays: it lives here now.
 
         Raises
         ------
@@ -186,7 +188,7 @@ class Reception(Generic[P]):
             known = self.sessions[hello.sender] = Session(hello.session)
         if hello.session == known.number and not known.agreed:
             try:
-                self.withdrawn += self._store.withdraw(_marks(hello.disowned))
+                self.withdrawn += self._store.withdraw(_marks(hello.disowned), hello.sender)
             except (OSError, ShardUnusable) as error:
                 self._failed(error, now)
                 return None

@@ -73,7 +73,7 @@ class Shard:
         self._withdrawals: Withdrawals | None = None
         self._index: tuple[Segment, int, dict[Mark, Record]] | None = None
         self._marks = Marks()
-        self._buffer: list[tuple[dict[str, NDArray[Any]], Mark, float, Any]] = []
+        self._buffer: list[tuple[dict[str, NDArray[Any]], Mark, float, Any, str]] = []
         self._buffered = 0
         self._dirty: list[Segment] = []
         self._coordinates: Column | None = None
@@ -156,7 +156,7 @@ class Shard:
 
     # -- writing --------------------------------------------------------------------------
 
-    def append(self, points: Points, mark: Mark, now: float) -> Outcome:
+    def append(self, points: Points, mark: Mark, now: float, sender: str = "") -> Outcome:
         """Add a batch, unless one of this mark is there already.
 
         Parameters
@@ -167,6 +167,8 @@ class Shard:
             Its name.
         now : float
             Time of arrival, seconds since 1970.
+        sender : str
+            Who brings it, where that is not its source; see `withdraw`.
 
         Raises
         ------
@@ -182,21 +184,24 @@ class Shard:
         if mark in self._marks:
             return Outcome.DUPLICATE
         columns = self.schema.check(points)
+        sender = "" if sender == mark.source else sender
         if self.ack == "memory":
             if self._buffered > BUFFER_BYTES:
                 self._flush()
             # copies: the caller's arrays are its own again when this returns
             columns = {name: column.copy() for name, column in columns.items()}
-            self._buffer.append((columns, mark, now, points.keys and tuple(points.keys)))
+            self._buffer.append((columns, mark, now, points.keys and tuple(points.keys), sender))
             self._buffered += _size(columns)
         else:
-            self._write(columns, mark, now, points.keys)
+            self._write(columns, mark, now, points.keys, sender)
         self._marks.add(mark)
         return Outcome.STORED
 
-    def _write(self, columns: dict[str, NDArray[Any]], mark: Mark, now: float, keys: Any) -> None:
+    def _write(
+        self, columns: dict[str, NDArray[Any]], mark: Mark, now: float, keys: Any, sender: str
+    ) -> None:
         segment = self._room_for(len(columns["x"]))
-        segment.append(columns, mark, now, keys)
+        segment.append(columns, mark, now, keys, sender)
         if self.ack == "fsync" and segment not in self._dirty:
             self._dirty.append(segment)
 
@@ -304,7 +309,7 @@ class Shard:
         keep_reserve(self._disk, self.path)
         return points
 
-    def withdraw(self, marks: Iterable[Mark], *, remember: bool) -> int:
+    def withdraw(self, marks: Iterable[Mark], *, remember: bool, sender: str | None = None) -> int:
         """Take batches out again, because they live in another shard; return how many points that were.
 
         They leave the counts and the views that are taken from now on. All of them are gone, as safely as
@@ -317,6 +322,9 @@ class Shard:
         remember : bool
             Whether the marks stay known: a batch that comes again is then a duplicate, and is not
             stored. Otherwise it is as if it had never been here.
+        sender : str, optional
+            Only batches that this one brought: another one may have brought a batch that was disowned long
+            before, and it lives here now.
 
         Raises
         ------
@@ -334,6 +342,8 @@ class Shard:
             index = self._records_of(segment) if here else {}
             # a batch without rows has no place of its own, and nothing that could be withdrawn
             records = [index[mark] for mark in here if mark in index and index[mark].count]
+            if sender is not None:
+                records = [r for r in records if (r.sender or r.mark.source) == sender]
             if records:
                 found.append((segment, records))
         places = [Place(s.number, r.row, remember) for s, records in found for r in records]
@@ -449,8 +459,8 @@ class Shard:
             None if z is None else Strip(z, [partial(_from, s, z, start) for s, start, _ in parts]),
         )
 
-    def marks(self) -> Iterator[Mark]:
-        """Yield the marks of the batches with points that it holds, the oldest first; for the writer thread.
+    def batches(self) -> Iterator[tuple[Mark, str]]:
+        """Yield the batches with points that it holds, and who brought each; the oldest first; for the writer thread.
 
         Raises
         ------
@@ -461,7 +471,9 @@ class Shard:
         self._flush()
         for segment in self._segments:
             with contextlib.suppress(FileNotFoundError):  # it has expired
-                yield from [record.mark for record in segment.records() if record.count]
+                for record in segment.records():
+                    if record.count:
+                        yield record.mark, record.sender or record.mark.source
 
     def batch(self, mark: Mark) -> Points | None:
         """Return the points of a batch, None if it does not hold any; for the writer thread.

@@ -34,7 +34,9 @@ class Killed(Exception):
 class Disk:
     """Survives the process. ``fuse``: the process dies at the write after so many, before or after it is done."""
 
-    shards: dict[bool, dict[Mark, np.ndarray]] = field(default_factory=lambda: {False: {}, True: {}})
+    shards: dict[bool, dict[Mark, tuple[str, np.ndarray]]] = field(
+        default_factory=lambda: {False: {}, True: {}}
+    )
     ledger: bytearray = field(default_factory=bytearray)
     fuse: int | None = None
     after: bool = False
@@ -74,18 +76,20 @@ class MemoryShard:
     """The part of `streammac.store.Shard` that is moved."""
 
     def __init__(self, disk: Disk, held_out: bool) -> None:
-        self.disk, self.batches = disk, disk.shards[held_out]
+        self.disk, self.kept = disk, disk.shards[held_out]
 
-    def marks(self):
-        yield from list(self.batches)
+    def batches(self):
+        yield from [(mark, sender) for mark, (sender, _) in self.kept.items()]
 
     def batch(self, mark):
-        x = self.batches.get(mark)
-        return None if x is None else StoredPoints(x)
+        found = self.kept.get(mark)
+        return None if found is None else StoredPoints(found[1])
 
-    def withdraw(self, marks, *, remember):
+    def withdraw(self, marks, *, remember, sender=None):
         assert not remember
-        return self.disk.writing(lambda: sum(len(self.batches.pop(m, ())) for m in list(marks)))
+        here = [m for m in marks if m in self.kept]
+        gone = [m for m in here if sender is None or self.kept[m][0] == sender]
+        return self.disk.writing(lambda: sum(len(self.kept.pop(m)[1]) for m in gone))
 
 
 class Shards:
@@ -96,16 +100,17 @@ class Shards:
         self.shards = {held_out: MemoryShard(disk, held_out) for held_out in (False, True)}
 
     def append(self, batch):
-        batches = self.shards[batch.held_out].batches
+        batches = self.shards[batch.held_out].kept
         mark = Mark(batch.source, batch.incarnation, batch.sequence)
         if mark in batches:
             return "duplicate"
-        self.disk.writing(lambda: batches.__setitem__(mark, batch.tensors["x"]))
+        self.disk.writing(lambda: batches.__setitem__(mark, (batch.sender, batch.tensors["x"])))
         return "stored"
 
-    def withdraw(self, marks):
+    def withdraw(self, marks, sender):
         marks = list(marks)
-        return sum(shard.withdraw(marks, remember=False) for shard in self.shards.values())
+        shards = self.shards.values()
+        return sum(shard.withdraw(marks, remember=False, sender=sender) for shard in shards)
 
     def commit(self):
         pass
@@ -122,7 +127,7 @@ class Worker:
         self.reception = Reception(self.incarnation, ROOM_BYTES // 2, self.store)
         self.ledger = MemoryLedger(self.disk)
         self.handover = Handover(
-            name, cluster.next(), RESEND_S, ROOM_BYTES, self.store.shards, self.ledger
+            name, cluster.session(), RESEND_S, ROOM_BYTES, self.store.shards, self.ledger
         )
         self.closing = Closing(self.reception.sessions)
 
@@ -140,8 +145,7 @@ class Worker:
             self.cluster.post(self.name, post.worker, post.message)
 
     def route(self, routes, senders) -> None:
-        feeds = senders & {FEED}
-        self.closing.tell(feeds, senders - feeds - {self.name})
+        self.closing.tell(senders - {self.name})
         self.handover.route(routes)
 
     @property
@@ -159,7 +163,7 @@ class Feed:
         if not self.ledger.state.feeds:
             self.ledger.write([FeedBegun("feed", "", 1, 1, 0.0)])
         self.incarnation = cluster.next()
-        self.courier = Courier(name, cluster.next(), RESEND_S, ROOM_BYTES, self.ledger.state)
+        self.courier = Courier(name, cluster.session(), RESEND_S, ROOM_BYTES, self.ledger.state)
         for sequence in range(cluster.fed):
             if Mark(name, 1, sequence) not in self.ledger.state.settled:
                 self.put(sequence)
@@ -206,6 +210,10 @@ class Cluster:
     def next(self) -> int:
         self.count += 1
         return self.count
+
+    def session(self) -> int:
+        """Return a number above all sessions of former lives."""
+        return 1000 * self.next()
 
     # -- what happens ---------------------------------------------------------------------
 
@@ -312,9 +320,7 @@ class Cluster:
     @property
     def at_rest(self) -> bool:
         workers = [w for n, w in self.here.items() if isinstance(w, Worker)]
-        moved = all(
-            w.handover.done if w.name in self.drains else not w.unsettled for w in workers
-        )
+        moved = all(w.handover.done if w.name in self.drains else not w.unsettled for w in workers)
         return moved and self.here[FEED].courier.idle and not self.untold
 
     def holders(self) -> dict[int, list[str]]:
