@@ -189,6 +189,15 @@ class Courier:
             if owner in self.lanes and self.lanes[owner].weight == 0:
                 self._take_back(owner, [batch])
 
+    def recall(self) -> list[Batch]:
+        """Take back, and return, the batches that belong to nobody yet."""
+        recalled = list(self._waiting)
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        for batch in recalled:
+            batch.ticket.open_batches -= 1
+        return recalled
+
     def note(self, record: Record) -> None:
         """Have a record written, before anything that is sent from now on."""
         self._records.append(record)

@@ -158,7 +158,8 @@ class Handover:
     # -- orders ---------------------------------------------------------------------------
 
     def order(self, wanted: Wanted | None) -> None:
-        """Begin to move, or stop: what is under way goes on either way."""
+        """Begin to move, or stop; what others have been given goes on either way."""
+        self._recall()
         self._wanted = wanted
         self._taken = self._passed_over = 0
         self._last = self._whole = False
@@ -208,6 +209,8 @@ class Handover:
         """
         self.ledger.write(())
         self._withdraw()
+        if self._wanted is None:
+            self._recall()  # what a worker has given back stays
         self._fill(now)
         posts = []
         for order in self.courier.send(now):
@@ -220,6 +223,10 @@ class Handover:
             self._passed_over += 1
         self.courier.given_up.clear()
         return posts
+
+    def _recall(self) -> None:
+        for batch in self.courier.recall():
+            del self._inside[batch.mark]
 
     def _withdraw(self) -> None:
         for held_out, shard in self.shards.items():
@@ -267,7 +274,7 @@ class Handover:
         if stored.time is not None:
             tensors["time"] = stored.time
         name = (mark.source, mark.incarnation, mark.sequence)
-        message = Points(*name, held_out, tensors, tuple(stored.keys or ()))
+        message = Points(*name, held_out, tensors, tuple(stored.keys or ()), moved=True)
         size = sum(t.nbytes for t in tensors.values()) + sum(map(len, message.keys))
         self._inside[mark] = held_out
         self._taken += len(stored)

@@ -156,7 +156,9 @@ class Shard:
 
     # -- writing --------------------------------------------------------------------------
 
-    def append(self, points: Points, mark: Mark, now: float, sender: str = "") -> Outcome:
+    def append(
+        self, points: Points, mark: Mark, now: float, sender: str = "", *, moved: bool = False
+    ) -> Outcome:
         """Add a batch, unless one of this mark is there already.
 
         Parameters
@@ -169,6 +171,9 @@ class Shard:
             Time of arrival, seconds since 1970.
         sender : str
             Who brings it, where that is not its source; see `withdraw`.
+        moved : bool
+            It comes from another shard, and lives nowhere else: a copy that somebody else brought here before
+            was left behind, and gives way; that one has expired here does not matter.
 
         Raises
         ------
@@ -181,10 +186,16 @@ class Shard:
         """
         self._check_usable()
         mark.check()
-        if mark in self._marks:
-            return Outcome.DUPLICATE
-        columns = self.schema.check(points)
         sender = "" if sender == mark.source else sender
+        left_behind = False
+        if mark in self._marks:
+            record = self._find(mark)[1] if moved else None
+            if not moved or (record is not None and record.sender == sender):
+                return Outcome.DUPLICATE
+            left_behind = record is not None
+        columns = self.schema.check(points)
+        if left_behind:
+            self.withdraw([mark], remember=False)
         if self.ack == "memory":
             if self._buffered > BUFFER_BYTES:
                 self._flush()
@@ -484,14 +495,21 @@ class Shard:
             If the disk fails.
         """
         self._check_usable()
+        segment, record = self._find(mark)
+        if segment is None or record is None:
+            return None
+        rows = slice(record.row, record.row + record.count)
+        part = {c.name: np.array(segment.column(c)[rows]) for c in self.schema.columns}
+        return Points(part["x"], part.get("y"), part["time"], record.keys)
+
+    def _find(self, mark: Mark) -> tuple[Segment, Record] | tuple[None, None]:
+        """Return where a batch with points is, if it is here."""
         self._flush()
-        for segment in self._segments:
+        for segment in self._segments if mark in self._marks else ():
             record = self._records_of(segment).get(mark) if mark in segment.marks else None
             if record is not None and record.count:
-                rows = slice(record.row, record.row + record.count)
-                part = {c.name: np.array(segment.column(c)[rows]) for c in self.schema.columns}
-                return Points(part["x"], part.get("y"), part["time"], record.keys)
-        return None
+                return segment, record
+        return None, None
 
     def verify(self) -> list[str]:
         """Read every row of every segment; return the names of the segments that are not as written."""

@@ -425,7 +425,8 @@ class Points(Message):
     """A batch of points: ``x`` (n, D), optional ``y`` (n, K), ``time`` (n,) seconds since 1970.
 
     ``(source, incarnation, sequence)`` names it for ever: a second one of that name is a duplicate.
-    ``(sender, session)`` say who sends it this time, and whether that still counts.
+    ``(sender, session)`` say who sends it this time, and whether that still counts. ``moved``: another worker
+    hands it over; it lives nowhere else then, so a copy that somebody else brought before was left behind.
     """
 
     source: Name
@@ -436,6 +437,7 @@ class Points(Message):
     keys: tuple[bytes, ...] = ()
     sender: Name = ""
     session: Count = 0
+    moved: bool = False
 
 
 @message

@@ -100,10 +100,13 @@ class Shards:
         self.shards = {held_out: MemoryShard(disk, held_out) for held_out in (False, True)}
 
     def append(self, batch):
-        batches = self.shards[batch.held_out].kept
+        shard = self.shards[batch.held_out]
+        batches = shard.kept
         mark = Mark(batch.source, batch.incarnation, batch.sequence)
         if mark in batches:
-            return "duplicate"
+            if not batch.moved or batch.sender == batches[mark][0]:
+                return "duplicate"
+            shard.withdraw([mark], remember=False)
         self.disk.writing(lambda: batches.__setitem__(mark, (batch.sender, batch.tensors["x"])))
         return "stored"
 
@@ -243,11 +246,11 @@ class Cluster:
 
     def drain(self, name: str, points: int | None = None, to: list[str] | None = None) -> None:
         worker = self.here[name]
-        wanted = Wanted(worker.closing, to, points)
-        self.drains[name] = wanted
-        worker.handover.order(wanted)
+        self.drains[name] = wanted = Wanted(worker.closing, to, points)
         self.unsettled.add(name)
         self.changed()
+        self.tell(name)  # the order comes with the newest routes, and names
+        worker.handover.order(wanted)
 
     def stay(self, name: str) -> None:
         self.here[name].handover.order(None)
