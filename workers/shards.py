@@ -121,6 +121,14 @@ class WorkerShards:
             except (OSError, StoreError) as error:
                 log.warning("nothing is dropped at present: %s", error)
 
+    def drop(self) -> None:
+        """Give up all points; a disk that fails keeps them."""
+        for shard in self:
+            try:
+                shard.drop()
+            except (OSError, StoreError) as error:
+                log.error("%s: its points could not be dropped: %s", shard.path, error)
+
     def facts(self) -> dict[str, float]:
         """Return the counts for heartbeats; held-out points count as stored."""
         return {
@@ -128,6 +136,7 @@ class WorkerShards:
             "appended": float(sum(s.appended for s in self)),
             "expired": float(sum(s.expired for s in self)),
             "withdrawn": float(sum(s.withdrawn for s in self)),
+            "dropped": float(sum(s.dropped for s in self)),
             "bytes": float(sum(s.bytes for s in self)),
             "held_out": float(self.probe.points),
             "quarantined": float(sum(len(s.quarantined) for s in self)),

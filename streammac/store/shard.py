@@ -297,20 +297,42 @@ class Shard:
         while empty < len(self._segments) - 1 and self._segments[empty].live == 0:
             empty += 1
         surplus = max(surplus, empty)
-        if surplus == 0:
+        return self._let_go(surplus, expired=True)
+
+    def drop(self) -> int:
+        """Give up all points; return how many that were. Their marks stay known: what comes again is a duplicate.
+
+        Raises
+        ------
+        OSError
+            If the disk fails; nothing is dropped then.
+        """
+        self._check_usable()
+        self._flush()
+        return self._let_go(len(self._segments), expired=False)
+
+    def _let_go(self, count: int, *, expired: bool) -> int:
+        """Remove so many of the oldest segments; return how many points they held."""
+        if count == 0:
             return 0
-        dropped, kept = self._segments[:surplus], self._segments[surplus:]
-        points = sum(segment.live for segment in dropped)
-        withdrawn = self._checkpoint.withdrawn + sum(segment.withdrawn for segment in dropped)
+        gone, kept = self._segments[:count], self._segments[count:]
+        points = sum(segment.live for segment in gone)
         # the marks must outlive the segments, or a batch sent again would be taken for a new one
         marks = Marks()
-        for known in (self._checkpoint.marks, *(segment.marks for segment in dropped)):
+        for known in (self._checkpoint.marks, *(segment.marks for segment in gone)):
             marks.update(known)
-        checkpoint = Checkpoint(int(kept[0].stem.name), self.expired + points, marks, withdrawn)
+        checkpoint = Checkpoint(
+            int(kept[0].stem.name) if kept else self._next,
+            self.expired + points * expired,
+            marks,
+            self._checkpoint.withdrawn + sum(segment.withdrawn for segment in gone),
+            self.dropped + points * (not expired),
+        )
         checkpoint.save(self._disk, self.path)
         self._checkpoint = checkpoint
         self._segments = kept
-        for segment in dropped:
+        self._dirty = [segment for segment in self._dirty if segment in kept]
+        for segment in gone:
             segment.remove()
         assert self._withdrawals is not None
         with contextlib.suppress(OSError):  # what it says of segments that are gone does no harm
@@ -425,14 +447,19 @@ class Shard:
         return self._checkpoint.withdrawn + self._holes
 
     @property
+    def dropped(self) -> int:
+        """Points that were given up since the shard exists."""
+        return self._checkpoint.dropped
+
+    @property
     def first(self) -> int:
         """Number of the first row of its oldest segment, counted from the first it ever took."""
-        return self._checkpoint.expired + self._checkpoint.withdrawn
+        return self._checkpoint.rows
 
     @property
     def appended(self) -> int:
-        """Points ever stored: those it holds, those that expired, those that were withdrawn."""
-        return self.points + self.expired + self.withdrawn
+        """Points ever stored: those it holds, those that expired, were withdrawn or given up."""
+        return self.points + self.expired + self.withdrawn + self.dropped
 
     def coordinates(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """Say what the coordinates of one point look like, before the first view uses them.
