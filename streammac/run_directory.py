@@ -27,6 +27,7 @@ class RunDirectory:
     ``probe/WORKER/``         a worker's held-out points
     ``models/``               model versions
     ``dead-letters/``         records that could not be used, one file per ingest node
+    ``ingest/NAME/ledger``    what an ingest node goes on from after a crash
     ``logs/NAME.log``         what each process said
     ``keys/``                 keys and the allow-list (`streammac.security.keys`)
     ``history.ndjson``        what happened, for the page and for reports
@@ -94,6 +95,10 @@ class RunDirectory:
     def probe(self, worker: str) -> Path:
         """Directory of a worker's held-out points."""
         return self.root / "probe" / worker
+
+    def ledger(self, node: str) -> Path:
+        """What an ingest node has under way, and how far its feeds are settled."""
+        return self.root / "ingest" / node / "ledger"
 
     def announce(self, name: str, facts: dict[str, Any]) -> None:
         """Write how to reach a process; readers see the old file or the new one, never a part."""

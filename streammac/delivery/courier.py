@@ -56,7 +56,7 @@ class Batch:
     durable: bool = False
     worker: str | None = None
     sent_at: float = LONG_AGO
-    first_sent_at: float = 0.0
+    first_sent_at: float = LONG_AGO
     refusals: int = 0
     reason: str = ""
 
@@ -109,6 +109,8 @@ class Courier:
         Points settled, those of them that were stored before, batches sent again.
     blocked_s : float
         Seconds in which batches waited.
+    on_hold : bool
+        No batch is handed to a worker for the time being; everything else goes on.
     given_up : list of (Batch, str)
         Batches that nobody takes, and why; the caller deals with them and empties the list.
     """
@@ -128,6 +130,7 @@ class Courier:
         self.lanes: dict[str, Lane] = {}
         self.acknowledged = self.duplicate = self.resent = 0
         self.blocked_s = 0.0
+        self.on_hold = False
         self.given_up: list[tuple[Batch, str]] = []
         self._session = session
         self._owners = dict(state.handed)
@@ -279,7 +282,7 @@ class Courier:
         batch.ticket.open_batches -= 1
         if batch.durable:
             mark = batch.mark
-            self.note(Settled(mark.source, mark.incarnation, mark.sequence))
+            self.note(Settled(mark.source, mark.incarnation, mark.sequence, len(batch)))
 
     # -- what workers say -----------------------------------------------------------------
 
@@ -385,12 +388,11 @@ class Courier:
             assert batch.worker is not None
             lane = self.lanes[batch.worker]
             if lane.is_open and now - batch.sent_at >= self.resend_s and now >= lane.blocked_until:
-                if batch.first_sent_at:
-                    self.resent += 1
+                self.resent += batch.first_sent_at > LONG_AGO
                 yield self._post(batch, batch.worker, lane, now)
 
     def _next(self, now: float) -> Iterable[Post]:
-        while self._waiting:
+        while self._waiting and not self.on_hold:
             batch = self._waiting[0]
             worker = choose(self.lanes, batch.size, now)
             if worker is None:
@@ -407,7 +409,8 @@ class Courier:
 
     def _post(self, batch: Batch, worker: str, lane: Lane, now: float) -> Post:
         batch.sent_at = now
-        batch.first_sent_at = batch.first_sent_at or now
+        if batch.first_sent_at == LONG_AGO:
+            batch.first_sent_at = now
         return Post(worker, replace(batch.message, sender=self.name, session=lane.session))
 
     def _account_for_blocking(self, now: float) -> None:

@@ -127,7 +127,7 @@ class Handover:
         for mark in list(self.ledger.state.handed):
             if not any(self._put(held_out, mark) for held_out in self.shards):
                 # it was withdrawn, or has expired, and only the last record is missing
-                self.courier.note(Settled(mark.source, mark.incarnation, mark.sequence))
+                self.courier.note(Settled(mark.source, mark.incarnation, mark.sequence, 0))
 
     # -- what is asked --------------------------------------------------------------------
 

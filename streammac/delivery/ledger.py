@@ -7,6 +7,7 @@ that is torn is dropped, and with it only what was never acted on.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 import zlib
@@ -24,6 +25,8 @@ HEADER = struct.Struct("<II")  # length of the body, its CRC-32
 COMPACT_BYTES = 1 << 20
 """A file that has grown by so much since it was last written anew is written anew."""
 MAX_RECORD_BYTES = 64 << 20
+REMEMBERED = 10_000
+"""Settled batches that are remembered, besides those of feeds: a client may ask for so long."""
 
 Ranges: TypeAlias = list[Any]
 """Marks as `Marks.to_json` returns them."""
@@ -45,11 +48,12 @@ class Handed:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A batch is stored, or given up: it is never sent again."""
+    """A batch of so many points is stored, or given up: it is never sent again."""
 
     source: str
     incarnation: int
     sequence: int
+    points: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +88,35 @@ class FeedBegun:
 
 @dataclass(frozen=True, slots=True)
 class FeedAt:
-    """Everything of a feed up to here is settled: records so far, and the place to go on from."""
+    """Everything of a feed up to here is settled.
+
+    ``records`` are counted since the feed began, ``dead_lettered`` of them are dead letters, and ``offset`` is
+    where it goes on, in the source's own terms.
+    """
 
     feed: str
     records: int
     offset: int
-    ended: bool
+    dead_lettered: int
 
 
-Record: TypeAlias = Handed | Settled | Disowned | Confirmed | FeedBegun | FeedAt
-KINDS: tuple[type[Record], ...] = (Handed, Settled, Disowned, Confirmed, FeedBegun, FeedAt)
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Points of settled batches that nothing else speaks of any more."""
+
+    points: int
+
+
+Record: TypeAlias = Handed | Settled | Disowned | Confirmed | FeedBegun | FeedAt | Counted
+KINDS: tuple[type[Record], ...] = (
+    Handed,
+    Settled,
+    Disowned,
+    Confirmed,
+    FeedBegun,
+    FeedAt,
+    Counted,
+)
 
 
 @dataclass(slots=True)
@@ -123,12 +146,22 @@ class State:
         By worker, the batches it is still to be told of.
     feeds : dict
         Feeds by name.
+    answered : dict
+        Points of settled batches that are not of feeds, the newest of them.
+    points : int
+        Points of all such batches ever.
     """
 
     handed: dict[Mark, str] = field(default_factory=dict)
     settled: Marks = field(default_factory=Marks)
     disowned: dict[str, Marks] = field(default_factory=dict)
     feeds: dict[str, Feed] = field(default_factory=dict)
+    answered: dict[Mark, int] = field(default_factory=dict)
+    points: int = 0
+
+    def is_settled(self, mark: Mark) -> bool:
+        """Return whether a batch needs no sending, as far as that is remembered."""
+        return mark in self.settled or mark in self.answered
 
     def apply(self, record: Record) -> None:
         """Take a record."""
@@ -141,6 +174,9 @@ class State:
                 self.handed.pop(mark, None)
                 if any(f.begun.incarnation == mark.incarnation for f in self.feeds.values()):
                     self.settled.add(mark)
+                else:
+                    self.points += record.points
+                    self._remember(mark, record.points)
             case Disowned():
                 marks = Marks(record.marks)
                 self.disowned.setdefault(record.worker, Marks()).update(marks)
@@ -157,12 +193,19 @@ class State:
                 former = self.feeds.get(record.feed)
                 if former is not None:
                     self._forget(former.begun.incarnation, None)
-                self.feeds[record.feed] = Feed(record, FeedAt(record.feed, 0, 0, ended=False))
+                self.feeds[record.feed] = Feed(record, FeedAt(record.feed, 0, 0, 0))
             case FeedAt():
                 if record.feed in self.feeds:
                     feed = self.feeds[record.feed]
                     feed.at = record
                     self._forget(feed.begun.incarnation, feed.first_open)
+            case Counted():
+                self.points += record.points
+
+    def _remember(self, mark: Mark, points: int) -> None:
+        self.answered[mark] = points
+        while len(self.answered) > REMEMBERED:
+            del self.answered[next(iter(self.answered))]
 
     def _forget(self, incarnation: int, before: int | None) -> None:
         """Forget the batches of a feed, up to a sequence or all."""
@@ -183,7 +226,10 @@ class State:
         for mark, worker in self.handed.items():
             yield Handed(mark.source, mark.incarnation, mark.sequence, worker)
         for mark in self.settled:
-            yield Settled(mark.source, mark.incarnation, mark.sequence)
+            yield Settled(mark.source, mark.incarnation, mark.sequence, 0)
+        yield Counted(self.points - sum(self.answered.values()))
+        for mark, points in self.answered.items():
+            yield Settled(mark.source, mark.incarnation, mark.sequence, points)
         for worker, marks in self.disowned.items():
             yield Disowned(worker, marks.to_json())
 
@@ -224,13 +270,14 @@ class Ledger:
     Raises
     ------
     LedgerError
-        If it holds records of another version.
+        If another process has it, or it holds records of another version.
     OSError
         If it cannot be read or made.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(path)
         self._path = path
         self.state = State()
         self._pending: list[Record] = []
@@ -297,3 +344,17 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
+        os.close(self._lock)
+
+
+def _locked(path: Path) -> int:
+    """Return a descriptor that holds the file for this process until it is closed."""
+    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise LedgerError(
+            f"{path}: another process of this name runs - use another name"
+        ) from error
+    return descriptor

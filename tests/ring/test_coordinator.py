@@ -437,6 +437,7 @@ def test_the_accounting_adds_up_over_incarnations():
         "stored": 200,
         "away": 0,
         "expired": 0,
+        "dropped": 0,
     }
 
 
