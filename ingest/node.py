@@ -29,7 +29,6 @@ from ingest.pushes import Pushes
 from ingest.records import Chunk, pieces
 from ingest.sources import Source, SourceError, open_source
 from ingest.sources.base import seekable
-
 from streammac.config import Settings
 from streammac.coordinator_link import CoordinatorLink
 from streammac.delivery.ledger import Ledger, LedgerError

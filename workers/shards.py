@@ -95,7 +95,10 @@ class WorkerShards:
         )
         mark = Mark(batch.source, batch.incarnation, batch.sequence)
         shard = self.probe if batch.held_out else self.train
-        if shard.append(points, mark, time.time(), batch.sender, moved=batch.moved) is Outcome.DUPLICATE:
+        if (
+            shard.append(points, mark, time.time(), batch.sender, moved=batch.moved)
+            is Outcome.DUPLICATE
+        ):
             return "duplicate"
         if batch.held_out and not batch.moved:  # those were told of when they were fresh
             self.fresh_probe.append(tensors["x"])

@@ -28,6 +28,10 @@ class Closing:
         """Take the names of all who may have something under way here: those that have not ended in good order."""
         self._senders = frozenset(senders)
 
+    def forget(self) -> None:
+        """Forget them: nothing goes until they are told again."""
+        self._senders = None
+
     @property
     def open(self) -> set[str]:
         """Those of them who have not closed."""

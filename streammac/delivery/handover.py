@@ -3,13 +3,16 @@
 `workers.handover` feeds in what the coordinator and the other workers say, and sends what `turn` returns. The
 rules of `streammac.delivery` hold for a worker that sends, too; four more make a move safe at any moment:
 
-1. A batch goes only when its sender has *closed*: it has heard, and written down, that the batch is stored, and
-   will never send it again or disown it. So a batch has one sender at any time, and never two that do not know of each other.
-2. It keeps its name, and stays here until the other worker has answered. Then it is withdrawn, and only then written down as settled:
-   who is killed in between finds it in its ledger, and asks once more.
-3. Its name is forgotten here when it is withdrawn. It may come back one day, and must not be taken for a duplicate then.
-4. A worker that has gone may hold what was sent to it. Such batches are *in doubt*: they stay here as well, and go nowhere
-   else, until that worker is back and has agreed that they are not its own.
+1. A batch goes only when who brought it has *closed*: it has heard, and written down, that the batch is stored, and will
+   never send it again. So nobody but us speaks of it from then on.
+2. It keeps its name, and stays here until the other worker has answered. Then it is withdrawn, and only after that
+   written down as settled: who is killed in between finds it in its ledger, and asks once more.
+3. Its name is forgotten here when it is withdrawn. It may come back one day, and must not be taken for a duplicate.
+4. A worker that has gone may hold what was sent to it. Such batches are *in doubt*: they stay here as well, and go
+   nowhere else, until that worker is back and has agreed that they are not its own.
+
+The other worker has its part in it. It knows who brought each batch, and withdraws at somebody's word only what that one
+brought; and a batch that is moved there takes the place of a copy that somebody else has left behind.
 """
 
 from __future__ import annotations
@@ -119,7 +122,7 @@ class Handover:
         self._whole = False
         self._inside: dict[Mark, bool] = {}  # what the courier has
         self._stored: list[Mark] = []  # at another worker, and not yet withdrawn here
-        self._routes: dict[str, Route] = {}
+        self._routes: dict[str, Route] | None = None
         self._go_on()
 
     def _go_on(self) -> None:
@@ -173,6 +176,8 @@ class Handover:
 
     def _tell_courier(self) -> None:
         """Let the courier see whom it may send to; the others are there to give back what they have."""
+        if self._routes is None:
+            return
         to = self._wanted.to if self._wanted is not None else None
         seen = []
         for route in self._routes.values():
@@ -209,6 +214,8 @@ class Handover:
         """
         self.ledger.write(())
         self._withdraw()
+        if self._routes is None:
+            return []
         if self._wanted is None:
             self._recall()  # what a worker has given back stays
         self._fill(now)

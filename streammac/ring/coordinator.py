@@ -273,7 +273,7 @@ class Coordinator:
         if self.schema is not None:
             orders.append(Tell(identity, self.schema))
         if message.role == "ingest":
-            orders.append(Tell(identity, self._routes()))
+            orders.append(Tell(identity, Routes(self._routes())))
         if self.ring.get(message.name) != message.incarnation:
             self.expected.discard(message.name)
         if news:
@@ -290,6 +290,7 @@ class Coordinator:
     def _hear(self, identity: bytes, beat: Heartbeat, now: float) -> list[Order]:
         known = self.membership.find(beat.name, beat.incarnation)
         before = known.facts if known is not None else {}
+        moved = known is not None and known.moves
         back = self.membership.hear(beat, now)
         if back is None:
             return [Tell(identity, Introduce())]
@@ -299,6 +300,11 @@ class Coordinator:
         orders: list[Order] = [*self._troubles(beat.name, before, beat.facts)]
         if back:
             orders.append(self._returned(beat.name))
+        if known is not None and beat.facts.get("leaving") and known.state == "alive":
+            # this coordinator was restarted, or the word was lost
+            orders += self._leaving(Leaving(beat.name, beat.incarnation), now)
+        if known is not None and known.moves != moved:
+            orders += self._tell_routes()
         if self.change is not None and self.change.members.get(beat.name) == beat.incarnation:
             seen, frozen = int(beat.facts.get("view", 0)), beat.facts.get("frozen", 0) > 0
             missed = self.change.reminder(beat.name, seen, frozen=frozen)
@@ -327,8 +333,11 @@ class Coordinator:
         self.membership.leave(message.name, message.incarnation, message.facts)
         self._count(message.name, message.incarnation, message.facts)
         self.failures["drained"] += drained
-        kind = "ingest_left" if peer.registration.role == "ingest" else "left"
-        text = "drained" if drained else "ended in good order"
+        ingest = peer.registration.role == "ingest"
+        if ingest and not message.facts.get("unacknowledged"):
+            self.accounts.end_feed(message.name, message.incarnation)
+        kind = "ingest_left" if ingest else "left"
+        text = _farewell(message.facts) if drained else "ended in good order"
         return [self.note(kind, peer.name, text), *self._members_changed(now)]
 
     def _lost(
@@ -366,8 +375,15 @@ class Coordinator:
             reason = f"{request.name} is the only worker: nobody is there to take its points"
         if peer is None or reason:
             return [Tell(identity, DrainReply(False, reason))]
-        drain = Drain(request.deadline_s, request.points)
-        return [Tell(identity, DrainReply(True)), Tell(peer.identity, drain)]
+        orders: list[Order] = [Tell(identity, DrainReply(True))]
+        if request.points != "keep":
+            orders += self._let_move(peer)
+        return [*orders, Tell(peer.identity, Drain(request.deadline_s, request.points))]
+
+    def _let_move(self, peer: Peer) -> list[Order]:
+        """Take note that a worker is to hand over points, and tell it all that it has to know for that."""
+        peer.orders += 1
+        return self._tell_routes()
 
     # -- views ----------------------------------------------------------------------------
 
@@ -396,23 +412,34 @@ class Coordinator:
             return any(not peers[name].here for name in self.change.carriers)
         return any(peers[name].state == "lost" for name in self.change.members)
 
-    def _routes(self) -> Routes:
-        workers = self.membership.of("worker")
-        return Routes(
-            tuple(
-                Route(
-                    peer.name,
-                    address(peer, "data").address,
-                    peer.incarnation,
-                    self.balance.told.get(peer.name, 1.0),
-                )
-                for peer in workers
+    def _routes(self) -> tuple[Route, ...]:
+        workers = self.membership.of("worker", alive=False)
+        return tuple(
+            Route(
+                peer.name,
+                address(peer, "data").address,
+                peer.incarnation,
+                0.0
+                if peer.state == "draining" or peer.moves
+                else self.balance.told.get(peer.name, 1.0),
             )
+            for peer in workers
+            if peer.here
         )
 
     def _tell_routes(self) -> list[Order]:
         self.balance.forget({peer.name for peer in self.membership.of("worker")})
-        return [Tell(peer.identity, self._routes()) for peer in self.membership.of("ingest")]
+        routes = self._routes()
+        orders: list[Order] = [
+            Tell(peer.identity, Routes(routes)) for peer in self.membership.of("ingest")
+        ]
+        movers = [p for p in self.membership.of("worker", alive=False) if p.moves]
+        senders = self.accounts.unsettled() | {peer.name for peer in movers}
+        for peer in movers:
+            if peer.here:
+                others = Routes(routes, tuple(sorted(senders - {peer.name})))
+                orders.append(Tell(peer.identity, others))
+        return orders
 
     def _rebalance(self, now: float) -> list[Order]:
         """Give more of the feed to those who are fast, less to those who have too much already."""
@@ -549,3 +576,18 @@ class Coordinator:
             self.accounts.count_feed(name, incarnation, facts)
         else:
             self.accounts.count_shard(name, facts)
+
+
+def _farewell(facts: Mapping[str, float]) -> str:
+    """Return what became of the points of a worker that has left."""
+    parts = [
+        f"{facts[count]:,.0f} {what}"
+        for count, what in {
+            "moved": "points went to the others",
+            "given_up": "points are given up",
+            "points": "points wait in its directory",
+            "in_doubt": "of its batches may be with workers that are gone, too",
+        }.items()
+        if facts.get(count)
+    ]
+    return ", ".join(["drained", *parts])

@@ -210,9 +210,26 @@ class Working(Message):
 @message
 @dataclass(frozen=True, slots=True)
 class Routes(Message):
-    """Coordinator to all who send points: the workers that there are."""
+    """Coordinator to all who send points: the workers that there are.
+
+    Attributes
+    ----------
+    senders : tuple of str
+        For a worker that is to hand over its points: the others who may send points to it once more, because they
+        have not ended in good order.
+    """
 
     workers: tuple[Route, ...]
+    senders: tuple[Name, ...] = ()
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Move(Message):
+    """Coordinator to a worker that stays: hand so many points, your oldest, to these workers; `Routes` came before."""
+
+    points: Count
+    to: tuple[Name, ...]
 
 
 @message
@@ -260,7 +277,8 @@ class Drain(Message):
     deadline_s : float
         End after so long in any case.
     points : {"keep", "move", "drop"}
-        What becomes of its points: they wait in its directory, go to the other workers, or are given up.
+        What becomes of its points: they wait in its directory, go to the other workers (`Routes` came before), or
+        are given up.
     """
 
     deadline_s: float

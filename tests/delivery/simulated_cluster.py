@@ -1,7 +1,7 @@
 """Workers that hand their batches over, and a feed, in memory: processes are killed at any write or message.
 
-What survives a kill is a worker's shards and ledgers, and the feed's. Between two processes messages arrive in order, or, when
-either is killed, some or all of the rest never do.
+What survives a kill is a worker's shards and ledgers, and the feed's. Between two processes messages arrive in order,
+or, when either is killed, some or all of the rest never do.
 """
 
 from __future__ import annotations

@@ -305,7 +305,7 @@ def test_a_worker_that_leaves_hands_over_what_it_holds():
     view = sent(orders, View)[0][1]
     assert ([m.name for m in view.members], [m.name for m in view.leaving]) == (["w1"], ["w2"])
     ((_, routes),) = sent(orders, Routes)
-    assert [w.name for w in routes.workers] == ["w1"]
+    assert [(w.name, w.weight) for w in routes.workers] == [("w1", 1.0), ("w2", 0.0)]
     assert states(core)["w2"] == "draining"
     copies = (Copy("x", 0, False, ("w2",), held=True),)
     assert answer(core, "w1") == []

@@ -1,0 +1,166 @@
+"""A worker's points on their way to other workers: sockets, shards and ledger round `streammac.delivery.handover`.
+
+The worker's I/O loop passes on the coordinator's orders (`Drain`, `Move`) and routes, and calls `turn`. What a
+former life of the worker had begun is brought to an end without an order.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+
+import zmq
+
+from streammac.config import Settings
+from streammac.delivery.closing import Closing
+from streammac.delivery.handover import Handover, Wanted
+from streammac.delivery.ledger import Ledger
+from streammac.delivery.reception import Session
+from streammac.delivery.worker_sockets import WorkerSockets
+from streammac.run_directory import RunDirectory
+from streammac.store import StoreError
+from streammac.wire.messages import Ack, Credit, Route, Routes
+from workers.shards import WorkerShards
+
+log = logging.getLogger(__name__)
+
+
+class Mover:
+    """The moving of one worker, whose shards are open.
+
+    Parameters
+    ----------
+    name : str
+        The worker's name.
+    incarnation : int
+        Of its process; greater at every start.
+    directory : RunDirectory
+        Where its ledger is.
+    settings : Settings
+        The cluster's.
+    shards : WorkerShards
+        What is moved.
+    sessions : mapping
+        Those of its `Reception`.
+    context, poller
+        The process's context, and the I/O loop's poller.
+
+    Raises
+    ------
+    LedgerError, OSError
+        See `Ledger`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        incarnation: int,
+        directory: RunDirectory,
+        settings: Settings,
+        shards: WorkerShards,
+        sessions: Mapping[str, Session],
+        context: zmq.Context[zmq.Socket[bytes]],
+        poller: zmq.Poller,
+    ) -> None:
+        self.closing = Closing(sessions)
+        self.orders = 0
+        self._ledger = Ledger(directory.handover(name))
+        self._core = Handover(
+            name,
+            incarnation,
+            settings.ingest.resend_s,
+            settings.ingest.window_bytes,
+            {False: shards.train, True: shards.probe},
+            self._ledger,
+        )
+        self._sockets = WorkerSockets(context, poller)
+        self._reached: frozenset[str] = frozenset()
+        self._ordered = False
+        self._stays = False  # the order is one of a worker that goes on afterwards
+        self._trouble = ""
+
+    # -- orders ---------------------------------------------------------------------------
+
+    def route(self, routes: Routes) -> None:
+        """Take the workers that there are now, and who else sends here."""
+        self.closing.tell(routes.senders)
+        self._connect([route for route in routes.workers if route.name != self._core.name])
+
+    def _connect(self, routes: Sequence[Route]) -> None:
+        self._sockets.connect(routes)
+        self._reached = frozenset(route.name for route in routes)
+        self._core.route(routes)
+
+    def give(self, points: int | None = None, to: tuple[str, ...] | None = None) -> None:
+        """Hand over so many points to these workers; all points, to any."""
+        self.orders += 1
+        self._ordered, self._stays = True, points is not None
+        self._core.order(Wanted(self.closing, to, points))
+
+    def wait_for_closing(self) -> None:
+        """Hand over nothing: the order was to give points up, once nobody will send them again."""
+        self.orders += 1
+        self._ordered, self._stays = True, False
+
+    def stop(self) -> None:
+        """Hand over no more."""
+        self._ordered = False
+        self._core.order(None)
+
+    @property
+    def done(self) -> bool:
+        """Return whether everything is with others."""
+        return self._core.done
+
+    @property
+    def reads(self) -> bool:
+        """Return whether nothing may expire for now."""
+        return self._core.reads
+
+    # -- the turn -------------------------------------------------------------------------
+
+    def turn(self, ready: Mapping[object, int], now: float) -> None:
+        """Take answers, and send what is due."""
+        self._take(self._sockets.receive(ready), now)
+        try:
+            posts = self._core.turn(now)
+        except (OSError, StoreError) as error:
+            if str(error) != self._trouble:
+                log.error("nothing is moved at present: %s", error)
+            self._trouble = str(error)
+            return
+        self._trouble = ""
+        for post in posts:
+            if post.worker in self._reached:
+                self._sockets.post(post.worker, post.message)
+        if self._stays and self._core.done:
+            self.stop()
+        if not self._ordered and self._core.idle and self._reached:
+            self._connect(())
+            self.closing.forget()
+
+    def _take(self, arrived: Iterator[tuple[str, object]], now: float) -> None:
+        for worker, message in arrived:
+            if isinstance(message, Credit):
+                self._core.credit(worker, message)
+            elif isinstance(message, Ack):
+                if message.outcome == "refused":
+                    log.warning("%s refused a batch: %s", worker, message.reason)
+                self._core.acknowledge(worker, message, now)
+
+    # -- facts and the end ----------------------------------------------------------------
+
+    def facts(self) -> dict[str, float]:
+        """Return what heartbeats tell."""
+        under_way = len(self._ledger.state.handed) + self._core.in_doubt
+        return {
+            "orders": float(self.orders),
+            "handing": float(under_way + self._ordered),
+            "moved": float(self._core.moved),
+            "in_doubt": float(self._core.in_doubt),
+        }
+
+    def close(self) -> None:
+        """Release sockets and ledger."""
+        self._sockets.connect(())
+        self._ledger.close()
