@@ -432,7 +432,7 @@ class IngestNode:
         self._rate = ((acknowledged - self._rate[1]) / max(elapsed_s, 1e-9), acknowledged)
         facts = self._facts()
         self.metrics.update(facts)
-        self.metrics.lanes(self.producer.lanes)
+        self.metrics.lanes(self.outbox.courier.lanes)
         self.metrics.handshakes(self.context.handshake_failures())
         if self.proposed is not None and self.intake.schema is None:
             self.link.tell(self.proposed)  # the coordinator may have been replaced before it agreed

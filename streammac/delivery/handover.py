@@ -4,15 +4,15 @@
 rules of `streammac.delivery` hold for a worker that sends, too; four more make a move safe at any moment:
 
 1. A batch goes only when who brought it has *closed*: it has heard, and written down, that the batch is stored, and will
-   never send it again. So nobody but us speaks of it from then on.
+   will never send it again. So nobody but us speaks of it from then on.
 2. It keeps its name, and stays here until the other worker has answered. Then it is withdrawn, and only after that
    written down as settled: who is killed in between finds it in its ledger, and asks once more.
 3. Its name is forgotten here when it is withdrawn. It may come back one day, and must not be taken for a duplicate.
 4. A worker that has gone may hold what was sent to it. Such batches are *in doubt*: they stay here as well, and go
    nowhere else, until that worker is back and has agreed that they are not its own.
 
-The other worker has its part in it. It knows who brought each batch, and withdraws at somebody's word only what that one
-brought; and a batch that is moved there takes the place of a copy that somebody else has left behind.
+The other worker has its part in it. It knows who brought each batch, and withdraws at somebody's word only what that
+one brought; and a batch that is moved there takes the place of a copy that somebody else has left behind.
 """
 
 from __future__ import annotations
