@@ -24,6 +24,9 @@ from workers.shards import WorkerShards
 
 log = logging.getLogger(__name__)
 
+MOVE_S = 60.0
+"""A worker that stays hands over points for so long at most, and goes on as before."""
+
 
 class Mover:
     """The moving of one worker, whose shards are open.
@@ -76,7 +79,7 @@ class Mover:
         self._sockets = WorkerSockets(context, poller)
         self._reached: frozenset[str] = frozenset()
         self._ordered = False
-        self._stays = False  # the order is one of a worker that goes on afterwards
+        self._until: float | None = None  # of a worker that goes on afterwards
         self._trouble = ""
 
     # -- orders ---------------------------------------------------------------------------
@@ -91,20 +94,27 @@ class Mover:
         self._reached = frozenset(route.name for route in routes)
         self._core.route(routes)
 
-    def give(self, points: int | None = None, to: tuple[str, ...] | None = None) -> None:
-        """Hand over so many points to these workers; all points, to any."""
+    def give_all(self) -> None:
+        """Hand over everything, to any."""
+        self._begin(Wanted(self.closing))
+
+    def give(self, points: int, to: tuple[str, ...], now: float) -> None:
+        """Hand over so many points to these workers."""
+        self._begin(Wanted(self.closing, to, points))
+        self._until = now + MOVE_S
+
+    def _begin(self, wanted: Wanted | None) -> None:
         self.orders += 1
-        self._ordered, self._stays = True, points is not None
-        self._core.order(Wanted(self.closing, to, points))
+        self._ordered, self._until = True, None
+        self._core.order(wanted)
 
     def wait_for_closing(self) -> None:
         """Hand over nothing: the order was to give points up, once nobody will send them again."""
-        self.orders += 1
-        self._ordered, self._stays = True, False
+        self._begin(None)
 
     def stop(self) -> None:
         """Hand over no more."""
-        self._ordered = False
+        self._ordered, self._until = False, None
         self._core.order(None)
 
     @property
@@ -133,7 +143,7 @@ class Mover:
         for post in posts:
             if post.worker in self._reached:
                 self._sockets.post(post.worker, post.message)
-        if self._stays and self._core.done:
+        if self._until is not None and (self._core.done or now > self._until):
             self.stop()
         if not self._ordered and self._core.idle and self._reached:
             self._connect(())
@@ -155,7 +165,8 @@ class Mover:
         under_way = len(self._ledger.state.handed) + self._core.in_doubt
         return {
             "orders": float(self.orders),
-            "handing": float(under_way + self._ordered),
+            "giving": float(self._ordered),
+            "handing": float(under_way),
             "moved": float(self._core.moved),
             "in_doubt": float(self._core.in_doubt),
         }

@@ -194,7 +194,7 @@ class Worker:
             return
         match points:
             case "move":
-                self.mover.give()
+                self.mover.give_all()
             case "drop":
                 self.mover.wait_for_closing()
             case "keep":
@@ -245,7 +245,7 @@ class Worker:
                         self.mover.route(message)
                 case Move():
                     if self.mover is not None and self.leave_by is None:
-                        self.mover.give(message.points, message.to)
+                        self.mover.give(message.points, message.to, time.monotonic())
                 case Stop():
                     log.info("told to stop: %s", message.reason)
                     self.stop()

@@ -3,7 +3,7 @@
 `workers.handover` feeds in what the coordinator and the other workers say, and sends what `turn` returns. The
 rules of `streammac.delivery` hold for a worker that sends, too; four more make a move safe at any moment:
 
-1. A batch goes only when who brought it has *closed*: it has heard, and written down, that the batch is stored, and will
+1. A batch goes only when who brought it has *closed*: it has heard, and written down, that the batch is stored, and
    will never send it again. So nobody but us speaks of it from then on.
 2. It keeps its name, and stays here until the other worker has answered. Then it is withdrawn, and only after that
    written down as settled: who is killed in between finds it in its ledger, and asks once more.

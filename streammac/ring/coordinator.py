@@ -20,6 +20,7 @@ from streammac.ring.epochs import EpochBook, EpochResult
 from streammac.ring.events import Event, EventLog
 from streammac.ring.links import Links, broken
 from streammac.ring.membership import Membership, Peer, address
+from streammac.ring.rebalance import Rebalance, Transfer
 from streammac.ring.stall import StallWatch
 from streammac.ring.views import ViewChange
 from streammac.wire.codec import Message
@@ -35,6 +36,7 @@ from streammac.wire.messages import (
     Holdings,
     Introduce,
     Leaving,
+    Move,
     Register,
     Registered,
     Restart,
@@ -137,6 +139,7 @@ class Coordinator:
         """The view that was made because nothing moved."""
         self.balance = Balance()
         self._balance_at = 0.0
+        self.rebalance = Rebalance()
         self.params = dict(params or {})
         going_on = bool(self.params)
         self.epoch = int(state.get("epoch", 0)) if going_on else 0
@@ -290,7 +293,7 @@ class Coordinator:
     def _hear(self, identity: bytes, beat: Heartbeat, now: float) -> list[Order]:
         known = self.membership.find(beat.name, beat.incarnation)
         before = known.facts if known is not None else {}
-        moved = known is not None and known.moves
+        moved = (known.moves, known.giving) if known is not None else (False, False)
         back = self.membership.hear(beat, now)
         if back is None:
             return [Tell(identity, Introduce())]
@@ -303,7 +306,10 @@ class Coordinator:
         if known is not None and beat.facts.get("leaving") and known.state == "alive":
             # this coordinator was restarted, or the word was lost
             orders += self._leaving(Leaving(beat.name, beat.incarnation), now)
-        if known is not None and known.moves != moved:
+        if known is not None and (known.moves, known.giving) != moved:
+            if moved[1] and not known.giving and known.state == "alive":
+                text = f"{beat.facts.get('moved', 0):,.0f} points are with others since it began"
+                orders.append(self.note("moved", beat.name, text))
             orders += self._tell_routes()
         if self.change is not None and self.change.members.get(beat.name) == beat.incarnation:
             seen, frozen = int(beat.facts.get("view", 0)), beat.facts.get("frozen", 0) > 0
@@ -420,7 +426,7 @@ class Coordinator:
                 address(peer, "data").address,
                 peer.incarnation,
                 0.0
-                if peer.state == "draining" or peer.moves
+                if peer.state == "draining" or peer.giving
                 else self.balance.told.get(peer.name, 1.0),
             )
             for peer in workers
@@ -446,8 +452,19 @@ class Coordinator:
         if now < self._balance_at or self.settings.training.deterministic:
             return []
         self._balance_at = now + BALANCE_S
-        workers = {p.name: p.facts.get("points", 0.0) for p in self.membership.of("worker")}
-        return self._tell_routes() if self.balance.news(workers) is not None else []
+        peers = self.membership.of("worker")
+        workers = {p.name: p.facts.get("points", 0.0) for p in peers}
+        orders = self._tell_routes() if self.balance.news(workers) is not None else []
+        if not self.settings.training.rebalance or any(p.moves for p in peers):
+            return orders
+        transfer = self.rebalance.look(self.balance.speeds, workers)
+        return orders if transfer is None else orders + self._transfer(transfer)
+
+    def _transfer(self, transfer: Transfer) -> list[Order]:
+        peer = self.membership.peers[transfer.giver]
+        text = f"{transfer.points:,} points to {', '.join(transfer.to)}, who are faster"
+        orders = [self.note("moving", peer.name, text), *self._let_move(peer)]
+        return [*orders, Tell(peer.identity, Move(transfer.points, transfer.to))]
 
     def _can_begin(self, points: int, now: float) -> bool:
         workers = [peer for peer in self.membership.of("worker") if peer.ready]

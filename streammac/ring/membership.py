@@ -52,10 +52,15 @@ class Peer:
         return self.state in ("alive", "draining")
 
     @property
+    def giving(self) -> bool:
+        """Return whether it has an order to hand over points: it gets none meanwhile."""
+        unheard = self.state != "left" and self.orders > self.facts.get("orders", 0)
+        return unheard or self.facts.get("giving", 0) > 0
+
+    @property
     def moves(self) -> bool:
         """Return whether it hands over points, or may have something of that under way."""
-        unheard = self.state != "left" and self.orders > self.facts.get("orders", 0)
-        return unheard or self.facts.get("handing", 0) > 0
+        return self.giving or self.facts.get("handing", 0) > 0
 
     @property
     def away(self) -> bool:
