@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -205,6 +206,8 @@ class Cluster:
         self.drains: dict[str, Wanted] = {}
         self.queues: dict[tuple[str, str], deque] = {}
         self.here: dict[str, Worker | Feed] = {}
+        self.blocked: set[tuple[str, str]] = set()
+        """Ways, from sender to receiver, on which messages wait for now."""
         self.untold: set[str] = set()
         self.unsettled: set[str] = {FEED}
         for name in (FEED, *names):
@@ -291,7 +294,7 @@ class Cluster:
             elif what == "tell" and name in self.untold:
                 self.tell(name)
             elif what == "hear":
-                waiting = [s for (s, r), queue in self.queues.items() if r == name and queue]
+                waiting = [sender for sender, receiver in self.arrived if receiver == name]
                 if waiting:
                     sender = self.rng.choice(waiting)
                     process.hear(sender, self.queues[sender, name].popleft())
@@ -307,16 +310,28 @@ class Cluster:
         for name, wanted in list(self.drains.items()):
             if wanted.to is not None and self.drains.keys() >= set(wanted.to):
                 self.stay(name)
+        self.blocked.clear()
+        return self.run(lambda: self.at_rest)
+
+    @property
+    def arrived(self) -> list[tuple[str, str]]:
+        """Ways on which something can be heard."""
+        return [way for way, queue in self.queues.items() if queue and way not in self.blocked]
+
+    def run(self, until: Callable[[], bool]) -> bool:
+        """Let everybody do what is due until something is true; return False if that takes too long."""
         for _ in range(400):
             self.now += 0.5
             for name in list(self.here):
                 self.step("tell", name)
                 self.step("turn", name)
-            while any(self.queues.values()):
-                for _, receiver in [pair for pair, queue in self.queues.items() if queue]:
+            while self.arrived:
+                for _, receiver in self.arrived:
+                    if until():
+                        return True
                     self.step("hear", receiver)
             self.look()
-            if self.at_rest:
+            if until():
                 return True
         return False
 

@@ -64,7 +64,50 @@ def test_what_was_moved_may_come_back():
     assert_once(cluster)
 
 
-@settings(max_examples=150, deadline=None)
+def doubled(cluster) -> dict[int, list[str]]:
+    return {s: names for s, names in cluster.holders().items() if len(names) > 1}
+
+
+def test_what_a_worker_may_hold_that_has_gone_goes_to_nobody_else():
+    cluster = fed(60)
+    cluster.drain("w1")
+    assert cluster.run(lambda: ("w2", "w1") in cluster.arrived and bool(doubled(cluster)))
+    cluster.queues["w2", "w1"].clear()
+    doubtful = doubled(cluster)
+    cluster.kill("w2")
+    assert not cluster.run(lambda: cluster.here["w1"].handover.done)
+    assert doubled(cluster) == doubtful, "they are with both, until the one can be asked"
+    in_doubt = cluster.here["w1"].handover.in_doubt
+    assert stored(cluster)["w1"] == in_doubt >= len(doubtful), "all others have gone"
+    cluster.kill("w1")
+    cluster.begin("w1")
+    assert not cluster.run(lambda: doubled(cluster) != doubtful)
+    assert cluster.quiet()
+    assert_once(cluster)
+
+
+def test_a_feed_takes_back_its_own_copies_and_none_that_were_moved_there():
+    cluster = Cluster(["w1", "w2"], random.Random(0))
+    cluster.run(lambda: all(lane.is_open for lane in cluster.here[FEED].courier.lanes.values()))
+    cluster.feed()
+    assert cluster.run(lambda: bool(cluster.holders()[0]))
+    ((first,), (other,)) = cluster.holders()[0], {"w1", "w2"} - set(cluster.holders()[0])
+    cluster.kill(first)
+    cluster.queues[first, FEED].clear()  # its answer
+    assert cluster.run(lambda: cluster.here[FEED].courier.idle)
+    assert doubled(cluster) == {0: sorted((first, other))}
+    cluster.begin(first)
+    cluster.blocked = {(FEED, first)}  # it does not hear yet that the batch is not its own
+    assert cluster.run(lambda: not cluster.untold)
+    cluster.drain(other)
+    assert cluster.run(lambda: cluster.here[other].handover.done)
+    assert cluster.holders()[0] == [first]
+    cluster.blocked.clear()
+    assert cluster.run(lambda: cluster.here[FEED].courier.disowned == 0)
+    assert_once(cluster)
+
+
+@settings(max_examples=300, deadline=None)
 @given(st.integers(0, 1 << 30))
 def test_each_batch_is_stored_once_whoever_dies_whenever(seed):
     rng = random.Random(seed)

@@ -409,4 +409,5 @@ def test_points_that_are_dropped_are_counted_and_their_marks_stay_known(tmp_path
         assert shard.append(batch(1), mark(1), 0.0) is Outcome.DUPLICATE
         shard = reopened(shard, ack=ack)
     assert shard.append(batch(8), mark(8), 0.0) is Outcome.STORED
+    shard = reopened(shard)
     assert (contents(shard), shard.first) == ([8] * ROWS, 7 * ROWS)
