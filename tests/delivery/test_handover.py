@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,6 +69,22 @@ def doubled(cluster) -> dict[int, list[str]]:
     return {s: names for s, names in cluster.holders().items() if len(names) > 1}
 
 
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("victim", ["w1", "w2"])
+def test_each_batch_is_stored_once_whichever_write_is_the_last(victim, after):
+    for write in range(1000):
+        cluster = fed(20)
+        cluster.drain("w1")
+        cluster.disks[victim].fuse, cluster.disks[victim].after = write, after
+        assert cluster.run(lambda: cluster.at_rest or victim not in cluster.here)  # noqa: B023
+        if victim in cluster.here:
+            break
+        cluster.begin(victim)
+        assert cluster.quiet()
+        assert_once(cluster)
+    assert write > 3
+
+
 def test_what_a_worker_may_hold_that_has_gone_goes_to_nobody_else():
     cluster = fed(60)
     cluster.drain("w1")
@@ -81,6 +98,7 @@ def test_what_a_worker_may_hold_that_has_gone_goes_to_nobody_else():
     assert stored(cluster)["w1"] == in_doubt >= len(doubtful), "all others have gone"
     cluster.kill("w1")
     cluster.begin("w1")
+    cluster.drain("w1")
     assert not cluster.run(lambda: doubled(cluster) != doubtful)
     assert cluster.quiet()
     assert_once(cluster)
