@@ -33,8 +33,8 @@ from streammac.config import Settings
 from streammac.coordinator_link import CoordinatorLink
 from streammac.delivery.ledger import Ledger, LedgerError
 from streammac.delivery.worker_sockets import WorkerSockets
+from streammac.exporter import IngestMetrics
 from streammac.http_server import serve
-from streammac.metrics import IngestMetrics
 from streammac.run_directory import RunDirectory
 from streammac.security import SecureContext, is_loopback, open_context
 from streammac.wire.codec import MAX_FRAME_BYTES, WireError, decode, encode
@@ -432,7 +432,7 @@ class IngestNode:
         self._rate = ((acknowledged - self._rate[1]) / max(elapsed_s, 1e-9), acknowledged)
         facts = self._facts()
         self.metrics.update(facts)
-        self.metrics.lanes(self.outbox.courier.lanes)
+        self.metrics.lanes(self.outbox.courier.lanes, self.outbox.courier.waiting_bytes)
         self.metrics.handshakes(self.context.handshake_failures())
         if self.proposed is not None and self.intake.schema is None:
             self.link.tell(self.proposed)  # the coordinator may have been replaced before it agreed

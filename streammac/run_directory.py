@@ -33,6 +33,8 @@ class RunDirectory:
     ``keys/``                 keys and the allow-list (`streammac.security.keys`)
     ``history.ndjson``        what happened, for the page and for reports
     ``last-status.json``      the newest status, for reports
+    ``workers.json``          the workers that the supervisor starts here
+    ``targets.json``          what Prometheus is to scrape: its file service discovery
     ``lock``                  locked as long as a process of a supervised cluster runs
     ========================  =====================================================
     """
@@ -75,6 +77,11 @@ class RunDirectory:
         return self.root / "keys"
 
     @property
+    def roster(self) -> Path:
+        """Names of the workers that the supervisor starts here."""
+        return self.root / "workers.json"
+
+    @property
     def history(self) -> Path:
         """What happened, a line each."""
         return self.root / "history.ndjson"
@@ -85,13 +92,23 @@ class RunDirectory:
         return self.root / "last-status.json"
 
     @property
+    def targets(self) -> Path:
+        """What Prometheus is to scrape."""
+        return self.root / "targets.json"
+
+    @property
     def lock(self) -> Path:
         """Lock file of the supervisor."""
         return self.root / "lock"
 
+    @property
+    def shards(self) -> Path:
+        """One directory of points per worker."""
+        return self.root / "shards"
+
     def shard(self, worker: str) -> Path:
         """Directory of a worker's points."""
-        return self.root / "shards" / worker
+        return self.shards / worker
 
     def probe(self, worker: str) -> Path:
         """Directory of a worker's held-out points."""

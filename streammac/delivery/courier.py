@@ -151,6 +151,11 @@ class Courier:
         return self._waiting_bytes < self.room_bytes
 
     @property
+    def waiting_bytes(self) -> int:
+        """Return the bytes that wait for credit."""
+        return self._waiting_bytes
+
+    @property
     def unacknowledged(self) -> int:
         """Points without an answer."""
         returning = [batch for batches in self._returning.values() for batch in batches]

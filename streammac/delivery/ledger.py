@@ -223,8 +223,6 @@ class State:
         for feed in self.feeds.values():
             yield feed.begun
             yield feed.at
-        for mark, worker in self.handed.items():
-            yield Handed(mark.source, mark.incarnation, mark.sequence, worker)
         for mark in self.settled:
             yield Settled(mark.source, mark.incarnation, mark.sequence, 0)
         yield Counted(self.points - sum(self.answered.values()))
@@ -232,6 +230,8 @@ class State:
             yield Settled(mark.source, mark.incarnation, mark.sequence, points)
         for worker, marks in self.disowned.items():
             yield Disowned(worker, marks.to_json())
+        for mark, worker in self.handed.items():
+            yield Handed(mark.source, mark.incarnation, mark.sequence, worker)
 
 
 def pack(record: Record) -> bytes:

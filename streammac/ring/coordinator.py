@@ -110,7 +110,7 @@ class Coordinator:
         self.settings = settings
         self.cluster = cluster
         self.membership = Membership(settings.cluster.heartbeat_s)
-        self.book = EpochBook()
+        self.book = EpochBook(state.get("began", {}))
         stream = settings.stream
         agreed = state.get("schema")
         self.schema = StreamSchema(**agreed) if agreed else None
@@ -168,6 +168,7 @@ class Coordinator:
             "schema": asdict(self.schema) if self.schema else None,
             "view": self.views,
             "ring": self.ring,
+            "began": self.book.began,
             "epoch": self.epoch,
             "plan": asdict(self.plan),
             "restart": self.continuation.number,
@@ -521,7 +522,7 @@ class Coordinator:
         self.ring = change.ring
         peers = [self.membership.peers[name] for name in sorted(change.members)]
         orders: list[Order] = [Tell(peer.identity, resume) for peer in peers]
-        for result in self.book.begin(change.names, resume.epoch):
+        for result in self.book.begin(change.names, resume):
             orders += self._finished(result)
         return orders
 

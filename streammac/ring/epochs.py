@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from streammac.models.base import Array
-from streammac.wire.messages import EpochPlan, EpochReport
+from streammac.wire.messages import EpochPlan, EpochReport, Resume
 
 MAX_OPEN = 64
 """Epochs whose reports are awaited at a time; workers are never more than two apart."""
@@ -35,20 +35,42 @@ class EpochBook:
 
     An epoch may begin in one view and end in another; it is complete when all have reported who train in
     it and are still in the ring.
+
+    Parameters
+    ----------
+    began : mapping of str to int, optional
+        What `began` was when the cluster last ran.
+
+    Attributes
+    ----------
+    began : dict of str to int
+        The view in which each member began anew. What it reports of older ones is of epochs that this ring has
+        never had: it was taken for dead then, and its report may come late.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, began: Mapping[str, int] | None = None) -> None:
+        self.began = dict(began or {})
         self._members: frozenset[str] = frozenset()
         self._open: dict[int, dict[str, EpochReport]] = {}
         self.done = -1
         """The newest complete epoch: reports on it and older ones come too late."""
 
-    def begin(self, members: Iterable[str], epoch: int) -> list[EpochResult]:
+    def begin(self, members: Iterable[str], resume: Resume) -> list[EpochResult]:
         """Expect reports of these members alone from now on; return what is complete by that.
 
-        ``epoch`` is the one that the ring is at: reports on later ones are of members that are gone.
+        Reports on later epochs than the one that the ring resumes are of members that are gone.
         """
         self._members = frozenset(members)
+        epoch = resume.epoch
+        anew = self._members if resume.cold else self._members.intersection(resume.joining)
+        self.began = {name: view for name, view in self.began.items() if name in self._members}
+        self.began |= dict.fromkeys(sorted(anew), resume.view)
+        if resume.cold:
+            self._open.clear()
+        for reports in self._open.values():
+            for name in anew & reports.keys():
+                del reports[name]
+        self._open = {number: reports for number, reports in self._open.items() if reports}
         self.done = min(self.done, epoch - 1)
         for later in [e for e in self._open if e > epoch]:
             del self._open[later]
@@ -58,6 +80,8 @@ class EpochBook:
     def add(self, report: EpochReport) -> EpochResult | None:
         """Take a report; return the epoch's result if it was the last one missing."""
         if report.epoch <= self.done or report.name not in self._members:
+            return None
+        if report.view < self.began.get(report.name, 0):
             return None
         self._open.setdefault(report.epoch, {})[report.name] = report
         while len(self._open) > MAX_OPEN:

@@ -216,17 +216,18 @@ class Member:
         self._line_up(resume.trainers)
         if self.state == "resting":
             return []
-        self.copies = {name: self._edited(token) for name, token in self.copies.items()}
-        self.holding = {
-            name: job for name, job in self.holding.items() if resume.holders.get(name) == self.name
-        }
+        # the other copies stay as they are: struck off theirs, a visit of one that leaves would not show
+        mine = {name for name, holder in resume.holders.items() if holder == self.name}
+        for name in mine & self.copies.keys():
+            self.copies[name] = self._edited(self.copies[name])
+        self.holding = {name: job for name, job in self.holding.items() if name in mine}
         # what was trained here and is lost may be trained again
         self.trained = {
             name: token.lap - (self.name in token.itinerary) for name, token in self.copies.items()
         }
         actions: list[Action] = []
-        for name, holder in sorted(resume.holders.items()):
-            if holder == self.name and name in self.copies and name not in self.holding:
+        for name in sorted(mine):
+            if name in self.copies and name not in self.holding:
                 actions += self._settle(name)
         return actions + self._start() + self._finish() + self._take_waiting()
 

@@ -542,6 +542,39 @@ class Shutdown(Message):
 
 @message
 @dataclass(frozen=True, slots=True)
+class AddWorkers(Message):
+    """Somebody asks the local supervisor (not the coordinator) to start more workers."""
+
+    count: Count
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class WorkersAdded(Message):
+    """The workers that were started; none, and the reason, if that is not possible."""
+
+    names: tuple[Name, ...]
+    reason: Text = ""
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class ForgetWorker(Message):
+    """Tells the local supervisor that a worker has left for good: it is not to be started again."""
+
+    name: Name
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class WorkerForgotten(Message):
+    """Whether the supervisor had started a worker of that name."""
+
+    known: bool
+
+
+@message
+@dataclass(frozen=True, slots=True)
 class ModelRequest(Message):
     """A client asks for a model version (0: the current one)."""
 

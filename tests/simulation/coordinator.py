@@ -1,0 +1,155 @@
+"""A process round the real `Coordinator`: what `workers.coordinator` does with sockets, files and threads.
+
+It remembers across its restarts what the real one has on disk: the durable state, and the published versions.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from streammac.config import Settings
+from streammac.ring.coordinator import Coordinator, Finished, Note, Order, Tell
+from streammac.ring.epochs import EpochResult
+from streammac.ring.status import status
+from streammac.wire.messages import Heartbeat, Register, Resume, Stop, View
+from tests.simulation.kernel import Kernel, Process
+from tests.simulation.network import Network
+from tests.simulation.ring_rules import RingRules
+
+ADDRESS = "coordinator#0"
+"""All coordinators listen there, one after the other."""
+TURN_S = 0.1
+SAVE_S = 1.0
+PUBLISH_S = 0.3
+"""Longest time that it takes to publish a version."""
+BACK_S = 0.2
+"""A connection that broke and is not back after so long belongs to a process that is gone."""
+CALM = (Heartbeat, Register)
+"""Messages that come all the time, and are no news."""
+
+
+@dataclass(slots=True)
+class Files:
+    """What is on the coordinator's disk."""
+
+    state: dict[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    resume: dict[str, Any] | None = None
+    version: int = 0
+
+
+class CoordinatorProcess(Process):
+    """One coordinator process.
+
+    Parameters
+    ----------
+    kernel, network
+        The simulated machine room.
+    settings : Settings
+        The cluster's.
+    files : Files
+        What former ones have left.
+    rules : RingRules
+        Look at everything that it decides.
+    watch : callable
+        Returns whether the connection to an address holds, as the kernel of its host sees it.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        network: Network,
+        settings: Settings,
+        files: Files,
+        rules: RingRules,
+        watch: Callable[[str], bool],
+    ) -> None:
+        super().__init__(kernel, "coordinator", 0)
+        self.network = network
+        self.files = files
+        self.rules = rules
+        self.watch = watch
+        self.core = Coordinator(settings, "simulated", copy.deepcopy(files.state), files.params)
+        self.core.version = files.version
+        self.core.events.clock = lambda: kernel.now
+        self._resume: dict[str, Any] | None = None
+        self._saved_at = 0.0
+        self._saved_ring = (self.core.views, self.core.ring)
+        self._broken: dict[tuple[str, int], float] = {}
+        self._wanted: EpochResult | None = None
+        self._publishing = False
+        network.attach(self)
+        self.after(0.0, self._turn)
+
+    def receive(self, sender: str, message: Any) -> None:
+        if not isinstance(message, CALM):
+            self.say("got", sender, message)
+        self._do(self.core.handle(sender.encode(), message, self.kernel.now))
+
+    def _turn(self) -> None:
+        now = self.kernel.now
+        self._look_at_connections(now)
+        self._do(self.core.tick(now))
+        if now - self._saved_at >= SAVE_S:
+            self._saved_at = now
+            self._save()
+        self.after(TURN_S, self._turn)
+
+    def _look_at_connections(self, now: float) -> None:
+        for peer in list(self.core.membership.peers.values()):
+            process = (peer.name, peer.incarnation)
+            if not peer.here or self.watch(peer.identity.decode()):
+                self._broken.pop(process, None)
+                continue
+            since = self._broken.setdefault(process, now)
+            if now - since > BACK_S:
+                del self._broken[process]
+                self._do(self.core.disconnected(*process, since, now))
+
+    def _do(self, orders: list[Order]) -> None:
+        ring = (self.core.views, self.core.ring)
+        if orders and ring != self._saved_ring:
+            self._save()
+            self._saved_ring = ring
+        for order in orders:
+            match order:
+                case Tell():
+                    if isinstance(order.message, View):
+                        self.rules.announced(order.message)
+                    elif isinstance(order.message, Resume):
+                        self.rules.resumed(order.message, self.core.change)
+                    self.network.send(self, order.identity.decode(), "control", order.message)
+                case Note():
+                    self.say(order.event.kind, order.event.name, order.event.text)
+                case Finished():
+                    self.rules.finished(order.result)
+                    self._wanted = order.result
+                    if not self._publishing:
+                        self._publishing = True
+                        self.after(PUBLISH_S * self.kernel.rng.random(), self._publish)
+
+    def _publish(self) -> None:
+        result, self._wanted = self._wanted, None
+        self._publishing = False
+        assert result is not None
+        self.files.version += 1
+        self.files.params = result.params
+        self._resume = {"epoch": result.epoch + 1, "plan": asdict(result.following)}
+        self._do(self.core.published(self.files.version, self.files.version, ""))
+
+    def _save(self) -> None:
+        # epoch and plan belong to the newest version on disk
+        self.files.state = copy.deepcopy(self.core.durable() | (self._resume or {}))
+
+    def status(self) -> dict[str, Any]:
+        """Return what people see."""
+        return status(self.core)
+
+    def end(self) -> None:
+        """End in good order."""
+        for peer in self.core.membership.peers.values():
+            if peer.here:
+                self.network.send(self, peer.identity.decode(), "control", Stop(""))

@@ -1,0 +1,256 @@
+"""What must hold in the ring at any time, looked at after each event of each member.
+
+The rules know every visit that was ever made, and who was in the ring when the coordinator let it resume; from that,
+and not from what the coordinator believes, they tell what may be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from streammac.ring.actions import Action, Report, Send, Train, Trained
+from streammac.ring.epochs import EpochResult
+from streammac.ring.member import Event, Member
+from streammac.ring.views import ViewChange
+from streammac.wire.messages import Model, Resume, Token, View
+from tests.simulation.kernel import Violation
+from tests.simulation.visits import Visit, VisitedModel, Visits
+
+if TYPE_CHECKING:
+    from tests.simulation.worker import WorkerProcess
+
+REMEMBERED = 4
+"""Epochs behind the newest one whose visits are still known."""
+
+
+class RingRules:
+    """The rules, and what they remember.
+
+    Parameters
+    ----------
+    model : VisitedModel
+        What is trained.
+    visits : Visits
+        All visits.
+    processes : mapping of str to WorkerProcess
+        By address, the dead ones included.
+
+    Attributes
+    ----------
+    ring : dict of str to int
+        Who was in the ring when it last resumed: names and incarnations.
+    lines : dict
+        By epoch and block, the visits that make the newest state of the block, in order.
+    lost : int
+        Visits that were lost, with those who had made them.
+    """
+
+    def __init__(
+        self, model: VisitedModel, visits: Visits, processes: Mapping[str, WorkerProcess]
+    ) -> None:
+        self.model = model
+        self.visits = visits
+        self.processes = processes
+        self.ring: dict[str, int] = {}
+        self.lines: dict[tuple[int, str], list[int]] = {}
+        self.lost = 0
+        self._views: dict[int, View] = {}
+        self._resumes: dict[int, Resume] = {}
+        self._carriers: set[str] = set()
+        """Those of the ring whose copies count; who begins anew is one of them once it has."""
+        self._places: dict[tuple[int, int, str], tuple[str, str]] = {}
+        self._seen: dict[str, int] = {}
+        self._taken_over: set[int] = set()
+        """Epochs whose trainers all left, and which others ended for them."""
+
+    # -- the coordinator ------------------------------------------------------------------
+
+    def announced(self, view: View) -> None:
+        """Look at a view that is sent: a number is never used for two."""
+        known = self._views.setdefault(view.number, view)
+        if known is not view:
+            raise Violation(f"view {view.number} is announced twice: {known} and {view}")
+
+    def resumed(self, resume: Resume, change: ViewChange | None) -> None:
+        """Look at a decision that is sent: no work of a survivor is lost, and one hop of each who is gone."""
+        known = self._resumes.get(resume.view)
+        if known is resume:
+            return
+        if known is not None:
+            raise Violation(f"view {resume.view} resumes twice, and differently")
+        self._resumes[resume.view] = resume
+        assert change is not None
+        assert change.resume is resume
+        self._places.clear()
+        if resume.cold:
+            self._began_cold(change)
+        else:
+            for epoch, block in sorted(self.lines):
+                if epoch >= resume.epoch:
+                    self._went_on(epoch, block, resume, change)
+        self.ring = dict(change.members)
+        anew = self.ring.keys() if resume.cold else self.ring.keys() - change.answers.keys()
+        self._carriers = self.ring.keys() - anew - set(resume.joining)
+        if set(resume.trainers) <= set(resume.joining):
+            self._taken_over.add(resume.epoch)
+
+    def _began_cold(self, change: ViewChange) -> None:
+        for name, answer in sorted(change.answers.items()):
+            if answer.state != "joining":
+                raise Violation(f"the ring begins anew although {name} holds epoch {answer.epoch}")
+        self.lines.clear()
+
+    def _went_on(self, epoch: int, block: str, resume: Resume, change: ViewChange) -> None:
+        line = self.lines[epoch, block]
+        holder = resume.holders.get(block) if epoch == resume.epoch else None
+        kept: list[int] = []
+        if holder is not None:
+            process = self.processes[f"{holder}#{change.members[holder]}"]
+            assert process.member is not None
+            kept = _numbers(process.member.copies[block].tensors[block])
+        if kept != line[: len(kept)]:
+            raise Violation(
+                f"{block} of epoch {epoch} goes on from a copy of {holder} that is not on its line: "
+                f"{self._tell(kept)} after {self._tell(line)}"
+            )
+        lost = [self.visits[number] for number in line[len(kept) :]]
+        for visit in lost:
+            if visit.name in change.answers and change.members[visit.name] == visit.incarnation:
+                raise Violation(f"lost, though who made it is in the ring: {visit}")
+        if len(lost) > 1 and len({(visit.name, visit.incarnation) for visit in lost}) == 1:
+            raise Violation(f"one that is gone took more than its last hop with it: {lost}")
+        self.lost += len(lost)
+        del line[len(kept) :]
+
+    def finished(self, result: EpochResult) -> None:
+        """Look at an epoch that the coordinator takes for done: its model is the one that was trained."""
+        for block, tensor in sorted(result.params.items()):
+            line = self.lines.get((result.epoch, block))
+            if line is not None and _numbers(tensor) != line:
+                raise Violation(f"the model of epoch {result.epoch} is another one: {block}")
+
+    # -- members --------------------------------------------------------------------------
+
+    def heard(self, worker: WorkerProcess, event: Event, actions: list[Action]) -> None:
+        """Look at a member that has taken an event."""
+        member = worker.member
+        assert member is not None
+        self._keeps_to_its_view(worker, member, event, actions)
+        is_in_ring = self.ring.get(worker.name) == worker.incarnation
+        if is_in_ring and not member.frozen and member.view == max(self._resumes):
+            self._carriers.add(worker.name)
+        if is_in_ring and worker.name in self._carriers:
+            if isinstance(event, Trained):
+                self._trained(member, event)
+            if not member.frozen:
+                self._has_true_copies(worker, member)
+            for action in actions:
+                if isinstance(action, Report):
+                    self._reports(worker, action)
+        self._is_alone_with_its_tokens(worker, member, actions)
+
+    def _keeps_to_its_view(
+        self, worker: WorkerProcess, member: Member, event: Event, actions: list[Action]
+    ) -> None:
+        if member.view < self._seen.get(worker.address, 0):
+            raise Violation(f"{worker.name} went back to view {member.view}")
+        self._seen[worker.address] = member.view
+        number = _view_of(event)
+        if number is not None and number < member.view and actions:
+            raise Violation(f"{worker.name}, in view {member.view}, acts on view {number}: {event}")
+        for action in actions:
+            acted = _view_of(action.message) if isinstance(action, Send) else None
+            if isinstance(action, Train):
+                acted = action.token.view
+            if acted is not None and acted != member.view:
+                raise Violation(f"{worker.name}, in view {member.view}, works for view {acted}")
+        if member.frozen and any(isinstance(action, Send) for action in actions):
+            raise Violation(f"{worker.name} passes something on before view {member.view} resumes")
+
+    def _trained(self, member: Member, done: Trained) -> None:
+        token = done.job.token
+        copy = member.copies.get(token.block)
+        if not done.job.visits or copy is None or copy.tensors is not done.tensors:
+            return
+        line = self.lines.setdefault((token.epoch, token.block), [])
+        *before, number = _numbers(done.tensors[token.block])
+        visit = self.visits[number]
+        if before != line:
+            raise Violation(
+                f"{visit} was of a copy that is not the newest: {self._tell(before)}, "
+                f"not {self._tell(line)}"
+            )
+        if visit in (self.visits[other] for other in before):
+            raise Violation(f"trained twice in one lap: {visit}")
+        line.append(number)
+        for epoch, block in list(self.lines):
+            if epoch < token.epoch - REMEMBERED:
+                del self.lines[epoch, block]
+
+    def _has_true_copies(self, worker: WorkerProcess, member: Member) -> None:
+        for block, tensors in member.final.items():
+            line = self.lines.get((member.epoch, block))
+            if line is not None and _numbers(tensors[block]) != line:
+                raise Violation(
+                    f"{worker.name}'s final copy of {block} in epoch {member.epoch} is not the newest: "
+                    f"{self._tell(_numbers(tensors[block]))}, not {self._tell(line)}"
+                )
+
+    def _reports(self, worker: WorkerProcess, report: Report) -> None:
+        """An epoch is done: all who train in it have trained each block in each lap."""
+        if report.epoch in self._taken_over:
+            return
+        blocks = self.model.initial_blocks(2) if report.plan.fresh else self.model.blocks(2)
+        for block in blocks:
+            line = self.lines.get((report.epoch, block.name), [])
+            made = {(self.visits[number].lap, self.visits[number].name) for number in line}
+            for lap in range(block.laps):
+                for name in report.trainers:
+                    if (lap, name) not in made:
+                        raise Violation(
+                            f"{worker.name} ends epoch {report.epoch}, and {name} has not trained "
+                            f"{block.name} in lap {lap}"
+                        )
+
+    def _is_alone_with_its_tokens(
+        self, worker: WorkerProcess, member: Member, actions: Iterable[Action]
+    ) -> None:
+        """At most one member at a time has a block of one view in training."""
+        if not member.frozen:
+            for block in member.holding:
+                key = (member.view, member.epoch, block)
+                place = self._places.get(key)
+                if place not in (None, ("held", worker.address), ("sent", worker.name)):
+                    raise Violation(f"{worker.name} has {block} of {key}, and it is {place}")
+                self._places[key] = ("held", worker.address)
+        for action in actions:
+            if isinstance(action, Send) and isinstance(action.message, Token):
+                token = action.message
+                key = (token.view, token.epoch, token.block)
+                place = self._places.get(key)
+                if not token.final and place not in (None, ("held", worker.address)):
+                    raise Violation(
+                        f"{worker.name} sends {token.block} of {key}, and it is {place}"
+                    )
+                self._places[key] = ("sent", action.to) if not token.final else ("final", "")
+
+    def _tell(self, numbers: Iterable[int]) -> str:
+        return "[" + " ".join(_short(self.visits[number]) for number in numbers) + "]"
+
+
+def _short(visit: Visit) -> str:
+    return f"{visit.name}#{visit.incarnation}/{visit.lap}"
+
+
+def _numbers(tensor: np.ndarray) -> list[int]:
+    numbers: list[int] = tensor.tolist()
+    return numbers
+
+
+def _view_of(event: object) -> int | None:
+    if isinstance(event, View):
+        return event.number
+    return event.view if isinstance(event, Token | Model | Resume) else None

@@ -1,0 +1,180 @@
+"""From a seed to a story: how large and how fast the cluster is, which faults come when, and how it ends.
+
+Faults come in bursts, because what is hard is what happens while something else is being dealt with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.simulation.cluster import Cluster, Size
+from tests.simulation.kernel import Kernel
+from tests.simulation.worker import Pace
+
+MAX_FAULTS = 12
+TROUBLED_S = 12.0
+"""Faults begin within that time after the ring has begun to turn."""
+CALM_S = 75.0
+"""Everything is well again so long after the last fault: whoever was given up is kept out for 30 s."""
+
+FAULTS = {
+    "kill": 5,
+    "hang": 3,
+    "join": 3,
+    "drain": 3,
+    "cut": 3,
+    "repeat": 2,
+    "split": 2,
+    "isolate": 2,
+    "coordinator": 3,
+    "grow": 1,
+}
+"""What can happen, and how often relative to each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a simulation that broke no rule came to."""
+
+    seconds: float
+    events: int
+    epochs: int
+    views: int
+    visits: int
+    hops_lost: int
+    digest: str
+
+
+class Story:
+    """One simulation.
+
+    Parameters
+    ----------
+    seed : int
+        Which one.
+    whole : bool
+        Keep a digest of the whole trace.
+    """
+
+    def __init__(self, seed: int, *, whole: bool = False) -> None:
+        self.whole = whole
+        self.kernel = Kernel(seed, whole=whole)
+        rng = self.kernel.rng
+        pace = Pace(
+            load=rng.choice([0.05, 0.5, 1.5]),
+            visit=rng.choice([0.02, 0.06, 0.2]),
+            z_step=rng.choice([0.02, 0.2, 0.6]),
+        )
+        size = Size(
+            workers=rng.randint(3, 6) if rng.random() < 0.9 else rng.randint(1, 2),
+            blocks=rng.randint(2, 4),
+            laps=rng.randint(1, 2),
+            epochs=rng.choice([0, 0, 0, 12]),
+            pace=pace,
+            slowest_s=rng.choice([0.002, 0.01, 0.05]),
+            jitter=rng.choice([0.0, 0.02, 0.1]),
+        )
+        self.cluster = Cluster(self.kernel, size)
+        self._healed = False
+
+    def tell(self) -> Outcome:
+        """Run it.
+
+        Raises
+        ------
+        Violation
+            If a rule does not hold.
+        """
+        kernel, cluster = self.kernel, self.cluster
+        begin = 1.0 + 2.0 * kernel.rng.random()
+        moment = begin
+        for _ in range(kernel.rng.randint(1, MAX_FAULTS)):
+            if kernel.rng.random() < 0.5:
+                moment = begin + TROUBLED_S * kernel.rng.random()
+            else:
+                moment += 0.3 * kernel.rng.random() ** 2
+            kernel.after(moment, self._strike)
+        kernel.run(begin + TROUBLED_S + 1.0, lambda: False)
+        cluster.heal()
+        self._healed = True
+        kernel.run(kernel.now + CALM_S, self._is_over)
+        cluster.check_the_end()
+        core = cluster.coordinator.core
+        return Outcome(
+            kernel.now,
+            kernel.events,
+            core.epoch,
+            core.views,
+            cluster.visits.count,
+            cluster.rules.lost,
+            kernel.trace.digest if self.whole else "",
+        )
+
+    def _is_over(self) -> bool:
+        return self.kernel.events % 50 == 0 and not self.cluster.troubles
+
+    # -- faults ---------------------------------------------------------------------------
+
+    def _strike(self) -> None:
+        rng, cluster = self.kernel.rng, self.cluster
+        kind = rng.choices(list(FAULTS), list(FAULTS.values()))[0]
+        here = [worker.name for worker in cluster.alive]
+        if not here:
+            kind = "join"
+        match kind:
+            case "kill":
+                self._kill(rng.choice(here))
+            case "hang":
+                name = rng.choice(here)
+                cluster.stop(name)
+                self._later(0.05, 6.0, cluster.go_on, name)
+            case "join":
+                if len(here) < 7:
+                    cluster.start(f"j{self.kernel.events}")
+            case "drain":
+                cluster.drain(rng.choice(here))
+            case "grow":
+                cluster.grow(rng.choice(here))
+            case "coordinator":
+                cluster.kill_coordinator()
+                self._later(0.05, 4.0, cluster.start_coordinator)
+            case _:
+                one, other = rng.sample([*here, "coordinator"], 2)
+                self._break(kind, one, other)
+
+    def _kill(self, name: str) -> None:
+        self.cluster.kill(name)
+        if self.kernel.rng.random() < 0.7:
+            self._later(0.05, 5.0, self.cluster.start, name)
+
+    def _break(self, kind: str, one: str, other: str) -> None:
+        rng, cluster = self.kernel.rng, self.cluster
+        ways = [(one, other), (other, one)]
+        if kind == "isolate":
+            rest = [worker.name for worker in cluster.alive if worker.name != one]
+            ways = [(one, name) for name in rest] + [(name, one) for name in rest]
+        elif rng.random() < 0.3:
+            ways = ways[:1]
+        cluster.note(kind, *(f"{a}>{b}" for a, b in ways))
+        for way in ways:
+            if kind == "cut":
+                cluster.network.cut(*way)
+            elif kind == "repeat":
+                cluster.network.repeat(*way)
+            else:
+                cluster.network.block(*way)
+        if kind in ("split", "isolate"):
+            self._later(0.05, 8.0, self._unblock, ways)
+
+    def _unblock(self, ways: list[tuple[str, str]]) -> None:
+        for way in ways:
+            self.cluster.network.unblock(*way)
+
+    def _later(self, least: float, most: float, action: object, *args: object) -> None:
+        """Do something after a time that is short more often than long; not after the end of the faults."""
+        delay = least + (most - least) * self.kernel.rng.random() ** 2
+        self.kernel.after(delay, self._do_unless_healed, action, args)
+
+    def _do_unless_healed(self, action, args) -> None:  # type: ignore[no-untyped-def]
+        if not self._healed:
+            action(*args)

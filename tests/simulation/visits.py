@@ -1,0 +1,72 @@
+"""A model that is nothing but the list of its visits: whatever is lost or done twice can be seen in it.
+
+The tensor of a block holds one number for each visit of this epoch; `Visits` knows what the numbers mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from streammac.models.base import Block, Objective
+from streammac.ring.actions import Train
+from tests.ring.tally import TallyModel
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One worker's training of one block in one lap."""
+
+    epoch: int
+    block: str
+    lap: int
+    name: str
+    incarnation: int
+
+
+class Visits:
+    """All visits that were ever begun, by number."""
+
+    def __init__(self) -> None:
+        self._visits: list[Visit] = []
+
+    def __getitem__(self, number: int) -> Visit:
+        return self._visits[number]
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._visits)
+
+    def add(self, visit: Visit) -> int:
+        """Return the number of a new one."""
+        self._visits.append(visit)
+        return len(self._visits) - 1
+
+
+class VisitedModel(TallyModel):
+    """Blocks ``b0`` ... whose state is one array, named like the block."""
+
+    family = "visited"
+
+    def __init__(self, blocks: int, laps: int) -> None:
+        super().__init__(blocks, laps)
+        self._blocks = tuple(Block(f"b{i}", laps) for i in range(blocks))
+
+    def initial_blocks(self, dim: int) -> tuple[Block, ...]:
+        return (Block("origin", laps=1), *self._blocks)
+
+    def start(self, block: Block, dim: int, params: Any, age: int) -> dict[str, np.ndarray]:
+        return {block.name: np.zeros(0, np.int64)}
+
+    def train(self, job: Train, visit: Visit, visits: Visits) -> dict[str, np.ndarray]:
+        """Do a job of the ring: add the visit, if it is to be one."""
+        (name,) = job.token.tensors
+        state = job.token.tensors[name]
+        return {name: np.append(state, visits.add(visit)) if job.visits else state}
+
+    def improve(self, points: int) -> Objective:
+        """Do a Z step."""
+        return Objective(points=points)

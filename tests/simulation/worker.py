@@ -1,0 +1,290 @@
+"""A process round the real `Member`: what `workers.worker` does with sockets and a compute thread.
+
+Jobs are done one after the other, and take virtual time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from streammac.config import Settings
+from streammac.ring.actions import (
+    Action,
+    Answer,
+    Done,
+    Improved,
+    Job,
+    OpenEpoch,
+    Report,
+    Send,
+    Train,
+    Trained,
+)
+from streammac.ring.member import Event, Member
+from streammac.wire.codec import Message
+from streammac.wire.messages import (
+    Drain,
+    EpochReport,
+    Goodbye,
+    Heartbeat,
+    Introduce,
+    Leaving,
+    Model,
+    Register,
+    Registered,
+    Restart,
+    Resume,
+    Stop,
+    Token,
+    View,
+    Working,
+)
+from tests.simulation.coordinator import ADDRESS
+from tests.simulation.kernel import Kernel, Process
+from tests.simulation.network import Network
+from tests.simulation.visits import Visit, VisitedModel, Visits
+
+TURN_S = 0.1
+REGISTER_S = 1.0
+REMIND_S = 10.0
+DRAIN_S = 10.0
+DIM = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast workers are, seconds: the most that each thing takes."""
+
+    load: float
+    visit: float
+    z_step: float
+
+
+class WorkerProcess(Process):
+    """One worker process.
+
+    Parameters
+    ----------
+    kernel, network, visits
+        The simulated machine room.
+    name, incarnation
+        Which worker it is.
+    settings : Settings
+        The cluster's.
+    model : VisitedModel
+        What is trained.
+    pace : Pace
+        How fast it is.
+    points : int
+        Points in its shard.
+    hears : callable
+        Called with each event of the ring and what the member does upon it: the rules listen.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        network: Network,
+        visits: Visits,
+        name: str,
+        incarnation: int,
+        settings: Settings,
+        model: VisitedModel,
+        pace: Pace,
+        points: int,
+        hears: Callable[[WorkerProcess, Event, list[Action]], None],
+    ) -> None:
+        super().__init__(kernel, name, incarnation)
+        self.network = network
+        self.visits = visits
+        self.settings = settings
+        self.model = model
+        self.pace = pace
+        self.points = points
+        self.hears = hears
+        self.member: Member | None = None
+        self.jobs: deque[Job] = deque()
+        self.leave_by: float | None = None
+        self.ended = False
+        self._early: list[Event] = []
+        self._configured = False
+        self._registered_at = self._beat_at = float("-inf")
+        self._announced = 0
+        self._peers: dict[str, str] = {}
+        network.attach(self)
+        self.after(0.0, self._turn)
+
+    # -- the loop -------------------------------------------------------------------------
+
+    def receive(self, sender: str, message: Any) -> None:
+        match message:
+            case Introduce():
+                self._register()
+            case Registered():
+                if not self._configured:
+                    self._configured = True
+                    self.after(self.pace.load * self.kernel.rng.random(), self._begin)
+            case View() | Resume() | Restart() | Token() | Model():
+                self.say("got", sender, message)
+                self._ring(message)
+            case Drain():
+                self.leave(message.deadline_s)
+            case Stop():
+                self._end("told to stop")
+        self._look_whether_to_leave()
+
+    def _turn(self) -> None:
+        now = self.kernel.now
+        if now - self._registered_at >= (REMIND_S if self._configured else REGISTER_S):
+            self._registered_at = now
+            self._register()
+        if self._configured and now - self._beat_at >= self.settings.cluster.heartbeat_s:
+            self._beat()
+        self._look_whether_to_leave()
+        self.after(TURN_S, self._turn)
+
+    def _tell(self, message: Message) -> None:
+        self.network.send(self, ADDRESS, "control", message)
+
+    def _register(self) -> None:
+        addresses = {"ring": self.address, "data": self.address}
+        self._tell(Register("worker", self.name, self.incarnation, 1, self.name, addresses))
+
+    def _beat(self) -> None:
+        self._beat_at = self.kernel.now
+        holding = tuple(sorted(self.member.holding)) if self.member is not None else ()
+        self._tell(Heartbeat(self.name, self.incarnation, self._facts(), holding))
+        if self.leave_by is not None:
+            self._tell(Leaving(self.name, self.incarnation))
+
+    def _facts(self) -> dict[str, float]:
+        facts = {"points": float(self.points), "appended": float(self.points)}
+        member = self.member
+        if member is None:
+            return facts | {"ready": 0.0}
+        return facts | {
+            "ready": 1.0,
+            "epoch": float(member.epoch),
+            "view": float(member.view),
+            "frozen": float(member.frozen),
+            "working": float(member.working or bool(self.jobs)),
+            "resting": float(member.state == "resting"),
+            "progress": float(member.progress),
+        }
+
+    # -- leaving --------------------------------------------------------------------------
+
+    def leave(self, deadline_s: float = DRAIN_S) -> None:
+        """SIGTERM, or the coordinator's order."""
+        if self.leave_by is None:
+            self.say("leaving")
+            self.leave_by = self.kernel.now + deadline_s
+            self._beat()
+
+    def _look_whether_to_leave(self) -> None:
+        if self.leave_by is None or not self.alive:
+            return
+        in_ring = self.member is not None and self.member.state != "joining"
+        if not in_ring or self.member is None or self.member.released:
+            self._end("left the ring")
+        elif self.kernel.now > self.leave_by:
+            self._end("the ring did not let go in time")
+
+    def _end(self, why: str) -> None:
+        self.say("ends", why)
+        self._tell(Goodbye(self.name, self.incarnation, self._facts()))
+        self.ended = True
+        self.alive = False
+
+    # -- the ring -------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        seed, epochs = self.settings.cluster.seed, self.settings.training.epochs
+        self.member = Member(self.name, self.model, DIM, seed, epochs)
+        early, self._early = self._early, []
+        for event in early:
+            self._ring(event)
+        self._beat()
+
+    def _ring(self, event: Event) -> None:
+        if self.member is None:
+            self._early.append(event)
+            return
+        if isinstance(event, View) and event.number > self.member.view:
+            self._connect({m.name: m.address for m in event.members + event.leaving})
+        actions = self.member.handle(event)
+        self.hears(self, event, actions)
+        for action in actions:
+            self._do(action)
+
+    def _connect(self, peers: dict[str, str]) -> None:
+        for name, address in self._peers.items():
+            if peers.get(name) != address:
+                self.network.close(self, address, "ring")
+        self._peers = peers
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Send():
+                self.say("sends", action.to, action.message)
+                if action.to in self._peers:
+                    self.network.send(self, self._peers[action.to], "ring", action.message)
+            case Answer():
+                self._tell(action.holdings)
+            case Report():
+                self._report(action)
+            case _:
+                self.jobs.append(action)
+                if len(self.jobs) == 1:
+                    self.after(self._effort(action), self._done)
+
+    def _report(self, report: Report) -> None:
+        self._tell(
+            EpochReport(
+                view=report.view,
+                epoch=report.epoch,
+                plan=report.plan,
+                following=report.following,
+                trainers=report.trainers,
+                name=self.name,
+                mu=1.0,
+                sums={"points": float(report.objective.points)},
+                seconds={"train": 1.0},
+                tensors=dict(report.params or {}),
+            )
+        )
+
+    # -- the compute thread ---------------------------------------------------------------
+
+    def _effort(self, job: Job) -> float:
+        most = {OpenEpoch: 0.001, Train: self.pace.visit}.get(type(job), self.pace.z_step)
+        return most * self.kernel.rng.random()
+
+    def _done(self) -> None:
+        job = self.jobs.popleft()
+        if self.jobs:
+            self.after(self._effort(self.jobs[0]), self._done)
+        done = self._result(job)
+        if done is not None:
+            self._heed(done)
+
+    def _result(self, job: Job) -> Done | None:
+        if isinstance(job, OpenEpoch):
+            return None
+        if isinstance(job, Train):
+            token = job.token
+            visit = Visit(token.epoch, token.block, token.lap, self.name, self.incarnation)
+            return Trained(job, self.model.train(job, visit, self.visits))
+        return Improved(job.view, job.epoch, self.model.improve(self.points))
+
+    def _heed(self, done: Done) -> None:
+        assert self.member is not None
+        self._ring(done)
+        turns = isinstance(done, Trained) and not self.member.frozen
+        if turns and self._announced < self.member.view:
+            self._announced = self.member.view
+            self._tell(Working(self.name, self._announced))
+        self._look_whether_to_leave()
