@@ -5,7 +5,17 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("w_step", "ingest", "speedup", "quality", "stationary", "ring_quality")
+NAMES = (
+    "w_step",
+    "ingest",
+    "speedup",
+    "quality",
+    "stationary",
+    "ring_quality",
+    "elastic_quality",
+    "join",
+    "slow_worker",
+)
 
 
 def main() -> None:

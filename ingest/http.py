@@ -26,8 +26,8 @@ from starlette.routing import Route
 
 from ingest.formats import decode_json, decode_packed
 from ingest.intake import Delivery, Intake, Stopping
-from ingest.producer import Ticket
 from ingest.records import Arrays, Chunk, Raw
+from streammac.delivery.courier import Ticket
 
 ACK_PATIENCE_S = 60.0
 BODIES = 4

@@ -11,9 +11,11 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ingest.producer import Ticket
+from ingest.cutting import Origin
+from ingest.positions import Place
 from ingest.records import Arrays, Chunk, Refused
 from ingest.validation import propose, validate
+from streammac.delivery.courier import Ticket
 from streammac.wire.messages import StreamSchema
 
 NOTHING_USABLE = StreamSchema(1, "float32")
@@ -30,7 +32,16 @@ class Stopping(Exception):
 class Delivery:
     """Validated points, with the records that were refused.
 
-    ``settled`` is called, in the I/O loop, with the ticket once every point has its answer.
+    Attributes
+    ----------
+    settled : callable, optional
+        Called, in the I/O loop, with the ticket once every point has its answer.
+    origin : Origin, optional
+        Names the batches; without it the node counts them.
+    feed : str
+        The seekable feed that it is a piece of; empty: of none.
+    end : Place, optional
+        It is the last piece of a chunk, which ends there.
     """
 
     source: str
@@ -38,6 +49,9 @@ class Delivery:
     points: Arrays
     refused: Sequence[Refused]
     settled: Callable[[Ticket], None] | None = None
+    origin: Origin | None = None
+    feed: str = ""
+    end: Place | None = None
 
 
 class Intake:

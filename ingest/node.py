@@ -1,7 +1,7 @@
 """The ingest node's process: threads that read feeds, and an I/O loop that gets their points stored.
 
 ``streammac ingest`` calls `run`. The loop (main thread) owns the sockets: one DEALER to each worker, one to the
-coordinator, a ROUTER for clients. What it does with batches is decided by `ingest.producer`.
+coordinator, a ROUTER for clients. What becomes of points is decided by `ingest.outbox`.
 """
 
 from __future__ import annotations
@@ -12,24 +12,29 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from urllib.parse import urlsplit
 
-import numpy as np
 import zmq
 
 from ingest import http
+from ingest.cutting import Origin
 from ingest.dead_letters import DeadLetterFile
 from ingest.intake import Delivery, Intake, Stopping
-from ingest.producer import Producer, Ticket
+from ingest.outbox import Outbox
+from ingest.positions import Place, Position
 from ingest.pushes import Pushes
-from ingest.records import Refused, pieces
+from ingest.records import Chunk, pieces
 from ingest.sources import Source, SourceError, open_source
+from ingest.sources.base import seekable
 from ingest.worker_sockets import WorkerSockets
 from streammac.config import Settings
 from streammac.coordinator_link import CoordinatorLink
+from streammac.delivery.ledger import Ledger, LedgerError
+from streammac.exporter import IngestMetrics
 from streammac.http_server import serve
-from streammac.metrics import IngestMetrics
 from streammac.run_directory import RunDirectory
 from streammac.security import SecureContext, is_loopback, open_context
 from streammac.wire.codec import MAX_FRAME_BYTES, WireError, decode, encode
@@ -65,7 +70,7 @@ class IngestNode:
     name : str
         Stable name.
     directory : RunDirectory
-        Where the dead letters go.
+        Where the dead letters and the ledger are.
     coordinator : str
         Address of the coordinator's control socket.
     host : str
@@ -108,8 +113,8 @@ class IngestNode:
         self.poller = zmq.Poller()
         for socket in (self.link.socket, self.clients, self._wake_in):
             self.poller.register(socket, zmq.POLLIN)
-        self.workers = WorkerSockets(self.context, self.poller, name)
-        self.addresses: dict[str, str] = {}
+        self.workers = WorkerSockets(self.context, self.poller)
+        self.routes: Routes | None = None
         self.metrics = IngestMetrics(name)
         metrics_url, self._close_metrics = self.metrics.serve(http_host)
         self.link.addresses |= {"client": f"tcp://{host}:{port}", "metrics": metrics_url}
@@ -118,9 +123,6 @@ class IngestNode:
         self.proposed: StreamSchema | None = None
         self.readers: list[threading.Thread] = []
         self.feeds: list[Source] = []
-        self.open_tickets: list[tuple[Ticket, Delivery]] = []
-        self.dead_lettered = 0
-        self.sent = 0
         self.first_ack_s = 0.0
         self.malformed = 0
         self._began = time.monotonic()
@@ -150,12 +152,12 @@ class IngestNode:
             if self.clients in ready:
                 self._serve_clients()
             self._admit()
-            self._send(now)
+            self._flush(now)
             self.link.beat(now, self.settings.cluster.heartbeat_s, self._pulse)
             if self.ending:
                 self.intake.stop()
                 end_by = end_by or now + DRAIN_S
-                if (self.producer.idle and self.intake.empty) or now > end_by:
+                if (self.outbox.idle and self.intake.empty) or now > end_by:
                     break
         self._end()
         return self.exit_code
@@ -195,7 +197,7 @@ class IngestNode:
                 case StreamSchema():
                     self._agree(message)
                 case Routes():
-                    self.addresses = {worker.name: worker.address for worker in message.workers}
+                    self.routes = message
                     self._connect()
                 case Stop():
                     log.info("told to stop: %s", message.reason)
@@ -207,19 +209,17 @@ class IngestNode:
         ingest = settings.ingest
         self.settings = settings
         self.intake = Intake(ingest.record_bytes, self._wake)
-        self.pushes = Pushes(self.intake, self._answer)
-        self.producer = Producer(
-            self.name,
-            self.link.incarnation,
-            ingest.batch_points,
-            ingest.resend_s,
-            room_bytes=ingest.window_bytes,
-        )
+        self.pushes = Pushes(self.intake, self._answer, settings)
         path = self.directory.dead_letters / f"{self.name}.ndjson"
-        self.letters = DeadLetterFile(path, ingest.dead_letter_bytes)
-        self._rng = np.random.default_rng(
-            [settings.cluster.seed, self.link.incarnation % (1 << 32)]
-        )
+        letters = DeadLetterFile(path, ingest.dead_letter_bytes)
+        try:
+            ledger = Ledger(self.directory.ledger(self.name))
+        except (LedgerError, OSError) as error:
+            log.error("%s", error)
+            self.settings, self.exit_code = None, 6
+            self.stop()
+            return
+        self.outbox = Outbox(self.name, self.link.incarnation, settings, ledger, letters)
         try:
             self._open_sources(ingest.sources if self.uris is None else self.uris)
         except SourceError as error:
@@ -230,17 +230,25 @@ class IngestNode:
 
     def _open_sources(self, uris: Sequence[str]) -> None:
         assert self.settings is not None
-        feeds = []
+        feeds: list[tuple[str, Source]] = []
         for uri in uris:
             if uri.startswith("http:"):
                 self._open_http(uri)
             else:
-                feeds.append(open_source(uri, self.settings.ingest.linger_s))
-        self.feeds = feeds
-        for source in feeds:
-            reader = threading.Thread(
-                target=self._read, args=(source,), name=source.name, daemon=True
-            )
+                feeds.append((uri, open_source(uri, self.settings.ingest.linger_s)))
+        self.feeds = [source for _, source in feeds]
+        for uri, source in feeds:
+            found = seekable(source)
+            if found is None:
+                args = (self._stream(source),)
+            else:
+                # by its name alone: another rate or limit does not make it another feed
+                try:
+                    position = self.outbox.open_feed(uri.partition("?")[0], found)
+                except (OSError, EOFError, zlib.error) as error:
+                    raise SourceError(f"{uri}: cannot be read: {error}") from None
+                args = (self._from_place(position),)
+            reader = threading.Thread(target=self._read, args=args, name=source.name, daemon=True)
             self.readers.append(reader)
             reader.start()
 
@@ -255,7 +263,7 @@ class IngestNode:
                 f"with network.http_host or --http-host {parts.hostname}"
             )
         app = http.application(
-            self.intake, lambda: self.producer.has_room, self.settings.ingest.request_bytes
+            self.intake, lambda: self.outbox.courier.has_room, self.settings.ingest.request_bytes
         )
         try:
             url, self._close_http = serve(app, parts.hostname, parts.port or 0)
@@ -270,28 +278,58 @@ class IngestNode:
         if self.settings is None or self.intake.schema is not None:
             return
         self.intake.agree(schema)
-        self.pushes.agreed(self.settings.ingest.request_bytes)
+        self.pushes.agreed()
 
     # -- feeds and requests ---------------------------------------------------------------
 
-    def _read(self, source: Source) -> None:
+    def _read(self, deliveries: Iterator[Delivery]) -> None:
         """Read a feed to its end (in a thread of its own)."""
-        assert self.settings is not None
         try:
-            for chunk in source.chunks(self.settings.ingest.batch_points):
-                for piece in pieces(chunk):
-                    prepared = self.intake.prepare(piece)
-                    assert prepared is not None
-                    points, refused = prepared
-                    self.intake.feed(Delivery(source.name, source.format, points, refused))
+            for delivery in deliveries:
+                self.intake.feed(delivery)
                 if self.intake.stopping:
                     return
         except Stopping:
             return
         except Exception:  # whatever a feed's library raises: the others go on
-            log.exception("the feed %s ends here", source.name)
+            log.exception("the feed %s ends here", threading.current_thread().name)
         finally:
             self._wake()
+
+    def _stream(self, source: Source) -> Iterator[Delivery]:
+        """Yield what a feed brings that can be read only once."""
+        assert self.settings is not None
+        for chunk in source.chunks(self.settings.ingest.batch_points):
+            for piece in pieces(chunk):
+                yield self._delivery(source, piece)
+
+    def _from_place(self, position: Position) -> Iterator[Delivery]:
+        """Yield what a seekable feed brings from its position on."""
+        begun, source, records = position.begun, position.source, position.at.records
+        for chunk, offset in source.places(begun.batch_points, position.at.offset, records):
+            end = Place(records + len(chunk), offset)
+            for piece in pieces(chunk):
+                origin = Origin(
+                    self.name,
+                    begun.incarnation,
+                    records,
+                    begun.batch_points,
+                    begun.share,
+                    durable=True,
+                )
+                records += len(piece)
+                yield replace(
+                    self._delivery(source, piece),
+                    origin=origin,
+                    feed=begun.feed,
+                    end=end if records == end.records else None,
+                )
+
+    def _delivery(self, source: Source, piece: Chunk) -> Delivery:
+        prepared = self.intake.prepare(piece)
+        assert prepared is not None
+        points, refused = prepared
+        return Delivery(source.name, source.format, points, refused)
 
     def _serve_clients(self) -> None:
         assert self.settings is not None
@@ -307,9 +345,8 @@ class IngestNode:
                 log.warning("a message of a client did not decode: %s", error)
                 continue
             if isinstance(message, Push):
-                room = self.producer.has_room and not self.ending
-                limit = self.settings.ingest.request_bytes
-                self.pushes.take(identity, message, has_room=room, request_bytes=limit)
+                room = self.outbox.courier.has_room and not self.ending
+                self.pushes.take(identity, message, has_room=room)
                 self._admit_requests()  # so that the next push sees how much room is left
             else:
                 self.malformed += 1
@@ -326,77 +363,36 @@ class IngestNode:
             self.proposed = self.intake.proposals.get()
             self.link.tell(self.proposed)
         self._admit_requests()
-        while self.producer.has_room:
+        while self.outbox.courier.has_room:
             try:
-                self._take(self.intake.feeds.get_nowait())
+                self.outbox.take(self.intake.feeds.get_nowait())
             except queue.Empty:
                 return
 
     def _admit_requests(self) -> None:
         while not self.intake.requests.empty():
-            self._take(self.intake.requests.get())
-
-    def _take(self, delivery: Delivery) -> None:
-        assert self.settings is not None
-        if delivery.refused:
-            self.letters.append(delivery.source, delivery.format, delivery.refused)
-            self.dead_lettered += len(delivery.refused)
-        self.sent += len(delivery.points) + len(delivery.refused)
-        ticket = Ticket()
-        share = self.settings.probe.share
-        held_out = self._rng.random(len(delivery.points)) < share
-        self.producer.offer(delivery.points, held_out, ticket)
-        if delivery.settled is None:
-            return
-        if ticket.settled:
-            delivery.settled(ticket)
-        else:
-            self.open_tickets.append((ticket, delivery))
+            self.outbox.take(self.intake.requests.get())
 
     # -- workers --------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        if self.settings is None:
-            return
-        moved = self.workers.connect(self.addresses)
-        # a worker at another address is another process: what was under way to the old one goes anew
-        self.producer.route(self.addresses.keys() - moved)
-        self.producer.route(self.addresses)
+        if self.settings is not None and self.routes is not None:
+            self.workers.connect(self.routes.workers)
+            self.outbox.route(self.routes.workers)
 
     def _serve_workers(self, ready: dict[object, int], now: float) -> None:
-        lanes = self.producer.lanes
-        self.workers.greet((n for n, lane in lanes.items() if lane.window_bytes == 0), now)
         for name, message in self.workers.receive(ready):
-            if isinstance(message, Ack):
-                self._acknowledged(name, message, now)
-            elif isinstance(message, Credit):
-                self.producer.credit(name, message.window_bytes)
+            if not isinstance(message, Ack | Credit):
+                continue
+            batch = self.outbox.heed(name, message, now)
+            if batch is not None:
+                self.metrics.acknowledged(now - batch.first_sent_at)
+                self.first_ack_s = self.first_ack_s or time.time()
 
-    def _acknowledged(self, worker: str, ack: Ack, now: float) -> None:
-        batch = self.producer.acknowledge(worker, ack, now)
-        if ack.outcome == "refused":
-            log.warning("%s refused a batch: %s", worker, ack.reason)
-        if batch is not None:
-            self.metrics.acknowledged(now - batch.first_sent_at)
-            self.first_ack_s = self.first_ack_s or time.time()
-        for given_up, reason in self.producer.given_up:
-            x = given_up.message.tensors["x"]
-            self.letters.append(self.name, x.dtype.str, [Refused(r.tobytes(), reason) for r in x])
-            self.dead_lettered += len(x)
-        self.producer.given_up.clear()
-        still_open = []
-        for ticket, delivery in self.open_tickets:
-            if ticket.settled and delivery.settled is not None:
-                delivery.settled(ticket)
-            else:
-                still_open.append((ticket, delivery))
-        self.open_tickets = still_open
-
-    def _send(self, now: float) -> None:
-        if not self._workers_are_there(now):
-            return
-        for order in self.producer.send(now):
-            self.workers.post(order.worker, order.message)
+    def _flush(self, now: float) -> None:
+        self.outbox.courier.on_hold = not self._workers_are_there(now)
+        for post in self.outbox.flush(now):
+            self.workers.post(post.worker, post.message)
 
     def _workers_are_there(self, now: float) -> bool:
         """Return whether points may go out: all workers grant credit, or they have had time to.
@@ -404,7 +400,7 @@ class IngestNode:
         A fast feed would otherwise be stored whole by the worker that is up first.
         """
         assert self.settings is not None
-        granted = sum(lane.window_bytes > 0 for lane in self.producer.lanes.values())
+        granted = sum(lane.window_bytes > 0 for lane in self.outbox.courier.lanes.values())
         if granted >= self.settings.cluster.workers or now - self._began > START_PATIENCE_S:
             self._began = float("-inf")  # from now on, whoever is there will do
             return True
@@ -415,35 +411,28 @@ class IngestNode:
     def _facts(self) -> dict[str, float]:
         if self.settings is None:
             return {}
-        producer = self.producer
         reading = any(reader.is_alive() for reader in self.readers)
-        everything_safe = producer.idle and self.intake.feeds.empty()
+        everything_safe = self.outbox.idle and self.intake.feeds.empty()
         finished = bool(self.feeds) and not reading and everything_safe
-        facts = {
-            "sent": float(self.sent),
-            "acknowledged": float(producer.acknowledged),
-            "duplicate": float(producer.duplicate),
-            "dead_lettered": float(self.dead_lettered),
-            "unacknowledged": float(producer.unacknowledged),
-            "resent": float(producer.resent),
+        facts = self.outbox.facts() | {
             "malformed": float(self.malformed + self.workers.malformed),
-            "blocked_s": producer.blocked_s,
             "finished": float(finished),
             "first_ack_s": self.first_ack_s,
             "rate": self._rate[0],
         }
         lengths = [source.length for source in self.feeds]
         if lengths and None not in lengths and self._rate[0] > 0:
-            left = sum(n for n in lengths if n is not None) - self.sent
+            left = sum(n for n in lengths if n is not None) - self.outbox.sent
             facts["sources_remaining_s"] = max(0.0, left / self._rate[0])
         return facts
 
     def _pulse(self, elapsed_s: float) -> tuple[dict[str, float], tuple[str, ...]]:
         """Return what a heartbeat tells."""
-        acknowledged = self.producer.acknowledged
+        acknowledged = self.outbox.courier.acknowledged
         self._rate = ((acknowledged - self._rate[1]) / max(elapsed_s, 1e-9), acknowledged)
         facts = self._facts()
         self.metrics.update(facts)
+        self.metrics.lanes(self.outbox.courier.lanes, self.outbox.courier.waiting_bytes)
         self.metrics.handshakes(self.context.handshake_failures())
         if self.proposed is not None and self.intake.schema is None:
             self.link.tell(self.proposed)  # the coordinator may have been replaced before it agreed
@@ -461,6 +450,8 @@ class IngestNode:
         for reader in self.readers:  # their sockets are of this context
             reader.join(max(0.0, end - time.monotonic()))
         self.context.destroy(linger=1000)
+        if self.settings is not None:
+            self.outbox.close()
 
 
 def run(

@@ -1,7 +1,8 @@
 """Pushes of clients: each answered once it is settled, and the same again if it comes again.
 
 Called by the node's I/O loop. A client that hears nothing sends its push again under the same number; what
-was settled is answered from memory and what is under way is only waited for, so nothing is stored twice.
+was settled is answered from memory and what is under way is only waited for. After the node was killed its batches
+have the same marks again, and the ledger knows where they went: so nothing is stored twice.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ingest.cutting import MAX_PUSH, PUSH_POINTS, origin_of_push
 from ingest.intake import Delivery, Intake
-from ingest.producer import Ticket
 from ingest.records import Arrays, Refused
+from streammac.config import Settings
+from streammac.delivery.courier import Ticket
 from streammac.wire.messages import Push, Pushed
 
 REMEMBERED = 10_000
@@ -34,15 +37,18 @@ class Pushes:
         Validates and takes the points.
     answer : callable
         Sends a `Pushed` to a client's socket identity.
+    settings : Settings
+        Sizes of requests and batches, share of held-out points.
     """
 
     intake: Intake
     answer: Callable[[bytes, Pushed], None]
+    settings: Settings
     _under_way: dict[Key, bytes] = field(default_factory=dict)
     _settled: OrderedDict[Key, Pushed] = field(default_factory=OrderedDict)
     _early: dict[Key, tuple[bytes, Push]] = field(default_factory=dict)
 
-    def take(self, identity: bytes, push: Push, *, has_room: bool, request_bytes: int) -> None:
+    def take(self, identity: bytes, push: Push, *, has_room: bool) -> None:
         """Take a push."""
         key = (push.client, push.incarnation, push.sequence)
         if key in self._settled:
@@ -51,25 +57,14 @@ class Pushes:
         if key in self._under_way:
             self._under_way[key] = identity  # it may have reconnected
             return
-        x = push.tensors.get("x")
-        size = sum(array.nbytes for array in push.tensors.values())
-        problem = ""
-        if x is None or x.ndim == 0:
-            problem = "x: missing"
-        elif size > request_bytes:
-            problem = f"larger than ingest.request_bytes = {request_bytes}"
-        elif push.keys and len(push.keys) != len(x):
-            problem = f"keys: expected {len(x)}, got {len(push.keys)}"
-        elif any(len(a) != len(x) for a in push.tensors.values() if a.ndim) or (
-            "time" in push.tensors and push.tensors["time"].shape != (len(x),)
-        ):
-            problem = "y, time: expected one for each x"
-        if problem or x is None:
+        problem = self._problem(push)
+        if problem:
             self.answer(identity, Pushed(push.sequence, 0, 0, 0, reason=problem))
             return
         if not has_room:
             self.answer(identity, Pushed(push.sequence, 0, 0, 0, busy=True))
             return
+        x = push.tensors["x"]
         chunk = Arrays(x, push.tensors.get("y"), _time(push), push.keys)
         prepared = self.intake.prepare(chunk, wait=False)
         if prepared is None:
@@ -80,17 +75,44 @@ class Pushes:
             return
         points, refused = prepared
         self._under_way[key] = identity
+        ingest, share = self.settings.ingest, self.settings.probe.share
+        origin = origin_of_push(*key, ingest.batch_points, share)
         self.intake.request(
             Delivery(
-                push.client, x.dtype.str, points, refused, lambda t: self._settle(key, t, refused)
+                push.client,
+                x.dtype.str,
+                points,
+                refused,
+                lambda t: self._settle(key, t, refused),
+                origin,
             )
         )
 
-    def agreed(self, request_bytes: int) -> None:
+    def _problem(self, push: Push) -> str:
+        """Return why a push makes no sense; empty if it does."""
+        x = push.tensors.get("x")
+        if x is None or x.ndim == 0:
+            return "x: missing"
+        limit = self.settings.ingest.request_bytes
+        if sum(array.nbytes for array in push.tensors.values()) > limit:
+            return f"larger than ingest.request_bytes = {limit}"
+        if len(x) > PUSH_POINTS:
+            return f"x: expected at most {PUSH_POINTS} points - push them in parts"
+        if push.keys and len(push.keys) != len(x):
+            return f"keys: expected {len(x)}, got {len(push.keys)}"
+        if any(len(a) != len(x) for a in push.tensors.values() if a.ndim) or (
+            "time" in push.tensors and push.tensors["time"].shape != (len(x),)
+        ):
+            return "y, time: expected one for each x"
+        if push.sequence >= MAX_PUSH or push.incarnation >= 1 << 63:
+            return "incarnation, sequence: expected less than 2^63 and 2^39"
+        return ""
+
+    def agreed(self) -> None:
         """Take the pushes that came before the schema was agreed."""
         early, self._early = self._early, {}
         for identity, push in early.values():
-            self.take(identity, push, has_room=True, request_bytes=request_bytes)
+            self.take(identity, push, has_room=True)
 
     def _settle(self, key: Key, ticket: Ticket, refused: list[Refused]) -> None:
         reason = ticket.reason or (refused[0].reason if refused else "")

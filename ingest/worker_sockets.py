@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 import zmq
 
 from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
-from streammac.wire.messages import Hello
+from streammac.wire.messages import Route
 
 log = logging.getLogger(__name__)
 
-HELLO_S = 1.0
-"""A worker that has not granted credit is asked again after so long."""
+End: TypeAlias = tuple[str, int]
+"""Address and incarnation of a worker."""
 SEND_QUEUE = 4096
 MESSAGES_PER_TURN = 200
 
@@ -27,48 +28,30 @@ class WorkerSockets:
         The process's context.
     poller : zmq.Poller
         The I/O loop's poller, which watches them.
-    name : str
-        The node's name, for its greeting.
     """
 
-    def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], poller: zmq.Poller, name: str
-    ) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], poller: zmq.Poller) -> None:
         self._context = context
         self._poller = poller
-        self._name = name
-        self._sockets: dict[str, tuple[str, zmq.Socket[bytes]]] = {}
-        self._greeted: dict[str, float] = {}
+        self._sockets: dict[str, tuple[End, zmq.Socket[bytes]]] = {}
         self.malformed = 0
 
-    def connect(self, addresses: Mapping[str, str]) -> set[str]:
-        """Open and close sockets so that these workers are reached; return those that have moved."""
-        moved = set()
-        for name, (address, socket) in list(self._sockets.items()):
-            if addresses.get(name) == address:
-                continue
-            if name in addresses:
-                moved.add(name)
-            self._poller.unregister(socket)
-            socket.close(linger=0)
-            del self._sockets[name]
-        for name in addresses.keys() - self._sockets.keys():
+    def connect(self, routes: Iterable[Route]) -> None:
+        """Open and close sockets so that these workers are reached, and no former processes of their names."""
+        ends = {route.name: (route.address, route.incarnation) for route in routes}
+        for name, (end, socket) in list(self._sockets.items()):
+            if ends.get(name) != end:
+                self._poller.unregister(socket)
+                socket.close(linger=0)
+                del self._sockets[name]
+        for name in ends.keys() - self._sockets.keys():
             socket = self._context.socket(zmq.DEALER)
             socket.linger = 0
             socket.maxmsgsize = MAX_FRAME_BYTES
             socket.sndhwm = SEND_QUEUE
-            socket.connect(addresses[name])
-            self._sockets[name] = (addresses[name], socket)
+            socket.connect(ends[name][0])
+            self._sockets[name] = (ends[name], socket)
             self._poller.register(socket, zmq.POLLIN)
-            self._greeted.pop(name, None)
-        return moved
-
-    def greet(self, names: Iterator[str], now: float) -> None:
-        """Ask workers for credit, once a second each."""
-        for name in names:
-            if now - self._greeted.get(name, -HELLO_S) >= HELLO_S:
-                self._greeted[name] = now
-                self.post(name, Hello(self._name))
 
     def post(self, name: str, message: Message) -> None:
         """Send a message; a batch that is dropped here is sent again later."""

@@ -7,13 +7,12 @@ commands that need them, so that ``streammac --help`` stays quick.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,23 +23,32 @@ from streammac.cli_options import (
     DEFAULT_DIRECTORY,
     BitsOption,
     ConfigOption,
+    ControlPortOption,
     DirectoryOption,
     ForOption,
     HostOption,
     HttpHostOption,
+    HttpPortOption,
     InsecureOption,
     JoinOption,
     JsonOption,
     LifelineOption,
+    LogFormat,
+    LogFormatOption,
     NameOption,
     NoUiOption,
+    QuietOption,
     SummaryOption,
     WorkersOption,
 )
 from streammac.cli_report import report
+from streammac.cli_top import top
+from streammac.cli_workers import workers as workers_commands
 from streammac.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from streammac.config import Settings
     from streammac.run_directory import RunDirectory
     from streammac.settings_sources import Flag, Loaded
@@ -49,6 +57,7 @@ ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 """A process of the cluster computes in one thread; there is one process per core."""
 LETTER_CHARACTERS = 60
 """So much of a dead letter's text is listed."""
+FIRST_WORKER = "w1"
 JOIN_S = 60.0
 """Longest wait of a process for its coordinator's announcement."""
 DEMO_S = 60.0
@@ -66,6 +75,8 @@ letters = typer.Typer(help="Records that could not be used.", no_args_is_help=Tr
 configuration = typer.Typer(help="Settings and where they come from.", no_args_is_help=True)
 app.command()(encode)
 app.command()(report)
+app.command()(top)
+app.add_typer(workers_commands, name="workers")
 app.add_typer(models, name="model")
 app.add_typer(keys, name="keys")
 app.add_typer(letters, name="dead-letters")
@@ -115,10 +126,19 @@ def up(
     summary: SummaryOption = None,
     no_ui: NoUiOption = False,
     insecure: InsecureOption = False,
+    log_format: LogFormatOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Start a cluster on this machine; in a directory where one ran before, go on."""
     began = time.time()
-    flags = _flags(workers=workers, bits=bits, sources=source, insecure=insecure)
+    flags = _flags(
+        workers=workers,
+        bits=bits,
+        sources=source,
+        insecure=insecure,
+        log_format=log_format,
+        quiet=quiet,
+    )
     settings = _settings(config, flags, directory).settings
     _up(settings, directory, duration, summary, ui=not no_ui, began=began)
 
@@ -156,15 +176,21 @@ def _up(
 ) -> None:
     from rich.console import Console
 
+    from streammac import logs, open_files
     from streammac.live_view import view_for
     from streammac.run_directory import RunDirectory, write_json
     from streammac.summary import final_table, summarise
     from streammac.supervisor import LocalCluster, supervise
 
     _check_files(settings.ingest.sources)
+    open_files.allow_many()
+    run_directory = RunDirectory(directory.absolute())
+    log_file = run_directory.logs / "supervisor.log"
+    wanted = settings.logs
+    logs.configure("supervisor", wanted.format, quiet=wanted.quiet, file=log_file)
     console = Console()
     with view_for(console, ui=ui) as view:
-        cluster = LocalCluster(RunDirectory(directory.absolute()), settings)
+        cluster = LocalCluster(run_directory, settings)
         run = supervise(cluster, view.show, duration, began)
     result = summarise(run)
     if summary is not None:
@@ -193,6 +219,8 @@ def _flags(
     bits: int | None = None,
     sources: list[str] | None = None,
     insecure: bool = False,
+    log_format: LogFormat | None = None,
+    quiet: bool = False,
 ) -> dict[str, Flag]:
     from streammac.settings_sources import Flag
 
@@ -201,6 +229,8 @@ def _flags(
         "model.bits": Flag("--bits", bits),
         "ingest.sources": Flag("--source", sources or None),
         "network.insecure": Flag("--insecure", insecure or None),
+        "logs.format": Flag("--log-format", log_format.value if log_format else None),
+        "logs.quiet": Flag("--quiet", quiet or None),
     }
     return {key: flag for key, flag in given.items() if flag.value is not None}
 
@@ -220,10 +250,14 @@ def coordinator(
     directory: DirectoryOption = DEFAULT_DIRECTORY,
     config: ConfigOption = None,
     insecure: InsecureOption = False,
+    control_port: ControlPortOption = 0,
+    http_port: HttpPortOption = 0,
+    log_format: LogFormatOption = None,
+    quiet: QuietOption = False,
     lifeline: LifelineOption = None,
 ) -> None:
     """Run a coordinator alone; workers and ingest nodes of other machines may join it."""
-    run_directory = _begin_process(directory, lifeline)
+    run_directory = _begin_process("coordinator", directory, lifeline, log_format, quiet=quiet)
     from streammac.config import Settings
     from workers.coordinator import run
 
@@ -234,25 +268,45 @@ def coordinator(
 
         settings = _settings(config, _flags(insecure=insecure), directory).settings
         write_json(run_directory.settings, settings.model_dump(mode="json"))
-    raise typer.Exit(run(run_directory, settings))
+    raise typer.Exit(run(run_directory, _on_ports(settings, control_port, http_port)))
+
+
+def _on_ports(settings: Settings, control: int, http: int) -> Settings:
+    """Return settings for a coordinator that has to come back where it was before; 0: as they are."""
+    ports = {"coordinator_port": control, "http_port": http}
+    known = {name: port for name, port in ports.items() if port}
+    return settings.model_copy(update={"network": settings.network.model_copy(update=known)})
 
 
 @app.command()
 def worker(
-    name: NameOption = "w1",
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Stable name; else one is made, and kept in the directory."),
+    ] = None,
     join: JoinOption = None,
     directory: DirectoryOption = DEFAULT_DIRECTORY,
     host: HostOption = "127.0.0.1",
     http_host: HttpHostOption = "127.0.0.1",
     insecure: InsecureOption = False,
+    log_format: LogFormatOption = None,
+    quiet: QuietOption = False,
     lifeline: LifelineOption = None,
 ) -> None:
-    """Run a worker alone."""
-    run_directory = _begin_process(directory, lifeline)
+    """Run a worker alone; it joins the cluster of --join, or the one in its directory."""
+    name = name or _name_of_its_own(directory, joins=join is not None)
+    run_directory = _begin_process(name, directory, lifeline, log_format, quiet=quiet)
     from workers.worker import run
 
     address = _address(run_directory, join)
     raise typer.Exit(run(name, run_directory, address, host, http_host, insecure=insecure))
+
+
+def _name_of_its_own(directory: Path, *, joins: bool) -> str:
+    """Return the name of a worker that was given none."""
+    from streammac.names import host_name
+
+    return host_name(directory) if joins else FIRST_WORKER
 
 
 @app.command()
@@ -267,26 +321,35 @@ def ingest(
     host: HostOption = "127.0.0.1",
     http_host: HttpHostOption = "127.0.0.1",
     insecure: InsecureOption = False,
+    log_format: LogFormatOption = None,
+    quiet: QuietOption = False,
     lifeline: LifelineOption = None,
 ) -> None:
     """Run an ingest node alone."""
-    run_directory = _begin_process(directory, lifeline)
+    run_directory = _begin_process(name, directory, lifeline, log_format, quiet=quiet)
     from ingest.node import run
 
     address = _address(run_directory, join)
     raise typer.Exit(run(name, run_directory, address, host, source, http_host, insecure=insecure))
 
 
-def _begin_process(directory: Path, lifeline: int | None) -> RunDirectory:
+def _begin_process(
+    name: str,
+    directory: Path,
+    lifeline: int | None,
+    log_format: LogFormat | None,
+    *,
+    quiet: bool,
+) -> RunDirectory:
+    from streammac import logs, open_files
     from streammac.run_directory import RunDirectory
 
+    open_files.allow_many()
     if lifeline is not None:
         from streammac.processes import end_with
 
         end_with(lifeline)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.configure(name, (log_format or LogFormat.TEXT).value, quiet=quiet)
     return RunDirectory(directory)
 
 
@@ -307,32 +370,45 @@ def _address(directory: RunDirectory, join: str | None) -> str:
 
 
 @app.command()
-def status(directory: DirectoryOption = DEFAULT_DIRECTORY, as_json: JsonOption = False) -> None:
+def status(
+    directory: DirectoryOption = DEFAULT_DIRECTORY,
+    join: JoinOption = None,
+    as_json: JsonOption = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what the words mean, and nothing else.")
+    ] = False,
+) -> None:
     """Show how the cluster in a directory is."""
-    answer = _ask_status(directory)
+    from rich.console import Console
+
+    console = Console()
+    if explain:
+        console.print(_glossary())
+        return
+    from streammac.attached import Attached
+    from streammac.run_directory import RunDirectory
+
+    answer = Attached(RunDirectory(directory), join).demand_status()
     if as_json:
         typer.echo(json.dumps(answer, indent=1))
         return
-    from rich.console import Console
+    from streammac.condition import started
+    from streammac.picture import glyphs_for, picture
 
-    from streammac.live_view import picture
+    elapsed_s = time.time() - started(answer)
+    console.print(picture(answer, elapsed_s, None, glyphs_for(console)))
 
-    Console().print(picture(answer, time.time() - answer["started_s"]))
 
+def _glossary() -> Table:
+    from rich.table import Table
 
-def _ask_status(directory: Path) -> dict[str, Any]:
-    from streammac.control import ask_status
-    from streammac.run_directory import RunDirectory
+    from streammac.glossary import TERMS
 
-    run_directory = RunDirectory(directory)
-    announced = run_directory.announced("coordinator")
-    answer = ask_status(announced["control"], keys=run_directory.keys) if announced else None
-    if answer is None:
-        why = "does not answer" if announced else "is not running"
-        raise Failure(
-            ExitCode.NOT_RUNNING, f"the cluster in {directory} {why} - `streammac up` starts one"
-        )
-    return answer
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    for term, meaning in TERMS:
+        table.add_row(term, meaning)
+    return table
 
 
 # -- dead letters ----------------------------------------------------------------------------------

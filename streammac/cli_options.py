@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    TEXT = "text"
+    JSON = "json"
+
 
 DEFAULT_DIRECTORY = Path("streammac-run")
 
@@ -45,6 +54,12 @@ JoinOption = Annotated[
     ),
 ]
 LifelineOption = Annotated[int | None, typer.Option("--lifeline", hidden=True)]
+LogFormatOption = Annotated[
+    LogFormat | None, typer.Option("--log-format", help="Log lines for people or programs.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Log warnings and errors only.")]
+ControlPortOption = Annotated[int, typer.Option("--control-port", hidden=True, min=0, max=65535)]
+HttpPortOption = Annotated[int, typer.Option("--http-port", hidden=True, min=0, max=65535)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 VersionOption = Annotated[
     int | None, typer.Option("--version", metavar="N", help="Version; else the current one.")

@@ -35,7 +35,8 @@ KEYS_BYTES = MAX_HEADER_BYTES // 2
 """So are pushes with more bytes of keys: keys travel in the header, which has a limit."""
 KEY_OVERHEAD_BYTES = 5
 RESEND_S = 2.0
-"""A push without an answer is sent again after so long; the ingest node knows it by its number."""
+"""A push without an answer is sent again after so long; the ingest node knows it by its number, also after it
+was killed and started again."""
 BUSY_S = 0.05
 """Pause after an ingest node that had no room, or while there is none."""
 MAX_BUSY_S = 0.8
@@ -132,6 +133,7 @@ class Client:
         self._keys = self._find_keys(where, keys)
         self._context = open_context(self._keys)
         self._socket: zmq.Socket[bytes] | None = None
+        self._node = ""  # whose socket it is
         self.name = f"client-{uuid.uuid4().hex}"
         """Names this client's pushes, and the dead letters that come of them."""
         self._incarnation = time.time_ns()
@@ -208,7 +210,8 @@ class Client:
             If the arguments do not fit each other.
         ClientError
             If there is no answer in time. Points of this push may have been stored; the parts that
-            were not are not known, so push the whole again only if doubles do no harm.
+            were not are not known, so push the whole again only if doubles do no harm. Until then
+            the push is sent again and again, which stores nothing twice.
         """
         x = np.atleast_2d(np.asarray(X))
         if x.dtype.kind not in "fiub":
@@ -252,8 +255,11 @@ class Client:
         message = Push(self.name, self._incarnation, sequence, tensors, keys)
         deadline = time.monotonic() + timeout_s
         pause = BUSY_S
+        node = ""
         while time.monotonic() < deadline:
-            socket = self._ingest(deadline)
+            # a node that was sent the push may have stored it: only that one knows, also after a restart
+            socket = self._ingest(deadline, node)
+            node = self._node
             socket.send_multipart(encode(message))
             answer = self._await(socket, sequence, min(deadline, time.monotonic() + RESEND_S))
             if answer is None:
@@ -282,18 +288,22 @@ class Client:
                 return answer
         return None
 
-    def _ingest(self, deadline: float) -> zmq.Socket[bytes]:
-        """Return a socket to an ingest node that is alive; wait for one if need be."""
+    def _ingest(self, deadline: float, name: str) -> zmq.Socket[bytes]:
+        """Return a socket to the ingest node of a name, or to any; wait for it if need be."""
         while self._socket is None:
-            nodes = self.status()["ingest"]
-            address = next(
-                (n["client"] for n in nodes if n["state"] == "alive" and n["client"]), None
-            )
-            if address is None:
+            nodes = [n for n in self.status()["ingest"] if n["state"] == "alive" and n["client"]]
+            node = next((n for n in nodes if name in ("", n["name"])), None)
+            if node is None:
                 if time.monotonic() > deadline:
-                    raise ClientError("no ingest node takes points - start one: `streammac ingest`")
+                    raise ClientError(
+                        f"the ingest node {name} is gone with the push, which may be stored or not - "
+                        "start it again under this name before the push is given up"
+                        if name
+                        else "no ingest node takes points - start one: `streammac ingest`"
+                    )
                 time.sleep(BUSY_S)
                 continue
+            self._node, address = node["name"], node["client"]
             self._socket = self._context.socket(zmq.DEALER)
             self._socket.linger = 0
             self._socket.maxmsgsize = MAX_FRAME_BYTES

@@ -60,6 +60,14 @@ class Cluster(Section):
     workers: Positive = Field(3, description="workers to start, and to wait for before training")
     seed: int = Field(0, ge=0, description="seed of all shuffling")
     heartbeat_s: Seconds = Field(0.5, description="seconds between two heartbeats")
+    restart: Literal["always", "never"] = Field(
+        "always",
+        description="`streammac up` starts a process that died again, or stops the cluster in good order",
+    )
+    restart_budget: Positive = Field(
+        10, description="restarts of one process within the window; after that it stays down"
+    )
+    restart_window_s: Seconds = Field(600.0, description="time for which a restart counts")
 
 
 class Network(Section):
@@ -182,6 +190,15 @@ class DriftDetection(Section):
     )
 
 
+class Logs(Section):
+    """What processes write to their logs."""
+
+    format: Literal["text", "json"] = Field(
+        "text", description="lines for people, or one JSON object per line"
+    )
+    quiet: bool = Field(False, description="warnings and errors only")
+
+
 class Settings(Section):
     """Everything, as in the configuration file: one field per table."""
 
@@ -195,3 +212,4 @@ class Settings(Section):
     probe: Probe = Probe()
     publish: Publish = Publish()
     drift: DriftDetection = DriftDetection()
+    logs: Logs = Logs()

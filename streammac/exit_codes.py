@@ -24,6 +24,8 @@ class ExitCode(IntEnum):
     """A process of the cluster ended by itself; the rest was stopped in good order."""
     BAD_INPUT = 6
     """A file or version that was named is not there or not usable."""
+    REFUSED = 7
+    """The cluster runs, but does not do what it was asked; the message says why."""
 
 
 class Failure(Exception):

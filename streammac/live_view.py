@@ -1,121 +1,41 @@
-"""The picture of a running cluster in the terminal: a pure function of its status, and a thin loop.
+"""Shows a running cluster for as long as it runs: as a picture that is redrawn, or a line now and then.
 
-``up``, ``demo`` and ``status`` draw with `picture`; `TerminalView` redraws it in place, `LineView`
-writes a line every few seconds where there is no terminal or none is wanted.
+``up``, ``demo`` and ``top`` hand their statuses over; `streammac.picture` says what is to be seen of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from streammac.summary import METHODS, TITLES
+from streammac.condition import Status, Trend, members, point_rate, recent_events
+from streammac.picture import glyphs_for, number, picture
 
-Status = dict[str, Any]
-BAR = 24
-"""Width of a full bar, characters."""
 LINE_S = 5.0
 """Time between two lines of `LineView`."""
-MOST_WORKERS = 16
-"""Workers that get a row of their own."""
-
-
-def bar(share: float, width: int = BAR) -> str:
-    """Return a bar of ``#`` and ``.`` that shows a share between 0 and 1, on any terminal.
-
-    >>> bar(0.5, 8)
-    '####....'
-    """
-    full = round(min(1.0, max(0.0, share)) * width)
-    return "#" * full + "." * (width - full)
-
-
-def picture(status: Status | None, elapsed_s: float) -> RenderableType:
-    """Return what is shown of a status; None before there is one."""
-    if status is None:
-        return Text(f"starting ... {elapsed_s:.0f} s")
-    return Group(_facts(status, elapsed_s), Text(""), _workers(status), Text(""), _quality(status))
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
-
-
-def _grid() -> Table:
-    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    return table
-
-
-def _facts(status: Status, elapsed_s: float) -> Table:
-    table = _grid()
-    points = status["points"]
-    rate = sum(node["rate"] for node in status["ingest"] if node["state"] == "alive")
-    table.add_row(
-        "points in",
-        f"{points['accepted']:,}  ({rate:,.0f}/s, {points['dead_lettered']:,} dead-lettered)",
-    )
-    table.add_row(
-        "training",
-        f"epoch {status['epoch']}, objective {_number(status['objective'])}, "
-        f"mu {_number(status['mu'])}, view {status['view']}",
-    )
-    version, promoted = status["model_version"], status["promoted"]
-    model = f"version {version}" + (f", version {promoted} promoted" if promoted != version else "")
-    table.add_row("model", model if version else "none yet")
-    table.add_row("running", f"{elapsed_s:.0f} s")
-    if page := status.get("coordinator", {}).get("http_url"):
-        table.add_row("page", page)
-    return table
-
-
-def _workers(status: Status) -> RenderableType:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("worker", "load", "points", "epoch", "submodels here"):
-        table.add_column(title, justify="right" if title in ("points", "epoch") else "left")
-    for worker in status["workers"][:MOST_WORKERS]:
-        alive = worker["state"] == "alive"
-        table.add_row(
-            worker["name"],
-            f"{bar(worker['busy_share'])} {worker['busy_share']:4.0%}"
-            if alive
-            else worker["state"],
-            f"{worker['points']:,}",
-            str(worker["epoch"]),
-            " ".join(worker["holding"]),
-        )
-    hidden = len(status["workers"]) - MOST_WORKERS
-    return Group(table, Text(f"and {hidden} more workers")) if hidden > 0 else table
-
-
-def _quality(status: Status) -> RenderableType:
-    quality = status["quality"]
-    if quality is None:
-        return Text("quality: measured with the first model")
-    table = _grid()
-    for name in METHODS:
-        table.add_row(TITLES[name], f"{bar(quality[name])} {quality[name]:.3f}")
-    return Group(Text(quality["metric"], style="italic"), table)
+NEW_EVENTS = 20
+"""At most so many new events get a line each."""
+ROUTINE = frozenset({"promoted", "kept_back", "view"})
+"""Kinds of events that get no line: they come all the time, or tell what others told."""
 
 
 def line(status: Status | None, elapsed_s: float) -> str:
     """Return the state of a cluster in one line."""
     if status is None:
         return f"{elapsed_s:5.0f} s  starting"
-    rate = sum(node["rate"] for node in status["ingest"])
-    alive = sum(worker["state"] == "alive" for worker in status["workers"])
     quality = status["quality"]
     measured = f", quality {quality['model']:.3f} (ITQ {quality['itq']:.3f})" if quality else ""
+    away = status["points"].get("away")
     return (
-        f"{elapsed_s:5.0f} s  {status['points']['accepted']:,} points ({rate:,.0f}/s), "
-        f"{alive} workers, epoch {status['epoch']}, model {status['model_version']}, "
-        f"objective {_number(status['objective'])}{measured}"
+        f"{elapsed_s:5.0f} s  {status['points']['accepted']:,} points ({point_rate(status):,.0f}/s"
+        f"{f', {away:,} away' if away else ''}), "
+        f"{len(members(status))} workers, epoch {status['epoch']}, model {status['model_version']}, "
+        f"objective {number(status['objective'])}{measured}"
+        f"{', the coordinator is away' if status.get('stale') else ''}"
     )
 
 
@@ -141,10 +61,20 @@ class View(Protocol):
 
 
 class TerminalView:
-    """Redraws the picture in place."""
+    """Redraws the picture in place.
 
-    def __init__(self, console: Console) -> None:
-        self._live = Live(console=console, auto_refresh=False, transient=True)
+    Parameters
+    ----------
+    console : Console
+        Where.
+    screen : bool
+        Take the whole screen, and give it back at the end as it was.
+    """
+
+    def __init__(self, console: Console, *, screen: bool = False) -> None:
+        self._glyphs = glyphs_for(console)
+        self._trend = Trend()
+        self._live = Live(console=console, auto_refresh=False, transient=True, screen=screen)
 
     def __enter__(self) -> TerminalView:
         """Take over the terminal's lower part."""
@@ -162,17 +92,22 @@ class TerminalView:
 
     def show(self, status: Status | None, elapsed_s: float) -> None:
         """Draw this status; one that is missing leaves the last one standing."""
-        if status is not None or elapsed_s < LINE_S:
-            self._live.update(picture(status, elapsed_s), refresh=True)
+        if status is None and elapsed_s >= LINE_S:
+            return
+        if status is not None and not status.get("stale"):
+            self._trend.add(status, elapsed_s)
+        self._live.update(picture(status, elapsed_s, self._trend, self._glyphs), refresh=True)
 
 
 class LineView:
-    """Writes a line every few seconds."""
+    """Writes a line every few seconds, and one for each event that matters."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self._next = 0.0
         self._page = ""
+        self._told = 0.0
+        """Time of the newest event that was told."""
 
     def __enter__(self) -> LineView:
         """Nothing to do."""
@@ -187,18 +122,31 @@ class LineView:
         """Nothing to do."""
 
     def show(self, status: Status | None, elapsed_s: float) -> None:
-        """Write this status, if it is time for a line; and once where the page is."""
-        page = (status or {}).get("coordinator", {}).get("http_url", "")
-        if page and page != self._page:
-            self._page = page
-            self._write(f"         page: {page}")
+        """Write what is new, this status if it is time for a line, and once where the page is."""
+        if status is not None:
+            self._show_page(status)
+            self._show_events(status, elapsed_s)
         if elapsed_s >= self._next:
             self._next = elapsed_s + LINE_S
             self._write(line(status, elapsed_s))
+
+    def _show_page(self, status: Status) -> None:
+        page = (status.get("coordinator") or {}).get("http_url", "")
+        if page and page != self._page:
+            self._page = page
+            self._write(f"         page: {page}")
+
+    def _show_events(self, status: Status, elapsed_s: float) -> None:
+        new = [e for e in recent_events(status, NEW_EVENTS) if e["time"] > self._told]
+        for event in new:
+            self._told = event["time"]
+            if event["kind"] not in ROUTINE:
+                told = " ".join(filter(None, (event["kind"], event["name"])))
+                self._write(f"{elapsed_s:5.0f} s    {told}: {event['text']}")
 
 
 def view_for(console: Console, *, ui: bool) -> View:
     """Return the view that suits a console."""
     if ui and console.is_terminal and not console.is_dumb_terminal:
         return TerminalView(console)
-    return LineView(lambda text: console.print(text, highlight=False, soft_wrap=True))
+    return LineView(lambda text: console.print(text, highlight=False, soft_wrap=True, markup=False))

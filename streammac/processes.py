@@ -42,14 +42,18 @@ class Child:
             lines = file.read().decode(errors="replace").splitlines()
         return "\n".join(lines[-TAIL_LINES:])
 
+    def how_it_ended(self) -> str:
+        """Return its exit status, or the signal that ended it, in words."""
+        code = self.exit_code
+        if code is not None and code < 0:
+            return f"signal {signal.Signals(-code).name}"
+        return f"exit status {code}"
+
     def obituary(self) -> str:
         """Return how it ended, in words, with the end of its log."""
-        code = self.exit_code
-        how = f"exit status {code}"
-        if code is not None and code < 0:
-            how = f"signal {signal.Signals(-code).name}"
         return (
-            f"{self.name} (process {self.process.pid}) ended with {how}; {self.log}:\n{self.tail()}"
+            f"{self.name} (process {self.process.pid}) ended with {self.how_it_ended()}; "
+            f"{self.log}:\n{self.tail()}"
         )
 
 
@@ -112,19 +116,36 @@ def start(
 
 
 def end(
-    children: Iterable[Child], patience_s: float, hurry: Callable[[], bool] = lambda: False
+    children: Iterable[Child],
+    patience_s: float,
+    hurry: Callable[[], bool] = lambda: False,
+    insist_s: float | None = None,
 ) -> list[Child]:
     """Ask children to end, and kill those that do not in time; return these.
 
-    ``hurry`` is asked while waiting: True ends the patience.
+    Parameters
+    ----------
+    children : iterable of Child
+        Those that have ended already are passed over.
+    patience_s : float
+        Time that they have.
+    hurry : callable
+        Is asked while waiting: True ends the patience.
+    insist_s : float, optional
+        Ask once more after so long: a worker that takes its leave of the ring then ends at once.
     """
     running = [child for child in children if child.exit_code is None]
     for child in running:
         child.process.terminate()
-    deadline = time.monotonic() + patience_s
+    begin = time.monotonic()
     while any(child.exit_code is None for child in running):
-        if time.monotonic() > deadline or hurry():
+        waited = time.monotonic() - begin
+        if waited > patience_s or hurry():
             break
+        if insist_s is not None and waited > insist_s:
+            insist_s = None
+            for child in running:
+                child.process.terminate()
         time.sleep(POLL_S)
     late = [child for child in running if child.exit_code is None]
     for child in late:

@@ -102,9 +102,9 @@ def metrics_page() -> str:
         "",
         "<!-- generated from streammac/metrics.py by `make docs`: do not edit -->",
         "",
-        "Each process serves its own series at `http://HOST:PORT/metrics`, on the interface it "
-        "listens on and any free port. The coordinator's HTTP endpoint lists all of them at `/sd`, "
-        "in the form of Prometheus' HTTP service discovery, with the labels `role` and `name`:",
+        "Each process serves its own series at `http://HOST:PORT/metrics`, on `network.http_host` "
+        "and any free port. The coordinator's HTTP endpoint lists all of them at `/sd`, in the form "
+        "of Prometheus' HTTP service discovery, with the labels `cluster`, `role` and `name`:",
         "",
         "```yaml",
         "scrape_configs:",
@@ -112,7 +112,9 @@ def metrics_page() -> str:
         "    http_sd_configs: [{url: 'http://127.0.0.1:PORT/sd', refresh_interval: 5s}]",
         "```",
         "",
-        "`streammac status --json` tells the coordinator's `http_url`. The usual `process_*` "
+        "`streammac status --json` tells the coordinator's `http_url`. The same list is in the file "
+        "`targets.json` of the run directory, for file service discovery. [Monitoring](monitoring.md) "
+        "has the rest: dashboards, alerts, and how to connect them. The usual `process_*` "
         "series (CPU, memory, open files) are there too. A series without a value yet is left out.",
     ]
     for title, series in (

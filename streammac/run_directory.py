@@ -27,10 +27,13 @@ class RunDirectory:
     ``probe/WORKER/``         a worker's held-out points
     ``models/``               model versions
     ``dead-letters/``         records that could not be used, one file per ingest node
+    ``ingest/NAME/ledger``    what an ingest node goes on from after a crash
     ``logs/NAME.log``         what each process said
     ``keys/``                 keys and the allow-list (`streammac.security.keys`)
     ``history.ndjson``        what happened, for the page and for reports
     ``last-status.json``      the newest status, for reports
+    ``workers.json``          the workers that the supervisor starts here
+    ``targets.json``          what Prometheus is to scrape: its file service discovery
     ``lock``                  locked as long as a process of a supervised cluster runs
     ========================  =====================================================
     """
@@ -73,6 +76,11 @@ class RunDirectory:
         return self.root / "keys"
 
     @property
+    def roster(self) -> Path:
+        """Names of the workers that the supervisor starts here."""
+        return self.root / "workers.json"
+
+    @property
     def history(self) -> Path:
         """What happened, a line each."""
         return self.root / "history.ndjson"
@@ -83,17 +91,31 @@ class RunDirectory:
         return self.root / "last-status.json"
 
     @property
+    def targets(self) -> Path:
+        """What Prometheus is to scrape."""
+        return self.root / "targets.json"
+
+    @property
     def lock(self) -> Path:
         """Lock file of the supervisor."""
         return self.root / "lock"
 
+    @property
+    def shards(self) -> Path:
+        """One directory of points per worker."""
+        return self.root / "shards"
+
     def shard(self, worker: str) -> Path:
         """Directory of a worker's points."""
-        return self.root / "shards" / worker
+        return self.shards / worker
 
     def probe(self, worker: str) -> Path:
         """Directory of a worker's held-out points."""
         return self.root / "probe" / worker
+
+    def ledger(self, node: str) -> Path:
+        """What an ingest node has under way, and how far its feeds are settled."""
+        return self.root / "ingest" / node / "ledger"
 
     def announce(self, name: str, facts: dict[str, Any]) -> None:
         """Write how to reach a process; readers see the old file or the new one, never a part."""

@@ -12,7 +12,7 @@ from streammac.supervisor import Run
 if TYPE_CHECKING:
     from rich.table import Table
 
-COUNTS = ("sent", "accepted", "duplicate", "dead_lettered", "stored", "expired")
+COUNTS = ("sent", "accepted", "duplicate", "dead_lettered", "stored", "expired", "away")
 METHODS = ("model", "itq", "pca", "random")
 TITLES = {
     "model": "this model",
@@ -27,15 +27,15 @@ def summarise(run: Run) -> dict[str, Any]:
     """Return the summary of a run, JSON-serialisable; None where there is nothing to tell."""
     status = run.status or {}
     points = status.get("points", {})
-    first_acks = [node["first_ack_s"] for node in status.get("ingest", []) if node["first_ack_s"]]
     quality = status.get("quality")
     return {
         "points": {name: points.get(name, 0) for name in COUNTS},
         "epochs": status.get("epoch", 0),
+        "restarts": (status.get("supervisor") or {}).get("restarts", 0),
         "model_version": status.get("model_version", 0),
         "seconds": round(run.seconds, 3),
-        "seconds_to_first_ack": _since(run.started, min(first_acks, default=0.0)),
-        "seconds_to_first_model": _since(run.started, status.get("first_model_s") or 0.0),
+        "seconds_to_first_ack": _since(run.started, run.milestones.first_ack_s),
+        "seconds_to_first_model": _since(run.started, run.milestones.first_model_s),
         "quality": {name: quality[name] for name in ("metric", *METHODS)} if quality else None,
         "error": str(run.failure) if run.failure else None,
     }
@@ -55,7 +55,7 @@ def final_table(summary: dict[str, Any], running: dict[str, Any] | None) -> Tabl
     points = summary["points"]
     losses = [
         f"{points[name]:,} {name.replace('_', '-')}"
-        for name in ("dead_lettered", "duplicate", "expired")
+        for name in ("dead_lettered", "duplicate", "expired", "away")
         if points[name]
     ]
     first = summary["seconds_to_first_ack"]

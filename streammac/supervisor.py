@@ -1,14 +1,15 @@
 """A cluster on this machine: coordinator, workers and an ingest node as child processes.
 
 ``streammac up`` and ``streammac demo`` run a `LocalCluster` through `supervise`; benchmarks and
-tests may use it alone. All processes start at once and find each other through the run directory;
-they end from the front: ingest first, so that what was sent is acknowledged, then the workers, the
-coordinator last.
+tests may use it alone. All processes start at once and find each other through the run directory. One that
+dies is started again on its own directory, as `streammac.restart_policy` allows. They end from the front:
+ingest first, so that what was sent is acknowledged, then the workers, the coordinator last.
 """
 
 from __future__ import annotations
 
 import fcntl
+import functools
 import signal
 import sys
 import time
@@ -16,15 +17,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from streammac import processes
 from streammac.config import Settings
 from streammac.control import ask, ask_status
 from streammac.exit_codes import ExitCode, Failure
+from streammac.kept_process import KeptProcess, Role
+from streammac.milestones import Milestones
 from streammac.processes import Child, Lifeline
+from streammac.restart_policy import RestartPolicy
+from streammac.roster import Roster
 from streammac.run_directory import RunDirectory, write_json
 from streammac.security import KeyFolder, refuse_open_host
-from streammac.wire.messages import Shutdown
+from streammac.supervision import Supervision
+from streammac.supervisor_socket import SupervisorSocket
+from streammac.wire.codec import Message
+from streammac.wire.messages import (
+    AddWorkers,
+    ForgetWorker,
+    Shutdown,
+    WorkerForgotten,
+    WorkersAdded,
+)
 
 Status = dict[str, Any]
 
@@ -32,11 +47,17 @@ START_S = 30.0
 """Longest time from start to a coordinator that answers."""
 STATUS_S = 0.5
 """Time between two looks at the cluster."""
+TURN_S = 0.05
+"""Time between two looks at the processes: so long a death may go unnoticed."""
 SETTLE_S = 2.0
 """Longest wait for the last words of processes that have ended."""
 INGEST_PATIENCE_S = 20.0
 WORKER_PATIENCE_S = 15.0
 COORDINATOR_PATIENCE_S = 20.0
+INSIST_S = 0.5
+"""Without a coordinator workers cannot leave the ring in good order: they are asked twice, so far apart."""
+MOST_WORKERS = 256
+"""Workers of one supervisor."""
 STDIN = "stdin:"
 """Sources that begin so read standard input."""
 
@@ -79,17 +100,22 @@ class LocalCluster:
     settings: Settings
     program: Sequence[str] = (sys.executable, "-m", "streammac")
     interrupt: Interrupt = field(default_factory=Interrupt)
-    coordinator: list[Child] = field(default_factory=list)
-    workers: list[Child] = field(default_factory=list)
-    ingest: list[Child] = field(default_factory=list)
+    coordinator: list[KeptProcess] = field(default_factory=list)
+    workers: list[KeptProcess] = field(default_factory=list)
+    ingest: list[KeptProcess] = field(default_factory=list)
     address: str | None = None
     last: Status | None = None
     """The newest status while the cluster was running."""
+    _ports: tuple[int, int] = (0, 0)
+    """The coordinator's control and HTTP ports, once they are known."""
+    _roster: Roster | None = None
+    _supervision: Supervision | None = None
+    _socket: SupervisorSocket | None = None
     _lock: IO[str] | None = None
     _lifeline: Lifeline | None = None
 
     @property
-    def children(self) -> list[Child]:
+    def children(self) -> list[KeptProcess]:
         """All processes, in the order in which they are ended."""
         return self.ingest + self.workers + self.coordinator
 
@@ -127,12 +153,16 @@ class LocalCluster:
         for stale in directory.processes.glob("*.json"):
             stale.unlink()
         write_json(directory.settings, self.settings.model_dump(mode="json"))
+        self._roster = Roster.load(directory.roster, self.settings.cluster.workers)
+        self._roster.save()
         self._lifeline = Lifeline()
-        self.coordinator.append(self._spawn("coordinator"))
-        for number in range(1, self.settings.cluster.workers + 1):
-            self.workers.append(self._spawn("worker", f"w{number}"))
-        reads = any(uri.startswith(STDIN) for uri in self.settings.ingest.sources)
-        self.ingest.append(self._spawn("ingest", "i1", stdin=reads))
+        self.coordinator.append(self._keep("coordinator", "coordinator"))
+        for name in self._roster.names:
+            self.workers.append(self._keep("worker", name))
+        self.ingest.append(self._keep("ingest", "i1"))
+        self._socket = SupervisorSocket()
+        self._supervision = Supervision(directory, self.settings.cluster.restart)
+        self._publish()
 
     def _take_lock(self) -> IO[str]:
         lock = self.directory.lock.open("a")
@@ -147,48 +177,160 @@ class LocalCluster:
             ) from None
         return lock
 
-    def _spawn(self, role: str, name: str | None = None, *, stdin: bool = False) -> Child:
+    def _keep(self, role: Role, name: str) -> KeptProcess:
+        cluster = self.settings.cluster
+        policy = RestartPolicy(cluster.restart_budget, cluster.restart_window_s)
+        spawn = functools.partial(self._spawn, role, name)
+        return KeptProcess.start(name, role, spawn, policy, time.monotonic())
+
+    def _spawn(self, role: Role, name: str) -> Child:
         assert self._lock is not None
         assert self._lifeline is not None
         # children inherit the lock: it is held until the last of them is gone
         inherited = (self._lifeline.reading, self._lock.fileno())
         command = [*self.program, role, "--dir", str(self.directory.root)]
-        command += ["--lifeline", str(inherited[0])]
-        if name is not None:
+        command += ["--lifeline", str(inherited[0]), "--log-format", self.settings.logs.format]
+        command += ["--quiet"] if self.settings.logs.quiet else []
+        if role == "coordinator":
+            # one that comes back does so where everybody knows it
+            control, http = self._ports
+            command += ["--control-port", str(control), "--http-port", str(http)]
+        else:
             network = self.settings.network
             command += ["--name", name, "--host", network.host, "--http-host", network.http_host]
             command += ["--insecure"] if network.insecure else []
-        log = self.directory.logs / f"{name or role}.log"
-        return processes.start(name or role, command, log, inherited, stdin=stdin)
+        log = self.directory.logs / f"{name}.log"
+        stdin = role == "ingest" and self._reads_stdin
+        return processes.start(name, command, log, inherited, stdin=stdin)
+
+    @property
+    def _reads_stdin(self) -> bool:
+        return any(uri.startswith(STDIN) for uri in self.settings.ingest.sources)
 
     # -- while it runs --------------------------------------------------------------------
 
-    def check(self) -> None:
-        """Look whether all processes are alive.
+    def turn(self, wait_s: float = 0.0) -> None:
+        """Start again who has died, tell what is new, wait so long for requests; call it often.
 
         Raises
         ------
         Failure
-            If one ended by itself.
+            If a process ended that is not to be started again, and without which there is no cluster.
         """
-        for child in self.children:
-            if child.exit_code is not None:
-                self._died(child)
+        now = time.monotonic()
+        for kept in self.children:
+            if kept.just_ended:
+                kept.ended(now)
+                self._ended(kept)
+            elif kept.due(now):
+                kept.restart(now)
+                self._restarted(kept)
+        if self._ports == (0, 0):
+            self._learn_ports()
+        self._publish()
+        if self._socket is not None:
+            self._socket.serve(wait_s, self._answer)
 
-    def _died(self, child: Child) -> None:
-        """React to the death of a process: the one place where that is decided."""
-        raise Failure(ExitCode.PROCESS_DIED, child.obituary())
+    def _ended(self, kept: KeptProcess) -> None:
+        """React to the end of a process: the one place where that is decided."""
+        never = self.settings.cluster.restart == "never"
+        if kept.role == "coordinator" and kept.state in ("left", "down"):
+            # who ended in good order has told all others to end, too
+            raise Failure(ExitCode.PROCESS_DIED, self._epitaph(kept))
+        if kept.state == "left":
+            self._note("process_left", kept.name, "ended as it was asked to, and stays away")
+        elif never or kept.hopeless:
+            raise Failure(ExitCode.PROCESS_DIED, kept.child.obituary())
+        elif kept.state == "down":
+            self._note("process_down", kept.name, self._epitaph(kept))
+        else:
+            self._note("process_died", kept.name, f"ended with {kept.reason}; it is restarted")
+
+    def _epitaph(self, kept: KeptProcess) -> str:
+        window_s = self.settings.cluster.restart_window_s
+        spent = f"{kept.policy.budget} restarts within {window_s:.0f} s did not help: "
+        return (spent if kept.state == "down" else "") + kept.child.obituary()
+
+    def _restarted(self, kept: KeptProcess) -> None:
+        if kept.state != "running":
+            self._ended(kept)
+            return
+        lost = "; what it had read of standard input and not stored yet is lost"
+        text = f"restart {kept.policy.restarts}, {kept.policy.left(time.monotonic())} are left"
+        reads = kept.role == "ingest" and self._reads_stdin
+        self._note("process_restarted", kept.name, text + (lost if reads else ""))
+
+    def _learn_ports(self) -> None:
+        """Remember where the coordinator listens: if it has to come back, it does so there."""
+        announced = self.directory.announced("coordinator")
+        if announced is not None:
+            addresses = (announced["control"], announced.get("http_url", ""))
+            control, http = (urlsplit(address).port or 0 for address in addresses)
+            self._ports = (control, http)
+
+    def _note(self, kind: str, name: str, text: str) -> None:
+        assert self._supervision is not None
+        self._supervision.note(kind, name, text)
+
+    def _publish(self) -> None:
+        if self._supervision is not None and self._socket is not None:
+            self._supervision.publish(self._socket.address, self._processes())
+
+    def _processes(self) -> list[dict[str, Any]]:
+        now = time.monotonic()
+        return [kept.facts(now) for kept in self.coordinator + self.workers + self.ingest]
 
     def status(self) -> Status | None:
         """Return the cluster's status, or None while the coordinator does not answer."""
         if self.address is None:
             announced = self.directory.announced("coordinator")
             self.address = announced["control"] if announced else None
-        if self.address is None:
+        if self.address is None or self.coordinator[0].exit_code is not None:
             return None
         status = ask_status(self.address, keys=self.directory.keys)
-        self.last = status or self.last
+        if status is not None:
+            self.last = status = status | self._own_facts()
         return status
+
+    def last_known(self) -> Status | None:
+        """Return the newest status and what the supervisor knows now; None before the first one."""
+        return self.last | self._own_facts() | {"stale": True} if self.last else None
+
+    def _own_facts(self) -> Status:
+        if self._supervision is None:
+            return {}
+        return {"supervisor": self._supervision.facts(self._processes())}
+
+    # -- requests -------------------------------------------------------------------------
+
+    def _answer(self, request: Message) -> Message | None:
+        match request:
+            case AddWorkers():
+                return self._add(request.count)
+            case ForgetWorker():
+                return self._forget(request.name)
+        return None
+
+    def _add(self, count: int) -> WorkersAdded:
+        assert self._roster is not None
+        room = MOST_WORKERS - len(self.workers)
+        if not 1 <= count <= room:
+            return WorkersAdded((), f"expected 1 to {room} more workers, got {count}")
+        known = {worker["name"] for worker in (self.last or {}).get("workers", [])}
+        known |= {path.name for path in self.directory.shards.glob("*")}
+        names = self._roster.add(count, known | {kept.name for kept in self.workers})
+        self._roster.save()
+        for name in names:
+            self.workers.append(self._keep("worker", name))
+            self._note("process_added", name, "was asked for")
+        self._publish()
+        return WorkersAdded(tuple(names))
+
+    def _forget(self, name: str) -> WorkerForgotten:
+        assert self._roster is not None
+        known = self._roster.forget(name)
+        self._roster.save()
+        return WorkerForgotten(known)
 
     # -- stop -----------------------------------------------------------------------------
 
@@ -199,21 +341,44 @@ class LocalCluster:
         """
         hurry = self.interrupt.insisted
         final = None
-        processes.end(self.ingest, INGEST_PATIENCE_S, hurry)
-        announced = self.directory.announced("coordinator")
-        if announced is not None:  # workers need not leave one by one
-            ask(announced["control"], Shutdown(), Shutdown, SETTLE_S, self.directory.keys)
-        processes.end(self.workers, WORKER_PATIENCE_S, hurry)
+        processes.end(self._running(self.ingest), INGEST_PATIENCE_S, hurry)
+        told = self._tell_the_end()
+        insist = None if told else INSIST_S
+        processes.end(self._running(self.workers), WORKER_PATIENCE_S, hurry, insist)
         if self.coordinator and self.coordinator[0].exit_code is None:
             final = self._last_words()
-        processes.end(self.coordinator, COORDINATOR_PATIENCE_S, hurry)
+        processes.end(self._running(self.coordinator), COORDINATOR_PATIENCE_S, hurry)
+        if final is not None:
+            final |= self._own_facts()
+        self._release()
+        return final or self.last
+
+    @staticmethod
+    def _running(kept: Sequence[KeptProcess]) -> list[Child]:
+        return [one.child for one in kept if one.exit_code is None]
+
+    def _tell_the_end(self) -> bool:
+        """Tell the coordinator, so that workers need not leave the ring one by one."""
+        announced = self.directory.announced("coordinator")
+        if announced is None:
+            return False
+        return (
+            ask(announced["control"], Shutdown(), Shutdown, SETTLE_S, self.directory.keys)
+            is not None
+        )
+
+    def _release(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._supervision is not None:
+            self._supervision.close()
         if self._lifeline is not None:
             self._lifeline.close()
             self._lifeline = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None
-        return final or self.last
 
     def _last_words(self) -> Status | None:
         """Return the status once the coordinator has read the farewells of all others."""
@@ -241,6 +406,7 @@ class Run:
     """Unix time of the start."""
     seconds: float
     failure: Failure | None = None
+    milestones: Milestones = field(default_factory=Milestones)
 
 
 def supervise(
@@ -272,16 +438,22 @@ def supervise(
     first = time.monotonic() - (time.time() - started)
     failure: Failure | None = None
     running: Status | None = None
+    milestones = Milestones()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
         signal.signal(number, cluster.interrupt)
     try:
         cluster.start()
+        look_at = 0.0
         while not cluster.interrupt.requested:
             elapsed = time.monotonic() - first
             if duration_s is not None and elapsed >= duration_s:
                 break
-            cluster.check()
+            left = TURN_S if duration_s is None else min(TURN_S, duration_s - elapsed)
+            if elapsed < look_at:
+                cluster.turn(left)
+                continue
+            cluster.turn()
             status = cluster.status()
             if status is None and cluster.last is None and elapsed > START_S:
                 raise Failure(
@@ -290,9 +462,9 @@ def supervise(
                     f"{cluster.directory.logs}",
                 )
             running = status or running
-            show(status, elapsed)
-            left = STATUS_S if duration_s is None else min(STATUS_S, duration_s - elapsed)
-            _doze(max(0.0, left) if status else processes.POLL_S, cluster.interrupt)
+            milestones.see(status or {})
+            show(status or cluster.last_known(), elapsed)
+            look_at = elapsed + (STATUS_S if status else TURN_S)
     except Failure as error:
         if not cluster.children:
             raise
@@ -301,11 +473,5 @@ def supervise(
         final = cluster.stop()
         for number, handler in before.items():
             signal.signal(number, handler)
-    return Run(final, running, started, time.time() - started, failure)
-
-
-def _doze(seconds: float, interrupt: Interrupt) -> None:
-    """Sleep, but not through an interrupt (Python goes on sleeping after a signal handler)."""
-    end = time.monotonic() + seconds
-    while not interrupt.requested and (left := end - time.monotonic()) > 0:
-        time.sleep(min(left, 0.05))
+    milestones.see(final or {})
+    return Run(final, running, started, time.time() - started, failure, milestones)

@@ -25,12 +25,13 @@ WAKE = "inproc://compute"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one job; ``error`` where it failed."""
+    """What came of one job, after how many seconds; ``error`` where it failed."""
 
     done: Done | None
     times: PhaseTimes
     drift: float | None = None
     error: str = ""
+    seconds: float = 0.0
 
 
 class ComputeThread:
@@ -95,10 +96,11 @@ class ComputeThread:
             while (job := self._jobs.get()) is not None and not self._ending.is_set():
                 begin = time.monotonic()
                 done = learner.do(job)
-                self.busy_s += time.monotonic() - begin
+                seconds = time.monotonic() - begin
+                self.busy_s += seconds
                 self._done += 1
                 drift = learner.drift.take() if learner.drift is not None else None
-                self._post(wake, Result(done, replace(learner.times), drift))
+                self._post(wake, Result(done, replace(learner.times), drift, seconds=seconds))
         except (
             Exception
         ) as error:  # the I/O loop must hear of it whatever it is: it ends the process

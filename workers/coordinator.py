@@ -18,9 +18,10 @@ from typing import Any
 import zmq
 
 from streammac.config import Settings
+from streammac.exporter import CoordinatorMetrics
 from streammac.http_server import serve
-from streammac.metrics import CoordinatorMetrics
 from streammac.ring.coordinator import Coordinator, Finished, Note, Order, Tell
+from streammac.ring.events import Event
 from streammac.ring.status import status
 from streammac.run_directory import RunDirectory, write_json
 from streammac.security import SecureContext, open_context
@@ -37,6 +38,7 @@ from streammac.wire.messages import (
 from workers.http import application
 from workers.live import Live
 from workers.publisher import Publisher
+from workers.targets import targets
 from workers.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,17 @@ DOUBT_S = 0.02
 """Longest wait while a connection is broken, and may come back."""
 WATCHED = {"worker": "ring", "ingest": "client"}
 """The socket of each kind of process that the coordinator keeps a connection to."""
+SERIOUS = (
+    "lost",
+    "ingest_lost",
+    "returned",
+    "recovered",
+    "stall",
+    "disk_full",
+    "quarantined",
+    "malformed",
+)
+"""Events that are warnings in the log, so that ``--quiet`` has them: who is excluded or back, and why."""
 SAVE_S = 1.0
 """Longest time for which the durable state on disk lags behind."""
 MESSAGES_PER_TURN = 1000
@@ -126,11 +139,12 @@ class CoordinatorProcess:
             self._watch_all()
             publisher = self.publisher
             self._do(self.core.published(publisher.version, publisher.current, publisher.reason))
-            self.live.turn(now, self.status, self._scrape_targets)
+            self.live.turn(now, self.status, lambda: targets(self.core, self.metrics_url))
             if now - saved >= SAVE_S:
                 saved = now
                 self._save()
-                self.metrics.update(self.status())
+                self.metrics.update(self.status() | {"malformed": self.malformed})
+                self.metrics.events(self.core.events.counts)
                 self.metrics.handshakes(self.context.handshake_failures())
         self._end()
         return 0
@@ -180,8 +194,9 @@ class CoordinatorProcess:
                 case Tell():
                     self._send(order.identity, order.message)
                 case Note():
-                    event = order.event
-                    log.info("%s", " ".join(filter(None, (event.kind, event.name, event.text))))
+                    if order.event.kind == "recovered":
+                        self.metrics.recovered(order.event.seconds)
+                    _log_event(order.event)
                 case Finished():
                     points = status(self.core)["points"]["stored"]
                     self.metrics.epoch_done(order.result)
@@ -213,21 +228,6 @@ class CoordinatorProcess:
             "first_model_s": publisher.first_model_s,
         }
 
-    def _scrape_targets(self) -> list[dict[str, Any]]:
-        """Return Prometheus' targets (HTTP service discovery)."""
-        targets = [("coordinator", "coordinator", self.metrics_url)]
-        for role in ("worker", "ingest"):
-            for peer in self.core.membership.of(role):
-                targets.append((role, peer.name, peer.registration.addresses.get("metrics", "")))
-        return [
-            {
-                "targets": [url.split("//")[-1].split("/")[0]],
-                "labels": {"role": role, "name": name},
-            }
-            for role, name, url in targets
-            if url
-        ]
-
     def _model(self, version: int) -> ModelReply:
         wanted = version or self.publisher.current
         if wanted not in self.versions.list():
@@ -258,6 +258,14 @@ class CoordinatorProcess:
         self.watch.close()
         self.control.close()
         self.context.term()
+
+
+def _log_event(event: Event) -> None:
+    """Write an event to the log, in JSON with its fields; who is excluded, and why, is a warning."""
+    words = " ".join(filter(None, (event.kind, event.name, event.text)))
+    fields: dict[str, object] = {"event": event.kind, "about": event.name, "reason": event.text}
+    fields |= {"seconds": event.seconds} if event.seconds else {}
+    log.log(logging.WARNING if event.kind in SERIOUS else logging.INFO, "%s", words, extra=fields)
 
 
 def run(directory: RunDirectory, settings: Settings) -> int:

@@ -33,6 +33,8 @@ class DriftWatch:
     def __init__(self, delta: float) -> None:
         self._delta = delta
         self._rest = np.empty(0, np.float32)
+        self.newest: float | None = None
+        """Mean error of the points that entered last."""
         self.raised: float | None = None
         """Mean error at the last alarm that nobody has taken yet."""
 
@@ -44,6 +46,7 @@ class DriftWatch:
 
     def observe(self, errors: Floats) -> None:
         """Take the (n,) errors of new points, in order of arrival."""
+        self.newest = float(errors.mean()) if len(errors) else self.newest
         errors = np.concatenate([self._rest, errors])
         whole = len(errors) // GROUP * GROUP
         self._rest = errors[whole:]

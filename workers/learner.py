@@ -18,11 +18,14 @@ from workers.drift import DriftWatch
 
 
 class Snapshot(LocalData, Protocol):
-    """The points of a shard at one moment; ``first`` counts the rows dropped before them."""
+    """The points of a shard at one moment. Rows keep their numbers while their positions move."""
 
-    @property
-    def first(self) -> int:
-        """Rows that the shard dropped before these."""
+    def number(self, position: int) -> int:
+        """Return the number of the row at a position; of ``len(self)``, one more than the last row's."""
+        ...
+
+    def position(self, number: int) -> int:
+        """Return where the row of a number is, or the next one that is still there."""
         ...
 
 
@@ -80,8 +83,8 @@ class Learner:
     clock: Callable[[], float] = time.monotonic
     times: PhaseTimes = field(default_factory=PhaseTimes)
     _data: Snapshot | None = None
-    _entered: int = 0  # rows, counted from the shard's very first, that have coordinates
-    _resume: int = 0  # where the next time-boxed Z step goes on, counted like that
+    _entered: int = 0  # rows of smaller numbers have coordinates
+    _resume: int = 0  # number of the row at which the next time-boxed Z step goes on
 
     def do(self, job: Job) -> Done | None:
         """Do one job."""
@@ -104,7 +107,7 @@ class Learner:
         self._data = self.shard.view()
         if job.plan.fresh:
             return  # no parameters to compute coordinates with; they all enter when the model is made
-        first = max(0, self._entered - self._data.first)
+        first = self._data.position(self._entered)
         enter(
             self.model,
             job.params,
@@ -112,7 +115,7 @@ class Learner:
             first,
             observe=self.drift.observe if self.drift is not None else None,
         )
-        self._entered = self._data.first + len(self._data)
+        self._entered = self._data.number(len(self._data))
 
     def _snapshot(self) -> Snapshot:
         assert self._data is not None, "an epoch is opened before anything is trained in it"
@@ -143,13 +146,13 @@ class Learner:
         data = self._snapshot()
         if job.plan.fresh:
             enter(self.model, job.params, data, 0)
-            self._entered = data.first + len(data)
+            self._entered = data.number(len(data))
         mu = self.model.mu(job.plan.age)
-        resume = max(0, self._resume - data.first) if self.visit_s is not None else 0
+        resume = data.position(self._resume) if self.visit_s is not None else 0
         if resume >= len(data):
             resume = 0
         objective = z_pass(self.model, job.params, data, mu, first=resume, expired=self._timer())
-        self._resume = data.first + (resume + objective.points) % max(1, len(data))
+        self._resume = data.number((resume + objective.points) % max(1, len(data)))
         return Improved(job.view, job.epoch, objective)
 
     def _timer(self) -> Callable[[], bool]:

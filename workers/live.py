@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from streammac.history import Recorder, to_json
-from streammac.run_directory import RunDirectory
+from streammac.run_directory import RunDirectory, write_json
 
 PERIOD_S = 0.5
 """Shortest time between two snapshots."""
@@ -40,11 +40,12 @@ class Live:
     Parameters
     ----------
     directory : RunDirectory
-        Where the history goes.
+        Where the history and the list of targets go.
     """
 
     def __init__(self, directory: RunDirectory) -> None:
         self.history: Path = directory.history
+        self._targets = directory.targets
         self._recorder = Recorder(directory.history, directory.last_status)
         self._due = -math.inf
         self.status: bytes | None = None
@@ -84,5 +85,8 @@ class Live:
         number = self.frames[-1].number + 1 if self.frames else 1
         data = b'{"t":%.3f,"lines":%s,"status":%s}' % (now, to_json(lines).encode(), rest)
         self.frames = (*self.frames[1 - FRAMES :], Frame(number, data))
-        self.targets = json.dumps(targets).encode()
+        listed = json.dumps(targets).encode()
+        if listed != self.targets:
+            self.targets = listed
+            write_json(self._targets, targets)
         self.status = b'%s,"events":%s}' % (rest[:-1], events)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from streammac.config import Probe as ProbeSettings
 from streammac.models.base import Array, Floats, NestedModel
-from streammac.models.retrieval import baselines, precision, true_neighbours
+from streammac.models.retrieval import baselines, bit_entropy, precision, true_neighbours
 
 LEAST_POINTS = 50
 """With fewer points no share of found neighbours means anything."""
@@ -36,6 +36,10 @@ class Measurement:
     random: float
     points: int
     queries: int
+    entropy: float = 0.0
+    """Entropy of a bit of the model's codes, mean over bits: 1 where it is on for half of the points."""
+    least_entropy: float = 0.0
+    """Entropy of the least balanced bit; 0: it is constant and tells nothing."""
 
 
 class Probe:
@@ -115,13 +119,15 @@ class Task:
 
     def measure(self, model: NestedModel, params: Mapping[str, Array]) -> Measurement:
         """Measure a version."""
-        model_precision = self._precision(
-            model.encode(params, self._queries.copy()), model.encode(params, self._database.copy())
-        )
+        queries = model.encode(params, self._queries.copy())
+        database = model.encode(params, self._database.copy())
+        entropy = bit_entropy(database, self._bits)
         return Measurement(
             metric=f"share of true {self._near} nearest among the first {self._retrieved} retrieved",
-            model=model_precision,
+            model=self._precision(queries, database),
             points=self.points,
             queries=len(self._queries),
+            entropy=float(entropy.mean()),
+            least_entropy=float(entropy.min()),
             **self._baselines,
         )

@@ -8,6 +8,7 @@ a submodel is in training.
 from __future__ import annotations
 
 import logging
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import zmq
 
 from streammac.config import Settings, visit_budget
 from streammac.coordinator_link import CoordinatorLink
-from streammac.metrics import WorkerMetrics
+from streammac.exporter import WorkerMetrics
 from streammac.models.local import VisitPlan
 from streammac.ring.actions import Action, Answer, Report, Send, Trained
 from streammac.ring.member import Member
@@ -57,6 +58,8 @@ RETENTION_S = 1.0
 END_PATIENCE_S = 5.0
 DRAIN_S = 10.0
 """Longest time that leaving the ring takes, unless somebody set another deadline."""
+MAX_BLOCKS = 10_000
+"""Blocks whose stay here is measured."""
 RECEIVE_QUEUE = 1000
 """Messages that may wait on the data socket; credit keeps the real number far below."""
 
@@ -124,6 +127,10 @@ class Worker:
         """Draining: the loop ends when the ring lets go, or at this time."""
         self.times = PhaseTimes()
         self.epoch_began = time.monotonic()
+        self._communicate_s = 0.0
+        """In this epoch: sending and receiving submodels while there was nothing to compute."""
+        self._arrived: dict[str, float] = {}
+        """When each block in training came here."""
         self._busy_s = 0.0  # of the compute thread, at the last heartbeat
         self._stored = 0.0  # points ever, then
         self.ending = False
@@ -149,8 +156,7 @@ class Worker:
                 continue
             if self.data in ready:
                 self._take_points()
-            for message in self.transport.receive():
-                self._ring(message)
+            self._receive()
             if self.compute is not None and self.compute.wake in ready:
                 self._take_results()
             self.link.beat(now, self.settings.cluster.heartbeat_s, self._pulse)
@@ -214,7 +220,7 @@ class Worker:
 
     def _configure(self, settings: Settings, poller: zmq.Poller) -> None:
         self.settings = settings
-        self.intake = Intake(self.name, self.directory, settings)
+        self.intake = Intake(self.name, self.link.incarnation, self.directory, settings)
         self.compute = ComputeThread(self.context, self._build)
         poller.register(self.compute.wake, zmq.POLLIN)
         if self.schema is not None:
@@ -272,9 +278,18 @@ class Worker:
         stored = facts.get("appended", 0.0)
         facts["rate"] = max(0.0, stored - self._stored) / max(1e-9, elapsed_s)
         self._stored = stored
-        self.metrics.update(facts)
+        holding = tuple(sorted(self.member.holding)) if self.member is not None else ()
+        self.metrics.update(facts | self._local_facts() | {"holding": len(holding)})
         self.metrics.handshakes(self.context.handshake_failures())
-        return facts, tuple(sorted(self.member.holding)) if self.member is not None else ()
+        return facts, holding
+
+    def _local_facts(self) -> dict[str, float]:
+        """Return what only the metrics show."""
+        facts = {"disk_free": float(shutil.disk_usage(self.directory.root).free)}
+        drift = self.learner.drift if self.learner is not None else None
+        if drift is not None and drift.newest is not None:
+            facts["entering_error"] = drift.newest
+        return facts
 
     def _ring_facts(self) -> dict[str, float]:
         """Return what the coordinator watches the ring by."""
@@ -300,11 +315,43 @@ class Worker:
 
     # -- the ring -------------------------------------------------------------------------
 
+    def _receive(self) -> None:
+        """Take what peers have sent."""
+        idle, begin = not self._computing, time.monotonic()
+        messages = self.transport.receive()
+        now = time.monotonic()
+        if messages and idle:
+            self._communicate_s += now - begin
+        for message in messages:
+            if isinstance(message, Token) and not message.final and len(self._arrived) < MAX_BLOCKS:
+                self._arrived[message.block] = now
+            self._ring(message)
+
+    def _send(self, send: Send) -> None:
+        idle, begin = not self._computing, time.monotonic()
+        try:
+            self.transport.send(send.to, send.message)
+        except TransportError as error:
+            # nobody's death: the coordinator will notice that nothing moves
+            log.warning("a message to %s is lost: %s", send.to, error)
+        now = time.monotonic()
+        if idle:
+            self._communicate_s += now - begin
+        if isinstance(send.message, Token):
+            arrived = self._arrived.pop(send.message.block, None)
+            if arrived is not None:
+                self.metrics.hopped(now - arrived)
+
+    @property
+    def _computing(self) -> bool:
+        return self.compute is not None and self.compute.busy
+
     def _ring(self, event: RingEvent) -> None:
         if self.member is None:
             self.early.append(event)
             return
         if isinstance(event, View) and event.number > self.member.view:
+            self._arrived.clear()
             self.transport.connect({m.name: m.address for m in event.members + event.leaving})
             log.info("view %d: %s", event.number, ", ".join(m.name for m in event.members))
         self._do(self.member.handle(event))
@@ -314,11 +361,7 @@ class Worker:
         for action in actions:
             match action:
                 case Send():
-                    try:
-                        self.transport.send(action.to, action.message)
-                    except TransportError as error:
-                        # nobody's death: the coordinator will notice that nothing moves
-                        log.warning("a message to %s is lost: %s", action.to, error)
+                    self._send(action)
                 case Answer():
                     self.link.tell(action.holdings)
                 case Report():
@@ -330,8 +373,15 @@ class Worker:
         assert self.learner is not None
         now = time.monotonic()
         wall, self.epoch_began = now - self.epoch_began, now
-        times = self.times
-        self.metrics.epoch_done(times.train, times.z_step + times.enter, wall - times.busy)
+        times, communicate = self.times, self._communicate_s
+        self._communicate_s = 0.0
+        seconds = {
+            "train": times.train,
+            "z_step": times.z_step + times.enter,
+            "communicate": communicate,
+            "wait": max(0.0, wall - times.busy - communicate),
+        }
+        self.metrics.epoch_done(seconds)
         self.link.tell(
             EpochReport(
                 view=report.view,
@@ -342,11 +392,7 @@ class Worker:
                 name=self.name,
                 mu=self.learner.model.mu(report.plan.age),
                 sums={name: float(value) for name, value in asdict(report.objective).items()},
-                seconds={
-                    "train": times.train,
-                    "z_step": times.z_step + times.enter,
-                    "wait": max(0.0, wall - times.busy),
-                },
+                seconds=seconds,
                 tensors=dict(report.params or {}),
             )
         )
@@ -387,6 +433,8 @@ class Worker:
             self.link.tell(Drift(self.name, self.member.epoch, result.drift))
         if result.done is not None:
             self._do(self.member.handle(result.done))
+        if isinstance(result.done, Trained) and result.done.job.visits:
+            self.metrics.visited(result.seconds)
         turns = isinstance(result.done, Trained) and not self.member.frozen
         if turns and self.announced < self.member.view:
             self.announced = self.member.view

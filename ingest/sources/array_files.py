@@ -30,14 +30,33 @@ class ArraySource:
         All of them; may be mapped from a file.
     shuffle : int, optional
         Seed of a random order.
+    version : str
+        Tells this content from another of the same name; empty: it cannot be told.
     """
 
     finite = True
 
-    def __init__(self, name: str, points: Arrays, shuffle: int | None = None) -> None:
+    def __init__(
+        self, name: str, points: Arrays, shuffle: int | None = None, version: str = ""
+    ) -> None:
         self.name = name
+        self.seekable = bool(version)
         self._points = points
         self._shuffle = shuffle
+        self._version = version
+
+    @property
+    def identity(self) -> str:
+        """See `Seekable.identity`."""
+        return f"{self._version} {self._shuffle}"
+
+    def continues(self, identity: str, offset: int) -> bool:
+        """See `Seekable.continues`."""
+        return identity == self.identity and offset <= len(self._points)
+
+    def chunk_points(self, points: int) -> int:
+        """See `Seekable.chunk_points`."""
+        return points
 
     @property
     def format(self) -> str:
@@ -51,12 +70,17 @@ class ArraySource:
 
     def chunks(self, points: int) -> Iterator[Chunk]:
         """See `Source.chunks`."""
+        for chunk, _ in self.places(points, 0, 0):
+            yield chunk
+
+    def places(self, points: int, offset: int, records: int) -> Iterator[tuple[Chunk, int]]:
+        """See `Seekable.places`; offsets are numbers of points."""
         order: NDArray[np.int64] | None = None
         if self._shuffle is not None:
             order = np.random.default_rng(self._shuffle).permutation(len(self._points))
-        for first in range(0, len(self._points), points):
-            rows = slice(first, first + points)
-            yield self._points.take(rows if order is None else order[rows])
+        for first in range(offset, len(self._points), points):
+            rows = slice(first, min(first + points, len(self._points)))
+            yield self._points.take(rows if order is None else order[rows]), rows.stop
 
 
 def is_array_file(path: Path) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 from urllib.parse import parse_qsl
 
 from ingest.records import Chunk
@@ -47,9 +47,48 @@ class Source(Protocol):
         """Number of records, if known beforehand."""
         ...
 
+    @property
+    def seekable(self) -> bool:
+        """Return whether it is a `Seekable`."""
+        ...
+
     def chunks(self, points: int) -> Iterator[Chunk]:
         """Yield the records in order, at most ``points`` at a time."""
         ...
+
+
+class Seekable(Source, Protocol):
+    """A feed that has the same records the next time, and can be read from the middle."""
+
+    @property
+    def identity(self) -> str:
+        """What tells it from another content under the same name."""
+        ...
+
+    def continues(self, identity: str, offset: int) -> bool:
+        """Return whether it is the feed of this identity, and may be read from an offset."""
+        ...
+
+    def chunk_points(self, points: int) -> int:
+        """Return how many records to read at a time where ``points`` are wanted."""
+        ...
+
+    def places(self, points: int, offset: int, records: int) -> Iterator[tuple[Chunk, int]]:
+        """Yield chunks like `chunks`, each with the offset behind it.
+
+        Parameters
+        ----------
+        points : int
+            Most records at a time. From a place between two chunks the same number makes the same chunks.
+        offset, records : int
+            Where to begin, and how many records came before it.
+        """
+        ...
+
+
+def seekable(source: Source) -> Seekable | None:
+    """Return the source as one that can be read from the middle, if it can."""
+    return cast(Seekable, source) if source.seekable else None
 
 
 @dataclass(frozen=True, slots=True)

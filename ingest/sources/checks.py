@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ingest.records import Arrays, Raw
-from ingest.sources.base import Source
+from ingest.sources.base import Source, seekable
 
 Open: TypeAlias = Callable[[], Source]
 CHUNKS = 20
@@ -82,6 +82,30 @@ def check_says_what_it_is(open_source: Open) -> None:
     source = open_source()
     assert source.name
     assert source.format in ("json", "csv") or np.dtype(source.format)
+
+
+def check_goes_on_from_any_place(open_source: Open) -> None:
+    """A seekable source, opened anew at a place between two chunks, has the same chunks from there."""
+    found = seekable(open_source())
+    if found is None:
+        return
+    points = found.chunk_points(7)
+    places = list(itertools.islice(found.places(points, 0, 0), CHUNKS))
+    assert [_content(c) for c, _ in places] == [
+        _content(c) for c in itertools.islice(found.chunks(points), CHUNKS)
+    ]
+    records = 0
+    for number, (chunk, offset) in enumerate(places):
+        records += len(chunk)
+        again = seekable(open_source())
+        assert again is not None
+        assert again.continues(found.identity, offset)
+        rest = again.places(points, offset, records)
+        expected = places[number + 1 :]
+        got = list(itertools.islice(rest, len(expected)))
+        assert [(_content(c), end) for c, end in got] == [(_content(c), e) for c, e in expected]
+        if len(places) < CHUNKS:
+            assert next(rest, None) is None
 
 
 def all_checks() -> Iterator[Callable[[Open], None]]:

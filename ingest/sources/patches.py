@@ -42,6 +42,7 @@ class PatchSource:
     format = "|u1"
     finite = False
     length = None
+    seekable = False
 
     def __init__(self, size: int = 8, seed: int = 0) -> None:
         if size not in SIZES:

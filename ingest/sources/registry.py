@@ -47,7 +47,9 @@ def _flag(address: Address, name: str) -> bool:
 def _file(address: Address, linger_s: float) -> Source:
     path = address.path
     if is_array_file(path):
-        return ArraySource(str(path), read_arrays(path), _integer(address, "shuffle"))
+        facts = path.stat()
+        version = f"{facts.st_size} {facts.st_mtime_ns}"
+        return ArraySource(str(path), read_arrays(path), _integer(address, "shuffle"), version)
     if "shuffle" in address.options:
         raise SourceError(f"{address.uri}: shuffle: only files of arrays can be shuffled")
     name = path.name.removesuffix(".gz")

@@ -22,6 +22,7 @@ class RiverSource:
     """
 
     format = "json"
+    seekable = False
 
     def __init__(self, dataset: str) -> None:
         from river import datasets  # heavy, and only this source needs it

@@ -71,6 +71,18 @@ def _words(codes: Codes) -> NDArray[np.uint64]:
     return np.ascontiguousarray(np.pad(codes, ((0, 0), (0, padding)))).view(np.uint64)
 
 
+def bit_entropy(codes: Codes, bits: int) -> NDArray[np.float64]:
+    """Return the entropy of each bit of (n, B) packed codes, (bits,): 1 balanced, 0 constant.
+
+    >>> bit_entropy(np.array([[0b10000000], [0b11000000]], np.uint8), 2).tolist()
+    [0.0, 1.0]
+    """
+    on = np.unpackbits(codes, axis=1, count=bits).mean(axis=0, dtype=np.float64)
+    share = np.stack([on, 1.0 - on])
+    entropy: NDArray[np.float64] = (share * -np.log2(np.where(share > 0, share, 1.0))).sum(axis=0)
+    return np.abs(entropy)  # no minus before a zero
+
+
 def baselines(x: Floats, bits: int, rng: np.random.Generator) -> dict[str, Encode]:
     """Fit ITQ, PCA signs and random projections to (n, D) points; return their encoders by name."""
     mean = x.mean(axis=0)

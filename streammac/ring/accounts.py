@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FEED = ("sent", "dead_lettered", "duplicate")
+LASTING = ("lasting_sent", "lasting_dead_lettered")
 SHARD = ("points", "appended", "expired", "withdrawn", "duplicates")
 
 
@@ -21,7 +22,8 @@ class Accounts:
     Attributes
     ----------
     feeds : dict
-        Of each ingest node: its incarnation, that one's counts, and the sums of all former ones.
+        Of each ingest node: its incarnation, that one's counts, and the sums of all former ones, without
+        what is lasting of them: the next life of a node counts that again.
     shards : dict
         The newest counts of each worker; they are cumulative over its incarnations.
     """
@@ -31,7 +33,7 @@ class Accounts:
 
     def count_feed(self, name: str, incarnation: int, facts: Mapping[str, float]) -> None:
         """Take the counts of an ingest node."""
-        counts = {count: facts.get(count, 0.0) for count in FEED}
+        counts = {count: facts.get(count, 0.0) for count in (*FEED, *LASTING)}
         known = self.feeds.get(name)
         former = dict.fromkeys(FEED, 0.0)
         if known is not None:
@@ -39,7 +41,11 @@ class Accounts:
                 return
             former = known["former"]
             if incarnation > known["incarnation"]:
-                former = {count: former[count] + known["counts"][count] for count in FEED}
+                last = known["counts"]
+                former = {
+                    count: former[count] + last[count] - last.get(f"lasting_{count}", 0.0)
+                    for count in FEED
+                }
         self.feeds[name] = {"incarnation": incarnation, "counts": counts, "former": former}
 
     def count_shard(self, name: str, facts: Mapping[str, float]) -> None:

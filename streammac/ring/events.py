@@ -14,6 +14,12 @@ from typing import Any
 
 KEPT = 200
 """Events that are remembered."""
+KINDS = (
+    "joined", "ingest_joined", "returned", "draining", "left", "ingest_left", "lost", "ingest_lost",
+    "view", "recovered", "stall", "drift", "restart", "disk_full", "quarantined",
+    "coordinator_restarted", "promoted", "kept_back", "malformed",
+)  # fmt: skip
+"""What can happen (docs/status.md says what each means)."""
 FREQUENT = ("promoted", "kept_back")
 """Of these in a row only the newest is kept, or they would push out everything else."""
 
@@ -52,11 +58,14 @@ class EventLog:
 
     clock: Callable[[], float] = time.time
     count: int = 0
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    """How often each kind of event has happened."""
     _kept: deque[Event] = field(default_factory=lambda: deque(maxlen=KEPT))
 
     def add(self, kind: str, name: str, text: str, seconds: float = 0.0) -> Event:
         """Remember an event and return it."""
         self.count += 1
+        self.counts[kind] = self.counts.get(kind, 0) + 1
         if kind in FREQUENT and self._kept and self._kept[-1].kind == kind:
             self._kept.pop()
         event = Event(self.count, self.clock(), kind, name, text, round(seconds, 4))

@@ -7,6 +7,7 @@ here costs two numbers, and one that spreads its batches costs two for each gap.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from typing import Any
 
 from streammac.store.points import Mark
@@ -38,6 +39,20 @@ class Ranges:
         else:
             self._starts.insert(i, number)
             self._ends.insert(i, number)
+
+    def discard(self, number: int) -> None:
+        """Take a number out, if it is there."""
+        i = bisect_right(self._starts, number) - 1
+        if i < 0 or number > self._ends[i]:
+            return
+        first, last = self._starts[i], self._ends[i]
+        left = [(first, number - 1)] if first < number else []
+        right = [(number + 1, last)] if number < last else []
+        self._starts[i : i + 1] = [a for a, _ in (*left, *right)]
+        self._ends[i : i + 1] = [b for _, b in (*left, *right)]
+
+    def __len__(self) -> int:
+        return len(self._starts)
 
     def update(self, other: Ranges) -> None:
         """Add all numbers of another set."""
@@ -72,6 +87,24 @@ class Marks:
         """Remember a mark."""
         if mark not in self:
             self._seen.setdefault((mark.source, mark.incarnation), Ranges()).add(mark.sequence)
+
+    def discard(self, mark: Mark) -> None:
+        """Forget a mark, if it is known."""
+        name = (mark.source, mark.incarnation)
+        ranges = self._seen.get(name)
+        if ranges is not None:
+            ranges.discard(mark.sequence)
+            if not len(ranges):
+                del self._seen[name]
+
+    def __bool__(self) -> bool:
+        return bool(self._seen)
+
+    def __iter__(self) -> Iterator[Mark]:
+        for (source, incarnation), ranges in sorted(self._seen.items()):
+            for first, last in ranges.to_json():
+                for sequence in range(first, last + 1):
+                    yield Mark(source, incarnation, sequence)
 
     def update(self, other: Marks) -> None:
         """Remember all marks that another one holds."""

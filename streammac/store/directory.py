@@ -98,6 +98,8 @@ class Checkpoint:
         Segments of smaller numbers have expired, whether their files are gone already or not.
     expired : int
         Points in them.
+    withdrawn : int
+        Points in them that had been withdrawn before; these are not counted as expired.
     marks : Marks
         Those of their batches alone: the marks of the others live and die with their journals, so that a
         batch which power loss takes back is not mistaken for one that was kept.
@@ -106,6 +108,7 @@ class Checkpoint:
     first_segment: int = 1
     expired: int = 0
     marks: Marks = field(default_factory=Marks)
+    withdrawn: int = 0
 
     @classmethod
     def load(cls, directory: Path) -> Checkpoint:
@@ -121,7 +124,12 @@ class Checkpoint:
             return cls()
         value = _read(path)
         try:
-            return cls(value["first_segment"], value["expired"], Marks(value["marks"]))
+            return cls(
+                value["first_segment"],
+                value["expired"],
+                Marks(value["marks"]),
+                value.get("withdrawn", 0),
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{path}: is no checkpoint - put it back from a copy") from error
 
@@ -130,6 +138,7 @@ class Checkpoint:
         value = {
             "first_segment": self.first_segment,
             "expired": self.expired,
+            "withdrawn": self.withdrawn,
             "marks": self.marks.to_json(),
         }
         data = json.dumps(value).encode()

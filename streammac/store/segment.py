@@ -7,8 +7,9 @@ Coordinates ``z`` are a column of their own: mutable, mapped, derived, and gone 
 from __future__ import annotations
 
 import logging
+import mmap
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from streammac.store.disk import Disk, File
 from streammac.store.journal import Entry, Record
 from streammac.store.points import Column, Mark, Schema
 from streammac.store.retention import Extent
+from streammac.store.withdrawals import Rows
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,8 @@ class Segment:
         self.sealed = False
         self.newest = 0.0
         self.marks = Marks()
+        self.holes: tuple[tuple[int, int], ...] = ()
+        """Withdrawn rows, as disjoint ranges in order. Replaced, never changed: a reader takes it once."""
         self._journal_bytes = 0
         self._files: dict[str, File] = {}
         self._maps: dict[str, NDArray[Any]] = {}
@@ -75,7 +79,22 @@ class Segment:
     def extent(self) -> Extent:
         """Size, for the retention rule."""
         row_bytes = sum(column.row_bytes for column in self.schema.columns)
-        return Extent(self.rows, self.rows * row_bytes + self._journal_bytes, self.newest)
+        return Extent(self.live, self.rows * row_bytes + self._journal_bytes, self.newest)
+
+    @property
+    def number(self) -> int:
+        """Its number, which no other segment of the shard ever has."""
+        return int(self.stem.name)
+
+    @property
+    def withdrawn(self) -> int:
+        """Rows that were withdrawn."""
+        return sum(stop - start for start, stop in self.holes)
+
+    @property
+    def live(self) -> int:
+        """Rows that count."""
+        return self.rows - self.withdrawn
 
     # -- writing --------------------------------------------------------------------------
 
@@ -158,13 +177,36 @@ class Segment:
             file.close()
         self._files.clear()
 
+    def withdraw(self, records: Iterable[Record], *, remember: bool) -> None:
+        """Leave these batches out from now on; their marks stay known if they are to be remembered."""
+        holes = sorted([*self.holes, *((r.row, r.row + r.count) for r in records if r.count)])
+        merged: list[tuple[int, int]] = []
+        for start, stop in holes:
+            if merged and merged[-1][1] == start:
+                start = merged.pop()[0]
+            merged.append((start, stop))
+        self.holes = tuple(merged)
+        if not remember:
+            for record in records:
+                self.marks.discard(record.mark)
+
     # -- recovery -------------------------------------------------------------------------
 
-    def recover(self) -> None:
+    def recover(self, withdrawn: Mapping[int, bool]) -> Rows:
         """Take up the good records of an existing segment, and forget the rest.
 
         The rows of a sealed segment are believed (see `intact`); those of the one that was being
         written are checked against their checksums.
+
+        Parameters
+        ----------
+        withdrawn : mapping
+            First rows of batches that were withdrawn; True: the mark stays known.
+
+        Returns
+        -------
+        dict
+            Those of them that are there.
         """
         entries = self.entries()
         self.sealed = bool(entries) and entries[-1].record is None
@@ -172,8 +214,15 @@ class Segment:
         good = len(records) if self.sealed else self.intact(records)
         for record in records[:good]:
             self._count(record)
+        gone = [record for record in records[:good] if record.row in withdrawn and record.count]
+        self.withdraw(gone, remember=True)
+        self.marks = Marks()
+        for record in records[:good]:
+            if record.count == 0 or withdrawn.get(record.row, True):
+                self.marks.add(record.mark)
         entries = entries[: good + self.sealed]
         self._journal_bytes = entries[-1].end if entries else 0
+        return {record.row: withdrawn[record.row] for record in gone}
 
     def resume(self) -> None:
         """Go on writing where the good records end."""
@@ -222,6 +271,18 @@ class Segment:
 
     # -- reading --------------------------------------------------------------------------
 
+    def runs(self) -> list[tuple[int, int]]:
+        """Return the ranges of rows that count, in order."""
+        rows, holes = self.rows, self.holes
+        bounds = [0, *(bound for hole in holes for bound in hole), rows]
+        return [(a, b) for a, b in zip(bounds[::2], bounds[1::2], strict=True) if a < b]
+
+    def records(self) -> list[Record]:
+        """Return the records of the batches that count, in order."""
+        gone = self.holes
+        found = [entry.record for entry in self.entries() if entry.record is not None]
+        return [r for r in found if not any(start <= r.row < stop for start, stop in gone)]
+
     def column(self, column: Column) -> NDArray[Any]:
         """Return a mapping of a column, of at least as many rows as are written."""
         if column.name not in self._maps:
@@ -235,7 +296,13 @@ class Segment:
         """Return the coordinates' column, writable; zeros at first. For the reader thread alone."""
         if self._z is None:
             rows = self.rows if self.sealed else self.capacity
-            memory = self._disk.scratch(self.path("z"), max(1, rows * column.row_bytes))
+            size = max(1, rows * column.row_bytes)
+            try:
+                memory = self._disk.scratch(self.path("z"), size)
+            except OSError as error:
+                # a full disk stops no training: of one segment, in memory they fit
+                log.warning("%s: coordinates are kept in memory: %s", self.stem, error)
+                memory = mmap.mmap(-1, size)
             count = rows * int(np.prod(column.shape, dtype=np.int64))
             self._z = np.frombuffer(memory, column.dtype, count).reshape(rows, *column.shape)
         return self._z

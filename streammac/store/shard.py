@@ -6,8 +6,9 @@ lock: a view fixes the number of rows when it is taken, and rows that are writte
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from functools import partial
@@ -21,11 +22,13 @@ from streammac.store.dedup import Marks
 from streammac.store.directory import Checkpoint, describe, keep_reserve, lock
 from streammac.store.disk import Disk
 from streammac.store.errors import ShardUnusable, StoreError
+from streammac.store.journal import Record
 from streammac.store.points import Column, Mark, Points, Schema
 from streammac.store.recovery import recover
 from streammac.store.retention import Retention
 from streammac.store.segment import Segment
 from streammac.store.view import ShardView, Strip
+from streammac.store.withdrawals import Place, Withdrawals
 
 BUFFER_BYTES = 4 << 20
 """With ``memory`` acknowledgements, so much may wait in user space."""
@@ -67,6 +70,8 @@ class Shard:
         self._checkpoint = Checkpoint()
         self._segments: tuple[Segment, ...] = ()
         self._next = 1
+        self._withdrawals: Withdrawals | None = None
+        self._index: tuple[Segment, int, dict[Mark, Record]] | None = None
         self._marks = Marks()
         self._buffer: list[tuple[dict[str, NDArray[Any]], Mark, float, Any]] = []
         self._buffered = 0
@@ -128,6 +133,7 @@ class Shard:
 
     def _recover(self) -> None:
         found = recover(self._disk, self.path, self.schema, self._segment_rows)
+        self._withdrawals = found.withdrawals
         self._checkpoint, self._next = found.checkpoint, found.next
         self._segments, self.quarantined = tuple(found.segments), found.quarantined
         for known in (found.checkpoint.marks, *(segment.marks for segment in found.segments)):
@@ -142,6 +148,8 @@ class Shard:
     def _release(self) -> None:
         for segment in self._segments:
             segment.close()
+        if self._withdrawals is not None:
+            self._withdrawals.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -202,7 +210,7 @@ class Shard:
                 self._seal(last)
         capacity = max(count, self._segment_rows)
         stem = self.path / f"{self._next:08d}"
-        segment = Segment(self._disk, stem, self.schema, capacity, self.expired + self._written)
+        segment = Segment(self._disk, stem, self.schema, capacity, self.first + self._written)
         segment.create()
         if self.ack == "fsync":
             with self._fatal_if_it_fails():
@@ -269,22 +277,89 @@ class Shard:
         self._check_usable()
         self._flush()
         surplus = self.retention.surplus([s.extent for s in self._segments], now)
+        empty = 0  # segments of which everything was withdrawn go, too, whatever the limits
+        while empty < len(self._segments) - 1 and self._segments[empty].live == 0:
+            empty += 1
+        surplus = max(surplus, empty)
         if surplus == 0:
             return 0
         dropped, kept = self._segments[:surplus], self._segments[surplus:]
-        points = sum(segment.rows for segment in dropped)
+        points = sum(segment.live for segment in dropped)
+        withdrawn = self._checkpoint.withdrawn + sum(segment.withdrawn for segment in dropped)
         # the marks must outlive the segments, or a batch sent again would be taken for a new one
         marks = Marks()
         for known in (self._checkpoint.marks, *(segment.marks for segment in dropped)):
             marks.update(known)
-        checkpoint = Checkpoint(int(kept[0].stem.name), self.expired + points, marks)
+        checkpoint = Checkpoint(int(kept[0].stem.name), self.expired + points, marks, withdrawn)
         checkpoint.save(self._disk, self.path)
         self._checkpoint = checkpoint
         self._segments = kept
         for segment in dropped:
             segment.remove()
+        assert self._withdrawals is not None
+        with contextlib.suppress(OSError):  # what it says of segments that are gone does no harm
+            numbers = {segment.number for segment in kept}
+            rows = self._withdrawals.rows
+            self._withdrawals.keep({n: rows[n] for n in rows.keys() & numbers})
         keep_reserve(self._disk, self.path)
         return points
+
+    def withdraw(self, marks: Iterable[Mark], *, remember: bool) -> int:
+        """Take batches out again, because they live in another shard; return how many points that were.
+
+        They leave the counts and the views that are taken from now on. All of them are gone, as safely as
+        the ack mode says, when this returns; after a kill in between, either all are or none is.
+
+        Parameters
+        ----------
+        marks : iterable of Mark
+            Their marks; one that is not here is passed over.
+        remember : bool
+            Whether the marks stay known: a batch that comes again is then a duplicate, and is not
+            stored. Otherwise it is as if it had never been here.
+
+        Raises
+        ------
+        OSError
+            If the disk takes no more. Nothing is withdrawn then.
+        """
+        self._check_usable()
+        self._flush()
+        wanted = {mark for mark in marks if mark in self._marks}
+        if not wanted:
+            return 0
+        found: list[tuple[Segment, list[Record]]] = []
+        for segment in self._segments:
+            here = [mark for mark in wanted if mark in segment.marks]
+            index = self._records_of(segment) if here else {}
+            # a batch without rows has no place of its own, and nothing that could be withdrawn
+            records = [index[mark] for mark in here if mark in index and index[mark].count]
+            if records:
+                found.append((segment, records))
+        places = [Place(s.number, r.row, remember) for s, records in found for r in records]
+        if not places:
+            return 0
+        if self.ack == "fsync":
+            self.commit()  # or power loss could take the batch and leave what speaks of its rows
+        assert self._withdrawals is not None
+        if self.ack == "fsync":
+            with self._fatal_if_it_fails():
+                self._withdrawals.add(places, sync=True)
+        else:
+            self._withdrawals.add(places, sync=False)
+        for segment, records in found:
+            segment.withdraw(records, remember=remember)
+            for record in records:
+                self._records_of(segment).pop(record.mark, None)
+                if not remember:
+                    self._marks.discard(record.mark)
+        return sum(record.count for _, records in found for record in records)
+
+    def _records_of(self, segment: Segment) -> dict[Mark, Record]:
+        """Return a segment's batches by mark; those of the last one asked for are kept at hand."""
+        if self._index is None or self._index[:2] != (segment, segment.rows):
+            self._index = (segment, segment.rows, {r.mark: r for r in segment.records()})
+        return self._index[2]
 
     def close(self) -> None:
         """Write what is buffered, and release the directory, also where the writing fails."""
@@ -307,7 +382,7 @@ class Shard:
     @property
     def points(self) -> int:
         """Points that it holds."""
-        return self._written + sum(len(columns["x"]) for columns, *_ in self._buffer)
+        return self._written - self._holes + sum(len(columns["x"]) for columns, *_ in self._buffer)
 
     @property
     def bytes(self) -> int:
@@ -320,14 +395,23 @@ class Shard:
         return self._checkpoint.expired
 
     @property
+    def _holes(self) -> int:
+        return sum(segment.withdrawn for segment in self._segments)
+
+    @property
+    def withdrawn(self) -> int:
+        """Points that were taken out again since the shard exists: they live elsewhere."""
+        return self._checkpoint.withdrawn + self._holes
+
+    @property
     def first(self) -> int:
-        """Number of the oldest point that it holds, counted from the first it ever took."""
-        return self.expired
+        """Number of the first row of its oldest segment, counted from the first it ever took."""
+        return self._checkpoint.expired + self._checkpoint.withdrawn
 
     @property
     def appended(self) -> int:
-        """Points ever stored: those it holds and those that expired."""
-        return self.points + self.expired
+        """Points ever stored: those it holds, those that expired, those that were withdrawn."""
+        return self.points + self.expired + self.withdrawn
 
     def coordinates(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """Say what the coordinates of one point look like, before the first view uses them.
@@ -348,22 +432,45 @@ class Shard:
         """Return a snapshot of the points that are written now."""
         segments = self._segments  # one read: the writer replaces the tuple, never changes it
         first = segments[0].first if segments else self.first
-        parts = [(segment, rows) for segment in segments if (rows := segment.rows)]
+        parts = [(segment, start, stop) for segment in segments for start, stop in segment.runs()]
 
         def strip(column: Column) -> Strip:
             # mapped now: when retention has dropped a segment, it is too late
-            maps = [segment.column(column) for segment, _ in parts]
+            maps = [segment.column(column)[start:] for segment, start, _ in parts]
             return Strip(column, [partial(_same, rows) for rows in maps])
 
         columns = {column.name: column for column in self.schema.columns}
         y, z = columns.get("y"), self._coordinates
         return ShardView(
-            first,
-            [rows for _, rows in parts],
+            [segment.first + start for segment, start, _ in parts] or [first],
+            [stop - start for _, start, stop in parts] or [0],
             strip(columns["x"]),
             None if y is None else strip(y),
-            None if z is None else Strip(z, [partial(segment.z, z) for segment, _ in parts]),
+            None if z is None else Strip(z, [partial(_from, s, z, start) for s, start, _ in parts]),
         )
+
+    def batches(self) -> Iterator[tuple[Mark, Points]]:
+        """Yield the batches that it holds, the oldest first; for the writer thread.
+
+        What is appended meanwhile may come or not; what expires meanwhile is left out.
+
+        Raises
+        ------
+        OSError
+            If the disk fails.
+        """
+        self._check_usable()
+        self._flush()
+        for segment in self._segments:
+            try:
+                columns = {c.name: segment.column(c) for c in self.schema.columns}
+                records = segment.records()
+            except FileNotFoundError:
+                continue  # it has expired
+            for record in records:
+                rows = slice(record.row, record.row + record.count)
+                part = {name: np.array(column[rows]) for name, column in columns.items()}
+                yield record.mark, Points(part["x"], part.get("y"), part["time"], record.keys)
 
     def verify(self) -> list[str]:
         """Read every row of every segment; return the names of the segments that are not as written."""
@@ -378,6 +485,10 @@ class Shard:
 
 def _same(rows: NDArray[Any]) -> NDArray[Any]:
     return rows
+
+
+def _from(segment: Segment, z: Column, start: int) -> NDArray[Any]:
+    return segment.z(z)[start:]
 
 
 def _size(columns: dict[str, NDArray[Any]]) -> int:

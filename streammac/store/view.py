@@ -19,7 +19,7 @@ Rows = slice | NDArray[np.int64]
 
 
 class Strip(NamedTuple):
-    """One column over all segments of a view; ``parts`` return a segment's rows, or more than those."""
+    """One column over all parts of a view; each of ``parts`` returns a part's rows, or more than those."""
 
     column: Column
     parts: Sequence[Callable[[], NDArray[Any]]]
@@ -28,23 +28,31 @@ class Strip(NamedTuple):
 class ShardView:
     """Rows of a shard, by position from the oldest.
 
+    A part is a segment, or a piece of one where batches were withdrawn. Every row also has a *number*, which
+    it keeps for ever while positions move; see `position` and `number`.
+
     ``rows`` of all methods: a slice without a step, or positions that never decrease, in ``[0, len(view))``.
     Any thread may read x and y; the coordinates are for one thread.
 
     Parameters
     ----------
-    first : int
-        Number of rows that the shard had dropped before the first of this view.
+    numbers : list of int
+        Number of the first row of each part, at least one.
     counts : list of int
-        Rows of each segment.
+        Rows of each part.
     x, y, z : Strip
         Their rows; None where the stream has no targets, or nobody said what coordinates look like.
     """
 
     def __init__(
-        self, first: int, counts: list[int], x: Strip, y: Strip | None, z: Strip | None
+        self,
+        numbers: list[int],
+        counts: list[int],
+        x: Strip,
+        y: Strip | None,
+        z: Strip | None,
     ) -> None:
-        self.first = first
+        self._numbers = np.array(numbers, np.int64)
         self._x = x
         self._y = y
         self._z = z
@@ -57,6 +65,25 @@ class ShardView:
 
     def __len__(self) -> int:
         return int(self._starts[-1])
+
+    @property
+    def first(self) -> int:
+        """Number of its oldest row."""
+        return int(self._numbers[0])
+
+    def number(self, position: int) -> int:
+        """Return the number of the row at a position; of ``len(view)``, one more than the last row's."""
+        part = int(np.searchsorted(self._starts, position, side="right")) - 1
+        part = min(part, len(self._numbers) - 1)
+        return int(self._numbers[part]) + position - int(self._starts[part])
+
+    def position(self, number: int) -> int:
+        """Return how many rows have a smaller number: where the row of this number is, or the next one."""
+        part = int(np.searchsorted(self._numbers, number, side="right")) - 1
+        if part < 0:
+            return 0
+        beyond = int(self._starts[part]) + number - int(self._numbers[part])
+        return min(beyond, int(self._starts[part + 1]))
 
     def recent(self, n: int) -> slice:
         """Return the positions of the newest ``n`` rows, or of all if there are fewer."""
@@ -122,7 +149,7 @@ class ShardView:
         return len(rows)
 
     def _touched(self, rows: Rows) -> Iterator[tuple[int, slice, Any]]:
-        """Yield (segment, where in the result, rows of the segment) for the rows asked for."""
+        """Yield (part, where in the result, rows of the part) for the rows asked for."""
         starts = self._starts
         if isinstance(rows, slice):
             low = rows.indices(len(self))[0]

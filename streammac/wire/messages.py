@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, MaxLen
+from annotated_types import Ge, Le, MaxLen
 
 from streammac.wire.codec import Message, message
 
@@ -18,6 +18,7 @@ Name = Annotated[str, MaxLen(200)]
 """Name of a member, a source or a block."""
 Text = Annotated[str, MaxLen(1 << 19)]
 Count = Annotated[int, Ge(0)]
+Int64 = Annotated[int, Ge(-(1 << 63)), Le((1 << 63) - 1)]
 Tensors = dict[str, np.ndarray]
 
 
@@ -179,6 +180,27 @@ class Resume(Message):
     tensors: Tensors = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The way to one worker's shards.
+
+    Attributes
+    ----------
+    address : str
+        Its data socket.
+    incarnation : int
+        Which process of that name it is.
+    weight : float
+        Share of the points it is to get, relative to the others. 0: it drains; whoever has batches under
+        way there takes them back.
+    """
+
+    name: Name
+    address: Name
+    incarnation: Count = 0
+    weight: Annotated[float, Ge(0)] = 1.0
+
+
 @message
 @dataclass(frozen=True, slots=True)
 class Working(Message):
@@ -188,23 +210,10 @@ class Working(Message):
     view: Count
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """The way to a worker: its data socket, which process it is, and its share of the feed.
-
-    ``weight`` is relative to an equal share.
-    """
-
-    name: Name
-    address: Name
-    incarnation: Count = 0
-    weight: float = 1.0
-
-
 @message
 @dataclass(frozen=True, slots=True)
 class Routes(Message):
-    """Coordinator to ingest nodes: the workers that take points."""
+    """Coordinator to all who send points: the workers that there are."""
 
     workers: tuple[Route, ...]
 
@@ -365,22 +374,51 @@ class Drift(Message):
     error: float
 
 
-# -- ingest: ingest node <-> worker --------------------------------------------------------------
+# -- points: ingest node -> worker, and worker -> worker when data moves ---------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRanges:
+    """Names of batches: sequences of one source and incarnation, as inclusive ranges."""
+
+    source: Name
+    incarnation: Int64
+    ranges: tuple[tuple[Int64, Int64], ...]
 
 
 @message
 @dataclass(frozen=True, slots=True)
 class Hello(Message):
-    """An ingest node asks a worker for credit."""
+    """A sender of points begins a session with a worker; repeated until a `Credit` of this session answers.
 
-    source: Name
+    Sessions of a sender only grow. With a new one the worker forgets the former, so that nothing of it can
+    be stored any more, and then the batches in ``disowned``: they live elsewhere, or will.
+
+    Attributes
+    ----------
+    incarnation : int
+        The process of the worker's name that is meant. Another one does not answer: it knows nothing of former
+        sessions, so none of those may begin again there.
+    closing : bool
+        The sender has nothing under way there besides, and sends no more.
+    """
+
+    sender: Name
+    session: Count
+    incarnation: Count
+    disowned: tuple[MarkRanges, ...] = ()
+    closing: bool = False
 
 
 @message
 @dataclass(frozen=True, slots=True)
 class Credit(Message):
-    """Worker to ingest node: at most so many bytes may be under way without an acknowledgement."""
+    """Worker to sender: at most so many bytes may be under way in this session without an acknowledgement.
 
+    Of a session that is newer than the sender's own: it is to begin one that is newer still.
+    """
+
+    session: Count
     window_bytes: Count
 
 
@@ -390,24 +428,28 @@ class Points(Message):
     """A batch of points: ``x`` (n, D), optional ``y`` (n, K), ``time`` (n,) seconds since 1970.
 
     ``(source, incarnation, sequence)`` names it for ever: a second one of that name is a duplicate.
+    ``(sender, session)`` say who sends it this time, and whether that still counts.
     """
 
     source: Name
-    incarnation: Count
-    sequence: Count
+    incarnation: Int64
+    sequence: Int64
     held_out: bool
     tensors: Tensors
     keys: tuple[bytes, ...] = ()
+    sender: Name = ""
+    session: Count = 0
 
 
 @message
 @dataclass(frozen=True, slots=True)
 class Ack(Message):
-    """Worker to ingest node: the batch is as safe as the ack mode says, or why it was refused."""
+    """Worker to sender: the batch is as safe as the ack mode says, or why it was refused."""
 
     source: Name
-    incarnation: Count
-    sequence: Count
+    incarnation: Int64
+    sequence: Int64
+    session: Count
     outcome: Literal["stored", "duplicate", "refused"]
     window_bytes: Count
     reason: Text = ""
@@ -479,6 +521,39 @@ class DrainReply(Message):
 @dataclass(frozen=True, slots=True)
 class Shutdown(Message):
     """The cluster ends: workers that want to leave need not drain. Comes back once that is understood."""
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class AddWorkers(Message):
+    """Somebody asks the local supervisor (not the coordinator) to start more workers."""
+
+    count: Count
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class WorkersAdded(Message):
+    """The workers that were started; none, and the reason, if that is not possible."""
+
+    names: tuple[Name, ...]
+    reason: Text = ""
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class ForgetWorker(Message):
+    """Tells the local supervisor that a worker has left for good: it is not to be started again."""
+
+    name: Name
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class WorkerForgotten(Message):
+    """Whether the supervisor had started a worker of that name."""
+
+    known: bool
 
 
 @message

@@ -1,7 +1,8 @@
 """Stands in for the single processes: small, quick, misbehaving on order.
 
 ``roles.json`` in the run directory says by name how a process behaves: ``die`` (at once, with words
-in its log), ``stubborn`` (does not end when asked), else it serves until SIGTERM.
+in its log), ``hopeless`` (the same, with an exit code that says so), ``stubborn`` (does not end when asked),
+``leave`` (ends in good order by itself), else it serves until SIGTERM. A worker that is drained ends.
 """
 
 import json
@@ -16,8 +17,14 @@ import zmq
 
 from streammac.processes import end_with
 from streammac.run_directory import RunDirectory
-from streammac.wire.codec import decode, encode
-from streammac.wire.messages import Shutdown, StatusReply, StatusRequest
+from streammac.wire.codec import Message, decode, encode
+from streammac.wire.messages import (
+    DrainReply,
+    DrainRequest,
+    Shutdown,
+    StatusReply,
+    StatusRequest,
+)
 
 
 def status(directory: RunDirectory) -> dict:
@@ -63,14 +70,32 @@ def status(directory: RunDirectory) -> dict:
     }
 
 
+def answer(directory: RunDirectory, question: Message) -> Message:
+    match question:
+        case StatusRequest():
+            return StatusReply(json.dumps(status(directory)))
+        case DrainRequest():
+            announced = directory.announced(question.name)
+            if announced is None:
+                return DrainReply(False, f"no worker {question.name!r} is running")
+            os.kill(announced["pid"], signal.SIGTERM)
+            return DrainReply(True)
+    assert isinstance(question, Shutdown)
+    return question
+
+
 def main(role: str, arguments: dict[str, str]) -> int:
     directory = RunDirectory(Path(arguments["--dir"]))
     name = arguments.get("--name", role)
     order = directory.root / "roles.json"
     behaviour = json.loads(order.read_text()).get(name) if order.exists() else None
-    if behaviour == "die":
+    with (directory.root / "started").open("a") as file:
+        file.write(f"{name}\n")
+    if behaviour in ("die", "hopeless"):
         sys.stderr.write(f"{name} has a reason to die\n")
-        return 3
+        return {"die": 1, "hopeless": 6}[behaviour]
+    if behaviour == "leave":
+        return 0
     ending = threading.Event()
     if behaviour == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -80,7 +105,8 @@ def main(role: str, arguments: dict[str, str]) -> int:
     facts = {"sid": os.getsid(0)}
     if role == "coordinator":
         socket = zmq.Context.instance().socket(zmq.ROUTER)
-        facts["control"] = f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
+        socket.bind(f"tcp://127.0.0.1:{int(arguments['--control-port']) or '*'}")
+        facts["control"] = socket.get_string(zmq.LAST_ENDPOINT)
     else:
         (directory.root / "known").mkdir(exist_ok=True)
         (directory.root / "known" / name).touch()
@@ -88,10 +114,7 @@ def main(role: str, arguments: dict[str, str]) -> int:
     while not ending.is_set():
         if role == "coordinator" and socket.poll(20):
             identity, *frames = socket.recv_multipart()
-            question = decode(frames)
-            assert isinstance(question, StatusRequest | Shutdown)
-            asked = isinstance(question, StatusRequest)
-            reply = StatusReply(json.dumps(status(directory))) if asked else question
+            reply = answer(directory, decode(frames))
             socket.send_multipart([identity, *encode(reply)])
         elif role != "coordinator":
             ending.wait(0.02)
@@ -102,5 +125,5 @@ def main(role: str, arguments: dict[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    rest = sys.argv[2:]
+    rest = [argument for argument in sys.argv[2:] if argument not in ("--quiet", "--insecure")]
     sys.exit(main(sys.argv[1], dict(zip(rest[::2], rest[1::2], strict=True))))

@@ -109,6 +109,7 @@ def test_up_runs_writes_its_summary_and_a_table(run: Run, tmp_path: Path) -> Non
 def test_a_dead_process_gives_its_exit_code_and_still_a_summary(run: Run, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "roles.json").write_text('{"w1": "die"}')
+    (tmp_path / "streammac.toml").write_text('[cluster]\nrestart = "never"\n')
     code, _, err = run("up", "--for", 20, "--summary", "s.json", "--dir", "d", "--no-ui")
     assert code == 5
     assert "w1 has a reason to die" in err
@@ -144,7 +145,7 @@ def test_status_of_a_running_cluster(run: Run, tmp_path: Path) -> None:
         assert json.loads(out)["workers"][0]["name"] == "w1"
         code, out, _ = run("status", "--dir", "d")
         assert code == 0
-        assert "encoder/0" in out
+        assert "e0" in out
         code, _, err = run("model", "rollback", 1, "--dir", "d")
         assert code == 4
         assert "a cluster runs in d" in err

@@ -1,85 +1,11 @@
-import copy
 import io
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 
-from streammac.live_view import BAR, LineView, TerminalView, bar, line, picture, view_for
-
-STATUS: dict[str, Any] = {
-    "view": 2,
-    "epoch": 12,
-    "objective": 0.12345,
-    "mu": 0.5,
-    "model_version": 11,
-    "promoted": 9,
-    "points": {"accepted": 120000, "sent": 120003, "dead_lettered": 3},
-    "workers": [
-        {
-            "name": f"w{n}",
-            "state": state,
-            "busy_share": 0.25 * n,
-            "points": 40000,
-            "epoch": 12,
-            "holding": [f"encoder/{n}"],
-        }
-        for n, state in ((1, "alive"), (2, "alive"), (3, "silent"))
-    ],
-    "ingest": [{"name": "i1", "state": "alive", "rate": 2000.0}],
-    "quality": {"metric": "share of neighbours", "model": 0.8, "itq": 0.7, "pca": 0.5, "random": 0},
-}
-
-
-def text(status: Any, elapsed_s: float = 5.0, width: int = 100) -> str:
-    console = Console(file=io.StringIO(), width=width, force_terminal=False)
-    console.print(picture(status, elapsed_s))
-    return console.file.getvalue()  # type: ignore[attr-defined]
-
-
-def test_the_picture_shows_what_an_operator_asks() -> None:
-    shown = text(STATUS)
-    for fact in (
-        "120,000  (2,000/s, 3 dead-lettered)",
-        "epoch 12, objective 0.1235, mu 0.5, view 2",
-        "version 11, version 9 promoted",
-        f"w1      {bar(0.25)}  25%",
-        "encoder/2",
-        "silent",
-        f"ITQ                   {bar(0.7)} 0.700",
-    ):
-        assert fact in shown
-    assert shown.index("this model") < shown.index("ITQ") < shown.index("random projections")
-
-
-def test_the_picture_before_there_is_anything() -> None:
-    assert "starting" in text(None)
-    bare = STATUS | {"objective": None, "mu": None, "model_version": 0, "quality": None}
-    assert "none yet" in text(bare | {"workers": [], "ingest": []})
-
-
-def test_many_workers_are_summed_up() -> None:
-    status = copy.deepcopy(STATUS)
-    status["workers"] = [status["workers"][0] | {"name": f"w{n}"} for n in range(40)]
-    shown = text(status)
-    assert "w15" in shown
-    assert "w16" not in shown
-    assert "and 24 more workers" in shown
-
-
-@given(st.floats(-1, 2), st.integers(0, 60))
-def test_a_bar_is_as_long_as_it_should_be(share: float, width: int) -> None:
-    drawn = bar(share, width)
-    assert len(drawn) == width
-    assert drawn.strip("#").strip(".") == ""
-    assert abs(drawn.count("#") - min(1, max(0, share)) * width) <= 0.5
-
-
-def test_plain_characters_only() -> None:
-    assert text(STATUS).isascii()
-    assert len(bar(1.0)) == BAR
+from streammac.live_view import LineView, TerminalView, line, view_for
+from tests.cli.test_picture import EVENTS, STATUS, text
 
 
 def test_lines_come_now_and_then() -> None:
@@ -91,6 +17,22 @@ def test_lines_come_now_and_then() -> None:
     assert "starting" in lines[0]
     assert lines[1] == line(STATUS, 5.0)
     assert "2 workers, epoch 12, model 11, objective 0.1235, quality 0.800 (ITQ 0.700)" in lines[1]
+
+
+def test_a_coordinator_that_is_away_is_told() -> None:
+    assert "the coordinator is away" in line(STATUS | {"stale": True}, 5.0)
+    assert "the coordinator is away" not in line(STATUS, 5.0)
+
+
+def test_events_get_a_line_each_once_and_routine_none() -> None:
+    routine = {"number": 9, "time": 99.0, "kind": "view", "name": "", "text": "view 7"}
+    lines: list[str] = []
+    with LineView(lines.append) as view:
+        for tenth in range(1, 4):
+            view.show(STATUS | {"events": [*EVENTS, routine]}, tenth / 10)
+    told = [line for line in lines if "w2" in line and "view" not in line]
+    assert [line.split()[2:4] for line in told] == [["lost", "w2:"], ["recovered", "w2:"]]
+    assert not any("view 7" in line for line in lines)
 
 
 def test_the_page_s_address_is_written_once() -> None:
@@ -129,3 +71,13 @@ def test_the_terminal_view_draws_in_place_and_cleans_up() -> None:
     assert "120,000" in drawn
     assert drawn.endswith("\x1b[2K")  # the last line is erased
     assert "7 s" not in drawn
+
+
+def test_a_whole_screen_is_given_back() -> None:
+    out = io.StringIO()
+    status: dict[str, Any] = STATUS
+    console = Console(file=out, force_terminal=True, width=100, _environ={"TERM": "xterm"})
+    with TerminalView(console, screen=True) as view:
+        view.show(status, 1.0)
+    assert out.getvalue().startswith("\x1b[?1049h")
+    assert "\x1b[?1049l" in out.getvalue()

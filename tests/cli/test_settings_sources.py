@@ -99,7 +99,7 @@ def test_the_error_for_a_visit_budget(tmp_path: Path) -> None:
             "[quux]\nbits = 5",
             "streammac.toml: quux: expected a known key, got quux - "
             "the tables are cluster, network, stream, model, training, store, ingest, probe, "
-            "publish, drift",
+            "publish, drift, logs",
         ),
         (
             "bits = 5",

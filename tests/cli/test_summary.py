@@ -4,6 +4,7 @@ from typing import Any
 from rich.console import Console
 
 from streammac.exit_codes import ExitCode, Failure
+from streammac.milestones import Milestones
 from streammac.summary import final_table, summarise
 from streammac.supervisor import Run
 
@@ -15,6 +16,7 @@ STATUS: dict[str, Any] = {
         "dead_lettered": 10,
         "stored": 9_000,
         "expired": 1_000,
+        "away": 0,
     },
     "epoch": 7,
     "model_version": 6,
@@ -32,6 +34,8 @@ STATUS: dict[str, Any] = {
     },
 }
 
+SEEN = Milestones(1001.25, 1004.5)
+
 
 def text(summary: dict[str, Any], running: Any) -> str:
     console = Console(file=io.StringIO(), width=120)
@@ -40,9 +44,10 @@ def text(summary: dict[str, Any], running: Any) -> str:
 
 
 def test_a_summary_has_everything() -> None:
-    assert summarise(Run(STATUS, STATUS, 1000.0, 60.0)) == {
+    assert summarise(Run(STATUS, STATUS, 1000.0, 60.0, milestones=SEEN)) == {
         "points": STATUS["points"],
         "epochs": 7,
+        "restarts": 0,
         "model_version": 6,
         "seconds": 60.0,
         "seconds_to_first_ack": 1.25,
@@ -63,7 +68,7 @@ def test_a_run_that_never_got_anywhere() -> None:
 
 
 def test_the_table() -> None:
-    shown = text(summarise(Run(STATUS, STATUS, 1000.0, 60.0)), STATUS)
+    shown = text(summarise(Run(STATUS, STATUS, 1000.0, 60.0, milestones=SEEN)), STATUS)
     for fact in (
         "10,000 stored safely of 10,010 sent (10 dead-lettered, 5 duplicate, 1,000 expired)",
         "the first after 1.2 s",

@@ -3,18 +3,29 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 
 from streammac import processes, supervisor
 from streammac.config import Settings
+from streammac.control import ask
 from streammac.exit_codes import ExitCode, Failure
 from streammac.run_directory import RunDirectory
 from streammac.supervisor import LocalCluster, Run, supervise
+from streammac.wire.codec import Message, encode
+from streammac.wire.messages import (
+    AddWorkers,
+    ForgetWorker,
+    StatusRequest,
+    WorkerForgotten,
+    WorkersAdded,
+)
 
 PROGRAM = (sys.executable, str(Path(__file__).with_name("stand_in.py")))
 pytestmark = pytest.mark.processes
@@ -25,10 +36,14 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
 
 
-def cluster(root: Path, workers: int = 2, **behaviour: str) -> LocalCluster:
+def cluster(
+    root: Path, workers: int = 2, limits: dict[str, Any] | None = None, **behaviour: str
+) -> LocalCluster:
     root.mkdir(exist_ok=True)
     (root / "roles.json").write_text(json.dumps(behaviour))
-    settings = Settings.model_validate({"cluster": {"workers": workers}})
+    settings = Settings.model_validate(
+        {"cluster": {"workers": workers} | (limits or {"restart": "never"})}
+    )
     return LocalCluster(RunDirectory(root), settings, PROGRAM)
 
 
@@ -107,7 +122,7 @@ def test_a_process_that_dies_ends_the_cluster_with_its_last_words(tmp_path: Path
     assert run.failure is not None
     assert run.failure.code is ExitCode.PROCESS_DIED
     assert "w2 (process" in str(run.failure)
-    assert "exit status 3" in str(run.failure)
+    assert "exit status 1" in str(run.failure)
     assert "w2 has a reason to die" in str(run.failure)
     assert all(child.exit_code is not None for child in local.children)
 
@@ -205,3 +220,151 @@ def test_a_log_is_cut_to_its_end(tmp_path: Path) -> None:
     )
     child.process.wait()
     assert child.tail().splitlines() == [f"line {i}" for i in range(4985, 5000)]
+
+
+# -- restarts --------------------------------------------------------------------------------------
+
+ALWAYS = {"restart": "always"}
+
+
+def turn_until(local: LocalCluster, what: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """Let the supervisor work until something is true."""
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, "did not happen in time"
+        local.turn(0.02)
+    return found
+
+
+def kill(local: LocalCluster, name: str) -> None:
+    os.kill(turn_until(local, lambda: local.directory.announced(name))["pid"], signal.SIGKILL)
+
+
+def told(local: LocalCluster, name: str) -> dict[str, Any]:
+    """What the supervisor has published of a process."""
+    published = local.directory.announced("supervisor")
+    assert published is not None
+    return next(one for one in published["processes"] if one["name"] == name)
+
+
+@pytest.mark.parametrize("name", ["w1", "i1", "coordinator"])
+def test_a_process_that_dies_comes_back_and_the_others_stay(tmp_path: Path, name: str) -> None:
+    with cluster(tmp_path, limits=ALWAYS) as local:
+        turn_until(local, lambda: (local.status() or {}).get("workers"))
+        before = {kept.name: kept.process.pid for kept in local.children}
+        address = local.address
+        kill(local, name)
+        turn_until(local, lambda: told(local, name)["restarts"] == 1)
+        turn_until(local, lambda: local.directory.announced(name))
+        turn_until(local, lambda: local.status())
+        after = {kept.name: kept.process.pid for kept in local.children}
+        assert {one for one in before if before[one] != after[one]} == {name}
+        assert local.address == address
+        announced = local.directory.announced("coordinator")
+        assert announced is not None
+        assert announced["control"] == address  # where everybody knows it
+        assert local.last is not None
+        kinds = [(e["kind"], e["name"]) for e in local.last["supervisor"]["events"]]
+        assert kinds == [("process_died", name), ("process_restarted", name)]
+        assert "signal SIGKILL" in told(local, name)["reason"]
+        assert told(local, name)["state"] == "running"
+        assert told(local, name)["budget_left"] == local.settings.cluster.restart_budget - 1
+
+
+def test_a_spent_budget_leaves_a_worker_down_and_the_rest_goes_on(tmp_path: Path) -> None:
+    with cluster(tmp_path, limits={"restart_budget": 2}, w2="die") as local:
+        turn_until(local, lambda: told(local, "w2")["state"] == "down")
+        for _ in range(20):
+            local.turn(0.01)
+        assert told(local, "w2") | {"pid": None, "restarts": 2} == told(local, "w2")
+        assert (tmp_path / "started").read_text().split().count("w2") == 3
+        assert local.status() is not None
+        last = local.status()["supervisor"]["events"][-1]  # type: ignore[index]
+        assert last["kind"] == "process_down"
+        assert "w2 has a reason to die" in last["text"]
+
+
+def test_a_coordinator_that_cannot_be_helped_ends_the_cluster(tmp_path: Path) -> None:
+    run = supervise(
+        cluster(tmp_path, limits={"restart_budget": 1}, coordinator="die"), lambda *_: None, 20
+    )
+    assert run.seconds < 10
+    assert run.failure is not None
+    assert run.failure.code is ExitCode.PROCESS_DIED
+    assert "1 restarts within 600 s did not help" in str(run.failure)
+    assert "coordinator has a reason to die" in str(run.failure)
+    assert sorted((tmp_path / "ended").read_text().split()) == ["i1", "w1", "w2"]
+
+
+def test_who_would_die_of_the_same_again_is_not_restarted(tmp_path: Path) -> None:
+    run = supervise(cluster(tmp_path, limits=ALWAYS, i1="hopeless"), lambda *_: None, 20)
+    assert run.failure is not None
+    assert "exit status 6" in str(run.failure)
+    assert (tmp_path / "started").read_text().split().count("i1") == 1
+
+
+@pytest.mark.parametrize("restart", ["always", "never"])
+def test_a_worker_that_left_as_it_was_asked_stays_away(tmp_path: Path, restart: str) -> None:
+    with cluster(tmp_path, limits={"restart": restart}, w2="leave") as local:
+        turn_until(local, lambda: told(local, "w2")["state"] == "left")
+        for _ in range(20):
+            local.turn(0.02)
+        assert (tmp_path / "started").read_text().split().count("w2") == 1
+        assert local.status() is not None
+
+
+def test_a_cluster_that_waits_for_its_coordinator_stops_at_once(tmp_path: Path) -> None:
+    local = cluster(tmp_path, limits=ALWAYS)
+    local.start()
+    kill(local, "coordinator")
+    turn_until(local, lambda: told(local, "coordinator")["state"] == "waiting")
+    begin = time.monotonic()
+    local.stop()
+    assert time.monotonic() - begin < 10
+    assert all(child.exit_code is not None for child in local.children)
+    assert local.directory.announced("supervisor") is None
+
+
+# -- more and fewer workers ------------------------------------------------------------------------
+
+
+def request(local: LocalCluster, question: Message, reply: type[Message]) -> Any:
+    """Ask the supervisor while it works."""
+    published = local.directory.announced("supervisor")
+    assert published is not None
+    answers: list[Any] = []
+    asking = threading.Thread(
+        target=lambda: answers.append(ask(published["control"], question, reply, 5.0))
+    )
+    asking.start()
+    turn_until(local, lambda: not asking.is_alive())
+    return answers[0]
+
+
+def test_workers_are_added_and_come_back_with_the_next_run(tmp_path: Path) -> None:
+    with cluster(tmp_path, limits=ALWAYS) as local:
+        (tmp_path / "shards" / "w4").mkdir(parents=True)  # somebody else's points
+        assert request(local, AddWorkers(2), WorkersAdded).names == ("w5", "w6")
+        turn_until(local, lambda: local.directory.announced("w6"))
+        refused = request(local, AddWorkers(10_000), WorkersAdded)
+        assert refused.names == ()
+        assert "got 10000" in refused.reason
+        assert request(local, ForgetWorker("w2"), WorkerForgotten).known
+        assert not request(local, ForgetWorker("w2"), WorkerForgotten).known
+    with cluster(tmp_path, limits=ALWAYS) as local:
+        assert [kept.name for kept in local.workers] == ["w1", "w5", "w6"]
+
+
+def test_what_is_no_request_is_ignored(tmp_path: Path) -> None:
+    with cluster(tmp_path, limits=ALWAYS) as local:
+        published = local.directory.announced("supervisor")
+        assert published is not None
+        with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+            socket.linger = 0
+            socket.connect(published["control"])
+            socket.send(b"\xff")
+            socket.send_multipart(encode(StatusRequest()))
+            for _ in range(5):
+                local.turn(0.02)
+            assert not socket.poll(0)
+        assert request(local, AddWorkers(1), WorkersAdded).names == ("w3",)

@@ -14,7 +14,7 @@ import pytest
 
 from ingest.http import BODIES, application
 from ingest.intake import Intake
-from ingest.producer import Ticket
+from streammac.delivery.courier import Ticket
 from streammac.http_server import serve
 from streammac.wire.messages import StreamSchema
 

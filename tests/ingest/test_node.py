@@ -13,45 +13,47 @@ import zmq
 
 from ingest.dead_letters import read
 from ingest.node import START_PATIENCE_S, IngestNode
-from ingest.producer import BATCH_OVERHEAD_BYTES
 from ingest.pushes import MAX_EARLY
 from ingest.records import MAX_KEY_BYTES
 from streammac.config import Settings
+from streammac.delivery.courier import BATCH_OVERHEAD_BYTES
+from streammac.delivery.reception import Reception
 from streammac.run_directory import RunDirectory
+from streammac.store.points import Mark
 from streammac.wire.codec import decode, encode
 from streammac.wire.messages import (
-    Ack,
-    Credit,
     Goodbye,
     Heartbeat,
-    Hello,
-    MemberAddress,
     Points,
     Push,
     Pushed,
     Register,
     Registered,
+    Route,
     Routes,
     Stop,
     StreamSchema,
 )
+from tests.delivery.memory_store import mark_of
 
 PATIENCE_S = 20.0
 POINTS = 500
+LIFE = 7
 X = np.random.default_rng(0).random((POINTS, 4), np.float32)
 
 
 class Stage:
     """Coordinator and worker, played by a thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stored=None) -> None:
         self.settings = settings
         self.context = zmq.Context()
         self.control = self.context.socket(zmq.ROUTER)
         self.control_address = self.bind(self.control)
         self.data = self.context.socket(zmq.ROUTER)
         self.data_address = self.bind(self.data)
-        self.stored: dict[int, Points] = {}
+        self.stored: dict[Mark, Points] = {} if stored is None else stored
+        self.reception: Reception[bytes] = Reception(LIFE, settings.ingest.window_bytes, self)
         self.received = 0
         self.facts: dict[str, float] = {}
         self.goodbye: Goodbye | None = None
@@ -95,7 +97,7 @@ class Stage:
                 self.node_identity = identity
                 self.client_address = message.addresses["client"]
                 tell(Registered("c", self.settings.model_dump_json()))
-                tell(Routes((MemberAddress("w1", self.data_address),)))
+                tell(Routes((Route("w1", self.data_address, LIFE),)))
             case StreamSchema() if self.lose_proposals:
                 self.lose_proposals -= 1
             case StreamSchema():
@@ -107,26 +109,30 @@ class Stage:
                 self.goodbye = message
 
     def work(self, identity, message) -> None:
-        if isinstance(message, Hello):
-            credit = Credit(self.settings.ingest.window_bytes)
-            self.data.send_multipart([identity, *encode(credit)])
+        points = isinstance(message, Points)
+        self.received += points
+        if points and not self.acking:
             return
-        self.received += 1
-        if not self.acking:
-            return
-        outcome = "duplicate" if message.sequence in self.stored else "stored"
-        self.stored[message.sequence] = message
-        if self.lose_acks:
-            self.lose_acks -= 1
-            return
-        ack = Ack(
-            message.source,
-            message.incarnation,
-            message.sequence,
-            outcome,
-            self.settings.ingest.window_bytes,
-        )
-        self.data.send_multipart([identity, *encode(ack)])
+        for to, answer in self.reception.take([(identity, message)], time.monotonic()):
+            if points and self.lose_acks:
+                self.lose_acks -= 1
+                continue
+            self.data.send_multipart([to, *encode(answer)])
+
+    # -- the worker's store ---------------------------------------------------------------
+
+    def append(self, batch) -> str:
+        mark = mark_of(batch)
+        if mark in self.stored:
+            return "duplicate"
+        self.stored[mark] = batch
+        return "stored"
+
+    def withdraw(self, marks) -> int:
+        return sum(self.stored.pop(mark, None) is not None for mark in marks)
+
+    def commit(self) -> None:
+        pass
 
     def close(self) -> None:
         self._ending.set()
@@ -135,7 +141,7 @@ class Stage:
 
 
 @contextmanager
-def running(tmp_path, sources=(), workers=1, **ingest):
+def running(tmp_path, sources=(), workers=1, stored=None, **ingest):
     settings = Settings.model_validate(
         {
             "cluster": {"heartbeat_s": 0.05, "workers": workers},
@@ -143,7 +149,7 @@ def running(tmp_path, sources=(), workers=1, **ingest):
             "probe": {"share": 0.1},
         }
     )
-    stage = Stage(settings)
+    stage = Stage(settings, stored)
     node = IngestNode(
         "i1", RunDirectory(tmp_path), stage.control_address, "127.0.0.1", list(map(str, sources))
     )
@@ -222,14 +228,14 @@ def test_a_worker_that_stalls_holds_the_feed_up_and_memory_stays_bounded(tmp_pat
     with running(tmp_path, ["patches:?size=8"], window_bytes=40_000) as (stage, node):
         stage.acking = False
         wait_for(lambda: stage.received > 0)
-        wait_for(lambda: not node.producer.has_room)
-        received, sent = stage.received, node.sent
+        wait_for(lambda: not node.outbox.courier.has_room)
+        received, sent = stage.received, node.outbox.sent
         time.sleep(0.25)  # less than the time after which batches are sent again
-        assert node.sent == sent, "the feed is held up"
-        lane = node.producer.lanes["w1"]
+        assert node.outbox.sent == sent, "the feed is held up"
+        lane = node.outbox.courier.lanes["w1"]
         assert lane.outstanding_bytes <= 40_000
         batch = 50 * 192
-        assert node.producer._waiting_bytes <= node.producer.room_bytes + batch
+        assert node.outbox.courier._waiting_bytes <= node.outbox.courier.room_bytes + batch
         assert node.intake.feeds.qsize() <= node.intake.feeds.maxsize
         assert stage.received <= received + 20, "what was under way, no more"
         wait_for(lambda: stage.facts.get("blocked_s", 0) > 0)
@@ -339,7 +345,7 @@ def test_pushes_that_come_together_cannot_outrun_the_room(tmp_path):
                 busy += decode(client.recv_multipart()).busy
         assert 0 < pushes - busy < 20
         one = X.nbytes + 20 * BATCH_OVERHEAD_BYTES
-        assert node.producer._waiting_bytes <= node.producer.room_bytes + one
+        assert node.outbox.courier._waiting_bytes <= node.outbox.courier.room_bytes + one
 
 
 def test_pushes_before_the_schema_is_agreed_are_bounded_and_kept_once(tmp_path):
@@ -379,7 +385,7 @@ def test_a_wrong_source_ends_the_node_with_the_code_for_bad_input(tmp_path, capl
 
 def test_points_wait_for_the_workers_that_are_to_come_but_not_for_ever(tmp_path, feed):
     with running(tmp_path, [feed], workers=2) as (stage, node):
-        wait_for(lambda: node.addresses and node.producer.lanes["w1"].window_bytes)
+        wait_for(lambda: node.routes and node.outbox.courier.lanes["w1"].window_bytes)
         began = node._began
         assert stage.received == 0
         wait_for(lambda: stage.facts.get("finished"))

@@ -58,7 +58,8 @@ FILES = [
     "a.npy", "a.npz", "images-idx3-ubyte.gz", "a.idx", "a.fvecs", "a.bvecs",
     "a.csv", "plain.csv", "a.ndjson", "a.ndjson.gz",
 ]  # fmt: skip
-FEEDS = [*FILES, "a.npy?shuffle=3", "a.npy?limit=20", "a.csv?loop=true"]
+FEEDS = [*FILES, "a.npy?shuffle=3", "a.npy?limit=20", "a.csv?loop=true", "a.npy?loop=true&limit=120",
+    "a.ndjson?limit=20", "a.csv?rate=1e9&limit=31"]  # fmt: skip
 
 
 def numbers(chunks) -> np.ndarray:

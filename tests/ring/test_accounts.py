@@ -39,6 +39,15 @@ def test_an_ingest_node_counts_from_zero_after_a_restart_and_nothing_is_lost():
     assert (sums["sent"], sums["dead_lettered"], sums["duplicate"]) == (36, 2, 4)
 
 
+def test_what_the_next_life_of_an_ingest_node_counts_again_is_counted_once():
+    accounts = Accounts()
+    former = {"sent": 30, "lasting_sent": 25, "dead_lettered": 3, "lasting_dead_lettered": 2}
+    accounts.count_feed("i1", 1, former)
+    accounts.count_feed("i1", 2, {"sent": 40, "lasting_sent": 40, "dead_lettered": 2})
+    sums = accounts.points(())
+    assert (sums["sent"], sums["dead_lettered"]) == (45, 3)
+
+
 def test_counts_survive_the_coordinator():
     accounts = Accounts()
     accounts.count_feed("i1", 1, {"sent": 10})

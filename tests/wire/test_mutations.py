@@ -35,6 +35,8 @@ def sample(hint: Any, rng: random.Random) -> Any:
             return sample(inner[0], rng)
         case origin if origin is Literal:
             return rng.choice(inner)
+        case origin if origin is tuple and inner[-1] is not Ellipsis:
+            return tuple(sample(one, rng) for one in inner)
         case origin if origin is tuple:
             return tuple(sample(inner[0], rng) for _ in range(rng.randrange(4)))
         case origin if origin is dict:

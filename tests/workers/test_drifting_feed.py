@@ -20,7 +20,7 @@ PATIENCE_S = 60.0
 def wait_for(condition, cluster):
     end = time.monotonic() + PATIENCE_S
     while not condition():
-        cluster.check()
+        cluster.turn()
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.05)
 

@@ -11,7 +11,7 @@ import zmq
 from streammac.config import Settings
 from streammac.run_directory import RunDirectory
 from streammac.wire.codec import decode, encode
-from streammac.wire.messages import Ack, Credit, Hello, Points, StreamSchema
+from streammac.wire.messages import Ack, Credit, Hello, MarkRanges, Points, StreamSchema
 from workers.intake import Intake
 
 SCHEMA = StreamSchema(4, "float32")
@@ -20,7 +20,10 @@ PATIENCE_S = 10.0
 
 def batch(sequence, count=5, *, held_out=False, dim=4) -> Points:
     x = np.full((count, dim), sequence, np.float32)
-    return Points("i1", 1, sequence, held_out, {"x": x})
+    return Points("s", 1, sequence, held_out, {"x": x}, (), "i1", 1)
+
+
+HELLO = Hello("i1", 1, 7)
 
 
 class Bench:
@@ -34,7 +37,7 @@ class Bench:
         port = self.server.bind_to_random_port("tcp://127.0.0.1")
         self.client = self.context.socket(zmq.DEALER)
         self.client.connect(f"tcp://127.0.0.1:{port}")
-        self.intake = Intake("w1", RunDirectory(path), self.settings)
+        self.intake = Intake("w1", 7, RunDirectory(path), self.settings)
         self.held_out: list[np.ndarray] = []
 
     def exchange(self, *messages, answers: int):
@@ -56,6 +59,10 @@ class Bench:
         self.intake.close()
         self.context.destroy(linger=0)
 
+    def open(self) -> None:
+        self.intake.open(SCHEMA)
+        self.exchange(HELLO, answers=1)
+
 
 @pytest.fixture
 def bench(tmp_path):
@@ -64,13 +71,18 @@ def bench(tmp_path):
     bench.close()
 
 
-def test_hello_is_answered_with_credit(bench):
-    (credit,) = bench.exchange(Hello("i1"), answers=1)
-    assert credit == Credit(bench.settings.ingest.window_bytes)
+def test_a_greeting_is_answered_as_soon_as_the_shards_are_open(bench):
+    bench.exchange(HELLO, answers=0)
+    end = time.monotonic() + PATIENCE_S
+    while not bench.intake._early and time.monotonic() < end:
+        bench.intake.serve(bench.server)
+    bench.intake.open(SCHEMA)
+    (credit,) = bench.exchange(answers=1)
+    assert credit == Credit(1, bench.settings.ingest.window_bytes)
 
 
 def test_a_batch_is_stored_once_and_acknowledged_each_time(bench):
-    bench.intake.open(SCHEMA)
+    bench.open()
     acks = bench.exchange(batch(1), batch(2), batch(1), answers=3)
     assert [(a.sequence, a.outcome) for a in acks] == [
         (1, "stored"), (2, "stored"), (1, "duplicate"),
@@ -82,28 +94,18 @@ def test_a_batch_is_stored_once_and_acknowledged_each_time(bench):
 
 
 def test_held_out_points_are_stored_apart_and_handed_on(bench):
-    bench.intake.open(SCHEMA)
+    bench.open()
     bench.exchange(batch(1), batch(2, held_out=True), answers=2)
-    assert bench.intake.train.points == bench.intake.probe.points == 5
+    assert bench.intake.train.points == bench.intake.shards.probe.points == 5
     assert [x[0, 0] for x in bench.held_out] == [2.0]
     assert bench.intake.facts()["held_out"] == 5
     remembered = bench.intake.remembered_probe(3)
     np.testing.assert_array_equal(remembered.tensors["x"], np.full((3, 4), 2.0))
 
 
-def test_points_that_come_before_the_schema_wait_for_it(bench):
-    bench.exchange(batch(1), answers=0)
-    end = time.monotonic() + PATIENCE_S
-    while not bench.intake._waiting and time.monotonic() < end:
-        bench.intake.serve(bench.server)
-    bench.intake.open(SCHEMA)
-    (ack,) = bench.exchange(answers=1)
-    assert (ack.sequence, ack.outcome) == (1, "stored")
-
-
 def test_a_batch_that_does_not_fit_is_refused_with_the_reason(bench):
-    bench.intake.open(SCHEMA)
-    missing = Points("i1", 1, 8, False, {})
+    bench.open()
+    missing = Points("s", 1, 8, False, {}, (), "i1", 1)
     wrong, empty, good = bench.exchange(batch(7, dim=3), missing, batch(9), answers=3)
     assert isinstance(wrong, Ack)
     assert wrong.outcome == "refused"
@@ -113,7 +115,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_the_reason(bench):
 
 
 def test_garbage_costs_a_counter(bench):
-    bench.intake.open(SCHEMA)
+    bench.open()
     (ack,) = bench.exchange([b"garbage"], [b""], batch(1), answers=1)
     assert ack.outcome == "stored"
     assert bench.intake.malformed == 2
@@ -121,7 +123,7 @@ def test_garbage_costs_a_counter(bench):
 
 def test_no_acknowledgement_leaves_before_the_commit(tmp_path, monkeypatch):
     bench = Bench(tmp_path, ack="fsync")
-    bench.intake.open(SCHEMA)
+    bench.open()
     order: list[str] = []
     commit, send = bench.intake.train.commit, Intake._send
     bench.intake.train.commit = lambda: (order.append("commit"), commit())[1]
@@ -133,18 +135,38 @@ def test_no_acknowledgement_leaves_before_the_commit(tmp_path, monkeypatch):
     bench.close()
 
 
-def test_a_full_disk_refuses_and_the_next_batch_is_taken(bench):
-    bench.intake.open(SCHEMA)
-    write = bench.intake.train._write
-    failing = iter([True, False])
+def full(*_):
+    raise OSError(28, "No space left on device")
 
-    def once(*args):
-        if next(failing):
-            raise OSError(28, "No space left on device")
-        return write(*args)
 
-    bench.intake.train._write = once
-    (refused,) = bench.exchange(batch(1), answers=1)
-    assert (refused.outcome, "No space" in refused.reason) == ("refused", True)
+def test_a_full_disk_refuses_with_a_fact_and_takes_points_again_when_there_is_room(
+    bench, monkeypatch
+):
+    bench.open()
+    with monkeypatch.context() as disk:
+        disk.setattr(bench.intake.train, "_write", full)
+        (refused,) = bench.exchange(batch(1), answers=1)
+        assert (refused.outcome, refused.window_bytes) == ("refused", 0)
+        assert "No space" in refused.reason
+        assert bench.intake.facts()["refusing"] == 1
+        disk.setattr(bench.intake.train, "enforce_retention", full)
+        bench.intake.enforce_retention()
+    monkeypatch.setattr(bench.intake.reception, "_retry_at", 0.0)  # as if it had passed
     (again,) = bench.exchange(batch(1), answers=1)
     assert again.outcome == "stored"
+    assert bench.intake.facts()["refusing"] == 0
+
+
+def test_a_newer_session_withdraws_what_it_disowns_from_both_shards(bench):
+    bench.open()
+    bench.exchange(batch(1), batch(2, held_out=True), batch(3), answers=3)
+    disowned = (MarkRanges("s", 1, ((1, 2),)),)
+    bench.exchange(Hello("i1", 2, 7, disowned), answers=1)
+    facts = bench.intake.facts()
+    assert (facts["points"], facts["withdrawn"], facts["held_out"]) == (5, 10, 0)
+
+
+def test_damaged_segments_are_a_fact(bench):
+    bench.open()
+    bench.intake.train.quarantined.append("00000001")
+    assert bench.intake.facts()["quarantined"] == 1

@@ -38,7 +38,7 @@ def test_three_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):
         shard.close()
     settings = Settings.model_validate(
         {
-            "cluster": {"workers": 3, "seed": 7},
+            "cluster": {"workers": 3, "seed": 7, "restart": "never"},
             "stream": {"dim": 64, "dtype": "float32"},
             "model": {"bits": 16, "options": OPTIONS},
             "training": {"epochs": EPOCHS, "deterministic": True, "start_points": len(x)},
@@ -49,7 +49,7 @@ def test_three_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):
     with LocalCluster(directory, settings) as cluster:
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
-            cluster.check()
+            cluster.turn()
             if versions.newest and versions.load(versions.newest).metadata["epoch"] == EPOCHS - 1:
                 break
             time.sleep(0.05)

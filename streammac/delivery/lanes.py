@@ -16,9 +16,17 @@ class Lane:
     Attributes
     ----------
     weight : float
-        Share of the feed it is to get, relative to the others (its measured speed).
+        Share of the feed it is to get, relative to the others (its measured speed); 0: it drains.
+    incarnation : int
+        Which process of the worker's name is at its other end.
+    session : int
+        The session that was begun last: nothing of another one counts.
+    is_open : bool
+        The worker has agreed to the session.
+    greeted_at : float
+        When the session was last proposed.
     window_bytes : int
-        Bytes that may be under way without an acknowledgement; 0: no credit yet.
+        Bytes that may be under way without an acknowledgement; 0: no credit.
     outstanding_bytes : int
         Bytes that are under way.
     assigned : float
@@ -28,17 +36,29 @@ class Lane:
     """
 
     weight: float = 1.0
+    incarnation: int = 0
+    session: int = 0
+    is_open: bool = False
+    greeted_at: float = float("-inf")
     window_bytes: int = 0
     outstanding_bytes: int = 0
     assigned: float = 0.0
     blocked_until: float = 0.0
+
+    def begin(self, session: int) -> None:
+        """Begin a new session: the lane is closed until the worker agrees."""
+        self.session = session
+        self.is_open = False
+        self.greeted_at = float("-inf")
 
     def takes(self, size: int, now: float) -> bool:
         """Return whether it has credit for so many bytes.
 
         A batch larger than the whole window goes when nothing else is under way, or it would never go.
         """
-        if self.window_bytes == 0 or now < self.blocked_until:
+        if not self.is_open or self.weight <= 0 or self.window_bytes == 0:
+            return False
+        if now < self.blocked_until:
             return False
         return self.outstanding_bytes == 0 or self.outstanding_bytes + size <= self.window_bytes
 
@@ -46,7 +66,8 @@ class Lane:
 def choose(lanes: Mapping[str, Lane], size: int, now: float) -> str | None:
     """Return the worker for a batch of so many bytes, None where nobody has credit.
 
-    >>> lanes = {"w1": Lane(window_bytes=10, assigned=5), "w2": Lane(window_bytes=10, assigned=3)}
+    >>> lanes = {"w1": Lane(is_open=True, window_bytes=10, assigned=5)}
+    >>> lanes["w2"] = Lane(is_open=True, window_bytes=10, assigned=3)
     >>> choose(lanes, 4, now=0.0)
     'w2'
     """

@@ -1,0 +1,100 @@
+"""Validated points to batches, whose marks say which records of which feed or push they are.
+
+Called by the node's I/O loop. The same records cut again, after the node or a client was killed, make the same
+batches under the same marks: that is how a shard knows them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.records import Arrays
+from streammac.delivery.courier import BATCH_OVERHEAD_BYTES, Batch, Ticket
+from streammac.wire.messages import Points
+
+PUSH_POINTS = 1 << 23
+"""Most points of a push: their positions are the lower part of its batches' sequences."""
+MAX_PUSH = 1 << 39
+"""Numbers of pushes are below, for the same reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where points come from, as far as it names and shapes their batches.
+
+    Attributes
+    ----------
+    source, incarnation : str, int
+        The first parts of the marks.
+    first : int
+        Number of the first record. The record ``n`` begins the batch ``2 n``, or ``2 n + 1`` if it is held out.
+    batch_points : int
+        Most points of a batch.
+    share : float
+        Share of the points that are held out.
+    durable : bool
+        Whoever sent them has them again after the node was killed.
+    """
+
+    source: str
+    incarnation: int
+    first: int
+    batch_points: int
+    share: float
+    durable: bool
+
+
+def origin_of_push(
+    client: str, incarnation: int, number: int, batch_points: int, share: float
+) -> Origin:
+    """Return the origin of a client's push: the same whichever process takes it."""
+    return Origin(client, incarnation, number * PUSH_POINTS, batch_points, share, durable=True)
+
+
+def cut(points: Arrays, origin: Origin, seed: int, ticket: Ticket) -> Iterator[Batch]:
+    """Yield the batches of points; held-out ones travel apart.
+
+    Parameters
+    ----------
+    points : Arrays
+        ``x`` (n, D) and the rest, n records in order (those that were refused left out).
+    origin : Origin
+        Where they come from.
+    seed : int
+        The cluster's.
+    ticket : Ticket
+        Theirs.
+    """
+    held_out = _held_out(len(points), origin, seed)
+    together = points.rows_together(origin.batch_points)
+    for first in range(0, len(points), together):
+        rows = slice(first, first + together)
+        mask = held_out[rows]
+        part = points.take(rows)
+        if mask.any():
+            yield _batch(part.take(mask), origin, first, ticket, held_out=True)
+            part = part.take(~mask)
+        if len(part):
+            yield _batch(part, origin, first, ticket, held_out=False)
+
+
+def _held_out(count: int, origin: Origin, seed: int) -> NDArray[np.bool_]:
+    name = f"{seed}/{origin.source}/{origin.incarnation}/{origin.first}".encode()
+    digest = hashlib.blake2b(name, digest_size=16).digest()
+    return np.random.default_rng(list(digest)).random(count) < origin.share
+
+
+def _batch(points: Arrays, origin: Origin, row: int, ticket: Ticket, *, held_out: bool) -> Batch:
+    tensors = {"x": points.x}
+    if points.y is not None:
+        tensors["y"] = points.y
+    if points.time is not None:
+        tensors["time"] = points.time
+    sequence = 2 * (origin.first + row) + held_out
+    message = Points(origin.source, origin.incarnation, sequence, held_out, tensors, points.keys)
+    return Batch(message, points.nbytes + BATCH_OVERHEAD_BYTES, ticket, origin.durable)

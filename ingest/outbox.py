@@ -1,0 +1,226 @@
+"""Validated points on their way to the workers, and the node's books: what is sent, settled, dead-lettered.
+
+The node's I/O loop puts deliveries in and passes on what workers say; `flush` returns what is to be sent, after
+the ledger has it. No sockets here: files are the ledger and the dead letters.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ingest.cutting import Origin, cut
+from ingest.dead_letters import DeadLetterFile
+from ingest.intake import Delivery
+from ingest.positions import Position, Positions
+from ingest.records import Refused
+from ingest.sources.base import Seekable
+from streammac.config import Settings
+from streammac.delivery.courier import Batch, Courier, Post, Ticket, Write
+from streammac.delivery.ledger import Ledger
+from streammac.wire.messages import Ack, Credit, Route
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A delivery that somebody waits for."""
+
+    ticket: Ticket
+    delivery: Delivery
+
+
+class Outbox:
+    """What one ingest node has taken.
+
+    Parameters
+    ----------
+    name : str
+        The node's name.
+    incarnation : int
+        Of its process; greater at every start.
+    settings : Settings
+        The cluster's.
+    ledger : Ledger
+        The node's, open.
+    letters : DeadLetterFile
+        Where refused records go.
+
+    Attributes
+    ----------
+    courier : Courier
+        Sees to it that every batch is stored exactly once.
+    positions : Positions
+        Of seekable feeds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        incarnation: int,
+        settings: Settings,
+        ledger: Ledger,
+        letters: DeadLetterFile,
+    ) -> None:
+        ingest = settings.ingest
+        self.name = name
+        self.courier = Courier(
+            name, incarnation, ingest.resend_s, ingest.window_bytes, ledger.state
+        )
+        self.positions = Positions(ledger.state, incarnation)
+        self._incarnation = incarnation
+        self._batch_points = ingest.batch_points
+        self._share = settings.probe.share
+        self._seed = settings.cluster.seed
+        self._ledger = ledger
+        self._letters = letters
+        self._open: list[_Open] = []
+        self._streamed = 0  # records of feeds that cannot be read again: they name their batches
+        self._pushed = ledger.state.points  # points of pushes, in all lives of the node
+        self._others = 0  # records that only this life of the node counts
+        self._dead_lettered = 0  # those of them that are dead letters
+        self._routed = self._stuck = False
+
+    # -- feeds and requests ---------------------------------------------------------------
+
+    def open_feed(self, name: str, source: Seekable) -> Position:
+        """Return where a feed is to be read from."""
+        position, begun = self.positions.open(name, source, self._batch_points, self._share)
+        if begun is not None:
+            self.courier.note(begun)
+        return position
+
+    def take(self, delivery: Delivery) -> None:
+        """Take a delivery: its good points are on their way, its bad ones become dead letters."""
+        ticket = Ticket()
+        records = len(delivery.points) + len(delivery.refused)
+        if delivery.feed:
+            position = self.positions[delivery.feed]
+            position.take(ticket, records, delivery.refused, delivery.end)
+        elif delivery.refused:
+            self._letters.append(delivery.source, delivery.format, delivery.refused)
+            self._others += len(delivery.refused)
+            self._dead_lettered += len(delivery.refused)
+        origin = delivery.origin or self._stream(records)
+        for batch in cut(delivery.points, origin, self._seed, ticket):
+            if self._ledger.state.is_settled(batch.mark):
+                ticket.duplicate += len(batch)  # in a former life
+                continue
+            self.courier.put(batch)
+            if delivery.feed:
+                continue
+            if batch.durable:
+                self._pushed += len(batch)
+            else:
+                self._others += len(batch)
+        if delivery.settled is not None:
+            self._open.append(_Open(ticket, delivery))
+
+    def _stream(self, records: int) -> Origin:
+        first, self._streamed = self._streamed, self._streamed + records
+        return Origin(
+            self.name, self._incarnation, first, self._batch_points, self._share, durable=False
+        )
+
+    # -- workers --------------------------------------------------------------------------
+
+    def route(self, routes: Iterable[Route]) -> None:
+        """Take the workers that there are now."""
+        self._routed = True
+        self.courier.route(routes)
+
+    def heed(self, worker: str, message: Ack | Credit, now: float) -> Batch | None:
+        """Take what a worker says; return the batch that it settles."""
+        if isinstance(message, Credit):
+            self.courier.credit(worker, message)
+            return None
+        if message.outcome == "refused":
+            log.warning("%s refused a batch: %s", worker, message.reason)
+        return self.courier.acknowledge(worker, message, now)
+
+    def flush(self, now: float) -> list[Post]:
+        """Settle what can be settled; return what is to be sent now."""
+        self._bury()
+        self._move()
+        self._tell_settled()
+        if not self._routed:
+            return []  # or what former lives had handed to workers would seem to be nobody's
+        orders = self.courier.send(now)
+        records = [r for order in orders if isinstance(order, Write) for r in order.records]
+        try:
+            self._ledger.write(records)  # also what could not be written before
+        except OSError as error:
+            # nothing may be sent that the ledger does not know of; what is lost here is sent again later
+            if not self._stuck:
+                log.warning("nothing is sent, the ledger cannot be written: %s", error)
+            self._stuck = True
+            return []
+        self._stuck = False
+        return [order for order in orders if isinstance(order, Post)]
+
+    def _bury(self) -> None:
+        """Make dead letters of what no worker takes."""
+        feeds = {position.begun.incarnation for position in self.positions}
+        for batch, reason in self.courier.given_up:
+            x = batch.message.tensors["x"]
+            self._letters.append(self.name, x.dtype.str, [Refused(r.tobytes(), reason) for r in x])
+            if batch.message.incarnation not in feeds:  # those of feeds are counted by position
+                self._dead_lettered += len(batch)
+        self.courier.given_up.clear()
+
+    def _move(self) -> None:
+        for position in self.positions:
+            moved = position.move()
+            if moved is None:
+                continue
+            if moved.refused:
+                source = position.source
+                self._letters.append(source.name, source.format, moved.refused)
+            self.courier.note(moved.record)
+
+    def _tell_settled(self) -> None:
+        still_open = []
+        for entry in self._open:
+            if entry.ticket.settled and entry.delivery.settled is not None:
+                entry.delivery.settled(entry.ticket)
+            else:
+                still_open.append(entry)
+        self._open = still_open
+
+    def close(self) -> None:
+        """Close the ledger."""
+        self._ledger.close()
+
+    # -- the books ------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Return whether everything that was taken is settled, and the ledger knows it."""
+        return self.courier.idle and not self._open and not self._stuck
+
+    @property
+    def sent(self) -> int:
+        """Records taken: of seekable feeds since they began, in all lives of the node."""
+        return self._lasting_sent + self._others
+
+    @property
+    def _lasting_sent(self) -> int:
+        return self._pushed + sum(position.taken for position in self.positions)
+
+    def facts(self) -> dict[str, float]:
+        """Return the counts for heartbeats. What is ``lasting`` of them the node's next life counts again."""
+        courier = self.courier
+        dead = sum(position.at.dead_lettered for position in self.positions)
+        return {
+            "sent": float(self.sent),
+            "lasting_sent": float(self._lasting_sent),
+            "dead_lettered": float(self._dead_lettered + dead),
+            "lasting_dead_lettered": float(dead),
+            "acknowledged": float(courier.acknowledged),
+            "duplicate": float(courier.duplicate),
+            "unacknowledged": float(courier.unacknowledged),
+            "resent": float(courier.resent),
+            "blocked_s": courier.blocked_s,
+        }

@@ -1,0 +1,148 @@
+"""How far each feed is settled, so that a node that was killed goes on from there and not from the beginning.
+
+The node tells what it has taken of a feed; once all of a chunk is settled the position moves behind it, which makes
+a record for the ledger. Chunks behind the position are never read again; those after it are cut as they were
+before, because how they are cut is remembered with the feed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ingest.records import Refused
+from ingest.sources.base import Seekable
+from streammac.delivery.courier import Ticket
+from streammac.delivery.ledger import FeedAt, FeedBegun, State
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a chunk of a feed ends: records so far, and the source's own offset."""
+
+    records: int
+    offset: int
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """A chunk that was taken, in pieces; ``end`` once all of them were."""
+
+    tickets: list[Ticket] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    records: int = 0
+    end: Place | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.end is not None and all(ticket.settled for ticket in self.tickets)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A position has moved: what to write, and the dead letters on the way (before it is written)."""
+
+    record: FeedAt
+    refused: Sequence[Refused]
+
+
+class Position:
+    """One feed's.
+
+    Attributes
+    ----------
+    source : Seekable
+        The feed.
+    begun : FeedBegun
+        Its name, its marks' incarnation, and how it is cut.
+    at : FeedAt
+        Up to where it is settled.
+    taken : int
+        Records taken since it began.
+    """
+
+    def __init__(self, source: Seekable, begun: FeedBegun, at: FeedAt) -> None:
+        self.source = source
+        self.begun = begun
+        self.at = at
+        self.taken = at.records
+        self._chunks: deque[_Chunk] = deque()
+
+    def take(
+        self, ticket: Ticket, records: int, refused: Sequence[Refused], end: Place | None
+    ) -> None:
+        """Take a piece of a chunk; ``end``: it is the last one."""
+        if not self._chunks or self._chunks[-1].end is not None:
+            self._chunks.append(_Chunk())
+        chunk = self._chunks[-1]
+        chunk.tickets.append(ticket)
+        chunk.refused += refused
+        chunk.records += records
+        chunk.end = end
+        self.taken += records
+
+    def move(self) -> Moved | None:
+        """Move behind the chunks that are settled; None where there is none."""
+        refused: list[Refused] = []
+        end, dead = None, self.at.dead_lettered
+        while self._chunks and self._chunks[0].settled:
+            chunk = self._chunks.popleft()
+            refused += chunk.refused
+            dead += len(chunk.refused) + sum(ticket.given_up for ticket in chunk.tickets)
+            end = chunk.end
+        if end is None:
+            return None
+        self.at = FeedAt(self.begun.feed, end.records, end.offset, dead)
+        return Moved(self.at, refused)
+
+
+class Positions:
+    """Those of a node's feeds.
+
+    Parameters
+    ----------
+    state : State
+        What the ledger knows of them.
+    incarnation : int
+        Of this process: feeds that begin have greater ones.
+    """
+
+    def __init__(self, state: State, incarnation: int) -> None:
+        self._state = state
+        self._incarnation = incarnation
+        self._positions: dict[str, Position] = {}
+
+    def __iter__(self) -> Iterator[Position]:
+        return iter(self._positions.values())
+
+    def __getitem__(self, feed: str) -> Position:
+        return self._positions[feed]
+
+    def open(
+        self, name: str, source: Seekable, batch_points: int, share: float
+    ) -> tuple[Position, FeedBegun | None]:
+        """Return a feed's position, and a record to write where the feed is new or its content is.
+
+        Parameters
+        ----------
+        name : str
+            What the feed is known by, from one start of the node to the next.
+        source : Seekable
+            The feed.
+        batch_points, share
+            How it is cut if it is new.
+        """
+        while name in self._positions:
+            name += "+"  # the same feed twice
+        known = self._state.feeds.get(name)
+        begun = None
+        if known is None or not source.continues(known.begun.identity, known.at.offset):
+            self._incarnation += 1
+            points = source.chunk_points(batch_points)
+            begun = FeedBegun(name, source.identity, self._incarnation, points, share)
+            position = Position(source, begun, FeedAt(name, 0, 0, 0))
+        else:
+            position = Position(source, known.begun, known.at)
+        self._positions[name] = position
+        return position, begun

@@ -1,0 +1,23 @@
+"""Write the dashboards' JSON: ``python -m monitoring [FOLDER]``, by default where Grafana loads them from."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from monitoring import cluster, learning
+
+FOLDER = Path(__file__).parent / "dashboards"
+DASHBOARDS = {"cluster.json": cluster.dashboard, "learning.json": learning.dashboard}
+"""File name to what makes its text."""
+
+
+def write(folder: Path) -> None:
+    """Write all dashboards into a folder."""
+    folder.mkdir(exist_ok=True)
+    for name, text in DASHBOARDS.items():
+        (folder / name).write_text(text())
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)

@@ -1,0 +1,203 @@
+"""The dashboard of the model: does it get better, are its codes good, does it follow the feed."""
+
+from __future__ import annotations
+
+from monitoring.panels import Mark, Panel, Row, Steps, stat_of, to_json
+from monitoring.queries import each, increase, of, rate, total
+from streammac import metrics as m
+
+UID = "streammac-learning"
+MARGIN: Steps = ((None, "red"), (0, "green"))
+
+MODEL = of(m.QUALITY, 'method="model"')
+BASELINES = of(m.QUALITY, 'method!="model"')
+BEST_BASELINE = f"max({BASELINES})"
+AGE = f"time() - {of(m.PUBLISHED)}"
+
+OVERVIEW = Row(
+    "Overview",
+    [
+        stat_of(
+            "Quality now",
+            "Share of true neighbours that the promoted version finds, on held-out points.",
+            "percentunit",
+            MODEL,
+        ),
+        stat_of(
+            "Above baselines",
+            "Quality less that of the best of ITQ, PCA and random projections, on the same points.",
+            "percentunit",
+            f"max({MODEL}) - {BEST_BASELINE}",
+            MARGIN,
+        ),
+        stat_of("Error now", "Error of the nested model per point.", "short", of(m.OBJECTIVE)),
+        stat_of(
+            "Violation",
+            "Share of coordinates that differ from the forward pass; 0 when the constraints hold.",
+            "percentunit",
+            of(m.VIOLATED),
+        ),
+        stat_of("Drifts", "Drifts so far that most workers saw.", "short", of(m.DRIFTS)),
+        stat_of("Version", "Model version that users get.", "short", of(m.PROMOTED)),
+        stat_of("Age of the version", "Time since the newest version was published.", "s", AGE),
+        stat_of(
+            "Least balanced bit",
+            "Entropy of the bit that is most often the same on held-out points; 0: it tells nothing.",
+            "percentunit",
+            of(m.LEAST_ENTROPY),
+            ((None, "red"), (0.3, "green")),
+        ),
+    ],
+)
+
+TRAINING = Row(
+    "Training",
+    [
+        Panel(
+            "Error",
+            "Per point: of the nested model, and of the penalised objective that an epoch lowers. Steps up come with "
+            "drifts and restarts of the continuation.",
+            "short",
+            [(of(m.OBJECTIVE), "nested model"), (of(m.PENALISED), "penalised objective")],
+        ),
+        Panel(
+            "Constraint violation",
+            "Share of coordinates that differ from the forward pass, z != h(x). Falls to 0 as the penalty grows.",
+            "percentunit",
+            [(of(m.VIOLATED), "share of coordinates")],
+        ),
+        Panel(
+            "Penalty",
+            "mu of the continuation: it grows from epoch to epoch, and drops back when the data drifts or has grown.",
+            "short",
+            [(of(m.MU), "mu")],
+        ),
+        Panel(
+            "Epochs",
+            "Epochs that the whole ring finishes per second.",
+            "cps",
+            [(total(rate(of(m.EPOCHS))), "epochs")],
+        ),
+        Panel(
+            "Points",
+            "Points stored, and those of them that are held out to measure with.",
+            "short",
+            [
+                (total(each(m.SHARD_POINTS)), "stored"),
+                (total(each(m.SHARD_HELD_OUT)), "held out"),
+            ],
+        ),
+        Panel(
+            "Continuation begun anew",
+            "Restarts of the continuation, because the data drifted or has grown.",
+            "short",
+            [(total(increase(of(m.EVENTS, 'kind="restart"'))), "restarts")],
+            "bars",
+        ),
+    ],
+)
+
+CODES = Row(
+    "Codes",
+    [
+        Panel(
+            "Quality",
+            "Share of true neighbours among the first retrieved, on held-out points that are never trained on: the "
+            "promoted version beside baselines of the same length, fitted on these points. The points follow the feed: "
+            "a drift moves all lines.",
+            "percentunit",
+            [(of(m.QUALITY), "{{method}}")],
+            width=12,
+        ),
+        Panel(
+            "Above the best baseline",
+            "Quality less that of the best baseline. Falls below zero while a model has not caught up with a drift.",
+            "percentunit",
+            [(f"max({MODEL}) - {BEST_BASELINE}", "model less best baseline")],
+            width=6,
+            least=None,
+        ),
+        Panel(
+            "Entropy of the bits",
+            "1: a bit is on for half of the points. The least balanced bit at 0 is constant, and wasted.",
+            "percentunit",
+            [(of(m.ENTROPY), "mean over bits"), (of(m.LEAST_ENTROPY), "least balanced bit")],
+            width=6,
+            most=1,
+        ),
+    ],
+)
+
+FEED = Row(
+    "The feed",
+    [
+        Panel(
+            "Error of new points",
+            "Mean reconstruction error of the points that entered last, before anything was trained on them, beside "
+            "the error on all points. When the feed drifts the new points stand out, until they are learned.",
+            "short",
+            [(each(m.ENTERING_ERROR), "new at {{name}}"), (of(m.OBJECTIVE), "all points")],
+            width=12,
+        ),
+        Panel(
+            "Drift",
+            "Alarms of single workers, and drifts that most of them saw: then the continuation begins anew.",
+            "short",
+            [
+                (total(increase(of(m.EVENTS, 'kind="drift"'))), "alarms of workers"),
+                (total(increase(of(m.DRIFTS))), "drifts"),
+            ],
+            "bars",
+            width=12,
+        ),
+    ],
+)
+
+VERSIONS = Row(
+    "Versions",
+    [
+        Panel(
+            "Versions",
+            "The newest version, and the one that users get: not the newest when that is worse on held-out points.",
+            "short",
+            [(of(m.MODEL_VERSION), "newest"), (of(m.PROMOTED), "promoted")],
+        ),
+        Panel(
+            "Age of the newest version",
+            "Time since a version was published.",
+            "s",
+            [(AGE, "age")],
+        ),
+        Panel(
+            "Promoted and kept back",
+            "Versions that were measured: promoted ones, and ones that are worse by more than publish.tolerance.",
+            "short",
+            [
+                (
+                    total(increase(of(m.EVENTS, 'kind=~"promoted|kept_back"')), "kind"),
+                    "{{kind}}",
+                )
+            ],
+            "bars",
+        ),
+    ],
+)
+
+DRIFTED = increase(of(m.DRIFTS))
+RESTARTED = increase(of(m.EVENTS, 'kind="restart"'))
+
+MARKS = [
+    Mark("Drift", f"{DRIFTED} > 0", "orange"),
+    Mark("Continuation begun anew", f"{RESTARTED} > 0", "purple"),
+]
+
+
+def dashboard() -> str:
+    """Return its JSON."""
+    return to_json(
+        UID,
+        "streammac: learning",
+        "Whether the model gets better, whether its codes are good, and whether it follows the feed.",
+        [OVERVIEW, TRAINING, CODES, FEED, VERSIONS],
+        MARKS,
+    )

@@ -1,0 +1,360 @@
+"""What a sender of points must know after it was killed: records, what they add up to, and their file.
+
+`Courier` and the readers of feeds make records; the shell writes them before it sends anything that they speak
+of. `State.apply` is pure. The file is handed to the kernel at each write, so it survives a killed process; a tail
+that is torn is dropped, and with it only what was never acted on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgpack
+
+from streammac.store.dedup import Marks
+from streammac.store.points import Mark
+
+HEADER = struct.Struct("<II")  # length of the body, its CRC-32
+COMPACT_BYTES = 1 << 20
+"""A file that has grown by so much since it was last written anew is written anew."""
+MAX_RECORD_BYTES = 64 << 20
+REMEMBERED = 10_000
+"""Settled batches that are remembered, besides those of feeds: a client may ask for so long."""
+
+Ranges: TypeAlias = list[Any]
+"""Marks as `Marks.to_json` returns them."""
+
+
+class LedgerError(Exception):
+    """The file cannot be read; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A batch now belongs to a worker."""
+
+    source: str
+    incarnation: int
+    sequence: int
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A batch of so many points is stored, or given up: it is never sent again."""
+
+    source: str
+    incarnation: int
+    sequence: int
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disowned:
+    """Batches do not belong to a worker any more, though it may hold copies."""
+
+    worker: str
+    marks: Ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The worker holds no copies of these any more."""
+
+    worker: str
+    marks: Ranges
+
+
+@dataclass(frozen=True, slots=True)
+class FeedBegun:
+    """A feed, and how it is cut into batches: that must not change while it is read, or marks would.
+
+    ``feed`` names it within the node, ``identity`` changes when its content does.
+    """
+
+    feed: str
+    identity: str
+    incarnation: int
+    batch_points: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class FeedAt:
+    """Everything of a feed up to here is settled.
+
+    ``records`` are counted since the feed began, ``dead_lettered`` of them are dead letters, and ``offset`` is
+    where it goes on, in the source's own terms.
+    """
+
+    feed: str
+    records: int
+    offset: int
+    dead_lettered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Points of settled batches that nothing else speaks of any more."""
+
+    points: int
+
+
+Record: TypeAlias = Handed | Settled | Disowned | Confirmed | FeedBegun | FeedAt | Counted
+KINDS: tuple[type[Record], ...] = (
+    Handed,
+    Settled,
+    Disowned,
+    Confirmed,
+    FeedBegun,
+    FeedAt,
+    Counted,
+)
+
+
+@dataclass(slots=True)
+class Feed:
+    """How far a feed is settled."""
+
+    begun: FeedBegun
+    at: FeedAt
+
+    @property
+    def first_open(self) -> int:
+        """The smallest sequence that may be unsettled: a record has two, see `ingest.positions`."""
+        return 2 * self.at.records
+
+
+@dataclass(slots=True)
+class State:
+    """What the records add up to.
+
+    Attributes
+    ----------
+    handed : dict
+        Unsettled batches, by mark: the worker that each belongs to.
+    settled : Marks
+        Settled batches of feeds, beyond the feed's position.
+    disowned : dict
+        By worker, the batches it is still to be told of.
+    feeds : dict
+        Feeds by name.
+    answered : dict
+        Points of settled batches that are not of feeds, the newest of them.
+    points : int
+        Points of all such batches ever.
+    """
+
+    handed: dict[Mark, str] = field(default_factory=dict)
+    settled: Marks = field(default_factory=Marks)
+    disowned: dict[str, Marks] = field(default_factory=dict)
+    feeds: dict[str, Feed] = field(default_factory=dict)
+    answered: dict[Mark, int] = field(default_factory=dict)
+    points: int = 0
+
+    def is_settled(self, mark: Mark) -> bool:
+        """Return whether a batch needs no sending, as far as that is remembered."""
+        return mark in self.settled or mark in self.answered
+
+    def apply(self, record: Record) -> None:
+        """Take a record."""
+        match record:
+            case Handed():
+                mark = Mark(record.source, record.incarnation, record.sequence)
+                self.handed[mark] = record.worker
+            case Settled():
+                mark = Mark(record.source, record.incarnation, record.sequence)
+                self.handed.pop(mark, None)
+                if any(f.begun.incarnation == mark.incarnation for f in self.feeds.values()):
+                    self.settled.add(mark)
+                else:
+                    self.points += record.points
+                    self._remember(mark, record.points)
+            case Disowned():
+                marks = Marks(record.marks)
+                self.disowned.setdefault(record.worker, Marks()).update(marks)
+                for mark in marks:
+                    if self.handed.get(mark) == record.worker:
+                        del self.handed[mark]
+            case Confirmed():
+                left = self.disowned.get(record.worker, Marks())
+                for mark in Marks(record.marks):
+                    left.discard(mark)
+                if not left:
+                    self.disowned.pop(record.worker, None)
+            case FeedBegun():
+                former = self.feeds.get(record.feed)
+                if former is not None:
+                    self._forget(former.begun.incarnation, None)
+                self.feeds[record.feed] = Feed(record, FeedAt(record.feed, 0, 0, 0))
+            case FeedAt():
+                if record.feed in self.feeds:
+                    feed = self.feeds[record.feed]
+                    feed.at = record
+                    self._forget(feed.begun.incarnation, feed.first_open)
+            case Counted():
+                self.points += record.points
+
+    def _remember(self, mark: Mark, points: int) -> None:
+        self.answered[mark] = points
+        while len(self.answered) > REMEMBERED:
+            del self.answered[next(iter(self.answered))]
+
+    def _forget(self, incarnation: int, before: int | None) -> None:
+        """Forget the batches of a feed, up to a sequence or all."""
+
+        def old(mark: Mark) -> bool:
+            return mark.incarnation == incarnation and (before is None or mark.sequence < before)
+
+        for mark in [mark for mark in self.handed if old(mark)]:
+            del self.handed[mark]
+        for mark in [mark for mark in self.settled if old(mark)]:
+            self.settled.discard(mark)
+
+    def records(self) -> Iterator[Record]:
+        """Yield the fewest records that add up to this."""
+        for feed in self.feeds.values():
+            yield feed.begun
+            yield feed.at
+        for mark in self.settled:
+            yield Settled(mark.source, mark.incarnation, mark.sequence, 0)
+        yield Counted(self.points - sum(self.answered.values()))
+        for mark, points in self.answered.items():
+            yield Settled(mark.source, mark.incarnation, mark.sequence, points)
+        for worker, marks in self.disowned.items():
+            yield Disowned(worker, marks.to_json())
+        for mark, worker in self.handed.items():
+            yield Handed(mark.source, mark.incarnation, mark.sequence, worker)
+
+
+def pack(record: Record) -> bytes:
+    """Return the bytes of a record."""
+    body: bytes = msgpack.packb([KINDS.index(type(record)), *astuple(record)])
+    return HEADER.pack(len(body), zlib.crc32(body)) + body
+
+
+def unpack(content: bytes) -> Iterator[tuple[Record, int]]:
+    """Yield the records and where each ends, up to the first that is torn."""
+    offset = 0
+    while offset + HEADER.size <= len(content):
+        length, checksum = HEADER.unpack_from(content, offset)
+        end = offset + HEADER.size + length
+        body = content[offset + HEADER.size : end]
+        if length > MAX_RECORD_BYTES or end > len(content) or zlib.crc32(body) != checksum:
+            return
+        kind, *values = msgpack.unpackb(body)
+        yield KINDS[kind](*values), end
+        offset = end
+
+
+class Ledger:
+    """The file. One process has it at a time: whoever holds the name of the sender.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is; made if need be.
+
+    Attributes
+    ----------
+    state : State
+        What all written records add up to.
+
+    Raises
+    ------
+    LedgerError
+        If another process has it, or it holds records of another version.
+    OSError
+        If it cannot be read or made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(path)
+        self._path = path
+        self.state = State()
+        self._pending: list[Record] = []
+        content = path.read_bytes() if path.exists() else b""
+        self._end = 0
+        try:
+            for record, end in unpack(content):
+                self.state.apply(record)
+                self._end = end
+        except (ValueError, TypeError, IndexError) as error:
+            raise LedgerError(
+                f"{path}: holds records this version does not know - use the version that made it"
+            ) from error
+        self._compacted = self._end
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        os.ftruncate(self._fd, self._end)
+
+    def write(self, records: Iterable[Record]) -> None:
+        """Write records, after those that could not be written before.
+
+        Raises
+        ------
+        OSError
+            If the disk takes no more. They are kept for the next time; nothing that they speak of may be done
+            before.
+        """
+        self._pending += records
+        if not self._pending:
+            return
+        data = b"".join(map(pack, self._pending))
+        try:
+            self._write(data)
+        except OSError:
+            os.ftruncate(self._fd, self._end)
+            raise
+        self._end += len(data)
+        for record in self._pending:
+            self.state.apply(record)
+        self._pending.clear()
+        if self._end - self._compacted > COMPACT_BYTES:
+            self._compact()
+
+    def _write(self, data: bytes) -> None:
+        view, offset = memoryview(data), self._end
+        while view:
+            written = os.pwrite(self._fd, view, offset)
+            view, offset = view[written:], offset + written
+
+    def _compact(self) -> None:
+        data = b"".join(map(pack, self.state.records()))
+        scratch = self._path.with_name(self._path.name + ".new")
+        try:
+            scratch.write_bytes(data)
+            scratch.replace(self._path)
+            descriptor = os.open(self._path, os.O_RDWR)
+        except OSError:
+            scratch.unlink(missing_ok=True)  # a full disk: it stays as long as it is
+            self._compacted = self._end
+            return
+        os.close(self._fd)
+        self._fd = descriptor
+        self._end = self._compacted = len(data)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+        os.close(self._lock)
+
+
+def _locked(path: Path) -> int:
+    """Return a descriptor that holds the file for this process until it is closed."""
+    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise LedgerError(
+            f"{path}: another process of this name runs - use another name"
+        ) from error
+    return descriptor

@@ -1,0 +1,29 @@
+"""The name of a worker that nobody named: made from the host's, and kept beside its points.
+
+``streammac worker --join ADDRESS`` asks for it. A name is how a worker gets its points back, so it has to be
+the same whenever the process starts again in its directory.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import uuid
+from pathlib import Path
+
+FILE = "worker-name"
+MOST_CHARACTERS = 40
+
+
+def host_name(directory: Path) -> str:
+    """Return the name of the worker of this directory: made at the first time, the same ever after."""
+    path = directory / FILE
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        host = re.sub(r"[^A-Za-z0-9-]+", "-", socket.gethostname().split(".")[0])
+        # two directories on one host are two workers
+        name = f"{host[:MOST_CHARACTERS].strip('-') or 'worker'}-{uuid.uuid4().hex[:6]}"
+        directory.mkdir(parents=True, exist_ok=True)
+        path.write_text(name + "\n")
+        return name

@@ -1,0 +1,74 @@
+"""Batches of records: of the asked size, within the wire's limits, the same again when they are cut again."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.cutting import PUSH_POINTS, Origin, cut, origin_of_push
+from ingest.records import MAX_KEY_BYTES, Arrays
+from streammac.delivery.courier import Ticket
+from streammac.wire.codec import decode, encode
+
+
+def points(count: int) -> Arrays:
+    return Arrays(np.arange(count, dtype=np.float32).repeat(2).reshape(-1, 2))
+
+
+def messages(arrays, origin, seed=1):
+    return [batch.message for batch in cut(arrays, origin, seed, Ticket())]
+
+
+def origin(first=0, batch_points=4, share=0.3, source="i1", incarnation=5) -> Origin:
+    return Origin(source, incarnation, first, batch_points, share, durable=True)
+
+
+@given(st.integers(0, 60), st.integers(1, 20), st.floats(0, 1), st.integers(0, 1 << 40))
+def test_every_point_is_in_one_batch_and_sequences_are_of_the_records(count, most, share, first):
+    sent = messages(points(count), origin(first, most, share))
+    rows = [int(v) for m in sent for v in m.tensors["x"][:, 0]]
+    assert sorted(rows) == list(range(count))
+    assert len({m.sequence for m in sent}) == len(sent)
+    for m in sent:
+        begin = m.sequence // 2 - first
+        assert m.held_out == m.sequence % 2
+        assert begin % most == 0
+        assert all(begin <= v < begin + most for v in m.tensors["x"][:, 0])
+
+
+def test_what_is_cut_again_is_the_same():
+    first, again = (messages(points(40), origin(80)) for _ in range(2))
+    for a, b in zip(first, again, strict=True):
+        assert (a.source, a.incarnation, a.sequence, a.held_out) == (
+            b.source, b.incarnation, b.sequence, b.held_out,
+        )  # fmt: skip
+        np.testing.assert_array_equal(a.tensors["x"], b.tensors["x"])
+    assert 0 < sum(m.held_out for m in first) < len(first)
+
+
+def test_what_is_held_out_differs_from_chunk_to_chunk_and_with_the_seed():
+    def held_out(*args):
+        return {int(v) for m in messages(*args) if m.held_out for v in m.tensors["x"][:, 0]}
+
+    base = held_out(points(100), origin(0))
+    assert base != held_out(points(100), origin(100))
+    assert base != held_out(points(100), origin(0), 2)
+
+
+def test_pushes_of_a_client_never_share_a_sequence():
+    last = origin_of_push("c", 1, 3, 1, 0.0)
+    following = origin_of_push("c", 1, 4, 1, 0.0)
+    assert last.first + PUSH_POINTS == following.first
+    assert last.durable
+
+
+def test_batches_fit_into_frames_and_headers_however_wide_their_points_and_keys_are():
+    count = 3000
+    keys = tuple(bytes([n % 251]) * MAX_KEY_BYTES for n in range(count))
+    keyed = messages(Arrays(np.ones((count, 2), "<f4"), keys=keys), origin(0, 10_000, 0.0))
+    wide = messages(Arrays(np.ones((20, 1 << 20), "<f4")), origin(0, 10_000, 0.0))
+    decoded = [decode([bytes(frame) for frame in encode(m)]) for m in (*keyed, *wide)]
+    assert sum((m.keys for m in decoded), ()) == keys
+    assert max(m.tensors["x"].nbytes for m in decoded) <= 8 << 20
+    assert sum(len(m.tensors["x"]) for m in decoded) == count + 20

@@ -1,0 +1,184 @@
+"""The node's books and its lives: killed at any moment, it goes on where its feeds are settled."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from ingest.cutting import Origin, origin_of_push
+from ingest.dead_letters import DeadLetterFile, read
+from ingest.intake import Delivery
+from ingest.outbox import Outbox
+from ingest.positions import Place
+from ingest.records import Arrays, Refused
+from ingest.sources import open_source
+from ingest.sources.base import seekable
+from streammac.config import Settings
+from streammac.delivery.ledger import Ledger
+from streammac.delivery.reception import Reception
+from streammac.ring.accounts import Accounts
+from streammac.wire.messages import Route
+from tests.delivery.memory_store import MemoryStore
+
+POINTS = 400
+SETTINGS = Settings.model_validate(
+    {
+        "ingest": {"batch_points": 10, "resend_s": 1.0, "window_bytes": 1 << 16},
+        "probe": {"share": 0.1},
+    }
+)
+
+
+class Life:
+    """One process of a node: an outbox on what the former left, and a reader of its file."""
+
+    def __init__(self, root, number, stores) -> None:
+        ledger = Ledger(root / "ledger")
+        letters = DeadLetterFile(root / "letters" / "i1.ndjson", 1 << 20)
+        self.outbox = Outbox("i1", number << 40, SETTINGS, ledger, letters)
+        self.receptions = {name: Reception(1, 1 << 16, store) for name, store in stores.items()}
+        self.outbox.route(Route(name, "a", 1) for name in stores)
+        self.now = 0.0
+        self.number = number
+        source = seekable(open_source(str(root / "feed.npy")))
+        self.position = self.outbox.open_feed("feed", source)
+        at = self.position.at
+        self.chunks = source.places(self.position.begun.batch_points, at.offset, at.records)
+        self.records = at.records
+
+    def read(self) -> bool:
+        chunk, offset = next(self.chunks, (None, 0))
+        if chunk is None:
+            return False
+        begun = self.position.begun
+        origin = Origin(
+            "i1", begun.incarnation, self.records, begun.batch_points, begun.share, True
+        )
+        self.records += len(chunk)
+        good = np.flatnonzero(chunk.x[:, 0] >= 0)
+        refused = [Refused(row.tobytes(), "negative") for row in chunk.x[chunk.x[:, 0] < 0]]
+        end = Place(self.records, offset)
+        delivery = Delivery("feed", "<f4", chunk.take(good), refused, None, origin, "feed", end)
+        self.outbox.take(delivery)
+        return True
+
+    def turn(self, loss=0.0, rng=random) -> None:
+        self.now += 0.5
+        for post in self.outbox.flush(self.now):
+            if rng.random() < loss:
+                continue
+            for _, answer in self.receptions[post.worker].take([(None, post.message)], self.now):
+                if rng.random() >= loss:
+                    self.outbox.heed(post.worker, answer, self.now)
+
+    def facts(self):
+        return self.outbox.facts()
+
+
+@pytest.fixture
+def root(tmp_path):
+    x = np.zeros((POINTS, 2), np.float32)
+    x[:, 0] = np.arange(POINTS)
+    x[5::50, 0] = -1
+    np.save(tmp_path / "feed.npy", x)
+    return tmp_path
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_however_often_it_is_killed_every_record_is_settled_once(root, seed):
+    rng = random.Random(seed)
+    stores = {"w1": MemoryStore(), "w2": MemoryStore()}
+    accounts = Accounts()
+    number, reading = 1, True
+    life = Life(root, number, stores)
+    while reading or not life.outbox.idle:
+        reading = life.read() if reading else False
+        for _ in range(rng.randint(0, 3)):
+            life.turn(0.2, rng)
+        if number < 8 and rng.random() < 0.15:
+            accounts.count_feed("i1", number, life.facts())
+            life.outbox.close()  # nothing else of a process outlives a kill
+            number += 1
+            life, reading = Life(root, number, stores), True
+    life.turn()
+    accounts.count_feed("i1", number, life.facts())
+    stored = sum(sum(store.batches.values()) for store in stores.values())
+    letters = list(read(root / "letters"))
+    assert number > 1 or seed
+    assert stored == POINTS - 8
+    assert len(letters) == 8
+    sums = accounts.points(())
+    assert (sums["sent"], sums["dead_lettered"]) == (POINTS, 8)
+    life.outbox.close()
+
+
+def push(number, count=25) -> Delivery:
+    points = Arrays(np.ones((count, 2), np.float32))
+    return Delivery("c", "<f4", points, [], lambda t: None, origin_of_push("c", 1, number, 10, 0.1))
+
+
+def test_a_push_that_comes_again_in_another_life_is_stored_and_counted_once(root):
+    stores = {"w1": MemoryStore(), "w2": MemoryStore()}
+    first = Life(root, 1, stores)
+    first.outbox.take(push(1))
+    for _ in range(6):
+        first.turn()
+    assert first.outbox.idle
+    first.outbox.take(push(2))
+    first.turn(0.5, random.Random(3))
+    first.outbox.close()
+    later = Life(root, 2, stores)
+    tickets = []
+    for number in (1, 2):
+        delivery = push(number)
+        later.outbox.take(
+            Delivery("c", "<f4", delivery.points, [], tickets.append, delivery.origin)
+        )
+    for _ in range(9):
+        later.turn()
+    assert [t.stored + t.duplicate for t in tickets] == [25, 25]
+    assert sum(sum(store.batches.values()) for store in stores.values()) == 50
+    assert later.facts()["sent"] == later.facts()["lasting_sent"] == 50
+    later.outbox.close()
+
+
+def test_nothing_is_sent_that_the_ledger_could_not_take(root, monkeypatch):
+    stores = {"w1": MemoryStore()}
+    life = Life(root, 1, stores)
+    ledger = life.outbox._ledger
+
+    def full(_records):
+        ledger._pending += _records
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(ledger, "write", full)
+        while life.read():
+            life.turn()
+        assert stores["w1"].batches == {}
+        assert not life.outbox.idle
+    for _ in range(60):
+        life.turn()
+    assert life.outbox.idle
+    assert sum(stores["w1"].batches.values()) == POINTS - 8
+    life.outbox.close()
+
+
+def test_before_it_knows_the_workers_nothing_is_taken_from_them(root):
+    stores = {"w1": MemoryStore()}
+    first = Life(root, 1, stores)
+    first.read()
+    first.turn()
+    first.turn()
+    assert first.outbox._ledger.state.handed
+    first.outbox.close()
+    ledger = Ledger(root / "ledger")
+    letters = DeadLetterFile(root / "letters" / "i1.ndjson", 1 << 20)
+    later = Outbox("i1", 2 << 40, SETTINGS, ledger, letters)
+    source = seekable(open_source(str(root / "feed.npy")))
+    later.open_feed("feed", source)
+    assert later.flush(0.0) == []
+    assert not ledger.state.disowned
+    later.close()

@@ -1,0 +1,126 @@
+"""Real processes are killed under load, and in the end every point that was sent is stored once."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from streammac.client import Client
+from tests.workers.live_cluster import LiveCluster, states
+
+pytestmark = pytest.mark.processes
+
+POINTS = 30_000
+SETTINGS = {
+    "model": {"bits": 4, "options": {"starts": 1, "refined": 1}},
+    "ingest": {"batch_points": 100, "resend_s": 0.5},
+    "store": {"segment_bytes": 1 << 20},
+}
+
+
+@pytest.fixture
+def feed(tmp_path):
+    """A file whose points are told apart by their first number."""
+    x = np.random.default_rng(0).random((POINTS, 8), np.float32)
+    x[:, 0] = np.arange(POINTS)
+    path = tmp_path / "feed.npy"
+    np.save(path, x)
+    return path
+
+
+def stored(cluster, names=("w1", "w2")):
+    """Return the first number of every point in the shards, read once their processes have ended."""
+    from streammac.store import Schema, Shard
+
+    numbers = []
+    for name in names:
+        for path in (cluster.directory.shard(name), cluster.directory.probe(name)):
+            shard = Shard.open(path, Schema(8))
+            numbers += shard.view().x(slice(None))[:, 0].astype(int).tolist()
+            shard.close()
+    return sorted(numbers)
+
+
+def is_done(status):
+    points = status["points"]
+    return (
+        status["ingest"]
+        and all(node["finished"] for node in status["ingest"])
+        and points["sent"] == points["accepted"] + points["dead_lettered"]
+        and points["accepted"] == points["stored"]
+    )
+
+
+def read_feed(cluster, feed, rate):
+    cluster.kill("i1")
+    cluster.start("ingest", "i1", f"{feed}?rate={rate}")
+
+
+def test_a_worker_that_is_killed_under_load_returns_and_nothing_is_stored_twice(tmp_path, feed):
+    settings = SETTINGS | {"ingest": SETTINGS["ingest"] | {"sources": [f"{feed}?rate=12000"]}}
+    with LiveCluster(tmp_path / "run", settings, workers=2) as cluster:
+        for _ in range(2):
+            before = cluster.wait(lambda s: s["points"]["stored"] > 1000, "points")
+            cluster.kill("w1")
+            cluster.wait(lambda s: states(s)["w1"] == "lost", "its loss")
+            there = before["points"]["accepted"]
+            cluster.wait(lambda s, n=there: s["points"]["accepted"] > n, "points elsewhere")
+            cluster.start("worker", "w1")
+            cluster.wait(lambda s: states(s)["w1"] == "alive", "its return")
+        status = cluster.wait(is_done, "the end of the feed")
+        assert status["points"]["sent"] == POINTS
+        for name in ("w1", "w2"):
+            cluster.kill(name)
+        assert stored(cluster) == list(range(POINTS))
+
+
+def test_an_ingest_node_that_is_killed_goes_on_where_its_file_is_settled(tmp_path, feed):
+    settings = SETTINGS | {"ingest": SETTINGS["ingest"] | {"sources": [f"{feed}?rate=12000"]}}
+    with LiveCluster(tmp_path / "run", settings, workers=2) as cluster:
+        accepted = 0
+        for _ in range(3):
+            enough = accepted + 3000
+            status = cluster.wait(lambda s, n=enough: s["points"]["accepted"] > n, "points")
+            accepted = status["points"]["accepted"]
+            cluster.kill("i1")
+            cluster.start("ingest", "i1")
+        status = cluster.wait(is_done, "the end of the feed")
+        assert status["points"]["sent"] == status["points"]["stored"] == POINTS
+        cluster.kill("i1")
+        cluster.start("ingest", "i1")
+        time.sleep(0)
+        status = cluster.wait(is_done, "the node that has nothing to do")
+        assert status["points"]["stored"] == POINTS
+        for name in ("w1", "w2"):
+            cluster.kill(name)
+        assert stored(cluster) == list(range(POINTS))
+
+
+def test_a_push_whose_ingest_node_is_killed_is_stored_once(tmp_path):
+    x = np.random.default_rng(0).random((2000, 8), np.float32)
+    x[:, 0] = np.arange(2000)
+    with LiveCluster(tmp_path, SETTINGS, workers=2) as cluster:
+        cluster.wait(lambda s: s["ingest"] and s["ingest"][0]["client"], "the ingest node")
+        import threading
+
+        results = []
+
+        def push():
+            with Client(tmp_path) as client:
+                for first in range(0, 2000, 100):
+                    results.append(client.push(x[first : first + 100], timeout_s=60.0))
+
+        thread = threading.Thread(target=push)
+        thread.start()
+        for enough in (400, 1000):
+            cluster.wait(lambda s, n=enough: s["points"]["accepted"] > n, "points")
+            cluster.kill("i1")
+            cluster.start("ingest", "i1")
+        thread.join(60)
+        assert sum(r.accepted for r in results) == 2000
+        cluster.wait(lambda s: s["points"]["stored"] == 2000, "all points")
+        for name in ("w1", "w2"):
+            cluster.kill(name)
+        assert stored(cluster) == list(range(2000))

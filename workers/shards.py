@@ -1,0 +1,142 @@
+"""A worker's two shards, training and held out, as the one store that `streammac.delivery.reception` wants."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streammac.config import Settings
+from streammac.run_directory import RunDirectory
+from streammac.store import Mark, Outcome, Retention, Schema, Shard, StoreError
+from streammac.store import Points as StoredPoints
+from streammac.wire.messages import Points, StreamSchema
+
+log = logging.getLogger(__name__)
+
+PROBE_SEGMENT_BYTES = 4 << 20
+
+
+def schema_of(stream: StreamSchema) -> Schema:
+    """Return the store's schema for the stream's."""
+    if stream.targets:
+        return Schema(stream.dim, stream.dtype, y_shape=(stream.targets,), y_dtype="float32")
+    return Schema(stream.dim, stream.dtype)
+
+
+class WorkerShards:
+    """Both shards, open.
+
+    Parameters
+    ----------
+    name : str
+        The worker's name.
+    directory : RunDirectory
+        Where they are.
+    settings : Settings
+        Ack mode, retention, size of segments.
+    stream : StreamSchema
+        What a point looks like.
+
+    Attributes
+    ----------
+    train, probe : Shard
+        The shards.
+    fresh_probe : list of arrays
+        Held-out points stored since somebody took them from here.
+
+    Raises
+    ------
+    StoreError, OSError
+        See `Shard.open`.
+    """
+
+    def __init__(
+        self, name: str, directory: RunDirectory, settings: Settings, stream: StreamSchema
+    ) -> None:
+        store = settings.store
+        schema = schema_of(stream)
+        self.train = Shard.open(
+            directory.shard(name),
+            schema,
+            ack=store.ack,
+            segment_bytes=store.segment_bytes,
+            retention=Retention(store.retain_points, store.retain_bytes, store.retain_s),
+        )
+        try:
+            self.probe = Shard.open(
+                directory.probe(name),
+                schema,
+                ack=store.ack,
+                segment_bytes=min(store.segment_bytes, PROBE_SEGMENT_BYTES),
+                retention=Retention(points=4 * settings.probe.points),
+            )
+        except BaseException:
+            self.train.close()
+            raise
+        self.fresh_probe: list[NDArray[np.float32]] = []
+
+    def __iter__(self) -> Iterator[Shard]:
+        return iter((self.train, self.probe))
+
+    # -- the store of a `Reception` -------------------------------------------------------
+
+    def append(self, batch: Points) -> Literal["stored", "duplicate"]:
+        """See `streammac.delivery.reception.Store.append`."""
+        tensors = batch.tensors
+        if "x" not in tensors:
+            raise StoreError("x: missing - a batch has an array x (n, D)")
+        points = StoredPoints(
+            tensors["x"], tensors.get("y"), tensors.get("time"), batch.keys or None
+        )
+        mark = Mark(batch.source, batch.incarnation, batch.sequence)
+        shard = self.probe if batch.held_out else self.train
+        if shard.append(points, mark, time.time()) is Outcome.DUPLICATE:
+            return "duplicate"
+        if batch.held_out:
+            self.fresh_probe.append(tensors["x"])
+        return "stored"
+
+    def withdraw(self, marks: Iterable[Mark]) -> int:
+        """See `streammac.delivery.reception.Store.withdraw`."""
+        wanted = list(marks)
+        return sum(shard.withdraw(wanted, remember=False) for shard in self)
+
+    def commit(self) -> None:
+        """See `streammac.delivery.reception.Store.commit`."""
+        for shard in self:
+            shard.commit()
+
+    # -- besides --------------------------------------------------------------------------
+
+    def enforce_retention(self) -> None:
+        """Drop what is beyond the retention limits; a disk that fails is tried again the next time."""
+        for shard in self:
+            try:
+                shard.enforce_retention(time.time())
+            except (OSError, StoreError) as error:
+                log.warning("nothing is dropped at present: %s", error)
+
+    def facts(self) -> dict[str, float]:
+        """Return the counts for heartbeats; held-out points count as stored."""
+        return {
+            "points": float(sum(s.points for s in self)),
+            "appended": float(sum(s.appended for s in self)),
+            "expired": float(sum(s.expired for s in self)),
+            "withdrawn": float(sum(s.withdrawn for s in self)),
+            "bytes": float(sum(s.bytes for s in self)),
+            "held_out": float(self.probe.points),
+            "quarantined": float(sum(len(s.quarantined) for s in self)),
+        }
+
+    def close(self) -> None:
+        """Make everything safe and release the directories, as far as the disk lets us."""
+        for shard in self:
+            try:
+                shard.close()
+            except OSError as error:
+                log.error("%s: not everything could be written: %s", shard.path, error)
