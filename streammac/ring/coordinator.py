@@ -184,6 +184,11 @@ class Coordinator:
         }
 
     @property
+    def fences(self) -> tuple[int, Mapping[str, int], Mapping[str, int]]:
+        """What must be on disk before any order goes out: a view's number is never used twice, whatever happens."""
+        return self.views, self.ring, self.book.began
+
+    @property
     def view(self) -> View | None:
         """The newest view, None where there is none."""
         return self.change.view if self.change is not None else None
@@ -500,6 +505,7 @@ class Coordinator:
             View(self.views, addresses, going),
             {peer.name: peer.incarnation for peer in members + leaving},
             frozenset(carriers),
+            self.book.began,
         )
         self.ring = self.change.ring
         self._view_at = now
