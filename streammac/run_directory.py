@@ -24,6 +24,7 @@ class RunDirectory:
     ``coordinator.json``      the coordinator's durable state
     ``processes/NAME.json``   how to reach each running process
     ``shards/WORKER/``        a worker's points
+    ``shards/WORKER/handover``  which of its batches it has handed to others
     ``probe/WORKER/``         a worker's held-out points
     ``models/``               model versions
     ``dead-letters/``         records that could not be used, one file per ingest node
@@ -109,9 +110,18 @@ class RunDirectory:
         """Directory of a worker's points."""
         return self.shards / worker
 
+    @property
+    def probes(self) -> Path:
+        """One directory of held-out points per worker."""
+        return self.root / "probe"
+
     def probe(self, worker: str) -> Path:
         """Directory of a worker's held-out points."""
-        return self.root / "probe" / worker
+        return self.probes / worker
+
+    def handover(self, worker: str) -> Path:
+        """What a worker has under way to other workers."""
+        return self.shard(worker) / "handover"
 
     def ledger(self, node: str) -> Path:
         """What an ingest node has under way, and how far its feeds are settled."""

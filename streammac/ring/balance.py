@@ -60,6 +60,11 @@ class Balance:
         known = self._speeds.get(name, speed)
         self._speeds[name] = known + SMOOTHING * (speed - known)
 
+    @property
+    def speeds(self) -> Mapping[str, float]:
+        """Points per second of work, of all who have finished an epoch."""
+        return self._speeds
+
     def news(self, points: Mapping[str, float]) -> dict[str, float] | None:
         """Return new weights of these workers, None if they are about as they were told.
 

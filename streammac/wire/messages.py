@@ -130,6 +130,8 @@ class Holdings(Message):
         The epoch it is at, and who trains in it.
     copies : tuple of Copy
         Its copies of that epoch's blocks.
+    resumed : int
+        The last view that resumed for it: what it holds is of that one's ring.
     """
 
     view: Count
@@ -139,6 +141,7 @@ class Holdings(Message):
     plan: EpochPlan
     trainers: tuple[Name, ...]
     copies: tuple[Copy, ...] = ()
+    resumed: Count = 0
 
 
 @message
@@ -210,9 +213,26 @@ class Working(Message):
 @message
 @dataclass(frozen=True, slots=True)
 class Routes(Message):
-    """Coordinator to all who send points: the workers that there are."""
+    """Coordinator to all who send points: the workers that there are.
+
+    Attributes
+    ----------
+    senders : tuple of str
+        For a worker that is to hand over its points: the others who may send points to it once more, because they
+        have not ended in good order.
+    """
 
     workers: tuple[Route, ...]
+    senders: tuple[Name, ...] = ()
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Move(Message):
+    """Coordinator to a worker that stays: hand so many points, your oldest, to these workers; `Routes` came before."""
+
+    points: Count
+    to: tuple[Name, ...]
 
 
 @message
@@ -260,7 +280,8 @@ class Drain(Message):
     deadline_s : float
         End after so long in any case.
     points : {"keep", "move", "drop"}
-        What becomes of its points: they wait in its directory, go to the other workers, or are given up.
+        What becomes of its points: they wait in its directory, go to the other workers (`Routes` came before), or
+        are given up.
     """
 
     deadline_s: float
@@ -425,7 +446,8 @@ class Points(Message):
     """A batch of points: ``x`` (n, D), optional ``y`` (n, K), ``time`` (n,) seconds since 1970.
 
     ``(source, incarnation, sequence)`` names it for ever: a second one of that name is a duplicate.
-    ``(sender, session)`` say who sends it this time, and whether that still counts.
+    ``(sender, session)`` say who sends it this time, and whether that still counts. ``moved``: another worker
+    hands it over; it lives nowhere else then, so a copy that somebody else brought before was left behind.
     """
 
     source: Name
@@ -436,6 +458,7 @@ class Points(Message):
     keys: tuple[bytes, ...] = ()
     sender: Name = ""
     session: Count = 0
+    moved: bool = False
 
 
 @message

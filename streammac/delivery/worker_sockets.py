@@ -1,4 +1,4 @@
-"""The node's sockets to the workers: one DEALER each, opened and closed as the routes change."""
+"""A sender's sockets to the workers: one DEALER each, opened and closed as the routes change."""
 
 from __future__ import annotations
 
