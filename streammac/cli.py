@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streammac import __version__
+from streammac.cli_chaos import chaos
 from streammac.cli_keys import keys
 from streammac.cli_models import encode, models
 from streammac.cli_options import (
@@ -75,6 +76,7 @@ letters = typer.Typer(help="Records that could not be used.", no_args_is_help=Tr
 configuration = typer.Typer(help="Settings and where they come from.", no_args_is_help=True)
 app.command()(encode)
 app.command()(report)
+app.command()(chaos)
 app.command()(top)
 app.add_typer(workers_commands, name="workers")
 app.add_typer(models, name="model")
@@ -178,9 +180,10 @@ def _up(
 
     from streammac import logs, open_files
     from streammac.live_view import view_for
+    from streammac.one_run import supervise
     from streammac.run_directory import RunDirectory, write_json
     from streammac.summary import final_table, summarise
-    from streammac.supervisor import LocalCluster, supervise
+    from streammac.supervisor import LocalCluster
 
     _check_files(settings.ingest.sources)
     open_files.allow_many()

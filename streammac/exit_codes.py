@@ -26,6 +26,8 @@ class ExitCode(IntEnum):
     """A file or version that was named is not there or not usable."""
     REFUSED = 7
     """The cluster runs, but does not do what it was asked; the message says why."""
+    NOT_KEPT = 8
+    """``streammac chaos``: the cluster did not keep a promise; the report says which."""
 
 
 class Failure(Exception):

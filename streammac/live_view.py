@@ -19,7 +19,7 @@ LINE_S = 5.0
 """Time between two lines of `LineView`."""
 NEW_EVENTS = 20
 """At most so many new events get a line each."""
-ROUTINE = frozenset({"promoted", "kept_back", "view"})
+ROUTINE = frozenset({"promoted", "kept_back", "view", "turns"})
 """Kinds of events that get no line: they come all the time, or tell what others told."""
 
 

@@ -109,9 +109,14 @@ class RunDirectory:
         """Directory of a worker's points."""
         return self.shards / worker
 
+    @property
+    def probes(self) -> Path:
+        """One directory of held-out points per worker."""
+        return self.root / "probe"
+
     def probe(self, worker: str) -> Path:
         """Directory of a worker's held-out points."""
-        return self.root / "probe" / worker
+        return self.probes / worker
 
     def handover(self, worker: str) -> Path:
         """What a worker has under way to other workers."""

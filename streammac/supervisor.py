@@ -1,7 +1,7 @@
 """A cluster on this machine: coordinator, workers and an ingest node as child processes.
 
-``streammac up`` and ``streammac demo`` run a `LocalCluster` through `supervise`; benchmarks and
-tests may use it alone. All processes start at once and find each other through the run directory. One that
+``streammac up`` and ``streammac demo`` run a `LocalCluster` through `streammac.one_run.supervise`; benchmarks
+and tests may use it alone. All processes start at once and find each other through the run directory. One that
 dies is started again on its own directory, as `streammac.restart_policy` allows. They end from the front:
 ingest first, so that what was sent is acknowledged, then the workers, the coordinator last.
 """
@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import fcntl
 import functools
-import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 from typing import IO, Any
@@ -24,7 +23,6 @@ from streammac.config import Settings
 from streammac.control import ask, ask_status
 from streammac.exit_codes import ExitCode, Failure
 from streammac.kept_process import KeptProcess, Role
-from streammac.milestones import Milestones
 from streammac.processes import Child, Lifeline
 from streammac.restart_policy import RestartPolicy
 from streammac.roster import Roster
@@ -43,12 +41,8 @@ from streammac.wire.messages import (
 
 Status = dict[str, Any]
 
-START_S = 30.0
-"""Longest time from start to a coordinator that answers."""
-STATUS_S = 0.5
-"""Time between two looks at the cluster."""
-TURN_S = 0.05
-"""Time between two looks at the processes: so long a death may go unnoticed."""
+ANSWER_S = 1.0
+"""So long the coordinator's status is waited for; nothing is restarted meanwhile."""
 SETTLE_S = 2.0
 """Longest wait for the last words of processes that have ended."""
 INGEST_PATIENCE_S = 20.0
@@ -282,12 +276,14 @@ class LocalCluster:
 
     def status(self) -> Status | None:
         """Return the cluster's status, or None while the coordinator does not answer."""
-        if self.address is None:
-            announced = self.directory.announced("coordinator")
-            self.address = announced["control"] if announced else None
-        if self.address is None or self.coordinator[0].exit_code is not None:
+        # who is not there yet, or not any more, is not asked: nobody would be restarted meanwhile
+        if self.coordinator[0].exit_code is not None:
             return None
-        status = ask_status(self.address, keys=self.directory.keys)
+        announced = self.directory.announced("coordinator")
+        if announced is None:
+            return None
+        self.address = announced["control"]
+        status = ask_status(announced["control"], ANSWER_S, self.directory.keys)
         if status is not None:
             self.last = status = status | self._own_facts()
         return status
@@ -392,86 +388,3 @@ class LocalCluster:
             if not talking or time.monotonic() > deadline or self.interrupt.insisted():
                 return status
             time.sleep(processes.POLL_S)
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a run of a cluster came to."""
-
-    status: Status | None
-    """Final status, counts as they are after everybody's last words."""
-    running: Status | None
-    """The last status while all were at work: busy shares mean something in it."""
-    started: float
-    """Unix time of the start."""
-    seconds: float
-    failure: Failure | None = None
-    milestones: Milestones = field(default_factory=Milestones)
-
-
-def supervise(
-    cluster: LocalCluster,
-    show: Callable[[Status | None, float], None],
-    duration_s: float | None = None,
-    began: float | None = None,
-) -> Run:
-    """Run a cluster until the time is over, the user interrupts it, or a process dies.
-
-    Parameters
-    ----------
-    cluster : LocalCluster
-        Not started yet.
-    show : callable
-        Is given the status (None before the first) and the seconds since the start, twice a second.
-    duration_s : float, optional
-        How long; without it, until Ctrl-C or SIGTERM.
-    began : float, optional
-        Unix time at which the user asked for the cluster, if that was before this call.
-
-    Raises
-    ------
-    Failure
-        If a cluster runs in that directory already. Later failures are in the result, so that
-        there is one to be summed up.
-    """
-    started = began or time.time()
-    first = time.monotonic() - (time.time() - started)
-    failure: Failure | None = None
-    running: Status | None = None
-    milestones = Milestones()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, cluster.interrupt)
-    try:
-        cluster.start()
-        look_at = 0.0
-        while not cluster.interrupt.requested:
-            elapsed = time.monotonic() - first
-            if duration_s is not None and elapsed >= duration_s:
-                break
-            left = TURN_S if duration_s is None else min(TURN_S, duration_s - elapsed)
-            if elapsed < look_at:
-                cluster.turn(left)
-                continue
-            cluster.turn()
-            status = cluster.status()
-            if status is None and cluster.last is None and elapsed > START_S:
-                raise Failure(
-                    ExitCode.NOT_RUNNING,
-                    f"the coordinator does not answer after {START_S:.0f} s; see "
-                    f"{cluster.directory.logs}",
-                )
-            running = status or running
-            milestones.see(status or {})
-            show(status or cluster.last_known(), elapsed)
-            look_at = elapsed + (STATUS_S if status else TURN_S)
-    except Failure as error:
-        if not cluster.children:
-            raise
-        failure = error
-    finally:
-        final = cluster.stop()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    milestones.see(final or {})
-    return Run(final, running, started, time.time() - started, failure, milestones)

@@ -105,7 +105,7 @@ class CoordinatorProcess:
         self.publisher = Publisher(settings, self.versions)
         self.malformed = 0
         self.ending = False
-        self._saved_ring: tuple[int, dict[str, int]] = (self.core.views, self.core.ring)
+        self._saved = self.core.fences
 
     def _load(self) -> dict[str, Any]:
         path = self.directory.coordinator_state
@@ -186,11 +186,9 @@ class CoordinatorProcess:
         )
 
     def _do(self, orders: list[Order]) -> None:
-        ring = (self.core.views, self.core.ring)
-        if orders and ring != self._saved_ring:
-            # a view's number must never be used twice, whatever happens to us after we sent it
+        if orders and self.core.fences != self._saved:
             self._save()
-            self._saved_ring = ring
+            self._saved = self.core.fences
         for order in orders:
             match order:
                 case Tell():

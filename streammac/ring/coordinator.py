@@ -133,6 +133,9 @@ class Coordinator:
         self.recoveries: dict[str, float] = never | state.get("recoveries", {})
         self._lost_at: float | None = None
         """When the first member died whose loss the ring has not recovered from yet."""
+        self._view_at = 0.0
+        self._turned = 0
+        """The newest view in which a visit was finished."""
         self.stall = StallWatch()
         self.links = Links()
         self._stalled_view = 0
@@ -181,6 +184,11 @@ class Coordinator:
         }
 
     @property
+    def fences(self) -> tuple[int, Mapping[str, int], Mapping[str, int]]:
+        """What must be on disk before any order goes out: a view's number is never used twice, whatever happens."""
+        return self.views, self.ring, self.book.began
+
+    @property
     def view(self) -> View | None:
         """The newest view, None where there is none."""
         return self.change.view if self.change is not None else None
@@ -197,7 +205,7 @@ class Coordinator:
             case Holdings():
                 return self._answered(message, now)
             case Working():
-                return self._recovered(message, now)
+                return self._turns(message, now)
             case Goodbye():
                 return self._goodbye(message, now)
             case Leaving():
@@ -218,6 +226,8 @@ class Coordinator:
 
     def tick(self, now: float) -> list[Order]:
         """Look after what only time tells: silent processes, and whether training can begin."""
+        if self.ending:
+            return []  # who ends may be silent, and nobody counts on it any more
         orders: list[Order] = []
         for peer in self.membership.silence(now):
             orders += self._lost(peer, "hang", peer.signs.last, now)
@@ -495,8 +505,10 @@ class Coordinator:
             View(self.views, addresses, going),
             {peer.name: peer.incarnation for peer in members + leaving},
             frozenset(carriers),
+            self.book.began,
         )
         self.ring = self.change.ring
+        self._view_at = now
         self.stall.reset(now)
         names = ", ".join(self.change.names)
         orders = [self.note("view", "", f"view {self.views}: {names}")]
@@ -532,8 +544,18 @@ class Coordinator:
         text = f"unreachable: the others do not get through to it; it may come back in {BANNED_S:.0f} s"
         return [self.note("lost", peer.name, text), *self._members_changed(now)]
 
+    def _turns(self, message: Working, now: float) -> list[Order]:
+        """Take notice of the first visit that was finished in a view: the change of membership is over."""
+        if self.change is None or message.view != self.views or message.view == self._turned:
+            return []
+        self._turned, seconds = message.view, now - self._view_at
+        text = (
+            f"the first visit in view {message.view} was finished {seconds:.2f} s after it was made"
+        )
+        return [self.note("turns", message.name, text, seconds), *self._recovered(message, now)]
+
     def _recovered(self, message: Working, now: float) -> list[Order]:
-        if self.change is None or message.view != self.views or self._lost_at is None:
+        if self._lost_at is None:
             return []
         seconds, self._lost_at = now - self._lost_at, None
         self.recoveries["count"] += 1

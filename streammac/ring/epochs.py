@@ -58,7 +58,7 @@ class EpochBook:
     def begin(self, members: Iterable[str], resume: Resume) -> list[EpochResult]:
         """Expect reports of these members alone from now on; return what is complete by that.
 
-        Reports on later epochs than the one that the ring resumes are of members that are gone.
+        Nobody who is left has ended the epoch that the ring resumes: reports on it are of members that are gone.
         """
         self._members = frozenset(members)
         epoch = resume.epoch
@@ -72,7 +72,7 @@ class EpochBook:
                 del reports[name]
         self._open = {number: reports for number, reports in self._open.items() if reports}
         self.done = min(self.done, epoch - 1)
-        for later in [e for e in self._open if e > epoch]:
+        for later in [e for e in self._open if e >= epoch]:
             del self._open[later]
         results = [self._result(epoch) for epoch in sorted(self._open)]
         return [result for result in results if result is not None]

@@ -72,6 +72,8 @@ class Member:
         self.frozen = True
         """A view has been announced (or none yet): nothing is passed on before `Resume`."""
         self.leaving = False
+        self.resumed = 0
+        """The last view that resumed here."""
         self.resume: Resume | None = None
         """How the view began; it tells about one epoch that not all members train in."""
         # -- the epoch
@@ -158,13 +160,21 @@ class Member:
             for name, token in sorted(self.copies.items())
         )
         return Holdings(
-            self.view, self.name, self.state, self.epoch, self.plan, self.trainers, copies
+            self.view,
+            self.name,
+            self.state,
+            self.epoch,
+            self.plan,
+            self.trainers,
+            copies,
+            self.resumed,
         )
 
     def _resume(self, resume: Resume) -> list[Action]:
         if resume.view != self.view or not self.frozen:
             return []
         self.frozen = False
+        self.resumed = resume.view
         self.resume = resume
         actions = self._give(resume)
         if resume.cold:

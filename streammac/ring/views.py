@@ -7,13 +7,14 @@ the former view, waits for these alone, and remembers what it told, because mess
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streammac.models.base import Array
 from streammac.ring.recovery import resumption
 from streammac.wire.messages import EpochPlan, Holdings, Resume, View
 
 Incarnations = Mapping[str, int]
+Views = Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -28,11 +29,15 @@ class ViewChange:
         Names and incarnations of its members, leaving ones included.
     carriers : set of str
         Those who were in the ring before: their answers are waited for, and tell where the ring is.
+    began : mapping of str to int
+        The view in which each of them began anew. One that has not heard of that yet still holds what it had
+        before, and that counts for nothing.
     """
 
     view: View
     members: Incarnations
     carriers: frozenset[str]
+    began: Views = field(default_factory=dict)
     answers: dict[str, Holdings] = field(default_factory=dict)
     resume: Resume | None = None
     """How the ring went on; None until that is decided."""
@@ -51,8 +56,10 @@ class ViewChange:
 
     def answer(self, holdings: Holdings) -> None:
         """Take a member's answer."""
-        if holdings.view == self.view.number and holdings.name in self.carriers:
-            self.answers[holdings.name] = holdings
+        name = holdings.name
+        if holdings.view == self.view.number and name in self.carriers:
+            is_outdated = holdings.resumed < self.began.get(name, 0)
+            self.answers[name] = replace(holdings, state="joining") if is_outdated else holdings
 
     @property
     def answered(self) -> bool:

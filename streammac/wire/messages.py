@@ -130,6 +130,8 @@ class Holdings(Message):
         The epoch it is at, and who trains in it.
     copies : tuple of Copy
         Its copies of that epoch's blocks.
+    resumed : int
+        The last view that resumed for it: what it holds is of that one's ring.
     """
 
     view: Count
@@ -139,6 +141,7 @@ class Holdings(Message):
     plan: EpochPlan
     trainers: tuple[Name, ...]
     copies: tuple[Copy, ...] = ()
+    resumed: Count = 0
 
 
 @message

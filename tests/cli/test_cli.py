@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streammac import cli, encoding, supervisor
+from streammac import cli, encoding, one_run, supervisor
 from streammac.run_directory import RunDirectory
 from streammac.versions import VersionStore
 from tests.cli.test_encoding import Signs
@@ -121,13 +121,13 @@ def test_a_dead_process_gives_its_exit_code_and_still_a_summary(run: Run, tmp_pa
 @pytest.mark.usefixtures("stand_ins")
 def test_the_demo_has_its_source_and_leaves_nothing(run: Run, monkeypatch: Any) -> None:
     seen: list[Any] = []
-    original = supervisor.supervise
+    original = one_run.supervise
 
     def spy(local: Any, *rest: Any) -> Any:
         seen.append(local)
         return original(local, *rest)
 
-    monkeypatch.setattr(supervisor, "supervise", spy)
+    monkeypatch.setattr(one_run, "supervise", spy)
     code, out, _ = run("demo", "--for", 0.5, "--no-ui")
     assert code == 0
     assert "points in" in out

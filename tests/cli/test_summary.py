@@ -5,8 +5,8 @@ from rich.console import Console
 
 from streammac.exit_codes import ExitCode, Failure
 from streammac.milestones import Milestones
+from streammac.one_run import Run
 from streammac.summary import final_table, summarise
-from streammac.supervisor import Run
 
 STATUS: dict[str, Any] = {
     "points": {

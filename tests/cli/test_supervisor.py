@@ -16,8 +16,9 @@ from streammac import processes, supervisor
 from streammac.config import Settings
 from streammac.control import ask
 from streammac.exit_codes import ExitCode, Failure
+from streammac.one_run import Run, supervise
 from streammac.run_directory import RunDirectory
-from streammac.supervisor import LocalCluster, Run, supervise
+from streammac.supervisor import LocalCluster
 from streammac.wire.codec import Message, encode
 from streammac.wire.messages import (
     AddWorkers,

@@ -250,9 +250,12 @@ def test_a_broken_connection_is_a_death_at_once():
         "seconds": pytest.approx(0.4),
     }
     kinds = [event["kind"] for event in told["events"]]
-    assert kinds[-3:] == ["lost", "view", "recovered"]
+    assert kinds[-4:] == ["lost", "view", "turns", "recovered"]
     core.handle(b"w1", Working("w1", core.views), now=1.5)
     assert status(core)["recovery"]["count"] == 1
+    turns = [event for event in status(core)["events"] if event["kind"] == "turns"]
+    assert turns[-1]["seconds"] == pytest.approx(0.2), "since the view was made; and once"
+    assert len(turns) == 1
 
 
 def test_a_coordinator_that_slept_excuses_the_others():
@@ -335,6 +338,8 @@ def test_when_the_cluster_ends_workers_just_end():
     orders = core.handle(b"w2", Leaving("w2", 1), now=1.0)
     assert [to for to, _ in sent(orders, Stop)] == ["w2"]
     assert sent(orders, View) == []
+    core.tick(now=1.0 + 10 * CAP_S)
+    assert core.failures["hang"] == 0, "one that takes its time to end is not lost"
     core.handle(b"w2", Goodbye("w2", 1, facts(100)), now=1.0)
     assert status(core)["points"]["stored"] == 200, "points of a cluster at rest are not away"
 

@@ -142,6 +142,7 @@ class Cluster:
         worker = self.workers[name]
         if worker.alive:
             self.note("drain", name)
+            worker.is_asked_to_leave = True
             worker.after(0.0, worker.leave)
 
     def grow(self, name: str) -> None:
@@ -166,14 +167,14 @@ class Cluster:
     def heal(self) -> None:
         """From now on nothing fails any more; who was killed comes back."""
         self.note("heal")
-        self.network.unblock_all()
+        self.network.heal()
         self.start_coordinator()
         for worker in self.workers.values():
             if worker.hangs:
                 worker.go_on()
         for name in self.dead:
             self.start(name)
-        staying = [worker for worker in self.alive if worker.leave_by is None]
+        staying = [worker for worker in self.alive if not worker.is_asked_to_leave]
         for number in range(self.size.workers - len(staying)):
             self.start(f"late{number}")
         self._heal_epoch = self.coordinator.core.epoch
@@ -187,7 +188,7 @@ class Cluster:
         change = core.change
         if change is None or change.resume is None:
             return [f"view {core.views} does not resume"]
-        staying = [w for w in self.alive if w.leave_by is None]
+        staying = [w for w in self.alive if not w.is_asked_to_leave]
         found = []
         if sorted(w.name for w in staying) != sorted(change.names):
             found.append(

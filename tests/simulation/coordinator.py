@@ -13,6 +13,7 @@ from typing import Any
 from streammac.config import Settings
 from streammac.ring.coordinator import Coordinator, Finished, Note, Order, Tell
 from streammac.ring.epochs import EpochResult
+from streammac.ring.events import Event
 from streammac.ring.status import status
 from streammac.wire.messages import Heartbeat, Register, Resume, Stop, View
 from tests.simulation.kernel import Kernel, Process
@@ -77,7 +78,7 @@ class CoordinatorProcess(Process):
         self.core.events.clock = lambda: kernel.now
         self._resume: dict[str, Any] | None = None
         self._saved_at = 0.0
-        self._saved_ring = (self.core.views, self.core.ring)
+        self._saved = self.core.fences
         self._broken: dict[tuple[str, int], float] = {}
         self._wanted: EpochResult | None = None
         self._publishing = False
@@ -92,7 +93,11 @@ class CoordinatorProcess(Process):
     def _turn(self) -> None:
         now = self.kernel.now
         self._look_at_connections(now)
-        self._do(self.core.tick(now))
+        expected = set(self.core.expected)
+        orders = self.core.tick(now)
+        for name in expected - self.core.expected:  # they have not come back in time
+            self.rules.parted(name, self.files.state["ring"][name])
+        self._do(orders)
         if now - self._saved_at >= SAVE_S:
             self._saved_at = now
             self._save()
@@ -110,26 +115,35 @@ class CoordinatorProcess(Process):
                 self._do(self.core.disconnected(*process, since, now))
 
     def _do(self, orders: list[Order]) -> None:
-        ring = (self.core.views, self.core.ring)
-        if orders and ring != self._saved_ring:
-            self._save()
-            self._saved_ring = ring
+        if orders:
+            self._save_the_fences()
         for order in orders:
             match order:
                 case Tell():
                     if isinstance(order.message, View):
                         self.rules.announced(order.message)
                     elif isinstance(order.message, Resume):
-                        self.rules.resumed(order.message, self.core.change)
+                        core = self.core
+                        self.rules.resumed(order.message, core.change, core.membership)
                     self.network.send(self, order.identity.decode(), "control", order.message)
                 case Note():
-                    self.say(order.event.kind, order.event.name, order.event.text)
+                    self._note(order.event)
                 case Finished():
                     self.rules.finished(order.result)
                     self._wanted = order.result
                     if not self._publishing:
                         self._publishing = True
                         self.after(PUBLISH_S * self.kernel.rng.random(), self._publish)
+
+    def _save_the_fences(self) -> None:
+        if self.core.fences != self._saved:
+            self._save()
+            self._saved = self.core.fences
+
+    def _note(self, event: Event) -> None:
+        self.say(event.kind, event.name, event.text)
+        if event.kind in ("lost", "left"):
+            self.rules.parted(event.name, self.core.membership.peers[event.name].incarnation)
 
     def _publish(self) -> None:
         result, self._wanted = self._wanted, None

@@ -7,7 +7,7 @@ reached keeps what is sent, and hands it over when the connection is back; what 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,10 @@ from tests.simulation.kernel import Kernel, Process
 
 QUEUE = 1000
 """Messages that may wait on a link, as with the real sockets."""
+REPEATED_S = 1.0
+"""What is sent again comes within that time, possibly after messages that were sent later."""
+BREAKS = 0.3
+"""How likely a message breaks a connection that is about to break again and again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +67,7 @@ class Network:
         self._processes: dict[str, Process] = {}
         self._links: dict[tuple[str, str, str], Link] = {}
         self._blocked: set[tuple[str, str]] = set()
+        self._breaking: dict[tuple[str, str], tuple[float, Callable[[Link], None]]] = {}
 
     def attach(self, process: Process) -> None:
         """Have a process listen at its address; what waits for it there is on its way now."""
@@ -79,6 +84,9 @@ class Network:
         if len(link.queue) >= QUEUE:
             return False
         self._put(link, message)
+        until, how = self._breaking.get(link.ends, (0.0, self._lose_the_end))
+        if self.kernel.now < until and self.kernel.rng.random() < BREAKS:
+            how(link)
         return True
 
     def _put(self, link: Link, message: Any) -> None:
@@ -129,7 +137,7 @@ class Network:
         rng = self.kernel.rng
         for key, link in list(self._links.items()):
             if link.sender is process:
-                self._lose(link, rng.randint(0, len(link.queue)), len(link.queue))
+                self._lose_the_end(link)
                 if not link.queue:
                     del self._links[key]
             elif link.to == process.address:
@@ -139,19 +147,32 @@ class Network:
         """Close one connection at its sender's end."""
         link = self._links.pop((sender.address, to, channel), None)
         if link is not None:
-            self._lose(link, self.kernel.rng.randint(0, len(link.queue)), len(link.queue))
+            self._lose_the_end(link)
 
-    def cut(self, one: str, other: str) -> None:
-        """Break the connections between two hosts for a moment: the end of what was on them is lost."""
-        for link in self._between(one, other):
-            self._lose(link, self.kernel.rng.randint(0, len(link.queue)), len(link.queue))
+    def cut(self, one: str, other: str, lasting_s: float = 0.0) -> None:
+        """Break the connections between two hosts, and again and again for a while: what was on them is lost."""
+        self._break(one, other, self._lose_the_end, lasting_s)
 
-    def repeat(self, one: str, other: str) -> None:
+    def repeat(self, one: str, other: str, lasting_s: float = 0.0) -> None:
         """Break them under a transport that sends again what it does not know to have arrived."""
+        self._break(one, other, self._repeat_the_end, lasting_s)
+
+    def _break(self, one: str, other: str, how: Callable[[Link], None], lasting_s: float) -> None:
+        self._breaking[one, other] = (self.kernel.now + lasting_s, how)
         for link in self._between(one, other):
-            queue = list(link.queue)
-            for envelope in queue[self.kernel.rng.randint(0, len(queue)) :]:
-                self._put(link, envelope.message)
+            how(link)
+
+    def _lose_the_end(self, link: Link) -> None:
+        self._lose(link, self.kernel.rng.randint(0, len(link.queue)), len(link.queue))
+
+    def _repeat_the_end(self, link: Link) -> None:
+        queue = list(link.queue)
+        again = queue[self.kernel.rng.randint(0, len(queue)) :]
+        self.kernel.after(REPEATED_S * self.kernel.rng.random() ** 2, self._repeat, link, again)
+
+    def _repeat(self, link: Link, envelopes: list[Envelope]) -> None:
+        for envelope in envelopes:
+            self._put(link, envelope.message)
 
     def block(self, one: str, other: str) -> None:
         """Let nothing through from one host to another; either the connections notice, or they do not."""
@@ -165,8 +186,9 @@ class Network:
         for link in self._between(one, other):
             self._send_again(link)
 
-    def unblock_all(self) -> None:
-        """Let everything through everywhere."""
+    def heal(self) -> None:
+        """Let everything through everywhere, and break nothing any more."""
+        self._breaking.clear()
         for one, other in sorted(self._blocked):
             self.unblock(one, other)
 

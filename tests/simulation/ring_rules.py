@@ -6,7 +6,7 @@ and not from what the coordinator believes, they tell what may be lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from streammac.ring.actions import Action, Report, Send, Train, Trained
 from streammac.ring.epochs import EpochResult
 from streammac.ring.member import Event, Member
+from streammac.ring.membership import Membership
 from streammac.ring.views import ViewChange
 from streammac.wire.messages import Model, Resume, Token, View
 from tests.simulation.kernel import Violation
@@ -57,11 +58,17 @@ class RingRules:
         self.ring: dict[str, int] = {}
         self.lines: dict[tuple[int, str], list[int]] = {}
         self.lost = 0
+        self.on_view: Callable[[], None] = lambda: None
+        """Called when a view is announced for the first time."""
         self._views: dict[int, View] = {}
         self._resumes: dict[int, Resume] = {}
         self._carriers: set[str] = set()
         """Those of the ring whose copies count; who begins anew is one of them once it has."""
         self._places: dict[tuple[int, int, str], tuple[str, str]] = {}
+        self._parted: set[tuple[str, int]] = set()
+        self._entitled: set[tuple[str, int]] = set()
+        """Members whose work the ring must not lose: those that the coordinator had no reason to give up."""
+        self._disclaimed: set[int] = set()
         self._seen: dict[str, int] = {}
         self._taken_over: set[int] = set()
         """Epochs whose trainers all left, and which others ended for them."""
@@ -70,11 +77,17 @@ class RingRules:
 
     def announced(self, view: View) -> None:
         """Look at a view that is sent: a number is never used for two."""
+        if view.number not in self._views:
+            self.on_view()
         known = self._views.setdefault(view.number, view)
         if known is not view:
             raise Violation(f"view {view.number} is announced twice: {known} and {view}")
 
-    def resumed(self, resume: Resume, change: ViewChange | None) -> None:
+    def parted(self, name: str, incarnation: int) -> None:
+        """Take notice that the coordinator has had reason to go on without a process, or that it has left."""
+        self._parted.add((name, incarnation))
+
+    def resumed(self, resume: Resume, change: ViewChange | None, membership: Membership) -> None:
         """Look at a decision that is sent: no work of a survivor is lost, and one hop of each who is gone."""
         known = self._resumes.get(resume.view)
         if known is resume:
@@ -85,22 +98,40 @@ class RingRules:
         assert change is not None
         assert change.resume is resume
         self._places.clear()
+        self._entitled = {
+            (name, incarnation)
+            for name, incarnation in self.ring.items()
+            if (peer := membership.find(name, incarnation)) is not None
+            and (peer.state == "alive" or (peer.here and not resume.cold))
+            and (name, incarnation) not in self._parted
+        }
+        self._parted.clear()
         if resume.cold:
-            self._began_cold(change)
+            self._began_cold()
         else:
             for epoch, block in sorted(self.lines):
                 if epoch >= resume.epoch:
                     self._went_on(epoch, block, resume, change)
         self.ring = dict(change.members)
         anew = self.ring.keys() if resume.cold else self.ring.keys() - change.answers.keys()
-        self._carriers = self.ring.keys() - anew - set(resume.joining)
+        anew |= set(resume.joining)
+        self._carriers = self.ring.keys() - anew
+        self._disclaim({(name, self.ring[name]) for name in anew})
         if set(resume.trainers) <= set(resume.joining):
             self._taken_over.add(resume.epoch)
 
-    def _began_cold(self, change: ViewChange) -> None:
-        for name, answer in sorted(change.answers.items()):
-            if answer.state != "joining":
-                raise Violation(f"the ring begins anew although {name} holds epoch {answer.epoch}")
+    def _disclaim(self, anew: set[tuple[str, int]]) -> None:
+        """Remember that who begins anew answers no more for what it has done before."""
+        for line in self.lines.values():
+            for number in line:
+                if (self.visits[number].name, self.visits[number].incarnation) in anew:
+                    self._disclaimed.add(number)
+
+    def _began_cold(self) -> None:
+        for name, incarnation in sorted(self._entitled):
+            member = self.processes[f"{name}#{incarnation}"].member
+            if member is not None and member.state != "joining":
+                raise Violation(f"the ring begins anew although {name} holds epoch {member.epoch}")
         self.lines.clear()
 
     def _went_on(self, epoch: int, block: str, resume: Resume, change: ViewChange) -> None:
@@ -116,12 +147,16 @@ class RingRules:
                 f"{block} of epoch {epoch} goes on from a copy of {holder} that is not on its line: "
                 f"{self._tell(kept)} after {self._tell(line)}"
             )
-        lost = [self.visits[number] for number in line[len(kept) :]]
-        for visit in lost:
-            if visit.name in change.answers and change.members[visit.name] == visit.incarnation:
+        lost = line[len(kept) :]
+        for number in lost:
+            visit = self.visits[number]
+            if (visit.name, visit.incarnation) in self._entitled and number not in self._disclaimed:
                 raise Violation(f"lost, though who made it is in the ring: {visit}")
-        if len(lost) > 1 and len({(visit.name, visit.incarnation) for visit in lost}) == 1:
-            raise Violation(f"one that is gone took more than its last hop with it: {lost}")
+        makers = {(self.visits[n].name, n in self._disclaimed) for n in lost}
+        if len(lost) > 1 and len(makers) == 1:
+            raise Violation(
+                f"one that is gone took more than its last hop with it: {self._tell(lost)}"
+            )
         self.lost += len(lost)
         del line[len(kept) :]
 

@@ -5,14 +5,18 @@ Faults come in bursts, because what is hard is what happens while something else
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import permutations
 
 from tests.simulation.cluster import Cluster, Size
 from tests.simulation.kernel import Kernel
 from tests.simulation.worker import Pace
 
 MAX_FAULTS = 12
-TROUBLED_S = 12.0
+MORE_FAULTS = 8
+"""Besides, so many may strike while a view changes."""
+TROUBLED_S = 20.0
 """Faults begin within that time after the ring has begun to turn."""
 CALM_S = 75.0
 """Everything is well again so long after the last fault: whoever was given up is kept out for 30 s."""
@@ -21,15 +25,26 @@ FAULTS = {
     "kill": 5,
     "hang": 3,
     "join": 3,
-    "drain": 3,
+    "drain": 4,
     "cut": 3,
     "repeat": 2,
-    "split": 2,
-    "isolate": 2,
+    "echo": 1,
+    "split": 3,
+    "isolate": 3,
     "coordinator": 3,
     "grow": 1,
 }
 """What can happen, and how often relative to each other."""
+FAULTS_MEANWHILE = {
+    "kill": 3,
+    "drain": 4,
+    "join": 1,
+    "cut": 2,
+    "echo": 2,
+    "coordinator": 1,
+    "hang": 1,
+}
+"""The same, for what happens while a view changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +77,7 @@ class Story:
         rng = self.kernel.rng
         pace = Pace(
             load=rng.choice([0.05, 0.5, 1.5]),
-            visit=rng.choice([0.02, 0.06, 0.2]),
+            visit=rng.choice([0.02, 0.06, 0.2, 0.6]),
             z_step=rng.choice([0.02, 0.2, 0.6]),
         )
         size = Size(
@@ -75,6 +90,8 @@ class Story:
             jitter=rng.choice([0.0, 0.02, 0.1]),
         )
         self.cluster = Cluster(self.kernel, size)
+        self.cluster.rules.on_view = self._on_view
+        self._more = rng.randint(0, MORE_FAULTS)
         self._healed = False
 
     def tell(self) -> Outcome:
@@ -110,14 +127,27 @@ class Story:
             kernel.trace.digest if self.whole else "",
         )
 
+    def tail(self, lines: int) -> str:
+        """Return the end of the trace."""
+        return self.kernel.trace.tail(lines) if lines else ""
+
     def _is_over(self) -> bool:
         return self.kernel.events % 50 == 0 and not self.cluster.troubles
 
+    def _on_view(self) -> None:
+        """The ring is being put together: a good moment for something else to happen."""
+        rng = self.kernel.rng
+        if self._more > 0 and not self._healed and rng.random() < 0.5:
+            self._more -= 1
+            self.kernel.after(
+                0.1 * rng.random() ** 2, self._do_unless_healed, self._strike, (FAULTS_MEANWHILE,)
+            )
+
     # -- faults ---------------------------------------------------------------------------
 
-    def _strike(self) -> None:
+    def _strike(self, faults: Mapping[str, int] = FAULTS) -> None:
         rng, cluster = self.kernel.rng, self.cluster
-        kind = rng.choices(list(FAULTS), list(FAULTS.values()))[0]
+        kind = rng.choices(list(faults), list(faults.values()))[0]
         here = [worker.name for worker in cluster.alive]
         if not here:
             kind = "join"
@@ -135,6 +165,11 @@ class Story:
                 cluster.drain(rng.choice(here))
             case "grow":
                 cluster.grow(rng.choice(here))
+            case "echo":
+                everybody = [*here, "coordinator"]
+                cluster.note("echo")
+                for way in permutations(everybody, 2):
+                    cluster.network.repeat(*way, lasting_s=1.0)
             case "coordinator":
                 cluster.kill_coordinator()
                 self._later(0.05, 4.0, cluster.start_coordinator)
@@ -155,12 +190,13 @@ class Story:
             ways = [(one, name) for name in rest] + [(name, one) for name in rest]
         elif rng.random() < 0.3:
             ways = ways[:1]
+        lasting_s = rng.choice([0.0, 0.2, 2.0])
         cluster.note(kind, *(f"{a}>{b}" for a, b in ways))
         for way in ways:
             if kind == "cut":
-                cluster.network.cut(*way)
+                cluster.network.cut(*way, lasting_s)
             elif kind == "repeat":
-                cluster.network.repeat(*way)
+                cluster.network.repeat(*way, lasting_s)
             else:
                 cluster.network.block(*way)
         if kind in ("split", "isolate"):

@@ -107,6 +107,7 @@ class WorkerProcess(Process):
         self.hears = hears
         self.member: Member | None = None
         self.jobs: deque[Job] = deque()
+        self.is_asked_to_leave = False
         self.leave_by: float | None = None
         self.ended = False
         self._early: list[Event] = []
@@ -179,6 +180,7 @@ class WorkerProcess(Process):
 
     def leave(self, deadline_s: float = DRAIN_S) -> None:
         """SIGTERM, or the coordinator's order."""
+        self.is_asked_to_leave = True
         if self.leave_by is None:
             self.say("leaving")
             self.leave_by = self.kernel.now + deadline_s

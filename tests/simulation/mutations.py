@@ -1,0 +1,236 @@
+"""Deliberate bugs of the protocol, each put in by replacing one function: the rules must find every one.
+
+A simulation that finds nothing has shown nothing until it is known what it would have found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
+
+from streammac.ring import recovery
+from streammac.ring.coordinator import Coordinator
+from streammac.ring.epochs import EpochBook
+from streammac.ring.member import Member
+from streammac.ring.stall import StallWatch
+from streammac.ring.views import ViewChange
+from tests.simulation.coordinator import CoordinatorProcess
+
+Change = Callable[..., Any]
+"""Gets the function that it replaces, then that function's arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A bug.
+
+    Attributes
+    ----------
+    name : str
+        Short.
+    breaks : str
+        What is wrong, in one sentence.
+    places : tuple
+        What is replaced: owner and name of a function, and by what.
+    """
+
+    name: str
+    breaks: str
+    places: tuple[tuple[Any, str, Change], ...]
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Have the bug."""
+        with ExitStack() as stack:
+            for owner, name, change in self.places:
+                stack.enter_context(patch.object(owner, name, _changed(owner, name, change)))
+            yield
+
+
+def _changed(owner: Any, name: str, change: Change) -> Any:
+    original = getattr(owner, name)
+    if isinstance(original, property):
+        getter = original.fget
+        return property(lambda self: change(getter, self))
+    return lambda *args, **kwargs: change(original, *args, **kwargs)
+
+
+# -- members ---------------------------------------------------------------------------------------
+
+
+def _takes_old_tokens(original, member, token):
+    return original(member, replace(token, view=member.view))
+
+
+def _takes_old_resumes(original, member, resume):
+    return original(member, replace(resume, view=member.view))
+
+
+def _adopts_all(original, member, resume):
+    mine = dict.fromkeys(member.copies, member.name)
+    return original(member, replace(resume, holders=resume.holders | mine))
+
+
+def _strikes_nobody_off(original, member, token):
+    return replace(token, view=member.view)
+
+
+def _strikes_leavers_off_everywhere(original, member, resume):
+    member.copies = {name: member._edited(token) for name, token in member.copies.items()}
+    return original(member, resume)
+
+
+def _forgets_what_it_trained(original, member, token):
+    member.trained.clear()
+    return original(member, token)
+
+
+def _keeps_no_copy(original, member, token):
+    actions = original(member, token)
+    if actions and not token.final and token.block not in member.holding:
+        del member.copies[token.block]
+    return actions
+
+
+def _is_never_frozen(original, member, done):
+    frozen, member.frozen = member.frozen, False
+    actions = original(member, done)
+    member.frozen = frozen
+    return actions
+
+
+def _gives_nothing_to_laggards(original, member, resume):
+    donors = {name: donor for name, donor in resume.donors.items() if name in resume.joining}
+    return original(member, replace(resume, donors=donors))
+
+
+# -- the coordinator -------------------------------------------------------------------------------
+
+
+def _takes_any_copy(original, copy):
+    return copy.final, 0, 0, copy.held
+
+
+def _takes_the_returned_at_their_word(original, core, name):
+    core.ring[name] = core.membership.peers[name].incarnation
+    return original(core, name)
+
+
+def _waits_for_one_answer(original, change):
+    return original(change) or bool(change.answers)
+
+
+def _does_nothing(original, *args, **kwargs):
+    return None
+
+
+def _sees_no_stall(original, *args):
+    return False
+
+
+def _does_not_wait_for_its_ring(original, core, *args):
+    original(core, *args)
+    core.expected.clear()
+
+
+def _believes_late_reports(original, book, report):
+    began, book.began = book.began, {}
+    result = original(book, report)
+    book.began = began
+    return result
+
+
+def _believes_old_answers(original, change, holdings):
+    return original(change, replace(holdings, resumed=change.view.number))
+
+
+MUTATIONS = (
+    Mutation(
+        "old tokens",
+        "A member takes tokens of an older view: fencing is not checked.",
+        ((Member, "_is_mine", _takes_old_tokens),),
+    ),
+    Mutation(
+        "old resumes",
+        "A member that waits for a new view is resumed by the message of an older one.",
+        ((Member, "_resume", _takes_old_resumes),),
+    ),
+    Mutation(
+        "all adopt",
+        "After a view every member goes on with every block of which it has a copy.",
+        ((Member, "_go_on", _adopts_all),),
+    ),
+    Mutation(
+        "dead on the itinerary",
+        "A view strikes nobody off the itineraries: blocks go to members that are gone.",
+        ((Member, "_edited", _strikes_nobody_off),),
+    ),
+    Mutation(
+        "leavers struck off",
+        "Leaving members are struck off all copies, so that the visit they are at does not show.",
+        ((Member, "_go_on", _strikes_leavers_off_everywhere),),
+    ),
+    Mutation(
+        "trained again",
+        "A member does not remember what it trained in this lap: a token that comes twice is trained twice.",
+        ((Member, "_receive", _forgets_what_it_trained),),
+    ),
+    Mutation(
+        "no copies",
+        "A member keeps no copy of what it passes on.",
+        ((Member, "_pass_on", _keeps_no_copy),),
+    ),
+    Mutation(
+        "not frozen",
+        "A member that has answered a view still passes on what it finishes.",
+        ((Member, "_trained", _is_never_frozen),),
+    ),
+    Mutation(
+        "laggards left alone",
+        "Who is an epoch behind does not get its last copies again.",
+        ((Member, "_give", _gives_nothing_to_laggards),),
+    ),
+    Mutation(
+        "any copy",
+        "The ring resumes from any copy of a block, not from the most advanced one.",
+        ((recovery, "_rank", _takes_any_copy),),
+    ),
+    Mutation(
+        "the returned count",
+        "A member that was taken for dead and comes back is asked for its copies like the others.",
+        ((Coordinator, "_returned", _takes_the_returned_at_their_word),),
+    ),
+    Mutation(
+        "one answer",
+        "The ring resumes as soon as one of its members has answered.",
+        ((ViewChange, "answered", _waits_for_one_answer),),
+    ),
+    Mutation(
+        "view not persisted",
+        "The coordinator does not save a view before it announces it.",
+        ((CoordinatorProcess, "_save_the_fences", _does_nothing),),
+    ),
+    Mutation(
+        "impatient restart",
+        "A coordinator that was restarted does not wait for its ring to register.",
+        ((Coordinator, "__init__", _does_not_wait_for_its_ring),),
+    ),
+    Mutation(
+        "no stall watch",
+        "Nobody notices that a token is lost although all are well.",
+        ((StallWatch, "stalled", _sees_no_stall),),
+    ),
+    Mutation(
+        "late reports",
+        "Reports of a member on epochs before it began anew count for the ring.",
+        ((EpochBook, "add", _believes_late_reports),),
+    ),
+    Mutation(
+        "old answers",
+        "What a member holds counts although the ring has told it to begin anew, and it has not heard of that.",
+        ((ViewChange, "answer", _believes_old_answers),),
+    ),
+)

@@ -1,0 +1,75 @@
+"""Many seeds on all cores, and one seed again with the end of its trace."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from tests.simulation.kernel import Violation
+from tests.simulation.mutations import MUTATIONS, Mutation
+from tests.simulation.story import Outcome, Story
+
+CHUNK = 10
+"""Seeds that a core takes at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one seed came to: an outcome, or what went wrong and the end of the trace."""
+
+    seed: int
+    outcome: Outcome | None
+    wrong: str = ""
+    trace: str = ""
+
+
+def simulate(seed: int, *, lines: int = 40, whole: bool = False) -> Verdict:
+    """Run one seed."""
+    story = Story(seed, whole=whole)
+    try:
+        return Verdict(seed, story.tell())
+    except Violation as violation:
+        wrong = str(violation)
+    except Exception:  # whatever a state machine raises is a finding like any other
+        wrong = traceback.format_exc(limit=-6)
+    return Verdict(seed, None, f"at {story.kernel.now:.4f} s: {wrong}", story.tail(lines))
+
+
+def simulate_all(seeds: Iterable[int], cores: int) -> Iterator[Verdict]:
+    """Run many, in no particular order."""
+    if cores == 1:
+        yield from map(simulate, seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(cores) as pool:
+        yield from pool.imap_unordered(simulate, seeds, CHUNK)
+
+
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """How a mutation was found: by which of the seeds, and by which rule."""
+
+    mutation: Mutation
+    seed: int | None
+    wrong: str = ""
+    seconds: float = 0.0
+
+
+def hunt(name: str, seeds: Iterable[int]) -> Catch:
+    """Run seeds with a bug until one of them finds it."""
+    mutation = next(mutation for mutation in MUTATIONS if mutation.name == name)
+    begin = time.perf_counter()
+    with mutation.applied():
+        for seed in seeds:
+            verdict = simulate(seed, lines=0)
+            if verdict.outcome is None:
+                wrong = verdict.wrong.strip().splitlines()[-1]
+                return Catch(mutation, seed, wrong, time.perf_counter() - begin)
+    return Catch(mutation, None)
+
+
+def replay(seed: int, mutation: str = "") -> str:
+    """Return the command that runs a seed again."""
+    return f"make simulate SEED={seed}{f' MUTATION={mutation!r}' if mutation else ''}"
