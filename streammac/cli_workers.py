@@ -77,44 +77,38 @@ def remove(
         "move" if move_data else "drop" if drop_data else "keep"
     )
     cluster = _attached(directory, join)
-    before = _find(cluster.demand_status(), name)
     answer = cluster.ask(DrainRequest(name, deadline, points), DrainReply)
     if not answer.accepted:
         raise Failure(ExitCode.REFUSED, answer.reason)
     after = _wait_until_left(cluster, name, deadline)
-    if points != "keep" and not (points == "move" and after["points"]):
+    if points != "keep" and not _points_of(after, name):
         cluster.ask_supervisor(ForgetWorker(name), WorkerForgotten)
-    typer.echo(farewell(name, points, (before or after)["points"], after["points"], directory))
+    typer.echo(farewell(after, name, directory))
 
 
-def farewell(name: str, points: str, before: int, left: int, directory: Path) -> str:
-    """Return what became of a worker that has left, and of its points."""
-    back = f"`streammac worker --name {name} --dir {directory}`, or the next `streammac up`,"
-    match points:
-        case "drop":
-            return f"{name} has left; its {before:,} points are given up"
-        case "move" if not left:
-            return f"{name} has left; its {before:,} points are with the other workers"
-        case "move":
-            return (
-                f"{name} has left, but {left:,} of its points could not be moved in time: {back} "
-                "brings them back"
-            )
-    return f"{name} has left; its {left:,} points wait in its directory: {back} brings them back"
+def farewell(status: dict[str, Any], name: str, directory: Path) -> str:
+    """Return what became of a worker that has left, and of its points; the coordinator tells it."""
+    told = [e["text"] for e in status["events"] if (e["kind"], e["name"]) == ("left", name)]
+    text = f"{name} has left{': ' if told else ''}{told[-1] if told else ''}"
+    if not _points_of(status, name):
+        return text
+    back = f"`streammac worker --name {name} --dir {directory}`, or the next `streammac up`"
+    return f"{text} - {back}, brings them back"
 
 
 def _wait_until_left(cluster: Attached, name: str, deadline_s: float) -> dict[str, Any]:
-    """Return what is known of a worker once it has left; meanwhile show how many points it holds."""
+    """Return the status once a worker has left; meanwhile show how many points it holds."""
     from rich.console import Console
 
     end = time.monotonic() + deadline_s + FAREWELL_S
     with Console(stderr=True).status(f"{name} leaves") as shown:
         while time.monotonic() < end:
-            worker = _find(cluster.status() or {}, name)
+            status = cluster.status() or {}
+            worker = _find(status, name)
             if worker is None:  # the coordinator is away, or has forgotten it
                 pass
             elif worker["state"] == "left":
-                return worker
+                return status
             elif worker["state"] not in BESIDE:
                 raise Failure(
                     ExitCode.PROCESS_DIED,
@@ -126,6 +120,11 @@ def _wait_until_left(cluster: Attached, name: str, deadline_s: float) -> dict[st
     raise Failure(
         ExitCode.REFUSED, f"{name} has not left within {deadline_s:.0f} s - see its log, or kill it"
     )
+
+
+def _points_of(status: dict[str, Any], name: str) -> int:
+    worker = _find(status, name)
+    return int(worker["points"]) if worker is not None else 0
 
 
 def _find(status: dict[str, Any], name: str) -> dict[str, Any] | None:

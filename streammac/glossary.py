@@ -10,6 +10,7 @@ TERMS: tuple[tuple[str, str], ...] = (
     ),
     ("duplicate", "came again after it had been stored, and was dropped"),
     ("expired", "dropped because the shards keep only so much (`store.retain_*`)"),
+    ("dropped", "given up with workers that were removed with --drop-data"),
     ("away", "points of workers that died or left, out of reach until these come back"),
     ("worker", "a process that stores a part of the points, its shard, and trains on them"),
     ("ingest node", "a process that reads feeds, checks points, and sends them to workers"),

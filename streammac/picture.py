@@ -139,6 +139,7 @@ def _facts(status: Status, elapsed_s: float) -> Table:
             ("duplicate", "duplicate"),
             ("expired", "expired"),
             ("away", "away"),
+            ("dropped", "dropped"),
         )
         if points.get(name)
     ]

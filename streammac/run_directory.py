@@ -23,8 +23,7 @@ class RunDirectory:
     ``settings.json``         the settings the cluster was started with
     ``coordinator.json``      the coordinator's durable state
     ``processes/NAME.json``   how to reach each running process
-    ``shards/WORKER/``        a worker's points
-    ``shards/WORKER/handover``  which of its batches it has handed to others
+    ``shards/WORKER/``        a worker's points, and which of its batches it has handed to others
     ``probe/WORKER/``         a worker's held-out points
     ``models/``               model versions
     ``dead-letters/``         records that could not be used, one file per ingest node

@@ -12,7 +12,7 @@ from streammac.one_run import Run
 if TYPE_CHECKING:
     from rich.table import Table
 
-COUNTS = ("sent", "accepted", "duplicate", "dead_lettered", "stored", "expired", "away")
+COUNTS = ("sent", "accepted", "duplicate", "dead_lettered", "stored", "expired", "away", "dropped")
 METHODS = ("model", "itq", "pca", "random")
 TITLES = {
     "model": "this model",
@@ -55,7 +55,7 @@ def final_table(summary: dict[str, Any], running: dict[str, Any] | None) -> Tabl
     points = summary["points"]
     losses = [
         f"{points[name]:,} {name.replace('_', '-')}"
-        for name in ("dead_lettered", "duplicate", "expired", "away")
+        for name in ("dead_lettered", "duplicate", "expired", "away", "dropped")
         if points[name]
     ]
     first = summary["seconds_to_first_ack"]

@@ -168,7 +168,7 @@ class Worker:
             self._receive()
             if self.compute is not None and self.compute.wake in ready:
                 self._take_results()
-            self.link.beat(now, self.settings.cluster.heartbeat_s, self._pulse)
+            self._beat()
             if now - retain_at >= RETENTION_S:
                 retain_at = now
                 if self.mover is None or not self.mover.reads:
@@ -320,6 +320,10 @@ class Worker:
             drift=DriftWatch(settings.drift.delta) if watch else None,
             cancelled=cancelled,
         )
+
+    def _beat(self) -> None:
+        assert self.settings is not None
+        self.link.beat(time.monotonic(), self.settings.cluster.heartbeat_s, self._pulse)
 
     def _pulse(self, elapsed_s: float) -> tuple[dict[str, float], tuple[str, ...]]:
         """Return what a heartbeat tells: facts, and the blocks that are here."""
@@ -497,7 +501,8 @@ class Worker:
     # -- the end --------------------------------------------------------------------------
 
     def _end(self) -> None:
-        ended = self.compute.stop(END_PATIENCE_S) if self.compute is not None else True
+        compute = self.compute
+        ended = compute.stop(END_PATIENCE_S, self._beat) if compute is not None else True
         facts = self._facts() | self._part(ended=ended)
         self.link.leave(facts)
         self.directory.retract(self.name)

@@ -116,10 +116,13 @@ class Attack:
                 visit = self._next_visit(strike, before, began)
         except (NotStruck, Failure, ProcessLookupError) as error:
             return Outcome(strike, None, None, str(error) or type(error).__name__)
-        left = {strike.target} if strike.fault in (Fault.REMOVE, Fault.MOVE) else set()
-        again = self.wait_whole(lambda status: self._is_over(strike, before, status, left))
-        whole = None if again is None else round(time.time() - began, 3)
-        return Outcome(strike, visit, whole)
+        again = self.wait_whole(lambda status: is_over(strike, before, status))
+        if again is None:
+            return Outcome(strike, visit, None)
+        whole_s = round(time.time() - began, 3)
+        if strike.fault is Fault.MOVE:
+            self._forget(strike.target, again)
+        return Outcome(strike, visit, whole_s)
 
     @contextmanager
     def _struck(self, strike: Strike, before: Status) -> Iterator[float]:
@@ -184,24 +187,10 @@ class Attack:
             time.sleep(SCRAPE_S)
         return None
 
-    def _is_over(self, strike: Strike, before: Status, status: Status, left: set[str]) -> bool:
-        if status["epoch"] <= before["epoch"]:
-            return False
-        states = {one["name"]: one for one in _processes(status)}
-        if any(states[name]["state"] != "left" for name in left):
-            return False
-        if strike.fault is Fault.MOVE and not self._forget(strike.target, status):
-            return False
-        if strike.fault in KILLS:
-            return bool(states[strike.target]["restarts"] > restarts(before, strike.target))
-        return strike.fault is not Fault.ADD or len(_members(status)) > len(_members(before))
-
-    def _forget(self, name: str, status: Status) -> bool:
-        """Tell the supervisor not to start a worker again whose points are elsewhere."""
-        points = next((w["points"] for w in status["workers"] if w["name"] == name), 0)
-        if not points:
+    def _forget(self, name: str, status: Status) -> None:
+        """Tell the supervisor not to start a worker again whose points are all elsewhere."""
+        if not sum(w["points"] for w in status["workers"] if w["name"] == name):
             self.cluster.ask_supervisor(ForgetWorker(name), WorkerForgotten)
-        return True
 
     def wait_whole(self, also: Callable[[Status], Any]) -> Status | None:
         """Return the first status in which everybody is there; None if that takes too long."""
@@ -246,6 +235,19 @@ def whole(status: Status) -> bool:
         if one["role"] == "worker" and not 0 < told["view"] == status["view"]:
             return False
     return True
+
+
+def is_over(strike: Strike, before: Status, now: Status) -> bool:
+    """Return whether what a strike did is undone, or done, and an epoch has passed."""
+    if now["epoch"] <= before["epoch"]:
+        return False
+    if strike.fault in KILLS:
+        return restarts(now, strike.target) > restarts(before, strike.target)
+    if strike.fault is Fault.ADD:
+        return len(_members(now)) > len(_members(before))
+    if strike.fault is Fault.HANG_WORKER:
+        return True
+    return any(one["name"] == strike.target and one["state"] == "left" for one in _processes(now))
 
 
 def first_turn(status: Status, since: float) -> Facts | None:

@@ -39,7 +39,7 @@ TITLES: Mapping[Fault, str] = {
     Fault.KILL_INGEST: "ingest node killed",
     Fault.ADD: "worker added",
     Fault.REMOVE: "worker removed",
-    Fault.MOVE: "worker removed, points moved",
+    Fault.MOVE: "removed, points moved",
 }
 DECK: Mapping[Fault, int] = {
     Fault.KILL_WORKER: 5,

@@ -468,7 +468,7 @@ class Coordinator:
         orders = self._tell_routes() if self.balance.news(workers) is not None else []
         if not self.settings.training.rebalance or any(p.moves for p in peers):
             return orders
-        transfer = self.rebalance.look(self.balance.speeds, workers)
+        transfer = self.rebalance.look(self.balance.speeds(workers), workers)
         return orders if transfer is None else orders + self._transfer(transfer)
 
     def _transfer(self, transfer: Transfer) -> list[Order]:

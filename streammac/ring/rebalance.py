@@ -61,7 +61,7 @@ class Rebalance:
         Parameters
         ----------
         speeds : mapping of str to float
-            Measured points per second of work, of the workers that have finished an epoch.
+            Points per second of work (`Balance.speeds`).
         points : mapping of str to float
             Points of all workers.
         """

@@ -88,6 +88,13 @@ def test_the_report_fits_and_documents_can_take_the_table():
     assert bars[0].count(".") == 40 - 27
 
 
+def test_every_kind_of_fault_fits():
+    outcomes = [outcome(fault, 0.999, 59.94) for fault in Fault for _ in range(100)]
+    lines = printed(replace(GOOD, outcomes=outcomes)).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
+
+
 def test_lines_and_durations():
     assert told(GOOD.outcomes[0]) == (
         "worker killed: w2: next visit after 250 ms, all whole after 1.5 s"

@@ -48,6 +48,7 @@ def status(directory: RunDirectory) -> dict:
     alive = sum(m["state"] == "alive" for m in workers + nodes)
     return {
         "view": 1,
+        "events": [],
         "epoch": 2,
         "objective": 1.0,
         "mu": 0.5,

@@ -17,6 +17,7 @@ STATUS: dict[str, Any] = {
         "stored": 9_000,
         "expired": 1_000,
         "away": 0,
+        "dropped": 0,
     },
     "epoch": 7,
     "model_version": 6,

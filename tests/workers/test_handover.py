@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -13,7 +14,7 @@ from streammac.control import ask
 from streammac.run_directory import RunDirectory
 from streammac.store import Schema, Shard
 from streammac.wire.messages import DrainReply, DrainRequest
-from tests.workers.live_cluster import PATIENCE_S, LiveCluster, states
+from tests.workers.live_cluster import PATIENCE_S, LiveCluster, kinds, states
 
 pytestmark = pytest.mark.processes
 
@@ -131,6 +132,37 @@ def test_a_receiver_is_killed_in_the_middle(tmp_path):
         status = cluster.wait(finished, "the end of the feed")
         assert points_of(status, "w1") == 0
     assert_each_once(cluster.directory, "w2", "w3")
+
+
+def test_nothing_is_moved_while_a_feed_has_not_let_go_and_what_is_left_comes_back(tmp_path):
+    with LiveCluster(tmp_path / "run", settings(tmp_path)) as cluster:
+        fed(cluster)
+        cluster.signal("i1", signal.SIGSTOP)
+        assert drain(cluster, "w1", "move", deadline_s=1.0).accepted
+        status = cluster.wait(lambda s: states(s)["w1"] == "left", "the leave")
+        left = next(e for e in status["events"] if e["kind"] == "left")
+        assert "wait in its directory" in left["text"]
+        assert "went to the others" not in left["text"]
+        assert status["points"]["away"] == points_of(status, "w1") > 0
+        cluster.signal("i1", signal.SIGCONT)
+        cluster.start("worker", "w1")
+        status = cluster.wait(finished, "the end of the feed")
+        assert status["points"]["away"] == 0
+    assert_each_once(cluster.directory, "w1", "w2", "w3")
+
+
+def test_a_worker_that_joins_late_is_handed_its_share(tmp_path):
+    chosen = settings(tmp_path)
+    chosen["training"] |= {"rebalance": True}
+    with LiveCluster(tmp_path / "run", chosen, workers=1) as cluster:
+        cluster.wait(finished, "the end of the feed")
+        cluster.start("worker", "w2")
+        status = cluster.wait(lambda s: "moved" in kinds(s, "w1"), "the move")
+        assert states(status) == {"w1": "alive", "w2": "alive"}
+        status = cluster.wait(finished, "the counts")
+        assert POINTS // 4 < points_of(status, "w2") < 3 * POINTS // 4
+        cluster.epochs(2)
+    assert_each_once(cluster.directory, "w1", "w2")
 
 
 def test_points_are_dropped_after_a_good_end_and_counted(tmp_path):
