@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import time
 import traceback
@@ -28,6 +29,7 @@ class Verdict:
 
 def simulate(seed: int, *, lines: int = 40, whole: bool = False) -> Verdict:
     """Run one seed."""
+    logging.disable(logging.CRITICAL)  # full disks and torn files are what it is about
     story = Story(seed, whole=whole)
     try:
         return Verdict(seed, story.tell())
@@ -35,6 +37,8 @@ def simulate(seed: int, *, lines: int = 40, whole: bool = False) -> Verdict:
         wrong = str(violation)
     except Exception:  # whatever a state machine raises is a finding like any other
         wrong = traceback.format_exc(limit=-6)
+    finally:
+        logging.disable(logging.NOTSET)
     return Verdict(seed, None, f"at {story.kernel.now:.4f} s: {wrong}", story.tail(lines))
 
 

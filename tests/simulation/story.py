@@ -5,14 +5,18 @@ Faults come in bursts, because what is hard is what happens while something else
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import permutations
+from pathlib import Path
 
 from tests.simulation.cluster import Cluster, Size
 from tests.simulation.kernel import Kernel
 from tests.simulation.worker import Pace
 
+DISKS = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Simulated disks are folders in memory, where there is such a place."""
 MAX_FAULTS = 12
 MORE_FAULTS = 8
 """Besides, so many may strike while a view changes."""
@@ -32,7 +36,11 @@ FAULTS = {
     "split": 3,
     "isolate": 3,
     "coordinator": 3,
-    "grow": 1,
+    "fuse": 3,
+    "power": 2,
+    "disk full": 2,
+    "ingest": 3,
+    "ingest hang": 1,
 }
 """What can happen, and how often relative to each other."""
 FAULTS_MEANWHILE = {
@@ -56,6 +64,7 @@ class Outcome:
     epochs: int
     views: int
     visits: int
+    batches: int
     hops_lost: int
     digest: str
 
@@ -88,20 +97,32 @@ class Story:
             pace=pace,
             slowest_s=rng.choice([0.002, 0.01, 0.05]),
             jitter=rng.choice([0.0, 0.02, 0.1]),
+            nodes=rng.randint(1, 2),
+            push_every_s=rng.choice([0.1, 0.3]),
+            ack=rng.choice(["file", "fsync"]),
+            keep=rng.choice([None, None, 60]),
         )
-        self.cluster = Cluster(self.kernel, size)
+        self._folder = tempfile.TemporaryDirectory(dir=DISKS, prefix="simulated-")
+        self.cluster = Cluster(self.kernel, size, Path(self._folder.name))
         self.cluster.rules.on_view = self._on_view
         self._more = rng.randint(0, MORE_FAULTS)
         self._healed = False
 
     def tell(self) -> Outcome:
-        """Run it.
+        """Run it, once.
 
         Raises
         ------
         Violation
             If a rule does not hold.
         """
+        try:
+            return self._tell()
+        finally:
+            self.cluster.close()
+            self._folder.cleanup()
+
+    def _tell(self) -> Outcome:
         kernel, cluster = self.kernel, self.cluster
         begin = 1.0 + 2.0 * kernel.rng.random()
         moment = begin
@@ -123,6 +144,7 @@ class Story:
             core.epoch,
             core.views,
             cluster.visits.count,
+            len(cluster.points.settled),
             cluster.rules.lost,
             kernel.trace.digest if self.whole else "",
         )
@@ -149,6 +171,7 @@ class Story:
         rng, cluster = self.kernel.rng, self.cluster
         kind = rng.choices(list(faults), list(faults.values()))[0]
         here = [worker.name for worker in cluster.alive]
+        nodes = [node.name for node in cluster.nodes.values()]
         if not here:
             kind = "join"
         match kind:
@@ -163,10 +186,27 @@ class Story:
                     cluster.start(f"j{self.kernel.events}")
             case "drain":
                 cluster.drain(rng.choice(here))
-            case "grow":
-                cluster.grow(rng.choice(here))
+            case "fuse":
+                cluster.kill_in_a_write(rng.choice(here), rng.randint(0, 12))
+            case "power":
+                name = rng.choice(here)
+                cluster.lose_power(name)
+                self._later(0.05, 5.0, cluster.start, name)
+            case "disk full":
+                name = rng.choice(here)
+                cluster.fill_disk(name, rng.choice([0, 20, 100]))
+                self._later(0.5, 8.0, cluster.fill_disk, name, None)
+            case "ingest":
+                client = rng.choice(cluster.clients)
+                cluster.kill_node(client)
+                self._later(0.05, 4.0, cluster.start_node, client)
+            case "ingest hang":
+                node = cluster.nodes[rng.choice(cluster.clients).name]
+                cluster.note("hang", node.name)
+                node.stop()
+                self._later(0.05, 5.0, node.go_on)
             case "echo":
-                everybody = [*here, "coordinator"]
+                everybody = [*here, "coordinator", *nodes]
                 cluster.note("echo")
                 for way in permutations(everybody, 2):
                     cluster.network.repeat(*way, lasting_s=1.0)
@@ -174,7 +214,7 @@ class Story:
                 cluster.kill_coordinator()
                 self._later(0.05, 4.0, cluster.start_coordinator)
             case _:
-                one, other = rng.sample([*here, "coordinator"], 2)
+                one, other = rng.sample([*here, "coordinator", *nodes], 2)
                 self._break(kind, one, other)
 
     def _kill(self, name: str) -> None:
