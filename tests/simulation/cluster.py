@@ -152,9 +152,14 @@ class Cluster:
     def go_on(self, name: str) -> None:
         """It hangs no more."""
         worker = self.workers[name]
-        if worker.hangs:
-            self.note("go on", name)
-            worker.go_on()
+        self.wake(worker)
+
+    def wake(self, process: Process) -> None:
+        """SIGCONT."""
+        if process.hangs:
+            self.note("go on", process.address)
+            process.go_on()
+            self.network.wake(process)
 
     def drain(self, name: str) -> None:
         """A worker is asked to end in good order."""
@@ -228,14 +233,12 @@ class Cluster:
         self.network.heal()
         self.start_coordinator()
         for worker in self.workers.values():
-            if worker.hangs:
-                worker.go_on()
+            self.wake(worker)
         for client in self.clients:
             self.start_node(client)
             client.ends = True
         for node in self.nodes.values():
-            if node.hangs:
-                node.go_on()
+            self.wake(node)
         for disk in self.disks.values():
             disk.disk.steps = disk.disk.room = None
         self._bring_back()

@@ -123,11 +123,6 @@ def _disowns_nothing(original, courier, worker, batches):
     courier._records = [r for r in courier._records if not isinstance(r, Disowned)]
 
 
-def _moves_without_consent(original, courier, worker, batches):
-    original(courier, worker, batches)
-    courier._requeue(courier._returning.pop(worker, []))
-
-
 def _forgets_owners(original, ledger, records):
     return original(ledger, [record for record in records if not isinstance(record, Handed)])
 
@@ -139,10 +134,6 @@ def _believes_any_answer(original, courier, worker, ack, now):
 
 def _stores_in_any_session(original, reception, batch):
     return batch.sender in reception.sessions
-
-
-def _heeds_greetings_of_others(original, reception, hello, now):
-    return original(reception, replace(hello, incarnation=reception.incarnation), now)
 
 
 def _withdraws_again(original, reception, hello, now):
@@ -313,11 +304,6 @@ MUTATIONS = (
         ((Courier, "_disown", _disowns_nothing),),
     ),
     Mutation(
-        "no consent",
-        "A batch that a worker refused goes to another one before the first has agreed.",
-        ((Courier, "_take_back", _moves_without_consent),),
-    ),
-    Mutation(
         "owners forgotten",
         "The ledger does not say to which worker a batch was handed.",
         ((Ledger, "write", _forgets_owners),),
@@ -331,11 +317,6 @@ MUTATIONS = (
         "any session",
         "A worker stores points of sessions that are over, or not agreed on.",
         ((Reception, "_counts", _stores_in_any_session),),
-    ),
-    Mutation(
-        "greetings of others",
-        "A worker agrees to a session that was meant for a former process of its name.",
-        ((Reception, "_greeted", _heeds_greetings_of_others),),
     ),
     Mutation(
         "withdrawn again",

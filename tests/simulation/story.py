@@ -90,7 +90,7 @@ class Story:
             z_step=rng.choice([0.02, 0.2, 0.6]),
         )
         size = Size(
-            workers=rng.randint(3, 6) if rng.random() < 0.9 else rng.randint(1, 2),
+            workers=rng.randint(3, 6) if rng.random() < 0.8 else rng.randint(1, 2),
             blocks=rng.randint(2, 4),
             laps=rng.randint(1, 2),
             epochs=rng.choice([0, 0, 0, 12]),
@@ -204,7 +204,7 @@ class Story:
                 node = cluster.nodes[rng.choice(cluster.clients).name]
                 cluster.note("hang", node.name)
                 node.stop()
-                self._later(0.05, 5.0, node.go_on)
+                self._later(0.05, 5.0, cluster.wake, node)
             case "echo":
                 everybody = [*here, "coordinator", *nodes]
                 cluster.note("echo")
