@@ -69,7 +69,9 @@ def answer(core, name, epoch=0, state="training", copies=()) -> list:
     number, names = core.view.number, tuple(core.change.names)
     plan = EpochPlan(age=epoch)
     return core.handle(
-        name.encode(), Holdings(number, name, state, epoch, plan, names, copies, number - 1), now=2.0
+        name.encode(),
+        Holdings(number, name, state, epoch, plan, names, copies, number - 1),
+        now=2.0,
     )
 
 

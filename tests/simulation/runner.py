@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import time
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from tests.simulation.kernel import Violation
 from tests.simulation.mutations import MUTATIONS, Mutation
@@ -55,23 +55,37 @@ def simulate_all(seeds: Iterable[int], cores: int) -> Iterator[Verdict]:
 class Catch:
     """How a mutation was found: by which of the seeds, and by which rule."""
 
-    mutation: Mutation
+    name: str
     seed: int | None
     wrong: str = ""
-    seconds: float = 0.0
+
+    @property
+    def mutation(self) -> Mutation:
+        """Return the bug."""
+        return named(self.name)
+
+
+def named(name: str) -> Mutation:
+    """Return a mutation."""
+    return next(mutation for mutation in MUTATIONS if mutation.name == name)
 
 
 def hunt(name: str, seeds: Iterable[int]) -> Catch:
     """Run seeds with a bug until one of them finds it."""
-    mutation = next(mutation for mutation in MUTATIONS if mutation.name == name)
-    begin = time.perf_counter()
-    with mutation.applied():
+    with named(name).applied():
         for seed in seeds:
             verdict = simulate(seed, lines=0)
             if verdict.outcome is None:
                 wrong = verdict.wrong.strip().splitlines()[-1]
-                return Catch(mutation, seed, wrong, time.perf_counter() - begin)
-    return Catch(mutation, None)
+                return Catch(name, seed, wrong)
+    return Catch(name, None)
+
+
+def hunt_each(names: Iterable[str], seeds: Iterable[int], cores: int) -> Iterator[Catch]:
+    """Do that with many bugs, in their order."""
+    job = partial(hunt, seeds=seeds)
+    with multiprocessing.get_context("spawn").Pool(cores) as pool:
+        yield from pool.imap(job, names)
 
 
 def replay(seed: int, mutation: str = "") -> str:

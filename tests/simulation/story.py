@@ -33,6 +33,8 @@ FAULTS = {
     "cut": 3,
     "repeat": 2,
     "echo": 1,
+    "deaf": 1,
+    "exodus": 2,
     "split": 3,
     "isolate": 3,
     "coordinator": 3,
@@ -49,7 +51,8 @@ FAULTS_MEANWHILE = {
     "join": 1,
     "cut": 2,
     "echo": 2,
-    "coordinator": 1,
+    "deaf": 2,
+    "coordinator": 2,
     "hang": 1,
 }
 """The same, for what happens while a view changes."""
@@ -185,7 +188,16 @@ class Story:
                 if len(here) < 7:
                     cluster.start(f"j{self.kernel.events}")
             case "drain":
-                cluster.drain(rng.choice(here))
+                self._drain(rng.choice(here))
+            case "exodus":
+                for name in rng.sample(here, min(len(here), rng.randint(2, 3))):
+                    self.kernel.after(
+                        0.7 * rng.random(), self._do_unless_healed, self._drain, (name,)
+                    )
+            case "deaf":
+                cluster.note("deaf")
+                for name in here:
+                    cluster.network.cut("coordinator", name, lasting_s=rng.choice([0.5, 2.0]))
             case "fuse":
                 cluster.kill_in_a_write(rng.choice(here), rng.randint(0, 12))
             case "power":
@@ -221,6 +233,11 @@ class Story:
         self.cluster.kill(name)
         if self.kernel.rng.random() < 0.7:
             self._later(0.05, 5.0, self.cluster.start, name)
+
+    def _drain(self, name: str) -> None:
+        self.cluster.drain(name)
+        if self.kernel.rng.random() < 0.7:
+            self._later(0.5, 8.0, self.cluster.start, name)
 
     def _break(self, kind: str, one: str, other: str) -> None:
         rng, cluster = self.kernel.rng, self.cluster

@@ -237,9 +237,7 @@ class WorkerProcess(Process):
 
     def _open(self) -> None:
         self.store = self.disk.open()
-        self.reception = Reception(
-            self.incarnation, self.settings.ingest.window_bytes, self.store
-        )
+        self.reception = Reception(self.incarnation, self.settings.ingest.window_bytes, self.store)
 
     def _take_points(self) -> None:
         if self.reception is None or self.store is None:
