@@ -305,6 +305,9 @@ class Coordinator:
         orders: list[Order] = [*self._troubles(beat.name, before, beat.facts)]
         if back:
             orders.append(self._returned(beat.name))
+        if beat.facts.get("leaving", 0) > 0:
+            # `Leaving` itself may be lost, or have been told to a coordinator that is no more
+            orders += self._leaving(Leaving(beat.name, beat.incarnation), now)
         if self.change is not None and self.change.members.get(beat.name) == beat.incarnation:
             seen, frozen = int(beat.facts.get("view", 0)), beat.facts.get("frozen", 0) > 0
             missed = self.change.reminder(beat.name, seen, frozen=frozen)

@@ -601,3 +601,12 @@ def test_two_workers_that_do_not_reach_each_other_are_not_kept_in_one_ring():
     assert states(core)[name] == "lost", "not yet"
     core.handle(name.encode(), Heartbeat(name, 1, facts(100)), now + BANNED_S + 1)
     assert states(core)[name] == "alive"
+
+
+def test_a_heartbeat_says_again_that_a_worker_leaves():
+    core, _ = cluster()
+    beat = core.membership.peers["w1"]
+    facts = beat.facts | {"leaving": 1.0}
+    core.handle(b"w1", Heartbeat("w1", beat.incarnation, facts), now=5.0)
+    assert core.membership.peers["w1"].state == "draining"
+    assert [m.name for m in core.view.leaving] == ["w1"]

@@ -181,8 +181,6 @@ class WorkerProcess(Process):
         self._beat_at = self.kernel.now
         holding = tuple(sorted(self.member.holding)) if self.member is not None else ()
         self._tell(Heartbeat(self.name, self.incarnation, self._facts(), holding))
-        if self.leave_by is not None:
-            self._tell(Leaving(self.name, self.incarnation))
 
     def _facts(self) -> dict[str, float]:
         facts: dict[str, float] = {}
@@ -193,6 +191,7 @@ class WorkerProcess(Process):
             return facts | {"ready": 0.0}
         return facts | {
             "ready": 1.0,
+            "leaving": float(self.leave_by is not None),
             "epoch": float(member.epoch),
             "view": float(member.view),
             "frozen": float(member.frozen),
@@ -209,7 +208,7 @@ class WorkerProcess(Process):
         if self.leave_by is None:
             self.say("leaving")
             self.leave_by = self.kernel.now + deadline_s
-            self._beat()
+            self._tell(Leaving(self.name, self.incarnation))
 
     def _look_whether_to_leave(self) -> None:
         if self.leave_by is None or not self.alive:
