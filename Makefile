@@ -12,7 +12,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
-.PHONY: demo test check format docs bench screenshot clean
+.PHONY: demo test check format docs bench simulate simulate-mutations screenshot clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -36,6 +36,14 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks all
+
+# make simulate SEEDS=2000, or SEED=17 to run that one again (LINES=200 of its trace, MUTATION="all adopt" with a bug)
+simulate: $(READY)
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),500)) \
+	$(if $(LINES),--lines $(LINES)) $(if $(MUTATION),--mutation "$(MUTATION)")
+
+simulate-mutations: $(READY)
+	$(BIN)/python -m tests.simulation --mutations
 
 # needs Chromium and its driver
 screenshot: $(READY)

@@ -353,6 +353,7 @@ class Worker:
             return {"ready": 0.0}
         return {
             "ready": 1.0,
+            "leaving": float(self.leave_by is not None),
             "frozen": float(self.member.frozen),
             "working": float(self.member.working or self.compute.busy),
             "resting": float(self.member.state == "resting"),

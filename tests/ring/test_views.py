@@ -10,12 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streammac.models.shuffling import ring_order
+from streammac.ring.actions import Trained
 from streammac.ring.itinerary import next_stop
 from streammac.ring.links import MEMORY_S, Links, broken
+from streammac.ring.member import Member
 from streammac.ring.recovery import resumption
 from streammac.ring.views import ViewChange
 from streammac.wire.messages import Copy, EpochPlan, Holdings, Model, Resume, View
-from tests.ring.net import Net, addresses
+from tests.ring.net import Net, addresses, begin
+from tests.ring.tally import TallyModel
 
 EPOCHS = 6
 changes = st.lists(
@@ -255,3 +258,27 @@ def test_a_model_that_comes_before_the_view_resumes_is_kept():
     assert member.handle(Model(2, 3, {"tally/0": np.ones(2)})) == []
     member.handle(Resume(2, 3, EpochPlan(age=3), ("w1",), ("w2",), ("w2",), {}, {"w2": "w1"}))
     assert member.base is not None
+
+
+def test_who_has_not_heard_that_it_begins_anew_holds_nothing_that_counts():
+    members = {"a": 1, "b": 1}
+    change = ViewChange(View(7, addresses("ab")), members, frozenset("ab"), {"b": 6})
+    change.answer(replace(holdings("a", trainers=("a", "b")), resumed=5))
+    change.answer(replace(holdings("b", epoch=5, trainers=("a", "b")), resumed=5))
+    got = change.settle(0, EpochPlan(), {})
+    assert (got.epoch, got.joining) == (3, ("b",))
+    change.answer(replace(holdings("b", epoch=5, trainers=("a", "b")), resumed=6))
+    assert change.settle(0, EpochPlan(), {}).epoch == 5, "it has heard, and is the first one there"
+
+
+def test_a_copy_that_nobody_goes_on_with_shows_who_had_not_trained_it():
+    one, leaver, other = names = ring_order(["w1", "w2", "w3"], 5, 0)
+    member = Member(one, TallyModel(), 2, seed=5)
+    job = begin(member, names)[-1]
+    (sent,) = member.handle(Trained(job, job.token.tensors))
+    assert sent.to == leaver
+    member.handle(View(2, addresses([one, other]), addresses([leaver])))
+    trainers = tuple(sorted((one, other)))
+    holders = {"origin": leaver}
+    member.handle(Resume(2, 0, EpochPlan(fresh=True), trainers, holders=holders))
+    assert leaver in member.copies["origin"].itinerary, "or its visit would not show beside it"

@@ -12,10 +12,12 @@ import sys
 import time
 
 from tests.simulation.mutations import MUTATIONS
-from tests.simulation.runner import Verdict, hunt, replay, simulate, simulate_all
+from tests.simulation.runner import Verdict, hunt_each, replay, simulate, simulate_all
 
 SHOWN = 5
 """Of more findings than that only the seeds are printed."""
+REASON = 110
+"""Longest reason in the table of mutations."""
 MUTATION_SEEDS = 200
 """A mutation must be found by one of so many seeds."""
 
@@ -32,7 +34,7 @@ def main() -> int:
     parser.add_argument("--mutations", action="store_true", help="which bugs are found?")
     wanted = parser.parse_args()
     if wanted.mutations:
-        return hunt_all(wanted.seeds if wanted.seeds != 200 else MUTATION_SEEDS)
+        return hunt_all(range(wanted.first, wanted.first + MUTATION_SEEDS), wanted.cores)
     if wanted.seed is not None:
         return run_one(wanted.seed, wanted.lines, wanted.mutation)
     return run_many(range(wanted.first, wanted.first + wanted.seeds), wanted.cores)
@@ -87,17 +89,25 @@ def run_many(seeds: range, cores: int) -> int:
     return 1 if failed else 0
 
 
-def hunt_all(seeds: int) -> int:
+def hunt_all(seeds: range, cores: int) -> int:
     """Print which seed finds each mutation, and how."""
-    print("| mutation | what is wrong | found by seed | as |\n|---|---|---|---|")
+    print("| mutation | what is wrong | found by seed | because |\n|---|---|---|---|")
     missed = 0
-    for mutation in MUTATIONS:
-        catch = hunt(mutation.name, range(seeds))
+    for catch in hunt_each([mutation.name for mutation in MUTATIONS], seeds, cores):
         missed += catch.seed is None
         seed = "**none**" if catch.seed is None else str(catch.seed)
-        print(f"| {mutation.name} | {mutation.breaks} | {seed} | {catch.wrong[:140]} |", flush=True)
-    print(f"\n{len(MUTATIONS) - missed} of {len(MUTATIONS)} found within {seeds} seeds")
+        mutation = catch.mutation
+        print(
+            f"| {mutation.name} | {mutation.breaks} | {seed} | {short(catch.wrong)} |", flush=True
+        )
+    print(f"\n{len(MUTATIONS) - missed} of {len(MUTATIONS)} are found within {len(seeds)} seeds")
     return 1 if missed else 0
+
+
+def short(wrong: str) -> str:
+    """Return the beginning of what went wrong, for a table."""
+    words = wrong.replace("|", "/")
+    return words if len(words) <= REASON else words[:REASON] + " ..."
 
 
 if __name__ == "__main__":

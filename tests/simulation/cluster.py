@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from streammac.config import Settings
+from streammac.ring.status import points
 from tests.simulation.coordinator import ADDRESS, CoordinatorProcess, Files
-from tests.simulation.kernel import Kernel, Violation
+from tests.simulation.ingest import Client, IngestProcess
+from tests.simulation.kernel import Kernel, Process, Violation
 from tests.simulation.network import Network
+from tests.simulation.point_rules import PointRules
 from tests.simulation.ring_rules import RingRules
+from tests.simulation.store import WorkerDisk
 from tests.simulation.visits import VisitedModel, Visits
 from tests.simulation.worker import Pace, WorkerProcess
 
-POINTS = 100
-"""Points of a new shard."""
 EPOCHS_AFTERWARDS = 2
 """So many epochs must end once the faults have stopped."""
 
@@ -29,6 +33,10 @@ class Size:
     pace: Pace
     slowest_s: float
     jitter: float
+    nodes: int
+    push_every_s: float
+    ack: Literal["file", "fsync"]
+    keep: int | None
 
 
 class Cluster:
@@ -40,9 +48,11 @@ class Cluster:
         Time and chance.
     size : Size
         How large and how fast it is.
+    folder : Path
+        Where its disks are.
     """
 
-    def __init__(self, kernel: Kernel, size: Size) -> None:
+    def __init__(self, kernel: Kernel, size: Size, folder: Path) -> None:
         self.kernel = kernel
         self.size = size
         self.settings = Settings.model_validate(
@@ -50,6 +60,7 @@ class Cluster:
                 "cluster": {"workers": size.workers, "seed": 7},
                 "training": {"epochs": size.epochs, "start_points": 1},
                 "stream": {"dim": 2, "dtype": "float32"},
+                "ingest": {"window_bytes": 4096, "resend_s": 2.0},
             }
         )
         self.network = Network(kernel, size.slowest_s, size.jitter)
@@ -59,13 +70,22 @@ class Cluster:
         self.workers: dict[str, WorkerProcess] = {}
         """The newest process of each name, dead or alive."""
         self.rules = RingRules(self.model, self.visits, self.processes)
+        self.points = PointRules()
+        self.points.disowns = lambda worker, mark: self.nodes[mark.source].disowns(worker, mark)
         self.files = Files()
-        self.points: dict[str, int] = {}
+        self.disks: dict[str, WorkerDisk] = {}
+        self.nodes: dict[str, IngestProcess] = {}
+        """The newest ingest process of each client's name."""
+        self.clients = [Client(f"c{number}", size.push_every_s) for number in range(size.nodes)]
+        self._folder = folder
+        self._peers: dict[str, Process] = {}
         self._incarnations = 0
         self._heal_epoch: int | None = None
         self.coordinator = self._new_coordinator()
         for number in range(size.workers):
             kernel.after(0.2 * kernel.rng.random(), self.start, f"w{number}")
+        for client in self.clients:
+            self.start_node(client)
 
     def note(self, what: str, *details: object) -> None:
         """Put a line about what happens to the cluster into the trace."""
@@ -78,11 +98,6 @@ class Cluster:
         """Workers that run, or hang."""
         return [worker for worker in self.workers.values() if worker.alive]
 
-    @property
-    def dead(self) -> list[str]:
-        """Workers that were killed and have not come back."""
-        return [w.name for w in self.workers.values() if not w.alive and not w.ended]
-
     def _new_coordinator(self) -> CoordinatorProcess:
         return CoordinatorProcess(
             self.kernel, self.network, self.settings, self.files, self.rules, self._is_connected
@@ -90,7 +105,7 @@ class Cluster:
 
     def _is_connected(self, address: str) -> bool:
         """Return whether the coordinator's connection to a process seems to hold."""
-        process = self.processes[address]
+        process = self._peers[address]
         # nobody hears of a death through a partition
         return process.alive or self.network.is_blocked(process.name, "coordinator")
 
@@ -101,7 +116,9 @@ class Cluster:
         if name in self.workers and self.workers[name].alive:
             return
         self._incarnations += 1
-        self.points.setdefault(name, POINTS)
+        if name not in self.disks:
+            size = self.size
+            self.disks[name] = WorkerDisk(name, self._folder, size.ack, size.keep, self.points)
         worker = WorkerProcess(
             self.kernel,
             self.network,
@@ -111,11 +128,13 @@ class Cluster:
             self.settings,
             self.model,
             self.size.pace,
-            self.points[name],
+            self.disks[name],
             self.rules.heard,
+            self.kill,
         )
         self.note("start", worker.address)
         self.workers[name] = self.processes[worker.address] = worker
+        self._peers[worker.address] = worker
 
     def kill(self, name: str) -> None:
         """``kill -9`` of a worker."""
@@ -133,9 +152,14 @@ class Cluster:
     def go_on(self, name: str) -> None:
         """It hangs no more."""
         worker = self.workers[name]
-        if worker.hangs:
-            self.note("go on", name)
-            worker.go_on()
+        self.wake(worker)
+
+    def wake(self, process: Process) -> None:
+        """SIGCONT."""
+        if process.hangs:
+            self.note("go on", process.address)
+            process.go_on()
+            self.network.wake(process)
 
     def drain(self, name: str) -> None:
         """A worker is asked to end in good order."""
@@ -145,11 +169,50 @@ class Cluster:
             worker.is_asked_to_leave = True
             worker.after(0.0, worker.leave)
 
-    def grow(self, name: str) -> None:
-        """A worker's shard has become twice as large."""
-        worker = self.workers[name]
-        worker.points *= 2
-        self.points[name] = worker.points
+    def kill_in_a_write(self, name: str, steps: int) -> None:
+        """``kill -9`` of a worker after so many more changes of its files, in the middle of the last one."""
+        self.note("fuse", name, steps)
+        self.disks[name].disk.steps = steps
+
+    def lose_power(self, name: str) -> None:
+        """The host of a worker loses power."""
+        disk = self.disks[name]
+        self.note("no power", name)
+        self.kill(name)
+        if disk.survives_power_loss:
+            disk.lose_power(self.kernel.rng)
+
+    def fill_disk(self, name: str, room: int | None) -> None:
+        """The disk of a worker has room for so many bytes more (None: for everything)."""
+        self.note("room", name, "enough" if room is None else room)
+        self.disks[name].disk.room = room
+
+    def start_node(self, client: Client) -> None:
+        """Start the ingest node of a client, with the ledger that it had, if it is not running."""
+        if client.name in self.nodes and self.nodes[client.name].alive:
+            return
+        self._incarnations += 1
+        node = IngestProcess(
+            self.kernel,
+            self.network,
+            f"i-{client.name}",
+            self._incarnations << 20,
+            self.settings,
+            self._folder,
+            client,
+            self.points,
+        )
+        self.note("start", node.address)
+        self.nodes[client.name] = node
+        self._peers[node.address] = node
+
+    def kill_node(self, client: Client) -> None:
+        """``kill -9`` of the ingest node of a client."""
+        node = self.nodes[client.name]
+        if node.alive:
+            self.note("kill", node.address)
+            node.die()
+            self.network.died(node)
 
     def kill_coordinator(self) -> None:
         """``kill -9`` of the coordinator."""
@@ -165,19 +228,27 @@ class Cluster:
             self.coordinator = self._new_coordinator()
 
     def heal(self) -> None:
-        """From now on nothing fails any more; who was killed comes back."""
+        """From now on nothing fails any more; who was killed or has left comes back."""
         self.note("heal")
         self.network.heal()
         self.start_coordinator()
         for worker in self.workers.values():
-            if worker.hangs:
-                worker.go_on()
-        for name in self.dead:
-            self.start(name)
-        staying = [worker for worker in self.alive if not worker.is_asked_to_leave]
-        for number in range(self.size.workers - len(staying)):
-            self.start(f"late{number}")
+            self.wake(worker)
+        for client in self.clients:
+            self.start_node(client)
+            client.ends = True
+        for node in self.nodes.values():
+            self.wake(node)
+        for disk in self.disks.values():
+            disk.disk.steps = disk.disk.room = None
+        self._bring_back()
         self._heal_epoch = self.coordinator.core.epoch
+
+    def _bring_back(self) -> None:
+        for name in list(self.workers):
+            self.start(name)
+        if any(worker.is_asked_to_leave for worker in self.alive):
+            self.kernel.after(1.0, self._bring_back)
 
     # -- the end --------------------------------------------------------------------------
 
@@ -204,6 +275,26 @@ class Cluster:
         assert self._heal_epoch is not None
         if not resting and core.epoch < self._heal_epoch + EPOCHS_AFTERWARDS:
             found.append(f"no more than {core.epoch - self._heal_epoch} epochs end")
+        return found + self._open_books
+
+    @property
+    def _open_books(self) -> list[str]:
+        """What is not settled, or does not add up."""
+        found = []
+        for client in self.clients:
+            if client.open:
+                found.append(f"{len(client.open)} pushes of {client.name} are not settled")
+        for node in self.nodes.values():
+            if node.outbox.courier.disowned:
+                found.append(f"{node.name} has not told everybody what it has disowned")
+        books = points(self.coordinator.core)
+        stored = sum(w.store.shard.points for w in self.alive if w.store is not None)
+        if (
+            books["sent"] != books["accepted"] + books["dead_lettered"]
+            or books["accepted"] != books["stored"] + books["expired"] + books["away"]
+            or books["stored"] != stored
+        ):
+            found.append(f"the books do not add up, {stored} points are stored: {books}")
         return found
 
     def check_the_end(self) -> None:
@@ -211,3 +302,9 @@ class Cluster:
         troubles = self.troubles
         if troubles:
             raise Violation("stuck: " + "; ".join(troubles))
+        self.points.check_the_end()
+
+    def close(self) -> None:
+        """End all processes."""
+        for process in self._peers.values():
+            process.die()

@@ -51,10 +51,6 @@ class Process:
         """Take a message."""
         raise NotImplementedError
 
-    def deliver(self, sender: str, message: Any) -> None:
-        """Have a message arrive."""
-        self._happen(self.receive, sender, message)
-
     def stop(self) -> None:
         """SIGSTOP."""
         self.hangs = True

@@ -11,12 +11,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
+from streammac.delivery.courier import Courier
+from streammac.delivery.ledger import Disowned, Handed, Ledger
+from streammac.delivery.reception import Reception
 from streammac.ring import recovery
+from streammac.ring.accounts import Accounts
 from streammac.ring.coordinator import Coordinator
 from streammac.ring.epochs import EpochBook
 from streammac.ring.member import Member
 from streammac.ring.stall import StallWatch
 from streammac.ring.views import ViewChange
+from streammac.store import Shard
+from streammac.store.dedup import Marks
+from streammac.store.withdrawals import Withdrawals
 from tests.simulation.coordinator import CoordinatorProcess
 
 Change = Callable[..., Any]
@@ -105,6 +112,54 @@ def _is_never_frozen(original, member, done):
 def _gives_nothing_to_laggards(original, member, resume):
     donors = {name: donor for name, donor in resume.donors.items() if name in resume.joining}
     return original(member, replace(resume, donors=donors))
+
+
+# -- points ----------------------------------------------------------------------------------------
+
+
+def _disowns_nothing(original, courier, worker, batches):
+    original(courier, worker, batches)
+    courier._disowned.pop(worker, None)
+    courier._records = [r for r in courier._records if not isinstance(r, Disowned)]
+
+
+def _forgets_owners(original, ledger, records):
+    return original(ledger, [record for record in records if not isinstance(record, Handed)])
+
+
+def _believes_any_answer(original, courier, worker, ack, now):
+    lane = courier.lanes.get(worker)
+    return original(courier, worker, replace(ack, session=lane.session if lane else 0), now)
+
+
+def _stores_in_any_session(original, reception, batch):
+    return batch.sender in reception.sessions
+
+
+def _withdraws_again(original, reception, hello, now):
+    session = reception.sessions.get(hello.sender)
+    if session is not None and session.number == hello.session:
+        session.agreed = False
+    return original(reception, hello, now)
+
+
+def _acknowledges_what_failed(original, reception, batch, now):
+    taken = original(reception, batch, now)
+    return replace(taken, outcome="stored") if taken.outcome == "refused" else taken
+
+
+def _forgets_marks(original, shard):
+    original(shard)
+    shard._marks = Marks()
+
+
+def _forgets_withdrawals(original, withdrawals, *args):
+    original(withdrawals, *args)
+    withdrawals.rows.clear()
+
+
+def _counts_no_withdrawals(original, accounts, name, facts):
+    return original(accounts, name, facts | {"withdrawn": 0.0})
 
 
 # -- the coordinator -------------------------------------------------------------------------------
@@ -232,5 +287,55 @@ MUTATIONS = (
         "old answers",
         "What a member holds counts although the ring has told it to begin anew, and it has not heard of that.",
         ((ViewChange, "answer", _believes_old_answers),),
+    ),
+    Mutation(
+        "not durable",
+        "Points are acknowledged before they are on the disk.",
+        ((Shard, "commit", _does_nothing),),
+    ),
+    Mutation(
+        "refusal acknowledged",
+        "What the disk did not take is acknowledged all the same.",
+        ((Reception, "_stored", _acknowledges_what_failed),),
+    ),
+    Mutation(
+        "nothing disowned",
+        "A batch goes to another worker, and the first one is never told that it is not its own any more.",
+        ((Courier, "_disown", _disowns_nothing),),
+    ),
+    Mutation(
+        "owners forgotten",
+        "The ledger does not say to which worker a batch was handed.",
+        ((Ledger, "write", _forgets_owners),),
+    ),
+    Mutation(
+        "any answer",
+        "A sender believes acknowledgements of sessions that are over.",
+        ((Courier, "acknowledge", _believes_any_answer),),
+    ),
+    Mutation(
+        "any session",
+        "A worker stores points of sessions that are over, or not agreed on.",
+        ((Reception, "_counts", _stores_in_any_session),),
+    ),
+    Mutation(
+        "withdrawn again",
+        "A greeting that comes twice withdraws twice, also what has come back since.",
+        ((Reception, "_greeted", _withdraws_again),),
+    ),
+    Mutation(
+        "marks forgotten",
+        "A shard that is opened again does not know which batches it has.",
+        ((Shard, "_recover", _forgets_marks),),
+    ),
+    Mutation(
+        "withdrawals forgotten",
+        "A shard that is opened again has what was withdrawn from it.",
+        ((Withdrawals, "__init__", _forgets_withdrawals),),
+    ),
+    Mutation(
+        "withdrawals not counted",
+        "Points that were withdrawn still count as accepted.",
+        ((Accounts, "count_shard", _counts_no_withdrawals),),
     ),
 )

@@ -7,7 +7,7 @@ reached keeps what is sent, and hands it over when the connection is back; what 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from tests.simulation.kernel import Kernel, Process
 
 QUEUE = 1000
 """Messages that may wait on a link, as with the real sockets."""
-REPEATED_S = 1.0
+REPEATED_S = 4.0
 """What is sent again comes within that time, possibly after messages that were sent later."""
 BREAKS = 0.3
 """How likely a message breaks a connection that is about to break again and again."""
@@ -66,14 +66,21 @@ class Network:
         self.lost = 0
         self._processes: dict[str, Process] = {}
         self._links: dict[tuple[str, str, str], Link] = {}
+        self._closed: list[Link] = []
+        """Links that were closed at their sender's end while something was on them: it may still arrive."""
         self._blocked: set[tuple[str, str]] = set()
         self._breaking: dict[tuple[str, str], tuple[float, Callable[[Link], None]]] = {}
 
     def attach(self, process: Process) -> None:
         """Have a process listen at its address; what waits for it there is on its way now."""
         self._processes[process.address] = process
-        for link in self._to(process.address):
-            self._send_again(link)
+        self.wake(process)
+
+    def wake(self, process: Process) -> None:
+        """Hand over what has come while a process was away or hung: of two connections in any order."""
+        for link in self._all():
+            if link.to == process.address:
+                self._send_again(link)
 
     def send(self, sender: Process, to: str, channel: str, message: Any) -> bool:
         """Put a message on the link to an address; False: the link takes no more."""
@@ -101,13 +108,14 @@ class Network:
             self.kernel.after(envelope.due - self.kernel.now, self._arrive, link, envelope)
 
     def _is_open(self, link: Link) -> bool:
-        return link.ends not in self._blocked and self._processes[link.to].alive
+        process = self._processes[link.to]
+        return link.ends not in self._blocked and process.alive and not process.hangs
 
     def _arrive(self, link: Link, envelope: Envelope) -> None:
         if envelope.gone or not self._is_open(link):
             return
         link.queue.popleft()
-        self._processes[link.to].deliver(link.sender.address, envelope.message)
+        self._processes[link.to].receive(link.sender.address, envelope.message)
 
     def _send_again(self, link: Link) -> None:
         waiting, link.queue = link.queue, deque()
@@ -127,8 +135,9 @@ class Network:
                 kept.append(envelope)
         link.queue = kept
 
-    def _to(self, address: str) -> Iterator[Link]:
-        return (link for link in self._links.values() if link.to == address)
+    def _all(self) -> list[Link]:
+        self._closed = [link for link in self._closed if link.queue]
+        return [*self._links.values(), *self._closed]
 
     # -- what happens to connections ------------------------------------------------------
 
@@ -138,8 +147,7 @@ class Network:
         for key, link in list(self._links.items()):
             if link.sender is process:
                 self._lose_the_end(link)
-                if not link.queue:
-                    del self._links[key]
+                self._closed.append(self._links.pop(key))
             elif link.to == process.address:
                 self._lose(link, 0, rng.randint(0, len(link.queue)))
 
@@ -148,6 +156,7 @@ class Network:
         link = self._links.pop((sender.address, to, channel), None)
         if link is not None:
             self._lose_the_end(link)
+            self._closed.append(link)
 
     def cut(self, one: str, other: str, lasting_s: float = 0.0) -> None:
         """Break the connections between two hosts, and again and again for a while: what was on them is lost."""
@@ -197,4 +206,4 @@ class Network:
         return (one, other) in self._blocked
 
     def _between(self, one: str, other: str) -> list[Link]:
-        return [link for link in self._links.values() if link.ends == (one, other)]
+        return [link for link in self._all() if link.ends == (one, other)]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
-import time
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from tests.simulation.kernel import Violation
 from tests.simulation.mutations import MUTATIONS, Mutation
@@ -28,6 +29,7 @@ class Verdict:
 
 def simulate(seed: int, *, lines: int = 40, whole: bool = False) -> Verdict:
     """Run one seed."""
+    logging.disable(logging.CRITICAL)  # full disks and torn files are what it is about
     story = Story(seed, whole=whole)
     try:
         return Verdict(seed, story.tell())
@@ -35,6 +37,8 @@ def simulate(seed: int, *, lines: int = 40, whole: bool = False) -> Verdict:
         wrong = str(violation)
     except Exception:  # whatever a state machine raises is a finding like any other
         wrong = traceback.format_exc(limit=-6)
+    finally:
+        logging.disable(logging.NOTSET)
     return Verdict(seed, None, f"at {story.kernel.now:.4f} s: {wrong}", story.tail(lines))
 
 
@@ -51,23 +55,37 @@ def simulate_all(seeds: Iterable[int], cores: int) -> Iterator[Verdict]:
 class Catch:
     """How a mutation was found: by which of the seeds, and by which rule."""
 
-    mutation: Mutation
+    name: str
     seed: int | None
     wrong: str = ""
-    seconds: float = 0.0
+
+    @property
+    def mutation(self) -> Mutation:
+        """Return the bug."""
+        return named(self.name)
+
+
+def named(name: str) -> Mutation:
+    """Return a mutation."""
+    return next(mutation for mutation in MUTATIONS if mutation.name == name)
 
 
 def hunt(name: str, seeds: Iterable[int]) -> Catch:
     """Run seeds with a bug until one of them finds it."""
-    mutation = next(mutation for mutation in MUTATIONS if mutation.name == name)
-    begin = time.perf_counter()
-    with mutation.applied():
+    with named(name).applied():
         for seed in seeds:
             verdict = simulate(seed, lines=0)
             if verdict.outcome is None:
                 wrong = verdict.wrong.strip().splitlines()[-1]
-                return Catch(mutation, seed, wrong, time.perf_counter() - begin)
-    return Catch(mutation, None)
+                return Catch(name, seed, wrong)
+    return Catch(name, None)
+
+
+def hunt_each(names: Iterable[str], seeds: Iterable[int], cores: int) -> Iterator[Catch]:
+    """Do that with many bugs, in their order."""
+    job = partial(hunt, seeds=seeds)
+    with multiprocessing.get_context("spawn").Pool(cores) as pool:
+        yield from pool.imap(job, names)
 
 
 def replay(seed: int, mutation: str = "") -> str:

@@ -5,14 +5,18 @@ Faults come in bursts, because what is hard is what happens while something else
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import permutations
+from pathlib import Path
 
 from tests.simulation.cluster import Cluster, Size
 from tests.simulation.kernel import Kernel
 from tests.simulation.worker import Pace
 
+DISKS = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Simulated disks are folders in memory, where there is such a place."""
 MAX_FAULTS = 12
 MORE_FAULTS = 8
 """Besides, so many may strike while a view changes."""
@@ -29,10 +33,16 @@ FAULTS = {
     "cut": 3,
     "repeat": 2,
     "echo": 1,
+    "deaf": 1,
+    "exodus": 2,
     "split": 3,
     "isolate": 3,
     "coordinator": 3,
-    "grow": 1,
+    "fuse": 3,
+    "power": 2,
+    "disk full": 2,
+    "ingest": 3,
+    "ingest hang": 1,
 }
 """What can happen, and how often relative to each other."""
 FAULTS_MEANWHILE = {
@@ -41,7 +51,8 @@ FAULTS_MEANWHILE = {
     "join": 1,
     "cut": 2,
     "echo": 2,
-    "coordinator": 1,
+    "deaf": 2,
+    "coordinator": 2,
     "hang": 1,
 }
 """The same, for what happens while a view changes."""
@@ -56,6 +67,7 @@ class Outcome:
     epochs: int
     views: int
     visits: int
+    batches: int
     hops_lost: int
     digest: str
 
@@ -81,27 +93,39 @@ class Story:
             z_step=rng.choice([0.02, 0.2, 0.6]),
         )
         size = Size(
-            workers=rng.randint(3, 6) if rng.random() < 0.9 else rng.randint(1, 2),
+            workers=rng.randint(3, 6) if rng.random() < 0.8 else rng.randint(1, 2),
             blocks=rng.randint(2, 4),
             laps=rng.randint(1, 2),
             epochs=rng.choice([0, 0, 0, 12]),
             pace=pace,
             slowest_s=rng.choice([0.002, 0.01, 0.05]),
             jitter=rng.choice([0.0, 0.02, 0.1]),
+            nodes=rng.randint(1, 2),
+            push_every_s=rng.choice([0.1, 0.3]),
+            ack=rng.choice(["file", "fsync"]),
+            keep=rng.choice([None, None, 60]),
         )
-        self.cluster = Cluster(self.kernel, size)
+        self._folder = tempfile.TemporaryDirectory(dir=DISKS, prefix="simulated-")
+        self.cluster = Cluster(self.kernel, size, Path(self._folder.name))
         self.cluster.rules.on_view = self._on_view
         self._more = rng.randint(0, MORE_FAULTS)
         self._healed = False
 
     def tell(self) -> Outcome:
-        """Run it.
+        """Run it, once.
 
         Raises
         ------
         Violation
             If a rule does not hold.
         """
+        try:
+            return self._tell()
+        finally:
+            self.cluster.close()
+            self._folder.cleanup()
+
+    def _tell(self) -> Outcome:
         kernel, cluster = self.kernel, self.cluster
         begin = 1.0 + 2.0 * kernel.rng.random()
         moment = begin
@@ -123,6 +147,7 @@ class Story:
             core.epoch,
             core.views,
             cluster.visits.count,
+            len(cluster.points.settled),
             cluster.rules.lost,
             kernel.trace.digest if self.whole else "",
         )
@@ -149,6 +174,7 @@ class Story:
         rng, cluster = self.kernel.rng, self.cluster
         kind = rng.choices(list(faults), list(faults.values()))[0]
         here = [worker.name for worker in cluster.alive]
+        nodes = [node.name for node in cluster.nodes.values()]
         if not here:
             kind = "join"
         match kind:
@@ -162,11 +188,37 @@ class Story:
                 if len(here) < 7:
                     cluster.start(f"j{self.kernel.events}")
             case "drain":
-                cluster.drain(rng.choice(here))
-            case "grow":
-                cluster.grow(rng.choice(here))
+                self._drain(rng.choice(here))
+            case "exodus":
+                for name in rng.sample(here, min(len(here), rng.randint(2, 3))):
+                    self.kernel.after(
+                        0.7 * rng.random(), self._do_unless_healed, self._drain, (name,)
+                    )
+            case "deaf":
+                cluster.note("deaf")
+                for name in here:
+                    cluster.network.cut("coordinator", name, lasting_s=rng.choice([0.5, 2.0]))
+            case "fuse":
+                cluster.kill_in_a_write(rng.choice(here), rng.randint(0, 12))
+            case "power":
+                name = rng.choice(here)
+                cluster.lose_power(name)
+                self._later(0.05, 5.0, cluster.start, name)
+            case "disk full":
+                name = rng.choice(here)
+                cluster.fill_disk(name, rng.choice([0, 20, 100]))
+                self._later(0.5, 8.0, cluster.fill_disk, name, None)
+            case "ingest":
+                client = rng.choice(cluster.clients)
+                cluster.kill_node(client)
+                self._later(0.05, 4.0, cluster.start_node, client)
+            case "ingest hang":
+                node = cluster.nodes[rng.choice(cluster.clients).name]
+                cluster.note("hang", node.name)
+                node.stop()
+                self._later(0.05, 5.0, cluster.wake, node)
             case "echo":
-                everybody = [*here, "coordinator"]
+                everybody = [*here, "coordinator", *nodes]
                 cluster.note("echo")
                 for way in permutations(everybody, 2):
                     cluster.network.repeat(*way, lasting_s=1.0)
@@ -174,13 +226,18 @@ class Story:
                 cluster.kill_coordinator()
                 self._later(0.05, 4.0, cluster.start_coordinator)
             case _:
-                one, other = rng.sample([*here, "coordinator"], 2)
+                one, other = rng.sample([*here, "coordinator", *nodes], 2)
                 self._break(kind, one, other)
 
     def _kill(self, name: str) -> None:
         self.cluster.kill(name)
         if self.kernel.rng.random() < 0.7:
             self._later(0.05, 5.0, self.cluster.start, name)
+
+    def _drain(self, name: str) -> None:
+        self.cluster.drain(name)
+        if self.kernel.rng.random() < 0.7:
+            self._later(0.5, 8.0, self.cluster.start, name)
 
     def _break(self, kind: str, one: str, other: str) -> None:
         rng, cluster = self.kernel.rng, self.cluster

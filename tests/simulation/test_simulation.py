@@ -128,6 +128,7 @@ def test_who_hangs_hears_everything_later_and_who_is_dead_nothing(pair):
     kernel.run(10.0, lambda: False)
     assert b.heard == []
     b.go_on()
+    network.wake(b)
     kernel.run(20.0, lambda: False)
     assert b.heard == [1]
     b.die()

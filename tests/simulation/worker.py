@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streammac.config import Settings
+from streammac.delivery.reception import Reception
 from streammac.ring.actions import (
     Action,
     Answer,
@@ -30,9 +31,11 @@ from streammac.wire.messages import (
     EpochReport,
     Goodbye,
     Heartbeat,
+    Hello,
     Introduce,
     Leaving,
     Model,
+    Points,
     Register,
     Registered,
     Restart,
@@ -45,13 +48,18 @@ from streammac.wire.messages import (
 from tests.simulation.coordinator import ADDRESS
 from tests.simulation.kernel import Kernel, Process
 from tests.simulation.network import Network
+from tests.simulation.store import OpenStore, WorkerDisk
 from tests.simulation.visits import Visit, VisitedModel, Visits
+from tests.store.failing_disk import Died
 
 TURN_S = 0.1
 REGISTER_S = 1.0
 REMIND_S = 10.0
 DRAIN_S = 10.0
 DIM = 2
+RETENTION_S = 1.0
+TOGETHER_S = 0.02
+"""What arrives within that time is stored and answered together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +86,12 @@ class WorkerProcess(Process):
         What is trained.
     pace : Pace
         How fast it is.
-    points : int
-        Points in its shard.
+    disk : WorkerDisk
+        Its disk.
     hears : callable
         Called with each event of the ring and what the member does upon it: the rules listen.
+    dies : callable
+        Called when it is killed in the middle of a write.
     """
 
     def __init__(
@@ -94,8 +104,9 @@ class WorkerProcess(Process):
         settings: Settings,
         model: VisitedModel,
         pace: Pace,
-        points: int,
+        disk: WorkerDisk,
         hears: Callable[[WorkerProcess, Event, list[Action]], None],
+        dies: Callable[[str], None],
     ) -> None:
         super().__init__(kernel, name, incarnation)
         self.network = network
@@ -103,8 +114,13 @@ class WorkerProcess(Process):
         self.settings = settings
         self.model = model
         self.pace = pace
-        self.points = points
         self.hears = hears
+        self.dies = dies
+        self.disk = disk
+        self.store: OpenStore | None = None
+        self.reception: Reception[str] | None = None
+        self._arrived: list[tuple[str, Hello | Points]] = []
+        self._retained_at = 0.0
         self.member: Member | None = None
         self.jobs: deque[Job] = deque()
         self.is_asked_to_leave = False
@@ -127,10 +143,16 @@ class WorkerProcess(Process):
             case Registered():
                 if not self._configured:
                     self._configured = True
+                    self._open()
                     self.after(self.pace.load * self.kernel.rng.random(), self._begin)
             case View() | Resume() | Restart() | Token() | Model():
                 self.say("got", sender, message)
                 self._ring(message)
+            case Hello() | Points():
+                self.say("got", sender, message)
+                if not self._arrived:
+                    self.after(TOGETHER_S * self.kernel.rng.random(), self._take_points)
+                self._arrived.append((sender, message))
             case Drain():
                 self.leave(message.deadline_s)
             case Stop():
@@ -144,6 +166,7 @@ class WorkerProcess(Process):
             self._register()
         if self._configured and now - self._beat_at >= self.settings.cluster.heartbeat_s:
             self._beat()
+        self._enforce_retention()
         self._look_whether_to_leave()
         self.after(TURN_S, self._turn)
 
@@ -158,16 +181,17 @@ class WorkerProcess(Process):
         self._beat_at = self.kernel.now
         holding = tuple(sorted(self.member.holding)) if self.member is not None else ()
         self._tell(Heartbeat(self.name, self.incarnation, self._facts(), holding))
-        if self.leave_by is not None:
-            self._tell(Leaving(self.name, self.incarnation))
 
     def _facts(self) -> dict[str, float]:
-        facts = {"points": float(self.points), "appended": float(self.points)}
+        facts: dict[str, float] = {}
+        if self.store is not None and self.reception is not None:
+            facts = self.store.facts() | {"duplicates": float(self.reception.duplicates)}
         member = self.member
         if member is None:
             return facts | {"ready": 0.0}
         return facts | {
             "ready": 1.0,
+            "leaving": float(self.leave_by is not None),
             "epoch": float(member.epoch),
             "view": float(member.view),
             "frozen": float(member.frozen),
@@ -184,7 +208,7 @@ class WorkerProcess(Process):
         if self.leave_by is None:
             self.say("leaving")
             self.leave_by = self.kernel.now + deadline_s
-            self._beat()
+            self._tell(Leaving(self.name, self.incarnation))
 
     def _look_whether_to_leave(self) -> None:
         if self.leave_by is None or not self.alive:
@@ -198,8 +222,45 @@ class WorkerProcess(Process):
     def _end(self, why: str) -> None:
         self.say("ends", why)
         self._tell(Goodbye(self.name, self.incarnation, self._facts()))
+        if self.store is not None:
+            self.store.close()
         self.ended = True
         self.alive = False
+
+    def die(self) -> None:
+        if self.alive and self.store is not None:
+            self.store.drop()
+        super().die()
+
+    # -- points ---------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        self.store = self.disk.open()
+        self.reception = Reception(self.incarnation, self.settings.ingest.window_bytes, self.store)
+
+    def _take_points(self) -> None:
+        if self.reception is None or self.store is None:
+            self._arrived.clear()
+            return
+        arrived, self._arrived = self._arrived, []
+        self.store.now = self.kernel.now
+        try:
+            answers = self.reception.take(arrived, self.kernel.now)
+        except Died:
+            self.dies(self.name)
+            return
+        for sender, answer in answers:
+            self.say("answers", sender, answer)
+            self.network.send(self, sender, "data", answer)
+
+    def _enforce_retention(self) -> None:
+        if self.store is None or self.kernel.now - self._retained_at < RETENTION_S:
+            return
+        self._retained_at = self.store.now = self.kernel.now
+        try:
+            self.store.enforce_retention()
+        except Died:
+            self.dies(self.name)
 
     # -- the ring -------------------------------------------------------------------------
 
@@ -280,7 +341,8 @@ class WorkerProcess(Process):
             token = job.token
             visit = Visit(token.epoch, token.block, token.lap, self.name, self.incarnation)
             return Trained(job, self.model.train(job, visit, self.visits))
-        return Improved(job.view, job.epoch, self.model.improve(self.points))
+        points = self.store.shard.points if self.store is not None else 0
+        return Improved(job.view, job.epoch, self.model.improve(points))
 
     def _heed(self, done: Done) -> None:
         assert self.member is not None

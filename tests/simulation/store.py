@@ -1,0 +1,148 @@
+"""A worker's real shard on a disk that can tear writes, fill up and lose power.
+
+The disk belongs to the worker's name and outlives its processes; files are real, and what power loss may take of them
+is known to `tests.store.failing_disk`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+from streammac.store import Mark, Outcome, Retention, Schema, Shard
+from streammac.store import Points as StoredPoints
+from streammac.wire.messages import Points
+from tests.simulation.point_rules import PointRules
+from tests.store.failing_disk import FailingDisk
+
+SCHEMA = Schema(2)
+SEGMENT_BYTES = 80
+"""Ten points: segments are sealed, and dropped, all the time."""
+
+
+class WorkerDisk:
+    """The disk of one worker.
+
+    Parameters
+    ----------
+    name : str
+        The worker's.
+    folder : Path
+        Where its files are.
+    ack : {"file", "fsync"}
+        What an acknowledgement promises.
+    keep : int or None
+        Points to keep.
+    rules : PointRules
+        Look at what is stored.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        ack: Literal["file", "fsync"],
+        keep: int | None,
+        rules: PointRules,
+    ) -> None:
+        self.name = name
+        self.disk = FailingDisk()
+        self._folder = folder
+        self._ack = ack
+        self._keep = keep
+        self._rules = rules
+        self._lives = 0
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / f"{self.name}-{self._lives}"
+
+    def open(self) -> OpenStore:
+        """Open the shard, in a new process."""
+        self.disk.steps = self.disk.room = None
+        shard = Shard.open(
+            self._path,
+            SCHEMA,
+            ack=self._ack,
+            segment_bytes=SEGMENT_BYTES,
+            retention=Retention(points=self._keep),
+            disk=self.disk,
+        )
+        # what had expired was deleted after the checkpoint had said so, whenever the process was killed
+        self._rules.reopened(self.name, _present(shard), set(shard._checkpoint.marks))
+        return OpenStore(self.name, shard, self.disk, self._rules)
+
+    @property
+    def survives_power_loss(self) -> bool:
+        """Return whether acknowledged points do."""
+        return self._ack == "fsync"
+
+    def lose_power(self, rng: Random) -> None:
+        """Leave on the disk what may be there after a power loss. The process is dead by then."""
+        self.disk.steps = None
+        if self._path.exists():
+            self._lives += 1
+            self.disk = self.disk.lose_power(self._path, rng)
+
+
+class OpenStore:
+    """The shard of a running worker, as its `Reception` wants it."""
+
+    def __init__(self, name: str, shard: Shard, disk: FailingDisk, rules: PointRules) -> None:
+        self.name = name
+        self.shard = shard
+        self.disk = disk
+        self._rules = rules
+        self.now = 0.0
+
+    def append(self, batch: Points) -> Literal["stored", "duplicate"]:
+        """See `streammac.delivery.reception.Store`."""
+        mark = Mark(batch.source, batch.incarnation, batch.sequence)
+        if self.shard.append(StoredPoints(batch.tensors["x"]), mark, self.now) is Outcome.DUPLICATE:
+            return "duplicate"
+        self._rules.stored(self.name, mark)
+        return "stored"
+
+    def withdraw(self, marks: Iterable[Mark]) -> int:
+        """See `streammac.delivery.reception.Store`."""
+        wanted = list(marks)
+        points = self.shard.withdraw(wanted, remember=False)
+        self._rules.withdrawn(self.name, wanted)
+        return points
+
+    def commit(self) -> None:
+        """See `streammac.delivery.reception.Store`."""
+        self.shard.commit()
+
+    def enforce_retention(self) -> None:
+        """Drop what is beyond the limit."""
+        try:
+            dropped = self.shard.enforce_retention(self.now)
+        except OSError:
+            return
+        if dropped:
+            self._rules.left(self.name, _present(self.shard))
+
+    def facts(self) -> dict[str, float]:
+        """Return the counts for heartbeats."""
+        shard = self.shard
+        return {
+            "points": float(shard.points),
+            "appended": float(shard.appended),
+            "expired": float(shard.expired),
+            "withdrawn": float(shard.withdrawn),
+        }
+
+    def close(self) -> None:
+        """End in good order."""
+        self.shard.close()
+
+    def drop(self) -> None:
+        """The process is dead: its kernel closes the files."""
+        self.shard._release()
+
+
+def _present(shard: Shard) -> set[Mark]:
+    return {mark for segment in shard._segments for mark in segment.marks}
