@@ -24,6 +24,7 @@ CHAPTERS = {
     ("cluster", "Waiting for credit", "i3"): "back-pressure",
     ("cluster", "Not taken, not kept", "points dead_lettered"): "strangers and bad records",
     ("cluster", "Not taken, not kept", "points expired"): "healthy",
+    ("cluster", "Where an epoch's time goes", "communicate"): "healthy",
     ("cluster", "Work done", "w4"): "join and leave",
     ("cluster", "Failures", "drained"): "join and leave",
     ("cluster", "Failures", "crash"): "death",
