@@ -284,8 +284,9 @@ def _change(story: Story, cluster: LiveCluster, feed: Feed) -> None:
         feed.columns = np.random.default_rng(0).permutation(64)
         feed.rate = 4000.0
         story.shows(of("learning", "Drift", 1), 0)
+        story.sees(f"{above} < -0.045")
         story.fires("BelowBaselines")
-        story.sees(f"{above} > -0.03")
+        story.sees(f"{above} > -0.025")
         scrapes(1)
     with story.chapter("no coordinator"):
         cluster.kill("coordinator")
