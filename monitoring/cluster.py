@@ -71,14 +71,11 @@ INGEST = Row(
         ),
         Panel(
             "Credit in use",
-            "Share of each worker's window that is under way to it. The worker at 100 % is where ingest is held up; "
-            "if all are, there are too few workers or their disks are slow.",
+            "Share of each worker's window that is under way to it, from the ingest node that uses most. A worker near "
+            "100 % is slower than its share of the feed; where all are, there are too few or their disks are slow.",
             "percentunit",
             [
-                (
-                    f"{total(about(m.OUTSTANDING), 'worker')} / {total(about(m.WINDOW), 'worker')}",
-                    "{{worker}}",
-                )
+                (f"max by (worker) ({about(m.OUTSTANDING)} / {about(m.WINDOW)})", "{{worker}}"),
             ],
         ),
         Panel(

@@ -7,6 +7,7 @@ a submodel is in training.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import signal
@@ -341,7 +342,9 @@ class Worker:
 
     def _local_facts(self) -> dict[str, float]:
         """Return what only the metrics show."""
-        facts = {"disk_free": float(shutil.disk_usage(self.directory.root).free)}
+        facts = {}
+        with contextlib.suppress(OSError):  # nothing to end for
+            facts["disk_free"] = float(shutil.disk_usage(self.directory.root).free)
         drift = self.learner.drift if self.learner is not None else None
         if drift is not None and drift.newest is not None:
             facts["entering_error"] = drift.newest
@@ -353,7 +356,6 @@ class Worker:
             return {"ready": 0.0}
         return {
             "ready": 1.0,
-            "leaving": float(self.leave_by is not None),
             "frozen": float(self.member.frozen),
             "working": float(self.member.working or self.compute.busy),
             "resting": float(self.member.state == "resting"),
