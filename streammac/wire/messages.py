@@ -115,6 +115,8 @@ class Copy:
     itinerary: tuple[Name, ...]
     held: bool = False
     """The block is here, to be trained or in training."""
+    view: Count = 0
+    """In which it was sent or gone on with last."""
 
 
 @message
@@ -132,6 +134,8 @@ class Holdings(Message):
         Its copies of that epoch's blocks.
     resumed : int
         The last view that resumed for it: what it holds is of that one's ring.
+    former : bool
+        It has the last copies of the epoch before, too, for those who are still there.
     """
 
     view: Count
@@ -142,6 +146,7 @@ class Holdings(Message):
     trainers: tuple[Name, ...]
     copies: tuple[Copy, ...] = ()
     resumed: Count = 0
+    former: bool = False
 
 
 @message

@@ -71,7 +71,7 @@ def answer(core, name, epoch=0, state="training", copies=()) -> list:
     plan = EpochPlan(age=epoch)
     return core.handle(
         name.encode(),
-        Holdings(number, name, state, epoch, plan, names, copies, number - 1),
+        Holdings(number, name, state, epoch, plan, names, copies, number - 1, former=epoch > 0),
         now=2.0,
     )
 
