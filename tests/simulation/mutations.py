@@ -127,20 +127,8 @@ def _forgets_owners(original, ledger, records):
     return original(ledger, [record for record in records if not isinstance(record, Handed)])
 
 
-def _believes_any_answer(original, courier, worker, ack, now):
-    lane = courier.lanes.get(worker)
-    return original(courier, worker, replace(ack, session=lane.session if lane else 0), now)
-
-
 def _stores_in_any_session(original, reception, batch):
     return batch.sender in reception.sessions
-
-
-def _withdraws_again(original, reception, hello, now):
-    session = reception.sessions.get(hello.sender)
-    if session is not None and session.number == hello.session:
-        session.agreed = False
-    return original(reception, hello, now)
 
 
 def _acknowledges_what_failed(original, reception, batch, now):
@@ -309,19 +297,9 @@ MUTATIONS = (
         ((Ledger, "write", _forgets_owners),),
     ),
     Mutation(
-        "any answer",
-        "A sender believes acknowledgements of sessions that are over.",
-        ((Courier, "acknowledge", _believes_any_answer),),
-    ),
-    Mutation(
         "any session",
         "A worker stores points of sessions that are over, or not agreed on.",
         ((Reception, "_counts", _stores_in_any_session),),
-    ),
-    Mutation(
-        "withdrawn again",
-        "A greeting that comes twice withdraws twice, also what has come back since.",
-        ((Reception, "_greeted", _withdraws_again),),
     ),
     Mutation(
         "marks forgotten",

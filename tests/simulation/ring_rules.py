@@ -109,6 +109,7 @@ class RingRules:
         if resume.cold:
             self._began_cold()
         else:
+            self._ranks_tell_visits(resume, change)
             for epoch, block in sorted(self.lines):
                 if epoch >= resume.epoch:
                     self._went_on(epoch, block, resume, change)
@@ -119,6 +120,22 @@ class RingRules:
         self._disclaim({(name, self.ring[name]) for name in anew})
         if set(resume.trainers) <= set(resume.joining):
             self._taken_over.add(resume.epoch)
+
+    def _ranks_tell_visits(self, resume: Resume, change: ViewChange) -> None:
+        """Of two copies that rank alike neither has a visit that the other has not."""
+        seen: dict[tuple[str, bool, int, int], list[int]] = {}
+        for name, answer in sorted(change.answers.items()):
+            member = self.processes[f"{name}#{change.members[name]}"].member
+            if member is None or answer.state == "joining" or answer.epoch != resume.epoch:
+                continue
+            for block, token in member.copies.items():
+                rank = (block, token.final, token.lap, len(token.itinerary))
+                visits = _numbers(token.tensors[block])
+                if seen.setdefault(rank, visits) != visits:
+                    raise Violation(
+                        f"two copies of {block} rank alike in view {resume.view}, and one of {name} is "
+                        f"another one: {self._tell(visits)}, not {self._tell(seen[rank])}"
+                    )
 
     def _disclaim(self, anew: set[tuple[str, int]]) -> None:
         """Remember that who begins anew answers no more for what it has done before."""

@@ -34,7 +34,7 @@ FAULTS = {
     "repeat": 2,
     "echo": 1,
     "deaf": 1,
-    "exodus": 2,
+    "exodus": 4,
     "split": 3,
     "isolate": 3,
     "coordinator": 3,
@@ -48,6 +48,7 @@ FAULTS = {
 FAULTS_MEANWHILE = {
     "kill": 3,
     "drain": 4,
+    "exodus": 2,
     "join": 1,
     "cut": 2,
     "echo": 2,
@@ -89,7 +90,7 @@ class Story:
         rng = self.kernel.rng
         pace = Pace(
             load=rng.choice([0.05, 0.5, 1.5]),
-            visit=rng.choice([0.02, 0.06, 0.2, 0.6]),
+            visit=rng.choice([0.02, 0.06, 0.2, 0.6, 0.6]),
             z_step=rng.choice([0.02, 0.2, 0.6]),
         )
         size = Size(
