@@ -208,15 +208,15 @@ RING = Row(
         ),
         Panel(
             "Hop",
-            "How long a block stays at a worker, waiting for its turn and in training: 90 % stay no longer.",
+            "How long a block stays at a worker, waiting for its turn and in training: 95 % stay no longer.",
             "s",
-            [(quantile(0.9, m.HOP_SECONDS, "name"), "{{name}}")],
+            [(quantile(0.95, m.HOP_SECONDS, "name"), "{{name}}")],
         ),
         Panel(
             "Visit",
-            "How long the training of a block at a worker takes: 90 % take no longer.",
+            "How long the training of a block at a worker takes: 95 % take no longer.",
             "s",
-            [(quantile(0.9, m.VISIT_SECONDS, "name"), "{{name}}")],
+            [(quantile(0.95, m.VISIT_SECONDS, "name"), "{{name}}")],
         ),
         Panel(
             "Blocks held",

@@ -100,9 +100,11 @@ class Prometheus:
         result = self.ask("query", query=expression)["result"]
         return _found((series["metric"], [series["value"]]) for series in result)
 
-    def over(self, expression: str, start: float, end: float) -> list[Found]:
-        """What a graph from ``start`` to ``end`` shows, a value per second."""
-        result = self.ask("query_range", query=expression, start=start, end=end, step=1)["result"]
+    def over(self, expression: str, start: float, end: float, step: float = 1.0) -> list[Found]:
+        """What a graph from ``start`` to ``end`` shows, a value every ``step`` seconds."""
+        result = self.ask("query_range", query=expression, start=start, end=end, step=step)[
+            "result"
+        ]
         return _found((series["metric"], series["values"]) for series in result)
 
 

@@ -114,9 +114,8 @@ def test_alerts_come_and_go(story: Story, alert: str) -> None:
 
     def at(state: str) -> set[float]:
         expression = f'ALERTS{{alertname="Streammac{alert}",alertstate="{state}"}}'
-        return {
-            t for found in story.prometheus.over(expression, start, end) for t, _ in found.samples
-        }
+        found = story.prometheus.over(expression, start, end, step=0.2)  # some last one evaluation
+        return {time for series in found for time, _ in series.samples}
 
     pending, firing = at("pending"), at("firing")
     assert firing
