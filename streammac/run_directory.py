@@ -132,13 +132,23 @@ class RunDirectory:
 
     def announced(self, name: str) -> dict[str, Any] | None:
         """Return what a process announced; None if it did not, or if it is not running any more."""
+        facts = self.last_announced(name)
+        if facts is None:
+            return None
         try:
-            facts: dict[str, Any] = json.loads((self.processes / f"{name}.json").read_text())
             os.kill(int(facts["pid"]), 0)
-        except (FileNotFoundError, ProcessLookupError):
+        except ProcessLookupError:
             return None
         except PermissionError:  # it runs, as another user
             pass
+        return facts
+
+    def last_announced(self, name: str) -> dict[str, Any] | None:
+        """Return what a process announced, even if it has died since."""
+        try:
+            facts: dict[str, Any] = json.loads((self.processes / f"{name}.json").read_text())
+        except FileNotFoundError:
+            return None
         return facts
 
     def wait_for(self, name: str, timeout_s: float) -> dict[str, Any] | None:

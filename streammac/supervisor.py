@@ -100,8 +100,6 @@ class LocalCluster:
     address: str | None = None
     last: Status | None = None
     """The newest status while the cluster was running."""
-    _ports: tuple[int, int] = (0, 0)
-    """The coordinator's control and HTTP ports, once they are known."""
     _roster: Roster | None = None
     _supervision: Supervision | None = None
     _socket: SupervisorSocket | None = None
@@ -187,7 +185,7 @@ class LocalCluster:
         command += ["--quiet"] if self.settings.logs.quiet else []
         if role == "coordinator":
             # one that comes back does so where everybody knows it
-            control, http = self._ports
+            control, http = self._coordinator_ports()
             command += ["--control-port", str(control), "--http-port", str(http)]
         else:
             network = self.settings.network
@@ -219,8 +217,6 @@ class LocalCluster:
             elif kept.due(now):
                 kept.restart(now)
                 self._restarted(kept)
-        if self._ports == (0, 0):
-            self._learn_ports()
         self._publish()
         if self._socket is not None:
             self._socket.serve(wait_s, self._answer)
@@ -254,13 +250,12 @@ class LocalCluster:
         reads = kept.role == "ingest" and self._reads_stdin
         self._note("process_restarted", kept.name, text + (lost if reads else ""))
 
-    def _learn_ports(self) -> None:
-        """Remember where the coordinator listens: if it has to come back, it does so there."""
-        announced = self.directory.announced("coordinator")
-        if announced is not None:
-            addresses = (announced["control"], announced.get("http_url", ""))
-            control, http = (urlsplit(address).port or 0 for address in addresses)
-            self._ports = (control, http)
+    def _coordinator_ports(self) -> tuple[int, int]:
+        """Return where the coordinator of this run listened, 0 for any port: if it comes back, it does so there."""
+        announced = self.directory.last_announced("coordinator") or {}
+        addresses = (announced.get("control", ""), announced.get("http_url", ""))
+        control, http = (urlsplit(address).port or 0 for address in addresses)
+        return control, http
 
     def _note(self, kind: str, name: str, text: str) -> None:
         assert self._supervision is not None

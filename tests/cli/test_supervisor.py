@@ -272,6 +272,15 @@ def test_a_process_that_dies_comes_back_and_the_others_stay(tmp_path: Path, name
         assert told(local, name)["budget_left"] == local.settings.cluster.restart_budget - 1
 
 
+def test_a_coordinator_that_dies_as_soon_as_it_is_known_comes_back_there(tmp_path: Path) -> None:
+    with cluster(tmp_path, limits=ALWAYS) as local:
+        announced = until(lambda: local.directory.announced("coordinator"))  # and no turn since
+        os.kill(announced["pid"], signal.SIGKILL)
+        turn_until(local, lambda: told(local, "coordinator")["restarts"] == 1)
+        again = turn_until(local, lambda: local.directory.announced("coordinator"))
+        assert again["control"] == announced["control"]
+
+
 def test_a_spent_budget_leaves_a_worker_down_and_the_rest_goes_on(tmp_path: Path) -> None:
     with cluster(tmp_path, limits={"restart_budget": 2}, w2="die") as local:
         turn_until(local, lambda: told(local, "w2")["state"] == "down")
