@@ -21,7 +21,7 @@ from streammac.http_server import serve
 from streammac.ring.coordinator import Coordinator
 from streammac.ring.status import status
 from streammac.run_directory import RunDirectory
-from streammac.supervisor import LocalCluster
+from streammac.supervisor.local_cluster import LocalCluster
 from streammac.wire.messages import Register
 from workers.http import application
 from workers.live import Live

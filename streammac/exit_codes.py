@@ -1,6 +1,6 @@
 """The exit codes of ``streammac``, and the exception by which a command ends with one.
 
-Commands and the supervisor raise `Failure`; `streammac.cli.main` prints its message and exits.
+Commands and the supervisor raise `Failure`; `streammac.cli.app.main` prints its message and exits.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from streammac.chaos.faults import KILLS, TITLES
 from streammac.chaos.verdict import Evidence, Outcome, Summary, complaints, named, summaries
-from streammac.glyphs import Glyphs
+from streammac.terminal.glyphs import Glyphs
 
 BAR_WIDTH = 40
 

@@ -18,7 +18,7 @@ from streammac.attached import Attached
 from streammac.chaos import attack
 from streammac.chaos.attack import Attack, first_turn, is_over, restarts, visits, whole
 from streammac.chaos.faults import Fault, Plan, Strike
-from streammac.cli_chaos import books_of_a_running_one
+from streammac.cli.chaos import books_of_a_running_one
 from streammac.run_directory import RunDirectory
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 
@@ -202,7 +202,7 @@ def test_what_hangs_goes_on_whatever_happens(tmp_path, monkeypatch):
 
 
 def test_books_of_a_cluster_that_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("streammac.cli_chaos.SETTLE_S", 0.0)
+    monkeypatch.setattr("streammac.cli.chaos.SETTLE_S", 0.0)
     told = copy.deepcopy(STATUS)
     monkeypatch.setattr(Attached, "status", lambda *_: told)
     cluster = Attached(RunDirectory(tmp_path))

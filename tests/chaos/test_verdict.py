@@ -8,7 +8,7 @@ from rich.console import Console
 from streammac.chaos.faults import Fault, Strike
 from streammac.chaos.report import report, seconds, told
 from streammac.chaos.verdict import Books, Evidence, Outcome, complaints, summaries, to_json
-from streammac.glyphs import PLAIN
+from streammac.terminal.glyphs import PLAIN
 
 
 def outcome(fault: Fault, visit: float | None, whole: float | None, trouble: str = "") -> Outcome:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import zmq
 
-from streammac.processes import end_with
 from streammac.run_directory import RunDirectory
+from streammac.supervisor.processes import end_with
 from streammac.wire.codec import Message, decode, encode
 from streammac.wire.messages import (
     DrainReply,

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streammac import cli, encoding, one_run, supervisor
+from streammac import encoding
+from streammac.cli import app as cli
 from streammac.run_directory import RunDirectory
+from streammac.supervisor import local_cluster as supervisor
+from streammac.supervisor import one_run
 from streammac.versions import VersionStore
 from tests.cli.test_encoding import Signs
 from tests.cli.test_supervisor import PROGRAM, cluster, until
@@ -64,7 +67,7 @@ def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VersionStore:
 def test_help_imports_nothing_heavy() -> None:
     script = (
         "import sys; sys.argv = ['streammac', '--help']\n"
-        "from streammac.cli import main\n"
+        "from streammac.cli.app import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'numpy', 'zmq', 'pydantic', 'numba', 'sklearn', 'workers', 'ingest'}\n"

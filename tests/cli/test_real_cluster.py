@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from streammac import metrics
 from streammac.config import Settings
 from streammac.control import ask_status
-from streammac.one_run import supervise
 from streammac.run_directory import RunDirectory
-from streammac.supervisor import LocalCluster
+from streammac.supervisor.local_cluster import LocalCluster
+from streammac.supervisor.one_run import supervise
 from streammac.versions import VersionStore
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 

@@ -4,9 +4,9 @@ from typing import Any
 from rich.console import Console
 
 from streammac.exit_codes import ExitCode, Failure
-from streammac.milestones import Milestones
-from streammac.one_run import Run
-from streammac.summary import final_table, summarise
+from streammac.supervisor.milestones import Milestones
+from streammac.supervisor.one_run import Run
+from streammac.terminal.summary import final_table, summarise
 
 STATUS: dict[str, Any] = {
     "points": {

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import zmq
 
-from streammac import processes, supervisor
 from streammac.config import Settings
 from streammac.control import ask
 from streammac.exit_codes import ExitCode, Failure
-from streammac.one_run import Run, supervise
 from streammac.run_directory import RunDirectory
-from streammac.supervisor import LocalCluster
+from streammac.supervisor import local_cluster as supervisor
+from streammac.supervisor import processes
+from streammac.supervisor.local_cluster import LocalCluster
+from streammac.supervisor.one_run import Run, supervise
 from streammac.wire.codec import Message, encode
 from streammac.wire.messages import (
     AddWorkers,
@@ -183,7 +184,7 @@ def test_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
         "import sys, time; from pathlib import Path\n"
         "from streammac.config import Settings\n"
         "from streammac.run_directory import RunDirectory\n"
-        "from streammac.supervisor import LocalCluster\n"
+        "from streammac.supervisor.local_cluster import LocalCluster\n"
         f"local = LocalCluster(RunDirectory(Path({str(tmp_path)!r})), Settings(), {PROGRAM!r})\n"
         "local.start(); time.sleep(60)"
     )

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from streammac import cli_workers, open_files
+from streammac import open_files
 from streammac.attached import Attached
-from streammac.cli_workers import farewell, listing
+from streammac.cli import workers as cli_workers
+from streammac.cli.workers import farewell, listing
 from streammac.exit_codes import ExitCode, Failure
-from streammac.keyboard import Keyboard
 from streammac.names import host_name
 from streammac.run_directory import RunDirectory
+from streammac.terminal.keyboard import Keyboard
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 from tests.cli.test_supervisor import ALWAYS, cluster, turn_until
 

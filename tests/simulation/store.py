@@ -112,7 +112,9 @@ class OpenStore:
         wanted = list(marks)
         points = self.shard.withdraw(wanted, remember=False, sender=sender)
         present = _present(self.shard) if points else set()
-        self._rules.withdrawn(self.name, [mark for mark in wanted if points and mark not in present])
+        self._rules.withdrawn(
+            self.name, [mark for mark in wanted if points and mark not in present]
+        )
         return points
 
     def commit(self) -> None:

@@ -1,6 +1,6 @@
 """The command ``streammac report``: a run, finished or not, as one HTML file.
 
-`streammac.cli` hangs it into the command line.
+`streammac.cli.app` hangs it into the command line.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from streammac.cli_options import DEFAULT_DIRECTORY
+from streammac.cli.options import DEFAULT_DIRECTORY
 from streammac.exit_codes import ExitCode, Failure
 
 
@@ -26,7 +26,7 @@ def report(
 ) -> None:
     """Write a run's history to one HTML file that opens anywhere, without a network."""
     from streammac.control import ask_status
-    from streammac.report import NothingToReport, render
+    from streammac.page.report import NothingToReport, render
     from streammac.run_directory import RunDirectory
 
     run = RunDirectory(directory)

@@ -1,6 +1,6 @@
 """The commands on models and vectors in files: ``encode`` and ``model list | export | rollback``.
 
-`streammac.cli` hangs them into the command line. None of them needs a running cluster.
+`streammac.cli.app` hangs them into the command line. None of them needs a running cluster.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streammac.cli_options import DEFAULT_DIRECTORY, DirectoryOption, JsonOption, VersionOption
+from streammac.cli.options import DEFAULT_DIRECTORY, DirectoryOption, JsonOption, VersionOption
 from streammac.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """How a cluster is, in four answers: whether it trains, whether it keeps up, who is slow, what failed.
 
-Pure functions of a status (docs/status.md) and of the `Trend` of those before it; `streammac.picture` draws them.
+Pure functions of a status (docs/status.md) and of the `Trend` of those before it; `picture` draws them.
 A status may be of an older coordinator: what is absent is taken for nothing.
 """
 

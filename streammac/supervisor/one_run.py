@@ -1,7 +1,7 @@
 """A cluster from the command to its end: looked after, shown, summed up.
 
-``streammac up`` and ``streammac demo`` call `supervise` with a `streammac.supervisor.LocalCluster`;
-`streammac.summary` tells what the `Run` came to.
+``streammac up`` and ``streammac demo`` call `supervise` with a `streammac.supervisor.local_cluster.LocalCluster`;
+`streammac.terminal.summary` tells what the `Run` came to.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streammac.exit_codes import ExitCode, Failure
-from streammac.milestones import Milestones
-from streammac.supervisor import LocalCluster, Status
+from streammac.supervisor.local_cluster import LocalCluster, Status
+from streammac.supervisor.milestones import Milestones
 
 START_S = 30.0
 """Longest time from start to a coordinator that answers."""

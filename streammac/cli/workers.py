@@ -1,6 +1,6 @@
 """``streammac workers add | remove | list``: a running cluster grows and shrinks.
 
-`streammac.cli` hangs them into the command line. ``add`` asks the supervisor of the run directory, ``remove`` the
+`streammac.cli.app` hangs them into the command line. ``add`` asks the supervisor of the run directory, ``remove`` the
 coordinator; both say what happened, or why it cannot happen and what to do instead.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from streammac.cli_options import DEFAULT_DIRECTORY, DirectoryOption, JoinOption, JsonOption
+from streammac.cli.options import DEFAULT_DIRECTORY, DirectoryOption, JoinOption, JsonOption
 from streammac.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:

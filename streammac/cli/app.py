@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streammac import __version__
-from streammac.cli_chaos import chaos
-from streammac.cli_keys import keys
-from streammac.cli_models import encode, models
-from streammac.cli_options import (
+from streammac.cli.chaos import chaos
+from streammac.cli.keys import keys
+from streammac.cli.models import encode, models
+from streammac.cli.options import (
     DEFAULT_DIRECTORY,
     BitsOption,
     ConfigOption,
@@ -42,9 +42,9 @@ from streammac.cli_options import (
     SummaryOption,
     WorkersOption,
 )
-from streammac.cli_report import report
-from streammac.cli_top import top
-from streammac.cli_workers import workers as workers_commands
+from streammac.cli.report import report
+from streammac.cli.top import top
+from streammac.cli.workers import workers as workers_commands
 from streammac.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -179,11 +179,11 @@ def _up(
     from rich.console import Console
 
     from streammac import logs, open_files
-    from streammac.live_view import view_for
-    from streammac.one_run import supervise
     from streammac.run_directory import RunDirectory, write_json
-    from streammac.summary import final_table, summarise
-    from streammac.supervisor import LocalCluster
+    from streammac.supervisor.local_cluster import LocalCluster
+    from streammac.supervisor.one_run import supervise
+    from streammac.terminal.live_view import view_for
+    from streammac.terminal.summary import final_table, summarise
 
     _check_files(settings.ingest.sources)
     open_files.allow_many()
@@ -349,7 +349,7 @@ def _begin_process(
 
     open_files.allow_many()
     if lifeline is not None:
-        from streammac.processes import end_with
+        from streammac.supervisor.processes import end_with
 
         end_with(lifeline)
     logs.configure(name, (log_format or LogFormat.TEXT).value, quiet=quiet)
@@ -395,8 +395,8 @@ def status(
     if as_json:
         typer.echo(json.dumps(answer, indent=1))
         return
-    from streammac.condition import started
-    from streammac.picture import glyphs_for, picture
+    from streammac.terminal.condition import started
+    from streammac.terminal.picture import glyphs_for, picture
 
     elapsed_s = time.time() - started(answer)
     console.print(picture(answer, elapsed_s, None, glyphs_for(console)))
@@ -405,7 +405,7 @@ def status(
 def _glossary() -> Table:
     from rich.table import Table
 
-    from streammac.glossary import TERMS
+    from streammac.terminal.glossary import TERMS
 
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)

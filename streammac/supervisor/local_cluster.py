@@ -1,8 +1,8 @@
 """A cluster on this machine: coordinator, workers and an ingest node as child processes.
 
-``streammac up`` and ``streammac demo`` run a `LocalCluster` through `streammac.one_run.supervise`; benchmarks
+``streammac up`` and ``streammac demo`` run a `LocalCluster` through `one_run.supervise`; benchmarks
 and tests may use it alone. All processes start at once and find each other through the run directory. One that
-dies is started again on its own directory, as `streammac.restart_policy` allows. They end from the front:
+dies is started again on its own directory, as `restart_policy` allows. They end from the front:
 ingest first, so that what was sent is acknowledged, then the workers, the coordinator last.
 """
 
@@ -18,18 +18,18 @@ from types import FrameType, TracebackType
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from streammac import processes
 from streammac.config import Settings
 from streammac.control import ask, ask_status
 from streammac.exit_codes import ExitCode, Failure
-from streammac.kept_process import KeptProcess, Role
-from streammac.processes import Child, Lifeline
-from streammac.restart_policy import RestartPolicy
-from streammac.roster import Roster
 from streammac.run_directory import RunDirectory, write_json
 from streammac.security import KeyFolder, refuse_open_host
-from streammac.supervision import Supervision
-from streammac.supervisor_socket import SupervisorSocket
+from streammac.supervisor import processes
+from streammac.supervisor.kept_process import KeptProcess, Role
+from streammac.supervisor.processes import Child, Lifeline
+from streammac.supervisor.requests import SupervisorSocket
+from streammac.supervisor.restart_policy import RestartPolicy
+from streammac.supervisor.roster import Roster
+from streammac.supervisor.supervision import Supervision
 from streammac.wire.codec import Message
 from streammac.wire.messages import (
     AddWorkers,

@@ -1,7 +1,7 @@
 """One process that the supervisor keeps running: what it is at, and what its death means.
 
-`streammac.supervisor.LocalCluster` has one per coordinator, worker and ingest node, and looks at all of them
-many times a second. How to start the process is given; when, `streammac.restart_policy` knows.
+`LocalCluster` has one per coordinator, worker and ingest node, and looks at all of them many times a second. How to
+start the process is given; when, `restart_policy` knows.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from streammac.exit_codes import ExitCode
-from streammac.processes import Child
-from streammac.restart_policy import RestartPolicy
+from streammac.supervisor.processes import Child
+from streammac.supervisor.restart_policy import RestartPolicy
 
 Role = Literal["coordinator", "worker", "ingest"]
 State = Literal["running", "waiting", "down", "left"]

@@ -1,7 +1,7 @@
 """Which workers a supervisor starts in a run directory, remembered from run to run.
 
 A worker that was added has points in its shard; the next ``streammac up`` has to start it again, or they
-would be out of reach. `streammac.supervisor.LocalCluster` reads the roster at its start, and writes it when a
+would be out of reach. `LocalCluster` reads the roster at its start, and writes it when a
 worker is added or has left for good.
 """
 

@@ -1,4 +1,4 @@
-"""``streammac top``: watch a running cluster from any terminal. `streammac.cli` hangs it into the command line."""
+"""``streammac top``: watch a running cluster from any terminal. `streammac.cli.app` hangs it into the command line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streammac.cli_options import DEFAULT_DIRECTORY, DirectoryOption, JoinOption
+from streammac.cli.options import DEFAULT_DIRECTORY, DirectoryOption, JoinOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,9 +26,9 @@ def top(
     from rich.console import Console
 
     from streammac.attached import Attached
-    from streammac.condition import started
-    from streammac.picture import glyphs_for, picture
     from streammac.run_directory import RunDirectory
+    from streammac.terminal.condition import started
+    from streammac.terminal.picture import glyphs_for, picture
 
     cluster = Attached(RunDirectory(directory), join)
     status = cluster.demand_status()
@@ -41,8 +41,8 @@ def top(
 
 def _watch(console: Console, cluster: Attached, started_s: float) -> None:
     """Draw until somebody presses q or Ctrl-C."""
-    from streammac.keyboard import keyboard
-    from streammac.live_view import TerminalView
+    from streammac.terminal.keyboard import keyboard
+    from streammac.terminal.live_view import TerminalView
 
     last = None
     try:

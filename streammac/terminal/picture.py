@@ -1,6 +1,6 @@
 """The picture of a cluster in a terminal: a pure function of its status and of the trend of those before.
 
-``up``, ``demo``, ``top`` and ``status`` show it; `streammac.live_view` redraws it. It tells the same as the live
+``up``, ``demo``, ``top`` and ``status`` show it; `live_view` redraws it. It tells the same as the live
 page, fits into 80 columns, and leaves out what the status does not have.
 """
 
@@ -14,7 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from streammac.condition import (
+from streammac.terminal.condition import (
     LOST,
     Answer,
     Status,
@@ -24,8 +24,8 @@ from streammac.condition import (
     point_rate,
     recent_events,
 )
-from streammac.glyphs import FINE, PLAIN, Glyphs
-from streammac.summary import METHODS, TITLES
+from streammac.terminal.glyphs import FINE, PLAIN, Glyphs
+from streammac.terminal.summary import METHODS, TITLES
 
 BUSY_WIDTH = 8
 QUALITY_WIDTH = 24

@@ -1,6 +1,6 @@
 """Small drawings made of characters: bars and sparklines, for terminals that have Unicode and those that have not.
 
-`streammac.picture` and `streammac.chaos_report` draw with them.
+`streammac.terminal.picture` and `streammac.chaos_report` draw with them.
 """
 
 from __future__ import annotations

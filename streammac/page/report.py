@@ -10,8 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from streammac import history
-from streammac.page import document
+from streammac.page import document, history
 from streammac.run_directory import RunDirectory
 
 

@@ -1,6 +1,6 @@
 """``streammac chaos``: break a cluster on purpose, and see whether it keeps its promises.
 
-`streammac.cli` hangs it into the command line; `streammac.chaos` does the work.
+`streammac.cli.app` hangs it into the command line; `streammac.chaos` does the work.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from streammac.cli_options import JsonOption
+from streammac.cli.options import JsonOption
 from streammac.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def chaos(
 
     from streammac.chaos.report import report, told
     from streammac.chaos.verdict import complaints, to_json
-    from streammac.picture import glyphs_for
+    from streammac.terminal.picture import glyphs_for
 
     deck = _deck(only)
     if duration is None and kills is None:

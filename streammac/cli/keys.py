@@ -1,6 +1,6 @@
 """The commands on keys: ``streammac keys new | allow | revoke | list``.
 
-`streammac.cli` hangs them into the command line. They only change files; running processes read the allow-list
+`streammac.cli.app` hangs them into the command line. They only change files; running processes read the allow-list
 at the next handshake.
 """
 
@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from streammac.cli_options import DEFAULT_DIRECTORY, DirectoryOption, JsonOption
+from streammac.cli.options import DEFAULT_DIRECTORY, DirectoryOption, JsonOption
 from streammac.exit_codes import ExitCode, Failure
 
 keys = typer.Typer(help="Keys of this host, and who may connect to it.", no_args_is_help=True)

@@ -1,6 +1,6 @@
 """What a supervisor tells of itself: its processes, their restarts, and what it did.
 
-`streammac.supervisor.LocalCluster` publishes it in the run directory; ``status``, the views and the summary
+`LocalCluster` publishes it in the run directory; ``status``, the views and the summary
 show it beside what the coordinator tells. A supervisor that is gone tells nothing.
 """
 
