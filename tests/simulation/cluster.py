@@ -241,6 +241,9 @@ class Cluster:
             self.wake(node)
         for disk in self.disks.values():
             disk.disk.steps = disk.disk.room = None
+        for worker in self.alive:
+            if worker.store is not None and not worker.store.is_usable:
+                self.kill(worker.name)  # as the operator is told to: it has to open its shard again
         self._bring_back()
         self._heal_epoch = self.coordinator.core.epoch
 

@@ -177,7 +177,7 @@ class Network:
     def _repeat_the_end(self, link: Link) -> None:
         queue = list(link.queue)
         again = queue[self.kernel.rng.randint(0, len(queue)) :]
-        self.kernel.after(REPEATED_S * self.kernel.rng.random() ** 2, self._repeat, link, again)
+        self.kernel.after(REPEATED_S * self.kernel.rng.random() ** 4, self._repeat, link, again)
 
     def _repeat(self, link: Link, envelopes: list[Envelope]) -> None:
         for envelope in envelopes:

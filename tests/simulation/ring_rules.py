@@ -158,7 +158,12 @@ class RingRules:
         if holder is not None:
             process = self.processes[f"{holder}#{change.members[holder]}"]
             assert process.member is not None
-            kept = _numbers(process.member.copies[block].tensors[block])
+            copy = process.member.copies.get(block)
+            if copy is None:
+                raise Violation(
+                    f"{block} of epoch {epoch} goes on from {holder}, who has no copy of it"
+                )
+            kept = _numbers(copy.tensors[block])
         if kept != line[: len(kept)]:
             raise Violation(
                 f"{block} of epoch {epoch} goes on from a copy of {holder} that is not on its line: "

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-from streammac.store import Mark, Outcome, Retention, Schema, Shard
+from streammac.store import Mark, Outcome, Retention, Schema, Shard, StoreError
 from streammac.store import Points as StoredPoints
 from streammac.wire.messages import Points
 from tests.simulation.point_rules import PointRules
@@ -117,6 +117,11 @@ class OpenStore:
         )
         return points
 
+    @property
+    def is_usable(self) -> bool:
+        """Return whether the shard takes anything: after a failed sync it has to be opened again."""
+        return not self.shard._unusable
+
     def commit(self) -> None:
         """See `streammac.delivery.reception.Store`."""
         self.shard.commit()
@@ -125,7 +130,7 @@ class OpenStore:
         """Drop what is beyond the limit."""
         try:
             dropped = self.shard.enforce_retention(self.now)
-        except OSError:
+        except (OSError, StoreError):
             return
         if dropped:
             self._rules.left(self.name, _present(self.shard))

@@ -51,7 +51,7 @@ FAULTS_MEANWHILE = {
     "exodus": 2,
     "join": 1,
     "cut": 2,
-    "echo": 2,
+    "echo": 4,
     "deaf": 2,
     "coordinator": 2,
     "hang": 1,
