@@ -26,8 +26,8 @@ from tests.workers.live_cluster import LiveCluster, states
 
 WINDOW = "4s"
 """What Grafana takes for $__rate_interval where a scrape comes every second."""
-STOPPED_S, GOING_S = 0.45, 0.05
-"""A slow worker: stopped and let go by turns, more often than silence is suspicious."""
+STOPPED_S, GOING_S = 0.09, 0.01
+"""A slow worker: stopped and let go by turns, shorter than a visit, so that hardly one of them is spared."""
 
 ALERTS = ("HandshakesRefused", "DeadLetters", "WorkerLost", "LoadImbalance", "IngestHeldUp",
           "BelowBaselines", "NotScraped")  # fmt: skip
@@ -39,7 +39,7 @@ def settings() -> dict[str, object]:
         "network": {"http_port": free_port(), "coordinator_port": free_port()},
         "model": {"bits": 16, "options": {"starts": 3, "refined": 1, "mu_factor": 1.1}},
         "store": {"retain_points": 1000, "segment_bytes": 1 << 16},
-        "ingest": {"batch_points": 256, "window_bytes": 1 << 19},
+        "ingest": {"batch_points": 64, "window_bytes": 1 << 18},
         "probe": {"share": 0.1, "points": 1000, "queries": 500},
     }
 

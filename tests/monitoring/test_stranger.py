@@ -43,11 +43,9 @@ def test_which_worker_died_and_how_long_the_recovery_took(story: Story) -> None:
 def test_whether_workers_hold_up_ingest_and_which(story: Story) -> None:
     assert max(peaks(story, "cluster", "Held up by back-pressure", "healthy").values()) < 0.2
     assert max(peaks(story, "cluster", "Credit in use", "healthy").values()) < 0.5
-    # one slow worker uses its credit up; the others take the rest of the feed
-    one = peaks(story, "cluster", "Credit in use", "a slow worker")
-    assert one["w1"] > 0.5
-    assert all(one["w1"] > value for name, value in one.items() if name != "w1")
-    # when all are slow, the feed has to wait: the one that reads as fast as it can, at all workers
+    # a single slow worker holds nothing up, the others take its share; when all are slow, the feed waits for all
+    one = peaks(story, "cluster", "Held up by back-pressure", "a slow worker")
+    assert one["i2"] < 0.9
     held_up = peaks(story, "cluster", "Held up by back-pressure", "back-pressure")
     assert max(held_up, key=held_up.__getitem__) == "i3"
     assert held_up["i3"] > 0.9
