@@ -185,6 +185,13 @@ def further_feed(cluster: LiveCluster, name: str, source: str) -> Iterator[None]
         child.process.wait(20)
 
 
+def stands_out(slow: str, *others: str) -> str:
+    """When a point takes twice as long at one worker as at any other, by the panel that tells of it."""
+    panel = of("cluster", "Training time of a point")
+    rest = panel.filled(WINDOW, name="|".join(others))
+    return f"max({panel.filled(WINDOW, name=slow)}) > 2 * max({rest})"
+
+
 def scrapes(count: int) -> None:
     """Let so many scrapes come in."""
     time.sleep(count)
@@ -269,6 +276,8 @@ def _slowness(story: Story, cluster: LiveCluster, source: str) -> None:
     ):
         scrapes(6)  # nothing of before is in the windows any more
         story.fires("LoadImbalance")
+        story.sees(stands_out("w1", "w2", "w4"))
+        scrapes(1)
     with (
         slowly(cluster, "w1", "w2", "w4"),
         further_feed(cluster, "i3", source),

@@ -7,7 +7,7 @@ from statistics import fmean
 import pytest
 
 from tests.monitoring.dashboards import of
-from tests.monitoring.story import Story
+from tests.monitoring.story import Story, stands_out
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
 
@@ -19,11 +19,12 @@ def peaks(
     return {name: max(values) for name, values in shown.items()}
 
 
-@pytest.mark.parametrize("panel", ["Training time of a point", "Visit"])
-def test_which_worker_is_slow(story: Story, panel: str) -> None:
-    shown = story.read(of("cluster", panel), "a slow worker")
-    slow = {name: fmean(values[-3:]) for name, values in shown.items()}
-    assert all(slow["w1"] > 2 * value for name, value in slow.items() if name != "w1"), slow
+def test_which_worker_is_slow(story: Story) -> None:
+    during = story.chapters["a slow worker"]
+    assert story.prometheus.over(stands_out("w1", "w2", "w4"), *during, step=0.2)
+    for other, rest in (("w2", ("w1", "w4")), ("w4", ("w1", "w2"))):
+        now = story.prometheus.over(stands_out(other, *rest), during[1], during[1])
+        assert not now, f"it is not {other}"
     assert max(peaks(story, "cluster", "Imbalance", "a slow worker").values()) > 2
 
 
