@@ -84,14 +84,17 @@ def fed(cluster: LiveCluster) -> None:
     cluster.wait(lambda s: s["points"]["stored"] > POINTS // 3 and s["epoch"] > 0, "points")
 
 
-def in_the_middle(cluster: LiveCluster, name: str) -> None:
-    """Return as soon as some of a worker's batches are with others, and before all are."""
+def in_the_middle(cluster: LiveCluster) -> str:
+    """Return the worker with most points as soon as some of its batches are with others, and before all are."""
+    workers = cluster.wait(lambda s: True, "a status")["workers"]
+    name = str(max(workers, key=lambda worker: worker["points"])["name"])
     withdrawn = cluster.directory.shard(name) / "withdrawn"
     assert drain(cluster, name, "move").accepted
     end = time.monotonic() + PATIENCE_S
     while not (withdrawn.exists() and withdrawn.stat().st_size > SOME_BATCHES):
-        assert time.monotonic() < end, "nothing is moved"
+        assert time.monotonic() < end, f"nothing is moved: {cluster.status()}"
         time.sleep(0.001)
+    return name
 
 
 def test_a_worker_leaves_and_its_points_go_to_the_others(tmp_path):
@@ -112,26 +115,27 @@ def test_a_worker_leaves_and_its_points_go_to_the_others(tmp_path):
 def test_the_mover_is_killed_in_the_middle(tmp_path):
     with LiveCluster(tmp_path / "run", settings(tmp_path)) as cluster:
         fed(cluster)
-        in_the_middle(cluster, "w1")
-        cluster.kill("w1")
-        cluster.wait(lambda s: states(s)["w1"] == "lost", "its loss")
-        cluster.start("worker", "w1")
+        mover = in_the_middle(cluster)
+        cluster.kill(mover)
+        cluster.wait(lambda s: states(s)[mover] == "lost", "its loss")
+        cluster.start("worker", mover)
         status = cluster.wait(finished, "the end of the feed")
-        assert points_of(status, "w1") > 0, "it was killed after the middle"
+        assert points_of(status, mover) > 0, "it was killed after the middle"
     assert_each_once(cluster.directory, "w1", "w2", "w3")
 
 
 def test_a_receiver_is_killed_in_the_middle(tmp_path):
     with LiveCluster(tmp_path / "run", settings(tmp_path)) as cluster:
         fed(cluster)
-        in_the_middle(cluster, "w1")
-        cluster.kill("w2")
-        cluster.wait(lambda s: states(s)["w2"] == "lost", "its loss")
-        cluster.start("worker", "w2")
-        cluster.wait(lambda s: states(s)["w1"] == "left", "the leave")
+        mover = in_the_middle(cluster)
+        receiver, other = sorted({"w1", "w2", "w3"} - {mover})
+        cluster.kill(receiver)
+        cluster.wait(lambda s: states(s)[receiver] == "lost", "its loss")
+        cluster.start("worker", receiver)
+        cluster.wait(lambda s: states(s)[mover] == "left", "the leave")
         status = cluster.wait(finished, "the end of the feed")
-        assert points_of(status, "w1") == 0
-    assert_each_once(cluster.directory, "w2", "w3")
+        assert points_of(status, mover) == 0
+    assert_each_once(cluster.directory, receiver, other)
 
 
 def test_nothing_is_moved_while_a_feed_has_not_let_go_and_what_is_left_comes_back(tmp_path):
