@@ -90,8 +90,8 @@ class Story:
         rng = self.kernel.rng
         pace = Pace(
             load=rng.choice([0.05, 0.5, 1.5]),
-            visit=rng.choice([0.02, 0.06, 0.2, 0.6, 0.6]),
-            z_step=rng.choice([0.02, 0.2, 0.6]),
+            visit=rng.choice([0.02, 0.06, 0.2, 0.6]),
+            z_step=rng.choice([0.02, 0.2, 1.0]),
         )
         size = Size(
             workers=rng.randint(3, 6) if rng.random() < 0.8 else rng.randint(1, 2),
