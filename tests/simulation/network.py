@@ -18,7 +18,7 @@ QUEUE = 1000
 """Messages that may wait on a link, as with the real sockets."""
 REPEATED_S = 4.0
 """What is sent again comes within that time, possibly after messages that were sent later."""
-BREAKS = 0.3
+BREAKS = 0.7
 """How likely a message breaks a connection that is about to break again and again."""
 
 
