@@ -73,7 +73,8 @@ def _takes_old_tokens(original, member, token):
 
 
 def _takes_old_resumes(original, member, resume):
-    return original(member, replace(resume, view=member.view))
+    is_old = resume.view < member.view
+    return original(member, replace(resume, view=member.view) if is_old else resume)
 
 
 def _adopts_all(original, member, resume):

@@ -104,8 +104,13 @@ class RingRules:
             if (peer := membership.find(name, incarnation)) is not None
             and (peer.state == "alive" or (peer.here and not resume.cold))
             and (name, incarnation) not in self._parted
+            and name in self._carriers
         }
         self._parted.clear()
+        for name, answer in sorted(change.answers.items()):
+            is_carrier = self.ring.get(name) == change.members[name] and name in self._carriers
+            if answer.state != "joining" and not is_carrier:
+                raise Violation(f"view {resume.view} counts what {name} holds of another ring")
         if resume.cold:
             self._began_cold()
         else:
@@ -215,6 +220,8 @@ class RingRules:
         if member.view < self._seen.get(worker.address, 0):
             raise Violation(f"{worker.name} went back to view {member.view}")
         self._seen[worker.address] = member.view
+        if not member.frozen and member.resume is not self._resumes.get(member.view):
+            raise Violation(f"{worker.name} goes on in view {member.view}, as no one decided")
         number = _view_of(event)
         if number is not None and number < member.view and actions:
             raise Violation(f"{worker.name}, in view {member.view}, acts on view {number}: {event}")

@@ -52,11 +52,13 @@ FAULTS_MEANWHILE = {
     "join": 1,
     "cut": 2,
     "echo": 4,
-    "deaf": 2,
+    "deaf": 5,
     "coordinator": 2,
     "hang": 1,
 }
 """The same, for what happens while a view changes."""
+SUDDEN = {"drain": 3, "coordinator": 1, "kill": 1}
+"""The same, for what makes another view soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,8 @@ class Story:
         rng = self.kernel.rng
         pace = Pace(
             load=rng.choice([0.05, 0.5, 1.5]),
-            visit=rng.choice([0.02, 0.06, 0.2, 0.6, 0.6]),
-            z_step=rng.choice([0.02, 0.2, 0.6]),
+            visit=rng.choice([0.02, 0.06, 0.2, 0.6]),
+            z_step=rng.choice([0.02, 0.2, 1.0]),
         )
         size = Size(
             workers=rng.randint(3, 6) if rng.random() < 0.8 else rng.randint(1, 2),
@@ -166,7 +168,7 @@ class Story:
         if self._more > 0 and not self._healed and rng.random() < 0.5:
             self._more -= 1
             self.kernel.after(
-                0.1 * rng.random() ** 2, self._do_unless_healed, self._strike, (FAULTS_MEANWHILE,)
+                0.1 * rng.random() ** 4, self._do_unless_healed, self._strike, (FAULTS_MEANWHILE,)
             )
 
     # -- faults ---------------------------------------------------------------------------
@@ -184,7 +186,7 @@ class Story:
             case "hang":
                 name = rng.choice(here)
                 cluster.stop(name)
-                self._later(0.05, 6.0, cluster.go_on, name)
+                self._later(0.05, 6.0, self._go_on, name)
             case "join":
                 if len(here) < 7:
                     cluster.start(f"j{self.kernel.events}")
@@ -234,6 +236,14 @@ class Story:
         self.cluster.kill(name)
         if self.kernel.rng.random() < 0.7:
             self._later(0.05, 5.0, self.cluster.start, name)
+
+    def _go_on(self, name: str) -> None:
+        """One that was taken for dead comes back, perhaps without hearing what that means for it."""
+        rng = self.kernel.rng
+        self.cluster.go_on(name)
+        if rng.random() < 0.5:
+            self.cluster.network.cut("coordinator", name, lasting_s=0.6)
+            self.kernel.after(0.5 * rng.random(), self._do_unless_healed, self._strike, (SUDDEN,))
 
     def _drain(self, name: str) -> None:
         self.cluster.drain(name)
