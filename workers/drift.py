@@ -44,6 +44,10 @@ class DriftWatch:
 
         return ADWIN(delta=self._delta)  # type: ignore[no-untyped-call]
 
+    def prepare(self) -> None:
+        """Load the detector now, and not with the first points."""
+        _ = self._adwin
+
     def observe(self, errors: Floats) -> None:
         """Take the (n,) errors of new points, in order of arrival."""
         self.newest = float(errors.mean()) if len(errors) else self.newest

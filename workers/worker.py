@@ -120,6 +120,8 @@ class Worker:
         self.settings: Settings | None = None
         self.intake: Intake | None = None
         self.compute: ComputeThread | None = None
+        self.late = False
+        """The ring turned before this worker came."""
         self.learner: Learner | None = None
         self.member: Member | None = None
         self.schema: StreamSchema | None = None
@@ -240,7 +242,8 @@ class Worker:
             match message:
                 case Registered():
                     if self.settings is None:
-                        self._configure(Settings.model_validate_json(message.settings))
+                        settings = Settings.model_validate_json(message.settings)
+                        self._configure(settings, late=message.turning)
                 case StreamSchema():
                     self._open(message)
                 case View() | Resume() | Restart():
@@ -259,8 +262,8 @@ class Worker:
                 case _:
                     log.warning("ignored a %s of the coordinator", type(message).__name__)
 
-    def _configure(self, settings: Settings) -> None:
-        self.settings = settings
+    def _configure(self, settings: Settings, *, late: bool) -> None:
+        self.settings, self.late = settings, late
         self.intake = Intake(self.name, self.link.incarnation, self.directory, settings)
         self.compute = ComputeThread(self.context, self._build)
         self.poller.register(self.compute.wake, zmq.POLLIN)
@@ -312,13 +315,19 @@ class Worker:
         points, seconds = visit_budget(training.visit_budget)
         plan = VisitPlan(settings.cluster.seed, training.minibatch, points, training.recency)
         watch = settings.drift.enabled and not training.deterministic
+        drift = DriftWatch(settings.drift.delta) if watch else None
+        if self.late:
+            # the others would wait for it; in a ring that is yet to begin, all load it at the same time
+            model.prepare()
+            if drift is not None:
+                drift.prepare()
         return Learner(
             self.name,
             model,
             self.intake.train,
             plan,
             visit_s=None if training.deterministic else seconds,
-            drift=DriftWatch(settings.drift.delta) if watch else None,
+            drift=drift,
             cancelled=cancelled,
         )
 

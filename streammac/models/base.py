@@ -167,6 +167,9 @@ class NestedModel(ABC):
         """
         return self
 
+    def prepare(self) -> None:  # noqa: B027
+        """Load now what the first steps would load otherwise; a family that loads nothing has nothing to do."""
+
     # -- W step ---------------------------------------------------------------------------
 
     @abstractmethod

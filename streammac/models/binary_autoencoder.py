@@ -120,6 +120,12 @@ class BinaryAutoencoderModel(NestedModel):
             return self
         return replace(self, block_bits=max(LEAST_BLOCK_BITS, -(-self.bits // max(1, members))))
 
+    def prepare(self) -> None:
+        """Load the compiled kernels of the Z step."""
+        from streammac.models import kernels
+
+        kernels.compile_all()
+
     @property
     def _groups(self) -> int:
         return -(-self.bits // (self.block_bits or LEAST_BLOCK_BITS))

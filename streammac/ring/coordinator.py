@@ -281,9 +281,8 @@ class Coordinator:
     def _register(self, identity: bytes, message: Register, now: float) -> list[Order]:
         known = self.membership.find(message.name, message.incarnation) is not None
         news = self.membership.register(identity, message, now)
-        orders: list[Order] = [
-            Tell(identity, Registered(self.cluster, self.settings.model_dump_json()))
-        ]
+        settings, turning = self.settings.model_dump_json(), self.change is not None
+        orders: list[Order] = [Tell(identity, Registered(self.cluster, settings, turning))]
         if self.schema is not None:
             orders.append(Tell(identity, self.schema))
         if message.role == "ingest":

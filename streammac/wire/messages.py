@@ -47,6 +47,8 @@ class Registered(Message):
     cluster: Name
     settings: Text
     """The shared settings as JSON (`streammac.config.Settings`)."""
+    turning: bool = False
+    """The ring turns already: who enters it should have loaded everything, or the others wait for it."""
 
 
 @message
