@@ -33,6 +33,7 @@ format: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m streammac.reference docs
+	$(BIN)/python -m monitoring
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks all

@@ -12,7 +12,7 @@ import numpy as np
 from streammac.client import Client
 from streammac.config import Settings
 from streammac.run_directory import RunDirectory
-from streammac.supervisor import LocalCluster
+from streammac.supervisor.local_cluster import LocalCluster
 
 POINTS, DIM, BATCH = 1_000_000, 128, 1024
 REPEATS = 3

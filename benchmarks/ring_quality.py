@@ -13,7 +13,7 @@ from streammac.client import Client, Model
 from streammac.config import Settings
 from streammac.models.retrieval import precision
 from streammac.run_directory import RunDirectory
-from streammac.supervisor import LocalCluster
+from streammac.supervisor.local_cluster import LocalCluster
 
 CHUNKS = 20
 CHUNK_S = 1.5

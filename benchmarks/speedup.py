@@ -11,7 +11,7 @@ import numpy as np
 from streammac.client import Client
 from streammac.config import Settings
 from streammac.run_directory import RunDirectory
-from streammac.supervisor import LocalCluster
+from streammac.supervisor.local_cluster import LocalCluster
 
 POINTS, DIM, BITS = 60_000, 784, 32
 MEASURED_S = 12.0

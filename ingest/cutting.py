@@ -56,7 +56,7 @@ def origin_of_push(
     return Origin(client, incarnation, number * PUSH_POINTS, batch_points, share, durable=True)
 
 
-def cut(points: Arrays, origin: Origin, seed: int, ticket: Ticket) -> Iterator[Batch]:
+def cut(points: Arrays, origin: Origin, ticket: Ticket) -> Iterator[Batch]:
     """Yield the batches of points; held-out ones travel apart.
 
     Parameters
@@ -65,12 +65,10 @@ def cut(points: Arrays, origin: Origin, seed: int, ticket: Ticket) -> Iterator[B
         ``x`` (n, D) and the rest, n records in order (those that were refused left out).
     origin : Origin
         Where they come from.
-    seed : int
-        The cluster's.
     ticket : Ticket
         Theirs.
     """
-    held_out = _held_out(len(points), origin, seed)
+    held_out = _held_out(len(points), origin)
     together = points.rows_together(origin.batch_points)
     for first in range(0, len(points), together):
         rows = slice(first, first + together)
@@ -83,8 +81,9 @@ def cut(points: Arrays, origin: Origin, seed: int, ticket: Ticket) -> Iterator[B
             yield _batch(part, origin, first, ticket, held_out=False)
 
 
-def _held_out(count: int, origin: Origin, seed: int) -> NDArray[np.bool_]:
-    name = f"{seed}/{origin.source}/{origin.incarnation}/{origin.first}".encode()
+def _held_out(count: int, origin: Origin) -> NDArray[np.bool_]:
+    # of the origin alone: were it of a setting, too, batches could be cut otherwise after a restart
+    name = f"{origin.source}/{origin.incarnation}/{origin.first}".encode()
     digest = hashlib.blake2b(name, digest_size=16).digest()
     return np.random.default_rng(list(digest)).random(count) < origin.share
 

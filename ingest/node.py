@@ -29,10 +29,10 @@ from ingest.pushes import Pushes
 from ingest.records import Chunk, pieces
 from ingest.sources import Source, SourceError, open_source
 from ingest.sources.base import seekable
-from ingest.worker_sockets import WorkerSockets
 from streammac.config import Settings
 from streammac.coordinator_link import CoordinatorLink
 from streammac.delivery.ledger import Ledger, LedgerError
+from streammac.delivery.worker_sockets import WorkerSockets
 from streammac.exporter import IngestMetrics
 from streammac.http_server import serve
 from streammac.run_directory import RunDirectory

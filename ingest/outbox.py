@@ -73,7 +73,6 @@ class Outbox:
         self._incarnation = incarnation
         self._batch_points = ingest.batch_points
         self._share = settings.probe.share
-        self._seed = settings.cluster.seed
         self._ledger = ledger
         self._letters = letters
         self._open: list[_Open] = []
@@ -104,7 +103,7 @@ class Outbox:
             self._others += len(delivery.refused)
             self._dead_lettered += len(delivery.refused)
         origin = delivery.origin or self._stream(records)
-        for batch in cut(delivery.points, origin, self._seed, ticket):
+        for batch in cut(delivery.points, origin, ticket):
             if self._ledger.state.is_settled(batch.mark):
                 ticket.duplicate += len(batch)  # in a former life
                 continue

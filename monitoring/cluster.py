@@ -71,14 +71,11 @@ INGEST = Row(
         ),
         Panel(
             "Credit in use",
-            "Share of each worker's window that is under way to it. The worker at 100 % is where ingest is held up; "
-            "if all are, there are too few workers or their disks are slow.",
+            "Share of each worker's window that is under way to it, from the ingest node that uses most. A worker near "
+            "100 % is slower than its share of the feed; where all are, there are too few or their disks are slow.",
             "percentunit",
             [
-                (
-                    f"{total(about(m.OUTSTANDING), 'worker')} / {total(about(m.WINDOW), 'worker')}",
-                    "{{worker}}",
-                )
+                (f"max by (worker) ({about(m.OUTSTANDING)} / {about(m.WINDOW)})", "{{worker}}"),
             ],
         ),
         Panel(
@@ -211,15 +208,15 @@ RING = Row(
         ),
         Panel(
             "Hop",
-            "How long a block stays at a worker, waiting for its turn and in training: 90 % stay no longer.",
+            "How long a block stays at a worker, waiting for its turn and in training: 95 % stay no longer.",
             "s",
-            [(quantile(0.9, m.HOP_SECONDS, "name"), "{{name}}")],
+            [(quantile(0.95, m.HOP_SECONDS, "name"), "{{name}}")],
         ),
         Panel(
             "Visit",
-            "How long the training of a block at a worker takes: 90 % take no longer.",
+            "How long the training of a block at a worker takes: 95 % take no longer.",
             "s",
-            [(quantile(0.9, m.VISIT_SECONDS, "name"), "{{name}}")],
+            [(quantile(0.95, m.VISIT_SECONDS, "name"), "{{name}}")],
         ),
         Panel(
             "Blocks held",

@@ -1,6 +1,6 @@
 """``python -m streammac``: the same as the command ``streammac``."""
 
-from streammac.cli import main
+from streammac.cli.app import main
 
 if __name__ == "__main__":
     main()

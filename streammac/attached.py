@@ -12,7 +12,7 @@ from typing import Any
 from streammac.control import Reply, ask, ask_status
 from streammac.exit_codes import ExitCode, Failure
 from streammac.run_directory import RunDirectory
-from streammac.supervision import told
+from streammac.supervisor.supervision import told
 from streammac.wire.codec import Message
 
 Status = dict[str, Any]

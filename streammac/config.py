@@ -124,6 +124,9 @@ class Training(Section):
     growth: float = Field(
         2.0, gt=1, description="restart the continuation when the data has grown by this factor"
     )
+    rebalance: bool = Field(
+        False, description="slow workers that have too many points hand some to fast ones"
+    )
     deterministic: bool = Field(
         False, description="same data, same parameters: no time budgets, no restarts"
     )

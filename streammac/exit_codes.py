@@ -1,6 +1,6 @@
 """The exit codes of ``streammac``, and the exception by which a command ends with one.
 
-Commands and the supervisor raise `Failure`; `streammac.cli.main` prints its message and exits.
+Commands and the supervisor raise `Failure`; `streammac.cli.app.main` prints its message and exits.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ class ExitCode(IntEnum):
     """A file or version that was named is not there or not usable."""
     REFUSED = 7
     """The cluster runs, but does not do what it was asked; the message says why."""
+    NOT_KEPT = 8
+    """``streammac chaos``: the cluster did not keep a promise; the report says which."""
 
 
 class Failure(Exception):

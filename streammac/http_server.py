@@ -35,7 +35,13 @@ def serve(app: ASGIApp, host: str, port: int) -> tuple[str, Callable[[], None]]:
     """
     listener = socket.create_server((host, port))
     server = uvicorn.Server(
-        uvicorn.Config(app, log_config=None, lifespan="off", limit_concurrency=MAX_CONNECTIONS)
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,  # Prometheus and pages ask every few seconds
+            lifespan="off",
+            limit_concurrency=MAX_CONNECTIONS,
+        )
     )
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True

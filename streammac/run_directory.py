@@ -23,7 +23,7 @@ class RunDirectory:
     ``settings.json``         the settings the cluster was started with
     ``coordinator.json``      the coordinator's durable state
     ``processes/NAME.json``   how to reach each running process
-    ``shards/WORKER/``        a worker's points
+    ``shards/WORKER/``        a worker's points, and which of its batches it has handed to others
     ``probe/WORKER/``         a worker's held-out points
     ``models/``               model versions
     ``dead-letters/``         records that could not be used, one file per ingest node
@@ -109,9 +109,18 @@ class RunDirectory:
         """Directory of a worker's points."""
         return self.shards / worker
 
+    @property
+    def probes(self) -> Path:
+        """One directory of held-out points per worker."""
+        return self.root / "probe"
+
     def probe(self, worker: str) -> Path:
         """Directory of a worker's held-out points."""
-        return self.root / "probe" / worker
+        return self.probes / worker
+
+    def handover(self, worker: str) -> Path:
+        """What a worker has under way to other workers."""
+        return self.shard(worker) / "handover"
 
     def ledger(self, node: str) -> Path:
         """What an ingest node has under way, and how far its feeds are settled."""
@@ -123,13 +132,23 @@ class RunDirectory:
 
     def announced(self, name: str) -> dict[str, Any] | None:
         """Return what a process announced; None if it did not, or if it is not running any more."""
+        facts = self.last_announced(name)
+        if facts is None:
+            return None
         try:
-            facts: dict[str, Any] = json.loads((self.processes / f"{name}.json").read_text())
             os.kill(int(facts["pid"]), 0)
-        except (FileNotFoundError, ProcessLookupError):
+        except ProcessLookupError:
             return None
         except PermissionError:  # it runs, as another user
             pass
+        return facts
+
+    def last_announced(self, name: str) -> dict[str, Any] | None:
+        """Return what a process announced, even if it has died since."""
+        try:
+            facts: dict[str, Any] = json.loads((self.processes / f"{name}.json").read_text())
+        except FileNotFoundError:
+            return None
         return facts
 
     def wait_for(self, name: str, timeout_s: float) -> dict[str, Any] | None:

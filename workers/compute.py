@@ -21,6 +21,7 @@ from workers.learner import Learner, PhaseTimes
 log = logging.getLogger(__name__)
 
 WAKE = "inproc://compute"
+END_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,17 @@ class ComputeThread:
         """Return whether jobs wait or one is being done."""
         return self._done < self._submitted
 
-    def stop(self, patience_s: float) -> bool:
-        """End the thread after the minibatch it is at; return whether it ended in time."""
+    def stop(self, patience_s: float, meanwhile: Callable[[], None]) -> bool:
+        """End the thread after the minibatch it is at; return whether it ended in time.
+
+        ``meanwhile`` is called while that is waited for: a Z step takes long on a busy machine.
+        """
         self._ending.set()
         self._jobs.put(None)
-        if self._thread.ident is not None:
-            self._thread.join(patience_s)
+        end = time.monotonic() + patience_s
+        while self._thread.is_alive() and time.monotonic() < end:
+            self._thread.join(END_POLL_S)
+            meanwhile()
         self.wake.close(linger=0)
         return not self._thread.is_alive()
 

@@ -122,6 +122,11 @@ class Intake:
         if self.shards is not None:
             self.shards.enforce_retention()
 
+    def drop(self) -> None:
+        """Give up all points."""
+        if self.shards is not None:
+            self.shards.drop()
+
     def facts(self) -> dict[str, float]:
         """Return the counts for heartbeats."""
         if self.shards is None or self.reception is None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streammac.history import Recorder, to_json
+from streammac.page.history import Recorder, to_json
 from streammac.run_directory import RunDirectory, write_json
 
 PERIOD_S = 0.5

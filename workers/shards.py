@@ -95,16 +95,19 @@ class WorkerShards:
         )
         mark = Mark(batch.source, batch.incarnation, batch.sequence)
         shard = self.probe if batch.held_out else self.train
-        if shard.append(points, mark, time.time()) is Outcome.DUPLICATE:
+        if (
+            shard.append(points, mark, time.time(), batch.sender, moved=batch.moved)
+            is Outcome.DUPLICATE
+        ):
             return "duplicate"
-        if batch.held_out:
+        if batch.held_out and not batch.moved:  # those were told of when they were fresh
             self.fresh_probe.append(tensors["x"])
         return "stored"
 
-    def withdraw(self, marks: Iterable[Mark]) -> int:
+    def withdraw(self, marks: Iterable[Mark], sender: str) -> int:
         """See `streammac.delivery.reception.Store.withdraw`."""
         wanted = list(marks)
-        return sum(shard.withdraw(wanted, remember=False) for shard in self)
+        return sum(shard.withdraw(wanted, remember=False, sender=sender) for shard in self)
 
     def commit(self) -> None:
         """See `streammac.delivery.reception.Store.commit`."""
@@ -121,6 +124,14 @@ class WorkerShards:
             except (OSError, StoreError) as error:
                 log.warning("nothing is dropped at present: %s", error)
 
+    def drop(self) -> None:
+        """Give up all points; a disk that fails keeps them."""
+        for shard in self:
+            try:
+                shard.drop()
+            except (OSError, StoreError) as error:
+                log.error("%s: its points could not be dropped: %s", shard.path, error)
+
     def facts(self) -> dict[str, float]:
         """Return the counts for heartbeats; held-out points count as stored."""
         return {
@@ -128,6 +139,7 @@ class WorkerShards:
             "appended": float(sum(s.appended for s in self)),
             "expired": float(sum(s.expired for s in self)),
             "withdrawn": float(sum(s.withdrawn for s in self)),
+            "dropped": float(sum(s.dropped for s in self)),
             "bytes": float(sum(s.bytes for s in self)),
             "held_out": float(self.probe.points),
             "quarantined": float(sum(len(s.quarantined) for s in self)),

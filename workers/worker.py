@@ -7,13 +7,14 @@ a submodel is in training.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import zmq
 
@@ -32,9 +33,11 @@ from streammac.wire.messages import (
     EpochReport,
     Leaving,
     Model,
+    Move,
     Registered,
     Restart,
     Resume,
+    Routes,
     Stop,
     StreamSchema,
     Token,
@@ -43,6 +46,7 @@ from streammac.wire.messages import (
 )
 from workers.compute import ComputeThread, Result
 from workers.drift import DriftWatch
+from workers.handover import Mover
 from workers.intake import Intake
 from workers.learner import Learner, PhaseTimes
 from workers.transports.base import TransportError
@@ -112,6 +116,7 @@ class Worker:
             "ring": self.transport.address,
             "metrics": self.metrics_url,
         }
+        self.poller = zmq.Poller()
         self.settings: Settings | None = None
         self.intake: Intake | None = None
         self.compute: ComputeThread | None = None
@@ -124,7 +129,10 @@ class Worker:
         """The newest view in which a visit was finished here."""
         self.asked_to_leave = 0
         self.leave_by: float | None = None
-        """Draining: the loop ends when the ring lets go, or at this time."""
+        """Draining: the loop ends when the ring lets go and its points are where they shall be, or at this time."""
+        self.parting: Literal["keep", "move", "drop"] = "keep"
+        """What becomes of its points when it leaves."""
+        self.mover: Mover | None = None
         self.times = PhaseTimes()
         self.epoch_began = time.monotonic()
         self._communicate_s = 0.0
@@ -140,7 +148,7 @@ class Worker:
 
     def run(self) -> int:
         """Serve until told to stop; return the exit code."""
-        poller = zmq.Poller()
+        poller = self.poller
         for socket in (self.link.socket, self.data, *self.transport.sockets):
             poller.register(socket, zmq.POLLIN)
         self.directory.announce(self.name, dict(self.link.addresses))
@@ -149,20 +157,23 @@ class Worker:
             ready = dict(poller.poll(int(TURN_S * 1000)))
             now = time.monotonic()
             if self.link.socket in ready:
-                self._serve_control(poller)
+                self._serve_control()
             self.link.keep_registered(now, answered=self.settings is not None)
             if self.settings is None or self.intake is None:
                 self.ending = self.ending or self.asked_to_leave > 0
                 continue
             if self.data in ready:
                 self._take_points()
+            if self.mover is not None:
+                self.mover.turn(ready, now)
             self._receive()
             if self.compute is not None and self.compute.wake in ready:
                 self._take_results()
-            self.link.beat(now, self.settings.cluster.heartbeat_s, self._pulse)
+            self._beat()
             if now - retain_at >= RETENTION_S:
                 retain_at = now
-                self.intake.enforce_retention()
+                if self.mover is None or not self.mover.reads:
+                    self.intake.enforce_retention()
             self._look_whether_to_leave(now)
         self._end()
         return self.exit_code
@@ -177,52 +188,82 @@ class Worker:
         """Leave the ring in good order, then end; asked again, end at once. Signal handlers call it."""
         self.asked_to_leave += 1
 
-    def _leave(self, deadline_s: float) -> None:
+    def _leave(self, deadline_s: float, points: Literal["keep", "move", "drop"] = "keep") -> None:
+        by = time.monotonic() + deadline_s
         if self.leave_by is None:
-            self.leave_by = time.monotonic() + deadline_s
+            self.leave_by = by
             self.link.tell(Leaving(self.name, self.link.incarnation))
             log.info("leaving")
+        if points == "keep":
+            self.leave_by = min(self.leave_by, by)
+        self.parting = points
+        if self.mover is None:
+            return
+        match points:
+            case "move":
+                self.mover.give_all()
+            case "drop":
+                self.mover.wait_for_closing()
+            case "keep":
+                self.mover.stop()
 
     def _look_whether_to_leave(self, now: float) -> None:
-        if self.asked_to_leave:
+        if self.asked_to_leave and (self.leave_by is None or self.parting != "keep"):
             self._leave(DRAIN_S)
         if self.leave_by is None:
             return
         if self.asked_to_leave > 1:
             self.stop()
         in_ring = self.member is not None and self.member.state != "joining"
-        if not in_ring or self.member is None or self.member.released:
+        released = not in_ring or self.member is None or self.member.released
+        if released and self._parted():
             log.info("left the ring")
             self.stop()
         elif now > self.leave_by:
-            log.warning("the ring did not let go in time")
+            log.warning(
+                "the time to leave is up: %s", "points are left" if released else "in the ring"
+            )
+            if not released:
+                self.parting = "keep"  # points are dropped after a good end alone
             self.stop()
+
+    def _parted(self) -> bool:
+        """Return whether its points are where they shall be."""
+        if self.mover is None or self.parting == "keep":
+            return True
+        return self.mover.done if self.parting == "move" else self.mover.closing.closed
 
     # -- coordinator ----------------------------------------------------------------------
 
-    def _serve_control(self, poller: zmq.Poller) -> None:
+    def _serve_control(self) -> None:
         for message in self.link.receive():
             match message:
                 case Registered():
                     if self.settings is None:
-                        self._configure(Settings.model_validate_json(message.settings), poller)
+                        self._configure(Settings.model_validate_json(message.settings))
                 case StreamSchema():
                     self._open(message)
                 case View() | Resume() | Restart():
                     self._ring(message)
                 case Drain():
-                    self._leave(message.deadline_s)
+                    self._leave(message.deadline_s, message.points)
+                case Routes():
+                    if self.mover is not None:
+                        self.mover.route(message)
+                case Move():
+                    if self.mover is not None and self.leave_by is None:
+                        self.mover.give(message.points, message.to, time.monotonic())
                 case Stop():
                     log.info("told to stop: %s", message.reason)
                     self.stop()
                 case _:
                     log.warning("ignored a %s of the coordinator", type(message).__name__)
 
-    def _configure(self, settings: Settings, poller: zmq.Poller) -> None:
+    def _configure(self, settings: Settings) -> None:
         self.settings = settings
         self.intake = Intake(self.name, self.link.incarnation, self.directory, settings)
         self.compute = ComputeThread(self.context, self._build)
-        poller.register(self.compute.wake, zmq.POLLIN)
+        self.poller.register(self.compute.wake, zmq.POLLIN)
         if self.schema is not None:
             self._open(self.schema)
 
@@ -233,6 +274,18 @@ class Worker:
             return
         self.intake.open(schema)
         assert self.settings is not None
+        assert self.intake.shards is not None
+        assert self.intake.reception is not None
+        self.mover = Mover(
+            self.name,
+            self.link.incarnation,
+            self.directory,
+            self.settings,
+            self.intake.shards,
+            self.intake.reception.sessions,
+            self.context,
+            self.poller,
+        )
         remembered = self.intake.remembered_probe(self.settings.probe.points)
         if remembered is not None:
             self.link.tell(remembered)
@@ -269,6 +322,10 @@ class Worker:
             cancelled=cancelled,
         )
 
+    def _beat(self) -> None:
+        assert self.settings is not None
+        self.link.beat(time.monotonic(), self.settings.cluster.heartbeat_s, self._pulse)
+
     def _pulse(self, elapsed_s: float) -> tuple[dict[str, float], tuple[str, ...]]:
         """Return what a heartbeat tells: facts, and the blocks that are here."""
         busy = self.compute.busy_s if self.compute is not None else 0.0
@@ -285,7 +342,9 @@ class Worker:
 
     def _local_facts(self) -> dict[str, float]:
         """Return what only the metrics show."""
-        facts = {"disk_free": float(shutil.disk_usage(self.directory.root).free)}
+        facts = {}
+        with contextlib.suppress(OSError):  # nothing to end for
+            facts["disk_free"] = float(shutil.disk_usage(self.directory.root).free)
         drift = self.learner.drift if self.learner is not None else None
         if drift is not None and drift.newest is not None:
             facts["entering_error"] = drift.newest
@@ -297,7 +356,6 @@ class Worker:
             return {"ready": 0.0}
         return {
             "ready": 1.0,
-            "leaving": float(self.leave_by is not None),
             "frozen": float(self.member.frozen),
             "working": float(self.member.working or self.compute.busy),
             "resting": float(self.member.state == "resting"),
@@ -306,7 +364,9 @@ class Worker:
 
     def _facts(self) -> dict[str, float]:
         facts = self.intake.facts() if self.intake is not None else {}
+        facts |= self.mover.facts() if self.mover is not None else {}
         facts |= {
+            "leaving": float(self.leave_by is not None),
             "epoch": float(self.member.epoch if self.member is not None else 0),
             "view": float(self.member.view if self.member is not None else 0),
             "train_s": self.times.train,
@@ -444,10 +504,9 @@ class Worker:
     # -- the end --------------------------------------------------------------------------
 
     def _end(self) -> None:
-        ended = self.compute.stop(END_PATIENCE_S) if self.compute is not None else True
-        facts = self._facts()
-        if self.intake is not None and ended:
-            self.intake.close()
+        compute = self.compute
+        ended = compute.stop(END_PATIENCE_S, self._beat) if compute is not None else True
+        facts = self._facts() | self._part(ended=ended)
         self.link.leave(facts)
         self.directory.retract(self.name)
         self._close_metrics()
@@ -455,6 +514,22 @@ class Worker:
         self.data.close()
         self.link.socket.close()
         self.context.term()
+
+    def _part(self, *, ended: bool) -> dict[str, float]:
+        """Release the points; return the last facts about them."""
+        facts: dict[str, float] = {}
+        if self.mover is not None:
+            self.mover.stop()
+            facts |= self.mover.facts()
+            self.mover.close()
+        if self.intake is None or not ended:
+            return facts
+        if self.parting == "drop" and self.leave_by is not None:
+            facts["given_up"] = self.intake.facts().get("points", 0.0)
+            self.intake.drop()
+            facts |= self.intake.facts()
+        self.intake.close()
+        return facts
 
 
 def run(

@@ -5,11 +5,12 @@ The life of a batch, which its mark ``(source, incarnation, sequence)`` names fo
 1. It *waits* until a worker has credit for it (`lanes`), and is *handed* to that worker. From then on it belongs
    to that worker and no other, however often it is sent again, until
 2. the worker says that it is stored (or was: a duplicate). It is *settled*.
-3. Or it is *taken back*: the worker has gone, refuses it, or drains. The worker then has *disowned* the batch: it
+3. Or it is *taken back*: the worker has gone, refuses it, or drains. The batch is then *disowned* there: the worker
    may hold a copy, on its disk or unread in a socket. Before it gets any more points, in a new *session*, it
    is told so; it withdraws such copies, and nothing of an older session is believed by either side. Where the worker
    can be reached, the batch waits for its consent; where it is gone, the batch goes to another at once.
 
 So two rules hold at any time: one owner, and one session with each worker. `courier` is the state machine, `ledger`
-what of it outlives the process: records are written before what they speak of is sent.
+what of it outlives the process: records are written before what they speak of is sent. `reception` is the
+worker's side; `handover` moves batches from worker to worker, once `closing` says that nobody else will speak of them.
 """

@@ -167,6 +167,18 @@ class Courier:
         return not (self._waiting or self._under_way or any(self._returning.values()))
 
     @property
+    def moving(self) -> bool:
+        """Return whether batches wait or are under way, besides those that wait for a worker's consent."""
+        return bool(self._waiting or self._under_way)
+
+    @property
+    def concerned(self) -> set[str]:
+        """Workers that have, may have or are said to have batches of this sender."""
+        under_way = {batch.worker for batch in self._under_way.values() if batch.worker}
+        returning = {worker for worker, batches in self._returning.items() if batches}
+        return under_way | returning | self._disowned.keys() | set(self._owners.values())
+
+    @property
     def disowned(self) -> int:
         """Workers that are still to be told of batches which are not theirs any more."""
         return len(self._disowned)
@@ -182,6 +194,17 @@ class Courier:
             self._waiting_bytes += batch.size
         else:
             self._hand(batch, owner)
+            if owner in self.lanes and self.lanes[owner].weight == 0:
+                self._take_back(owner, [batch])
+
+    def recall(self) -> list[Batch]:
+        """Take back, and return, the batches that belong to nobody yet."""
+        recalled = list(self._waiting)
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        for batch in recalled:
+            batch.ticket.open_batches -= 1
+        return recalled
 
     def note(self, record: Record) -> None:
         """Have a record written, before anything that is sent from now on."""
@@ -360,7 +383,9 @@ class Courier:
                     MarkRanges(source, incarnation, tuple((a, b) for a, b in pairs))
                     for source, incarnation, pairs in told.to_json()
                 )
-                closing = lane.weight == 0
+                # the last of several greetings closes, so that the worker does not believe it before it knows all
+                more = told.to_json() != self._disowned.get(name, Marks()).to_json()
+                closing = lane.weight == 0 and not more
                 yield Post(name, Hello(self.name, lane.session, lane.incarnation, ranges, closing))
 
     def _overdue(self, now: float) -> Iterable[Post]:

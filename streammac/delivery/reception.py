@@ -55,8 +55,10 @@ class Store(Protocol):
         """
         ...
 
-    def withdraw(self, marks: Iterable[Mark]) -> int:
-        """Take batches out, as if they had never been here; return the number of points.
+    def withdraw(self, marks: Iterable[Mark], sender: str) -> int:
+        """Take out batches of this sender, as if they had never been here; return the number of points.
+
+        A batch of that mark which somebody else has brought since stays: it lives here now.
 
         Raises
         ------
@@ -83,6 +85,11 @@ class Session:
     number: int
     agreed: bool = False
     closing: bool = False
+
+    @property
+    def closed(self) -> bool:
+        """Return whether nothing of this sender can come any more, and nothing is disowned any more."""
+        return self.agreed and self.closing
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +141,7 @@ class Reception(Generic[P]):
     @property
     def closed(self) -> bool:
         """Return whether every sender has said that it sends no more: nothing can come any more."""
-        return all(session.closing and session.agreed for session in self.sessions.values())
+        return all(session.closed for session in self.sessions.values())
 
     def take(
         self, arrived: Iterable[tuple[P, Hello | Points]], now: float
@@ -181,7 +188,7 @@ class Reception(Generic[P]):
             known = self.sessions[hello.sender] = Session(hello.session)
         if hello.session == known.number and not known.agreed:
             try:
-                self.withdrawn += self._store.withdraw(_marks(hello.disowned))
+                self.withdrawn += self._store.withdraw(_marks(hello.disowned), hello.sender)
             except (OSError, ShardUnusable) as error:
                 self._failed(error, now)
                 return None

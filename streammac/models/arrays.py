@@ -21,14 +21,13 @@ class ArrayShard:
         What `NestedModel.coordinate_shape` returns.
     """
 
-    first = 0
-
     def __init__(
         self, x: Array, coordinate_shape: tuple[tuple[int, ...], np.dtype[np.generic]]
     ) -> None:
         shape, dtype = coordinate_shape
         self._x = x
         self._z = np.zeros((len(x), *shape), dtype)
+        self._dropped = 0
 
     @property
     def dim(self) -> int:
@@ -49,7 +48,16 @@ class ArrayShard:
 
     def keep_last(self, points: int) -> None:
         """Drop all but the newest points."""
+        self._dropped += max(0, len(self._x) - points)
         self._x, self._z = self._x[-points:], self._z[-points:]
+
+    def number(self, position: int) -> int:
+        """Return the number of the row at a position: rows keep theirs when older ones are dropped."""
+        return self._dropped + position
+
+    def position(self, number: int) -> int:
+        """Return how many rows have a smaller number."""
+        return min(len(self), max(0, number - self._dropped))
 
     def x(self, rows: Rows, out: Floats | None = None) -> Floats:
         """See `LocalData.x`."""

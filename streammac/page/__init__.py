@@ -1,7 +1,7 @@
 """The page that shows a cluster: one HTML document, style and scripts inside, nothing loaded from elsewhere.
 
 The coordinator serves `document` as it is and feeds it over HTTP (``workers.http``); a report is the same
-document with its data inside (`streammac.report`). The scripts are ES modules that a browser or node can also
+document with its data inside (`streammac.page.report`). The scripts are ES modules that a browser or node can also
 load one by one; here they are joined in the order of `MODULES`.
 """
 
@@ -13,7 +13,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-from streammac.history import to_json
+from streammac.page.history import to_json
 
 MODULES = (
     "format.js",

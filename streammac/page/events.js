@@ -13,6 +13,7 @@ const KINDS = {
   lost: ["Lost", "\u2715", "bad"],
   recovered: ["Recovered", "\u2713", "good"],
   view: ["New view", "\u25cb", ""],
+  turns: ["Ring turns", "\u25cb", "good"],
   drift: ["Drift", "\u2248", "warn"],
   restart: ["Restart", "\u21ba", ""],
   version: ["Version published", "\u2191", ""],

@@ -12,7 +12,7 @@ from typing import Any
 
 FEED = ("sent", "dead_lettered", "duplicate")
 LASTING = ("lasting_sent", "lasting_dead_lettered")
-SHARD = ("points", "appended", "expired", "withdrawn", "duplicates")
+SHARD = ("points", "appended", "expired", "withdrawn", "dropped", "duplicates", "handing")
 
 
 @dataclass(slots=True)
@@ -53,8 +53,18 @@ class Accounts:
         if "appended" in facts:
             self.shards[name] = {count: facts.get(count, 0.0) for count in SHARD}
 
+    def end_feed(self, name: str, incarnation: int) -> None:
+        """Take notice that an ingest node has ended with an answer to everything."""
+        if name in self.feeds and self.feeds[name]["incarnation"] == incarnation:
+            self.feeds[name]["ended"] = True
+
+    def unsettled(self) -> set[str]:
+        """Return who may send something again that a shard has: feeds that have not ended, and workers that move."""
+        feeds = {name for name, feed in self.feeds.items() if not feed.get("ended")}
+        return feeds | {name for name, counts in self.shards.items() if counts.get("handing")}
+
     def points(self, here: Collection[str]) -> dict[str, int]:
-        """Return the sums: sent = accepted + dead_lettered, accepted = stored + expired + away.
+        """Return the sums: sent = accepted + dead_lettered, accepted = stored + expired + away + dropped.
 
         Parameters
         ----------
@@ -66,7 +76,7 @@ class Accounts:
             return float(sum(f["counts"][count] + f["former"][count] for f in self.feeds.values()))
 
         def shard(count: str) -> float:
-            return sum(counts[count] for counts in self.shards.values())
+            return sum(counts.get(count, 0.0) for counts in self.shards.values())
 
         stored = sum(counts["points"] for name, counts in self.shards.items() if name in here)
         sums = {
@@ -78,6 +88,7 @@ class Accounts:
             "stored": stored,
             "away": shard("points") - stored,
             "expired": shard("expired"),
+            "dropped": shard("dropped"),
         }
         return {name: int(value) for name, value in sums.items()}
 

@@ -1,7 +1,7 @@
 """Load balance: how much of the feed each worker is to get, from how fast it turned out to be.
 
 All workers should be busy for the same time in an epoch, so the points of each should be in proportion to
-its speed (ParMAC, section 4.3). Points never move for that; new ones go where they are missing.
+its speed (ParMAC, section 4.3). New points go where they are missing; `streammac.ring.rebalance` moves old ones.
 """
 
 from __future__ import annotations
@@ -60,16 +60,21 @@ class Balance:
         known = self._speeds.get(name, speed)
         self._speeds[name] = known + SMOOTHING * (speed - known)
 
-    def news(self, points: Mapping[str, float]) -> dict[str, float] | None:
-        """Return new weights of these workers, None if they are about as they were told.
+    def speeds(self, names: Collection[str]) -> dict[str, float]:
+        """Return the points per second of work of these workers; nothing before one of them is known.
 
         A worker that has not finished an epoch yet counts as fast as the others are on average.
         """
-        known = [self._speeds[name] for name in points if name in self._speeds]
-        if not known:
+        known = [self._speeds[name] for name in names if name in self._speeds]
+        usual = sum(known) / max(1, len(known))
+        return {name: self._speeds.get(name, usual) for name in names} if known else {}
+
+    def news(self, points: Mapping[str, float]) -> dict[str, float] | None:
+        """Return new weights of these workers, None if they are about as they were told."""
+        speeds = self.speeds(points)
+        if not speeds:
             return None
-        usual = sum(known) / len(known)
-        now = weights({name: self._speeds.get(name, usual) for name in points}, points)
+        now = weights(speeds, points)
         if all(abs(now[name] - self.told.get(name, 1.0)) < NOTABLE for name in now):
             return None
         self.told = now

@@ -20,6 +20,7 @@ from streammac.ring.epochs import EpochBook, EpochResult
 from streammac.ring.events import Event, EventLog
 from streammac.ring.links import Links, broken
 from streammac.ring.membership import Membership, Peer, address
+from streammac.ring.rebalance import Rebalance, Transfer
 from streammac.ring.stall import StallWatch
 from streammac.ring.views import ViewChange
 from streammac.wire.codec import Message
@@ -35,6 +36,7 @@ from streammac.wire.messages import (
     Holdings,
     Introduce,
     Leaving,
+    Move,
     Register,
     Registered,
     Restart,
@@ -131,12 +133,16 @@ class Coordinator:
         self.recoveries: dict[str, float] = never | state.get("recoveries", {})
         self._lost_at: float | None = None
         """When the first member died whose loss the ring has not recovered from yet."""
+        self._view_at = 0.0
+        self._turned = 0
+        """The newest view in which a visit was finished."""
         self.stall = StallWatch()
         self.links = Links()
         self._stalled_view = 0
         """The view that was made because nothing moved."""
         self.balance = Balance()
         self._balance_at = 0.0
+        self.rebalance = Rebalance()
         self.params = dict(params or {})
         going_on = bool(self.params)
         self.epoch = int(state.get("epoch", 0)) if going_on else 0
@@ -199,7 +205,7 @@ class Coordinator:
             case Holdings():
                 return self._answered(message, now)
             case Working():
-                return self._recovered(message, now)
+                return self._turns(message, now)
             case Goodbye():
                 return self._goodbye(message, now)
             case Leaving():
@@ -220,6 +226,8 @@ class Coordinator:
 
     def tick(self, now: float) -> list[Order]:
         """Look after what only time tells: silent processes, and whether training can begin."""
+        if self.ending:
+            return []  # who ends may be silent, and nobody counts on it any more
         orders: list[Order] = []
         for peer in self.membership.silence(now):
             orders += self._lost(peer, "hang", peer.signs.last, now)
@@ -279,7 +287,7 @@ class Coordinator:
         if self.schema is not None:
             orders.append(Tell(identity, self.schema))
         if message.role == "ingest":
-            orders.append(Tell(identity, self._routes()))
+            orders.append(Tell(identity, Routes(self._routes())))
         if self.ring.get(message.name) != message.incarnation:
             self.expected.discard(message.name)
         if news:
@@ -296,6 +304,7 @@ class Coordinator:
     def _hear(self, identity: bytes, beat: Heartbeat, now: float) -> list[Order]:
         known = self.membership.find(beat.name, beat.incarnation)
         before = known.facts if known is not None else {}
+        moved = (known.moves, known.giving) if known is not None else (False, False)
         back = self.membership.hear(beat, now)
         if back is None:
             return [Tell(identity, Introduce())]
@@ -305,9 +314,14 @@ class Coordinator:
         orders: list[Order] = [*self._troubles(beat.name, before, beat.facts)]
         if back:
             orders.append(self._returned(beat.name))
-        if beat.facts.get("leaving", 0) > 0:
-            # `Leaving` itself may be lost, or have been told to a coordinator that is no more
+        if known is not None and beat.facts.get("leaving") and known.state == "alive":
+            # this coordinator was restarted, or the word was lost
             orders += self._leaving(Leaving(beat.name, beat.incarnation), now)
+        if known is not None and (known.moves, known.giving) != moved:
+            if moved[1] and not known.giving and known.state == "alive":
+                text = f"{beat.facts.get('moved', 0):,.0f} points are with others since it began"
+                orders.append(self.note("moved", beat.name, text))
+            orders += self._tell_routes()
         if self.change is not None and self.change.members.get(beat.name) == beat.incarnation:
             seen, frozen = int(beat.facts.get("view", 0)), beat.facts.get("frozen", 0) > 0
             missed = self.change.reminder(beat.name, seen, frozen=frozen)
@@ -336,8 +350,11 @@ class Coordinator:
         self.membership.leave(message.name, message.incarnation, message.facts)
         self._count(message.name, message.incarnation, message.facts)
         self.failures["drained"] += drained
-        kind = "ingest_left" if peer.registration.role == "ingest" else "left"
-        text = "drained" if drained else "ended in good order"
+        ingest = peer.registration.role == "ingest"
+        if ingest and not message.facts.get("unacknowledged"):
+            self.accounts.end_feed(message.name, message.incarnation)
+        kind = "ingest_left" if ingest else "left"
+        text = _farewell(message.facts) if drained else "ended in good order"
         return [self.note(kind, peer.name, text), *self._members_changed(now)]
 
     def _lost(
@@ -375,8 +392,15 @@ class Coordinator:
             reason = f"{request.name} is the only worker: nobody is there to take its points"
         if peer is None or reason:
             return [Tell(identity, DrainReply(False, reason))]
-        drain = Drain(request.deadline_s, request.points)
-        return [Tell(identity, DrainReply(True)), Tell(peer.identity, drain)]
+        orders: list[Order] = [Tell(identity, DrainReply(True))]
+        if request.points != "keep":
+            orders += self._let_move(peer)
+        return [*orders, Tell(peer.identity, Drain(request.deadline_s, request.points))]
+
+    def _let_move(self, peer: Peer) -> list[Order]:
+        """Take note that a worker is to hand over points, and tell it all that it has to know for that."""
+        peer.orders += 1
+        return self._tell_routes()
 
     # -- views ----------------------------------------------------------------------------
 
@@ -405,31 +429,53 @@ class Coordinator:
             return any(not peers[name].here for name in self.change.carriers)
         return any(peers[name].state == "lost" for name in self.change.members)
 
-    def _routes(self) -> Routes:
-        workers = self.membership.of("worker")
-        return Routes(
-            tuple(
-                Route(
-                    peer.name,
-                    address(peer, "data").address,
-                    peer.incarnation,
-                    self.balance.told.get(peer.name, 1.0),
-                )
-                for peer in workers
+    def _routes(self) -> tuple[Route, ...]:
+        workers = self.membership.of("worker", alive=False)
+        return tuple(
+            Route(
+                peer.name,
+                address(peer, "data").address,
+                peer.incarnation,
+                0.0
+                if peer.state == "draining" or peer.giving
+                else self.balance.told.get(peer.name, 1.0),
             )
+            for peer in workers
+            if peer.here
         )
 
     def _tell_routes(self) -> list[Order]:
         self.balance.forget({peer.name for peer in self.membership.of("worker")})
-        return [Tell(peer.identity, self._routes()) for peer in self.membership.of("ingest")]
+        routes = self._routes()
+        orders: list[Order] = [
+            Tell(peer.identity, Routes(routes)) for peer in self.membership.of("ingest")
+        ]
+        movers = [p for p in self.membership.of("worker", alive=False) if p.moves]
+        senders = self.accounts.unsettled() | {peer.name for peer in movers}
+        for peer in movers:
+            if peer.here:
+                others = Routes(routes, tuple(sorted(senders - {peer.name})))
+                orders.append(Tell(peer.identity, others))
+        return orders
 
     def _rebalance(self, now: float) -> list[Order]:
         """Give more of the feed to those who are fast, less to those who have too much already."""
         if now < self._balance_at or self.settings.training.deterministic:
             return []
         self._balance_at = now + BALANCE_S
-        workers = {p.name: p.facts.get("points", 0.0) for p in self.membership.of("worker")}
-        return self._tell_routes() if self.balance.news(workers) is not None else []
+        peers = self.membership.of("worker")
+        workers = {p.name: p.facts.get("points", 0.0) for p in peers}
+        orders = self._tell_routes() if self.balance.news(workers) is not None else []
+        if not self.settings.training.rebalance or any(p.moves for p in peers):
+            return orders
+        transfer = self.rebalance.look(self.balance.speeds(workers), workers)
+        return orders if transfer is None else orders + self._transfer(transfer)
+
+    def _transfer(self, transfer: Transfer) -> list[Order]:
+        peer = self.membership.peers[transfer.giver]
+        text = f"{transfer.points:,} points to {', '.join(transfer.to)}, who are faster"
+        orders = [self.note("moving", peer.name, text), *self._let_move(peer)]
+        return [*orders, Tell(peer.identity, Move(transfer.points, transfer.to))]
 
     def _can_begin(self, points: int, now: float) -> bool:
         workers = [peer for peer in self.membership.of("worker") if peer.ready]
@@ -462,6 +508,7 @@ class Coordinator:
             self.book.began,
         )
         self.ring = self.change.ring
+        self._view_at = now
         self.stall.reset(now)
         names = ", ".join(self.change.names)
         orders = [self.note("view", "", f"view {self.views}: {names}")]
@@ -497,8 +544,18 @@ class Coordinator:
         text = f"unreachable: the others do not get through to it; it may come back in {BANNED_S:.0f} s"
         return [self.note("lost", peer.name, text), *self._members_changed(now)]
 
+    def _turns(self, message: Working, now: float) -> list[Order]:
+        """Take notice of the first visit that was finished in a view: the change of membership is over."""
+        if self.change is None or message.view != self.views or message.view == self._turned:
+            return []
+        self._turned, seconds = message.view, now - self._view_at
+        text = (
+            f"the first visit in view {message.view} was finished {seconds:.2f} s after it was made"
+        )
+        return [self.note("turns", message.name, text, seconds), *self._recovered(message, now)]
+
     def _recovered(self, message: Working, now: float) -> list[Order]:
-        if self.change is None or message.view != self.views or self._lost_at is None:
+        if self._lost_at is None:
             return []
         seconds, self._lost_at = now - self._lost_at, None
         self.recoveries["count"] += 1
@@ -559,3 +616,18 @@ class Coordinator:
             self.accounts.count_feed(name, incarnation, facts)
         else:
             self.accounts.count_shard(name, facts)
+
+
+def _farewell(facts: Mapping[str, float]) -> str:
+    """Return what became of the points of a worker that has left."""
+    parts = [
+        f"{facts[count]:,.0f} {what}"
+        for count, what in {
+            "moved": "points went to the others",
+            "given_up": "points are given up",
+            "points": "points wait in its directory",
+            "in_doubt": "of its batches may be with workers that are gone, too",
+        }.items()
+        if facts.get(count)
+    ]
+    return ", ".join(["drained", *parts])

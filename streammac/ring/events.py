@@ -16,8 +16,8 @@ KEPT = 200
 """Events that are remembered."""
 KINDS = (
     "joined", "ingest_joined", "returned", "draining", "left", "ingest_left", "lost", "ingest_lost",
-    "view", "recovered", "stall", "drift", "restart", "disk_full", "quarantined",
-    "coordinator_restarted", "promoted", "kept_back", "malformed",
+    "moving", "moved", "view", "turns", "recovered", "stall", "drift", "restart", "disk_full",
+    "quarantined", "coordinator_restarted", "promoted", "kept_back", "malformed",
 )  # fmt: skip
 """What can happen (docs/status.md says what each means)."""
 FREQUENT = ("promoted", "kept_back")

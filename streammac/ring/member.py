@@ -156,7 +156,7 @@ class Member:
 
     def _holdings(self) -> Holdings:
         copies = tuple(
-            Copy(name, token.lap, token.final, token.itinerary, held=name in self.holding)
+            Copy(name, token.lap, token.final, token.itinerary, name in self.holding, token.view)
             for name, token in sorted(self.copies.items())
         )
         return Holdings(
@@ -168,6 +168,7 @@ class Member:
             self.trainers,
             copies,
             self.resumed,
+            bool(self.former),
         )
 
     def _resume(self, resume: Resume) -> list[Action]:
@@ -178,7 +179,7 @@ class Member:
         self.resume = resume
         actions = self._give(resume)
         if resume.cold:
-            self.params = dict(resume.tensors)
+            self.params, self.former = dict(resume.tensors), {}
             return self._open(resume.epoch, resume.plan)
         if self.name in resume.joining:
             return actions + self._join(resume)
@@ -208,7 +209,7 @@ class Member:
     def _join(self, resume: Resume) -> list[Action]:
         """Have no part in this epoch but to collect copies of its blocks; wait for the model."""
         self.state = "joining"
-        self.base = None
+        self.base, self.former = None, {}
         self._begin(resume.epoch, resume.plan)
         return self._take_waiting()
 

@@ -33,6 +33,8 @@ class Peer:
     """It left while the others went on."""
     banned_until: float = 0.0
     """Until then it counts as lost, whatever is heard of it."""
+    orders: int = 0
+    """Orders to hand over points that it was given."""
 
     @property
     def name(self) -> str:
@@ -48,6 +50,17 @@ class Peer:
     def here(self) -> bool:
         """Return whether messages reach it."""
         return self.state in ("alive", "draining")
+
+    @property
+    def giving(self) -> bool:
+        """Return whether it has an order to hand over points: it gets none meanwhile."""
+        unheard = self.state != "left" and self.orders > self.facts.get("orders", 0)
+        return unheard or self.facts.get("giving", 0) > 0
+
+    @property
+    def moves(self) -> bool:
+        """Return whether it hands over points, or may have something of that under way."""
+        return self.giving or self.facts.get("handing", 0) > 0
 
     @property
     def away(self) -> bool:

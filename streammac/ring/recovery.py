@@ -7,8 +7,11 @@ epoch behind, and those that join, get the model from somebody who has it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TypeAlias
 
 from streammac.wire.messages import Copy, Holdings, Resume
+
+Rank: TypeAlias = tuple[bool, int, int, int, bool]
 
 
 def resumption(
@@ -36,26 +39,31 @@ def resumption(
     # where all who trained are gone, those who came to join take the epoch over
     trainers = (set(one.trainers) & staying) or set(members)
     absent = set(members) - ahead.keys()
-    needy = [
-        name for name in sorted(absent) if name not in active or active[name].state == "training"
-    ]
+    joining = set(members) - active.keys()
+    behind = {name for name in absent & active.keys() if active[name].state == "training"}
     # who leaves is asked last, and everybody is asked as seldom as can be
     givers = [name for name in ahead if name in members] or list(ahead)
+    formers = [name for name in givers if ahead[name].former]
+    formers = formers or [name for name in ahead if ahead[name].former]
+    if not formers:  # all who could help are gone: that epoch is given up, the present one is not
+        joining, behind = joining | behind, set()
+    donors = {name: formers[i % len(formers)] for i, name in enumerate(sorted(behind))}
+    donors |= {name: givers[i % len(givers)] for i, name in enumerate(sorted(joining), len(donors))}
     return Resume(
         view=view,
         epoch=epoch,
         plan=one.plan,
         trainers=tuple(sorted(trainers)),
-        joining=tuple(sorted(set(members) - active.keys())),
+        joining=tuple(sorted(joining)),
         absent=tuple(sorted(absent)),
         holders=_holders(ahead),
-        donors={name: givers[i % len(givers)] for i, name in enumerate(needy)},
+        donors=donors,
     )
 
 
 def _holders(ahead: Mapping[str, Holdings]) -> dict[str, str]:
     """Return who has the most advanced copy of each block."""
-    best: dict[str, tuple[tuple[bool, int, int, bool], str]] = {}
+    best: dict[str, tuple[Rank, str]] = {}
     for name, answer in ahead.items():
         for copy in answer.copies:
             rank = _rank(copy)
@@ -64,6 +72,7 @@ def _holders(ahead: Mapping[str, Holdings]) -> dict[str, str]:
     return {block: name for block, (_, name) in best.items()}
 
 
-def _rank(copy: Copy) -> tuple[bool, int, int, bool]:
-    # of two equal copies, the sender's and the receiver's, the one that has arrived: it may be in training
-    return copy.final, copy.lap, -len(copy.itinerary), copy.held
+def _rank(copy: Copy) -> Rank:
+    # itineraries compare within a view only: with a new one, members are struck off or added. Of two equal
+    # copies, the sender's and the receiver's, the one that has arrived goes on: it may be in training
+    return copy.final, copy.lap, copy.view, -len(copy.itinerary), copy.held

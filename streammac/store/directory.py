@@ -100,6 +100,8 @@ class Checkpoint:
         Points in them.
     withdrawn : int
         Points in them that had been withdrawn before; these are not counted as expired.
+    dropped : int
+        Points in them that were given up; neither are these.
     marks : Marks
         Those of their batches alone: the marks of the others live and die with their journals, so that a
         batch which power loss takes back is not mistaken for one that was kept.
@@ -109,6 +111,12 @@ class Checkpoint:
     expired: int = 0
     marks: Marks = field(default_factory=Marks)
     withdrawn: int = 0
+    dropped: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows that the segments had which are gone."""
+        return self.expired + self.withdrawn + self.dropped
 
     @classmethod
     def load(cls, directory: Path) -> Checkpoint:
@@ -129,6 +137,7 @@ class Checkpoint:
                 value["expired"],
                 Marks(value["marks"]),
                 value.get("withdrawn", 0),
+                value.get("dropped", 0),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{path}: is no checkpoint - put it back from a copy") from error
@@ -139,6 +148,7 @@ class Checkpoint:
             "first_segment": self.first_segment,
             "expired": self.expired,
             "withdrawn": self.withdrawn,
+            "dropped": self.dropped,
             "marks": self.marks.to_json(),
         }
         data = json.dumps(value).encode()

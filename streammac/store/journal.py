@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streammac.store.points import Mark
 
@@ -17,6 +17,9 @@ HEADER = struct.Struct("<4sII")  # magic, length of the body, its CRC-32
 # row, count, arrival, incarnation, sequence, bytes of the source's name, checksums, has keys?
 FIELDS = struct.Struct("<QIdqqHB?")
 MAGIC = b"smb2"
+SENT_ON = b"smb3"
+"""Of a record that begins with the length and the name of the sender."""
+SENDER = struct.Struct("<H")
 SEAL = b"smS2"
 MAX_BODY_BYTES = 1 << 30
 
@@ -26,6 +29,7 @@ class Record:
     """One batch in a segment.
 
     ``checksums`` are the CRC-32 of the batch's rows in each column, in the order of the schema's columns.
+    ``sender`` is who brought it here, empty where that is its source.
     """
 
     row: int
@@ -34,6 +38,7 @@ class Record:
     mark: Mark
     checksums: tuple[int, ...]
     keys: tuple[bytes, ...] | None
+    sender: str = ""
 
     def encode(self) -> bytes:
         """Return the bytes to append to the journal."""
@@ -52,7 +57,11 @@ class Record:
         numbers = struct.pack(
             f"<{len(self.checksums) + len(keys)}I", *self.checksums, *map(len, keys)
         )
-        return _framed(MAGIC, b"".join((fields, source, numbers, *keys)))
+        body = b"".join((fields, source, numbers, *keys))
+        if not self.sender:
+            return _framed(MAGIC, body)
+        sender = self.sender.encode()
+        return _framed(SENT_ON, SENDER.pack(len(sender)) + sender + body)
 
 
 def seal(rows: int) -> bytes:
@@ -82,7 +91,7 @@ def read(journal: bytes) -> Iterator[Entry]:
     while offset + HEADER.size <= len(journal):
         magic, length, checksum = HEADER.unpack_from(journal, offset)
         end = offset + HEADER.size + length
-        if magic not in (MAGIC, SEAL) or length > MAX_BODY_BYTES or end > len(journal):
+        if magic not in (MAGIC, SENT_ON, SEAL) or length > MAX_BODY_BYTES or end > len(journal):
             return
         body = journal[offset + HEADER.size : end]
         if zlib.crc32(body) != checksum:
@@ -91,12 +100,22 @@ def read(journal: bytes) -> Iterator[Entry]:
             if body == _rows(rows):
                 yield Entry(None, end)
             return
-        record = _decode(body)
+        record = _decode_sent_on(body) if magic == SENT_ON else _decode(body)
         if record is None or record.row != rows:
             return
         rows += record.count
         yield Entry(record, end)
         offset = end
+
+
+def _decode_sent_on(body: bytes) -> Record | None:
+    try:
+        (length,) = SENDER.unpack_from(body)
+        sender = body[SENDER.size : SENDER.size + length].decode()
+    except (struct.error, UnicodeDecodeError):
+        return None
+    record = _decode(body[SENDER.size + length :])
+    return None if record is None else replace(record, sender=sender)
 
 
 def _decode(body: bytes) -> Record | None:

@@ -61,7 +61,7 @@ def recover(disk: Disk, directory: Path, schema: Schema, capacity: int) -> Recov
     recovered = Recovered(checkpoint, withdrawals)
     there: dict[int, Rows] = {}
     recovered.next = max([checkpoint.first_segment, *(n + 1 for n in (*found, *aside))])
-    first = checkpoint.expired + checkpoint.withdrawn
+    first = checkpoint.rows
     for number in found:
         segment = Segment(disk, directory / f"{number:08d}", schema, capacity, first)
         if number < checkpoint.first_segment:

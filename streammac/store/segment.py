@@ -122,6 +122,7 @@ class Segment:
         mark: Mark,
         arrival: float,
         keys: Sequence[bytes] | None,
+        sender: str = "",
     ) -> None:
         """Write a batch: its rows, then its record. It counts once all of that is written.
 
@@ -136,9 +137,8 @@ class Segment:
             data = columns[column.name].reshape(-1).view(np.uint8).data if count else b""
             self._files[column.name].write(self.rows * column.row_bytes, data)
             checksums.append(zlib.crc32(data))
-        record = Record(
-            self.rows, count, arrival, mark, tuple(checksums), None if keys is None else tuple(keys)
-        )
+        named = None if keys is None else tuple(keys)
+        record = Record(self.rows, count, arrival, mark, tuple(checksums), named, sender)
         self._write_journal(record.encode())
         self._count(record)
 

@@ -73,7 +73,7 @@ class Shard:
         self._withdrawals: Withdrawals | None = None
         self._index: tuple[Segment, int, dict[Mark, Record]] | None = None
         self._marks = Marks()
-        self._buffer: list[tuple[dict[str, NDArray[Any]], Mark, float, Any]] = []
+        self._buffer: list[tuple[dict[str, NDArray[Any]], Mark, float, Any, str]] = []
         self._buffered = 0
         self._dirty: list[Segment] = []
         self._coordinates: Column | None = None
@@ -156,7 +156,9 @@ class Shard:
 
     # -- writing --------------------------------------------------------------------------
 
-    def append(self, points: Points, mark: Mark, now: float) -> Outcome:
+    def append(
+        self, points: Points, mark: Mark, now: float, sender: str = "", *, moved: bool = False
+    ) -> Outcome:
         """Add a batch, unless one of this mark is there already.
 
         Parameters
@@ -167,6 +169,11 @@ class Shard:
             Its name.
         now : float
             Time of arrival, seconds since 1970.
+        sender : str
+            Who brings it, where that is not its source; see `withdraw`.
+        moved : bool
+            It comes from another shard, and lives nowhere else: a copy that somebody else brought here before
+            was left behind, and gives way; that one has expired here does not matter.
 
         Raises
         ------
@@ -179,24 +186,33 @@ class Shard:
         """
         self._check_usable()
         mark.check()
+        sender = "" if sender == mark.source else sender
+        left_behind = False
         if mark in self._marks:
-            return Outcome.DUPLICATE
+            record = self._find(mark)[1] if moved else None
+            if not moved or (record is not None and record.sender == sender):
+                return Outcome.DUPLICATE
+            left_behind = record is not None
         columns = self.schema.check(points)
+        if left_behind:
+            self.withdraw([mark], remember=False)
         if self.ack == "memory":
             if self._buffered > BUFFER_BYTES:
                 self._flush()
             # copies: the caller's arrays are its own again when this returns
             columns = {name: column.copy() for name, column in columns.items()}
-            self._buffer.append((columns, mark, now, points.keys and tuple(points.keys)))
+            self._buffer.append((columns, mark, now, points.keys and tuple(points.keys), sender))
             self._buffered += _size(columns)
         else:
-            self._write(columns, mark, now, points.keys)
+            self._write(columns, mark, now, points.keys, sender)
         self._marks.add(mark)
         return Outcome.STORED
 
-    def _write(self, columns: dict[str, NDArray[Any]], mark: Mark, now: float, keys: Any) -> None:
+    def _write(
+        self, columns: dict[str, NDArray[Any]], mark: Mark, now: float, keys: Any, sender: str
+    ) -> None:
         segment = self._room_for(len(columns["x"]))
-        segment.append(columns, mark, now, keys)
+        segment.append(columns, mark, now, keys, sender)
         if self.ack == "fsync" and segment not in self._dirty:
             self._dirty.append(segment)
 
@@ -281,20 +297,42 @@ class Shard:
         while empty < len(self._segments) - 1 and self._segments[empty].live == 0:
             empty += 1
         surplus = max(surplus, empty)
-        if surplus == 0:
+        return self._let_go(surplus, expired=True)
+
+    def drop(self) -> int:
+        """Give up all points; return how many that were. Their marks stay known: what comes again is a duplicate.
+
+        Raises
+        ------
+        OSError
+            If the disk fails; nothing is dropped then.
+        """
+        self._check_usable()
+        self._flush()
+        return self._let_go(len(self._segments), expired=False)
+
+    def _let_go(self, count: int, *, expired: bool) -> int:
+        """Remove so many of the oldest segments; return how many points they held."""
+        if count == 0:
             return 0
-        dropped, kept = self._segments[:surplus], self._segments[surplus:]
-        points = sum(segment.live for segment in dropped)
-        withdrawn = self._checkpoint.withdrawn + sum(segment.withdrawn for segment in dropped)
+        gone, kept = self._segments[:count], self._segments[count:]
+        points = sum(segment.live for segment in gone)
         # the marks must outlive the segments, or a batch sent again would be taken for a new one
         marks = Marks()
-        for known in (self._checkpoint.marks, *(segment.marks for segment in dropped)):
+        for known in (self._checkpoint.marks, *(segment.marks for segment in gone)):
             marks.update(known)
-        checkpoint = Checkpoint(int(kept[0].stem.name), self.expired + points, marks, withdrawn)
+        checkpoint = Checkpoint(
+            int(kept[0].stem.name) if kept else self._next,
+            self.expired + points * expired,
+            marks,
+            self._checkpoint.withdrawn + sum(segment.withdrawn for segment in gone),
+            self.dropped + points * (not expired),
+        )
         checkpoint.save(self._disk, self.path)
         self._checkpoint = checkpoint
         self._segments = kept
-        for segment in dropped:
+        self._dirty = [segment for segment in self._dirty if segment in kept]
+        for segment in gone:
             segment.remove()
         assert self._withdrawals is not None
         with contextlib.suppress(OSError):  # what it says of segments that are gone does no harm
@@ -304,7 +342,7 @@ class Shard:
         keep_reserve(self._disk, self.path)
         return points
 
-    def withdraw(self, marks: Iterable[Mark], *, remember: bool) -> int:
+    def withdraw(self, marks: Iterable[Mark], *, remember: bool, sender: str | None = None) -> int:
         """Take batches out again, because they live in another shard; return how many points that were.
 
         They leave the counts and the views that are taken from now on. All of them are gone, as safely as
@@ -317,6 +355,9 @@ class Shard:
         remember : bool
             Whether the marks stay known: a batch that comes again is then a duplicate, and is not
             stored. Otherwise it is as if it had never been here.
+        sender : str, optional
+            Only batches that this one brought: another one may have brought a batch that was disowned long
+            before, and it lives here now.
 
         Raises
         ------
@@ -334,6 +375,8 @@ class Shard:
             index = self._records_of(segment) if here else {}
             # a batch without rows has no place of its own, and nothing that could be withdrawn
             records = [index[mark] for mark in here if mark in index and index[mark].count]
+            if sender is not None:
+                records = [r for r in records if (r.sender or r.mark.source) == sender]
             if records:
                 found.append((segment, records))
         places = [Place(s.number, r.row, remember) for s, records in found for r in records]
@@ -404,14 +447,19 @@ class Shard:
         return self._checkpoint.withdrawn + self._holes
 
     @property
+    def dropped(self) -> int:
+        """Points that were given up since the shard exists."""
+        return self._checkpoint.dropped
+
+    @property
     def first(self) -> int:
         """Number of the first row of its oldest segment, counted from the first it ever took."""
-        return self._checkpoint.expired + self._checkpoint.withdrawn
+        return self._checkpoint.rows
 
     @property
     def appended(self) -> int:
-        """Points ever stored: those it holds, those that expired, those that were withdrawn."""
-        return self.points + self.expired + self.withdrawn
+        """Points ever stored: those it holds, those that expired, were withdrawn or given up."""
+        return self.points + self.expired + self.withdrawn + self.dropped
 
     def coordinates(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """Say what the coordinates of one point look like, before the first view uses them.
@@ -449,10 +497,8 @@ class Shard:
             None if z is None else Strip(z, [partial(_from, s, z, start) for s, start, _ in parts]),
         )
 
-    def batches(self) -> Iterator[tuple[Mark, Points]]:
-        """Yield the batches that it holds, the oldest first; for the writer thread.
-
-        What is appended meanwhile may come or not; what expires meanwhile is left out.
+    def batches(self) -> Iterator[tuple[Mark, str]]:
+        """Yield the batches with points that it holds, and who brought each; the oldest first; for the writer thread.
 
         Raises
         ------
@@ -462,15 +508,35 @@ class Shard:
         self._check_usable()
         self._flush()
         for segment in self._segments:
-            try:
-                columns = {c.name: segment.column(c) for c in self.schema.columns}
-                records = segment.records()
-            except FileNotFoundError:
-                continue  # it has expired
-            for record in records:
-                rows = slice(record.row, record.row + record.count)
-                part = {name: np.array(column[rows]) for name, column in columns.items()}
-                yield record.mark, Points(part["x"], part.get("y"), part["time"], record.keys)
+            with contextlib.suppress(FileNotFoundError):  # it has expired
+                for record in segment.records():
+                    if record.count:
+                        yield record.mark, record.sender or record.mark.source
+
+    def batch(self, mark: Mark) -> Points | None:
+        """Return the points of a batch, None if it does not hold any; for the writer thread.
+
+        Raises
+        ------
+        OSError
+            If the disk fails.
+        """
+        self._check_usable()
+        segment, record = self._find(mark)
+        if segment is None or record is None:
+            return None
+        rows = slice(record.row, record.row + record.count)
+        part = {c.name: np.array(segment.column(c)[rows]) for c in self.schema.columns}
+        return Points(part["x"], part.get("y"), part["time"], record.keys)
+
+    def _find(self, mark: Mark) -> tuple[Segment, Record] | tuple[None, None]:
+        """Return where a batch with points is, if it is here."""
+        self._flush()
+        for segment in self._segments if mark in self._marks else ():
+            record = self._records_of(segment).get(mark) if mark in segment.marks else None
+            if record is not None and record.count:
+                return segment, record
+        return None, None
 
     def verify(self) -> list[str]:
         """Read every row of every segment; return the names of the segments that are not as written."""

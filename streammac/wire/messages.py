@@ -115,6 +115,8 @@ class Copy:
     itinerary: tuple[Name, ...]
     held: bool = False
     """The block is here, to be trained or in training."""
+    view: Count = 0
+    """In which it was sent or gone on with last."""
 
 
 @message
@@ -132,6 +134,8 @@ class Holdings(Message):
         Its copies of that epoch's blocks.
     resumed : int
         The last view that resumed for it: what it holds is of that one's ring.
+    former : bool
+        It has the last copies of the epoch before, too, for those who are still there.
     """
 
     view: Count
@@ -142,6 +146,7 @@ class Holdings(Message):
     trainers: tuple[Name, ...]
     copies: tuple[Copy, ...] = ()
     resumed: Count = 0
+    former: bool = False
 
 
 @message
@@ -213,9 +218,26 @@ class Working(Message):
 @message
 @dataclass(frozen=True, slots=True)
 class Routes(Message):
-    """Coordinator to all who send points: the workers that there are."""
+    """Coordinator to all who send points: the workers that there are.
+
+    Attributes
+    ----------
+    senders : tuple of str
+        For a worker that is to hand over its points: the others who may send points to it once more, because they
+        have not ended in good order.
+    """
 
     workers: tuple[Route, ...]
+    senders: tuple[Name, ...] = ()
+
+
+@message
+@dataclass(frozen=True, slots=True)
+class Move(Message):
+    """Coordinator to a worker that stays: hand so many points, your oldest, to these workers; `Routes` came before."""
+
+    points: Count
+    to: tuple[Name, ...]
 
 
 @message
@@ -263,7 +285,8 @@ class Drain(Message):
     deadline_s : float
         End after so long in any case.
     points : {"keep", "move", "drop"}
-        What becomes of its points: they wait in its directory, go to the other workers, or are given up.
+        What becomes of its points: they wait in its directory, go to the other workers (`Routes` came before), or
+        are given up.
     """
 
     deadline_s: float
@@ -428,7 +451,8 @@ class Points(Message):
     """A batch of points: ``x`` (n, D), optional ``y`` (n, K), ``time`` (n,) seconds since 1970.
 
     ``(source, incarnation, sequence)`` names it for ever: a second one of that name is a duplicate.
-    ``(sender, session)`` say who sends it this time, and whether that still counts.
+    ``(sender, session)`` say who sends it this time, and whether that still counts. ``moved``: another worker
+    hands it over; it lives nowhere else then, so a copy that somebody else brought before was left behind.
     """
 
     source: Name
@@ -439,6 +463,7 @@ class Points(Message):
     keys: tuple[bytes, ...] = ()
     sender: Name = ""
     session: Count = 0
+    moved: bool = False
 
 
 @message

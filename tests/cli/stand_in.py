@@ -15,8 +15,8 @@ from pathlib import Path
 
 import zmq
 
-from streammac.processes import end_with
 from streammac.run_directory import RunDirectory
+from streammac.supervisor.processes import end_with
 from streammac.wire.codec import Message, decode, encode
 from streammac.wire.messages import (
     DrainReply,
@@ -48,6 +48,7 @@ def status(directory: RunDirectory) -> dict:
     alive = sum(m["state"] == "alive" for m in workers + nodes)
     return {
         "view": 1,
+        "events": [],
         "epoch": 2,
         "objective": 1.0,
         "mu": 0.5,

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streammac import cli, encoding, supervisor
+from streammac import encoding
+from streammac.cli import app as cli
 from streammac.run_directory import RunDirectory
+from streammac.supervisor import local_cluster as supervisor
+from streammac.supervisor import one_run
 from streammac.versions import VersionStore
 from tests.cli.test_encoding import Signs
 from tests.cli.test_supervisor import PROGRAM, cluster, until
@@ -64,7 +67,7 @@ def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VersionStore:
 def test_help_imports_nothing_heavy() -> None:
     script = (
         "import sys; sys.argv = ['streammac', '--help']\n"
-        "from streammac.cli import main\n"
+        "from streammac.cli.app import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'numpy', 'zmq', 'pydantic', 'numba', 'sklearn', 'workers', 'ingest'}\n"
@@ -121,13 +124,13 @@ def test_a_dead_process_gives_its_exit_code_and_still_a_summary(run: Run, tmp_pa
 @pytest.mark.usefixtures("stand_ins")
 def test_the_demo_has_its_source_and_leaves_nothing(run: Run, monkeypatch: Any) -> None:
     seen: list[Any] = []
-    original = supervisor.supervise
+    original = one_run.supervise
 
     def spy(local: Any, *rest: Any) -> Any:
         seen.append(local)
         return original(local, *rest)
 
-    monkeypatch.setattr(supervisor, "supervise", spy)
+    monkeypatch.setattr(one_run, "supervise", spy)
     code, out, _ = run("demo", "--for", 0.5, "--no-ui")
     assert code == 0
     assert "points in" in out

@@ -1,6 +1,6 @@
 from typing import Any
 
-from streammac.condition import Trend, answers, recent_events
+from streammac.terminal.condition import Trend, answers, recent_events
 
 WORKER = {"state": "alive", "busy_share": 0.5, "train_s": 1.0, "z_step_s": 1.0}
 STATUS: dict[str, Any] = {

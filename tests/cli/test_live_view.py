@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from streammac.live_view import LineView, TerminalView, line, view_for
+from streammac.terminal.live_view import LineView, TerminalView, line, view_for
 from tests.cli.test_picture import EVENTS, STATUS, text
 
 

@@ -177,7 +177,7 @@ def test_closing_ends_the_endpoint() -> None:
 
 def test_every_documented_kind_of_event_is_counted_from_the_start() -> None:
     page = (Path(__file__).parents[2] / "docs" / "status.md").read_text()
-    table = page.split("## `events`")[1].split("| kind |")[1]
+    table = page.split("## `events`")[1].split("\n## ")[0].split("| kind |")[1]
     rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
     kinds = {kind for row in rows for kind in re.findall(r"`(\w+)`", row)}
     assert kinds

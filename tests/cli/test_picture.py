@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from streammac.condition import Trend, started
-from streammac.glyphs import FINE, PLAIN, Glyphs
-from streammac.picture import picture
+from streammac.terminal.condition import Trend, started
+from streammac.terminal.glyphs import FINE, PLAIN, Glyphs
+from streammac.terminal.picture import picture
 
 STATUS: dict[str, Any] = {
     "view": 2,

@@ -97,7 +97,7 @@ def test_whoever_is_killed_comes_back_and_the_others_stay(tmp_path: Path) -> Non
         ("w1", "warning"),
         ("w3", "warning"),
     }
-    assert all("crash" in line["reason"] for line in lost)
+    assert all("crash" in line["reason"] for line in lost), lost
     assert {line["process"] for line in logged("w2")} == {"w2"}
     died = [one["about"] for one in logged("supervisor") if one.get("event") == "process_died"]
     assert died == ["w1", "coordinator", "i1", "w3"]

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streammac.restart_policy import (
+from streammac.supervisor.restart_policy import (
     FIRST_DELAY_S,
     HEALTHY_S,
     LONGEST_DELAY_S,

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from streammac.roster import Roster
+from streammac.supervisor.roster import Roster
 
 
 def test_a_roster_is_what_it_was_until_somebody_asks_for_another_number(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from typing import Any
 from rich.console import Console
 
 from streammac.exit_codes import ExitCode, Failure
-from streammac.milestones import Milestones
-from streammac.summary import final_table, summarise
-from streammac.supervisor import Run
+from streammac.supervisor.milestones import Milestones
+from streammac.supervisor.one_run import Run
+from streammac.terminal.summary import final_table, summarise
 
 STATUS: dict[str, Any] = {
     "points": {
@@ -17,6 +17,7 @@ STATUS: dict[str, Any] = {
         "stored": 9_000,
         "expired": 1_000,
         "away": 0,
+        "dropped": 0,
     },
     "epoch": 7,
     "model_version": 6,

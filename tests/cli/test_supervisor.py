@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 import zmq
 
-from streammac import processes, supervisor
 from streammac.config import Settings
 from streammac.control import ask
 from streammac.exit_codes import ExitCode, Failure
 from streammac.run_directory import RunDirectory
-from streammac.supervisor import LocalCluster, Run, supervise
+from streammac.supervisor import local_cluster as supervisor
+from streammac.supervisor import processes
+from streammac.supervisor.local_cluster import LocalCluster
+from streammac.supervisor.one_run import Run, supervise
 from streammac.wire.codec import Message, encode
 from streammac.wire.messages import (
     AddWorkers,
@@ -182,7 +184,7 @@ def test_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
         "import sys, time; from pathlib import Path\n"
         "from streammac.config import Settings\n"
         "from streammac.run_directory import RunDirectory\n"
-        "from streammac.supervisor import LocalCluster\n"
+        "from streammac.supervisor.local_cluster import LocalCluster\n"
         f"local = LocalCluster(RunDirectory(Path({str(tmp_path)!r})), Settings(), {PROGRAM!r})\n"
         "local.start(); time.sleep(60)"
     )
@@ -269,6 +271,15 @@ def test_a_process_that_dies_comes_back_and_the_others_stay(tmp_path: Path, name
         assert "signal SIGKILL" in told(local, name)["reason"]
         assert told(local, name)["state"] == "running"
         assert told(local, name)["budget_left"] == local.settings.cluster.restart_budget - 1
+
+
+def test_a_coordinator_that_dies_as_soon_as_it_is_known_comes_back_there(tmp_path: Path) -> None:
+    with cluster(tmp_path, limits=ALWAYS) as local:
+        announced = until(lambda: local.directory.announced("coordinator"))  # and no turn since
+        os.kill(announced["pid"], signal.SIGKILL)
+        turn_until(local, lambda: told(local, "coordinator")["restarts"] == 1)
+        again = turn_until(local, lambda: local.directory.announced("coordinator"))
+        assert again["control"] == announced["control"]
 
 
 def test_a_spent_budget_leaves_a_worker_down_and_the_rest_goes_on(tmp_path: Path) -> None:

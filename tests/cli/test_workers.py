@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from streammac import cli_workers, open_files
+from streammac import open_files
 from streammac.attached import Attached
-from streammac.cli_workers import farewell, listing
+from streammac.cli import workers as cli_workers
+from streammac.cli.workers import farewell, listing
 from streammac.exit_codes import ExitCode, Failure
-from streammac.keyboard import Keyboard
 from streammac.names import host_name
 from streammac.run_directory import RunDirectory
+from streammac.terminal.keyboard import Keyboard
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 from tests.cli.test_supervisor import ALWAYS, cluster, turn_until
 
@@ -39,19 +40,26 @@ def test_a_wild_host_name_becomes_a_plain_one(
 
 
 @pytest.mark.parametrize(
-    ("points", "left", "words"),
+    ("events", "left", "said"),
     [
-        ("keep", 70, ["70 points wait", "--name w2 --dir d"]),
-        ("move", 0, ["its 100 points are with the other workers"]),
-        ("move", 70, ["70 of its points could not be moved", "--name w2 --dir d"]),
-        ("drop", 100, ["its 100 points are given up"]),
+        ([], 0, "w2 has left"),
+        (["drained, 5 points are given up"], 0, "w2 has left: drained, 5 points are given up"),
+        (
+            ["drained", "drained, 7 points wait in its directory"],
+            7,
+            "w2 has left: drained, 7 points wait in its directory - `streammac worker --name w2 "
+            "--dir d`, or the next `streammac up`, brings them back",
+        ),
     ],
 )
-def test_who_leaves_says_what_became_of_its_points(
-    points: str, left: int, words: list[str]
-) -> None:
-    said = farewell("w2", points, 100, left, Path("d"))
-    assert all(word in said for word in words)
+def test_who_leaves_says_what_became_of_its_points(events: list[str], left: int, said: str) -> None:
+    told = [{"kind": "left", "name": "w2", "text": text} for text in events]
+    others = [
+        {"kind": "left", "name": "w3", "text": "x"},
+        {"kind": "lost", "name": "w2", "text": "y"},
+    ]
+    status = {"workers": [{"name": "w2", "points": left}], "events": told + others}
+    assert farewell(status, "w2", Path("d")) == said
 
 
 def test_the_list_has_what_either_of_the_two_knows() -> None:

@@ -30,7 +30,7 @@ class MemoryStore:
         self.batches[mark_of(batch)] = len(batch.tensors["x"])
         return "stored"
 
-    def withdraw(self, marks) -> int:
+    def withdraw(self, marks, sender) -> int:
         if self.stuck:
             raise OSError(errno.EIO, "Input/output error")
         return sum(self.batches.pop(mark, 0) for mark in marks)

@@ -286,3 +286,12 @@ def test_answers_to_others_change_nothing(source, incarnation, sequence):
     assert office.courier.acknowledge("w1", strange, 1.0) is None
     assert office.courier.acknowledge("w9", strange, 1.0) is None
     assert office.courier.unacknowledged == 4
+
+
+def test_only_the_owner_of_a_batch_can_settle_it():
+    office = Office("w1", "w2")
+    office.put(1)
+    ((owner, _),) = office.points()
+    (other,) = {"w1", "w2"} - {owner}
+    assert office.ack(other, 1) is None
+    assert office.ack(owner, 1) is not None

@@ -15,7 +15,7 @@ from streammac import Client
 from streammac.client import ClientError
 from streammac.config import Settings
 from streammac.run_directory import RunDirectory
-from streammac.supervisor import LocalCluster
+from streammac.supervisor.local_cluster import LocalCluster
 from streammac.wire.codec import MAX_HEADER_BYTES
 
 pytestmark = pytest.mark.processes

@@ -16,8 +16,8 @@ def points(count: int) -> Arrays:
     return Arrays(np.arange(count, dtype=np.float32).repeat(2).reshape(-1, 2))
 
 
-def messages(arrays, origin, seed=1):
-    return [batch.message for batch in cut(arrays, origin, seed, Ticket())]
+def messages(arrays, origin):
+    return [batch.message for batch in cut(arrays, origin, Ticket())]
 
 
 def origin(first=0, batch_points=4, share=0.3, source="i1", incarnation=5) -> Origin:
@@ -47,13 +47,13 @@ def test_what_is_cut_again_is_the_same():
     assert 0 < sum(m.held_out for m in first) < len(first)
 
 
-def test_what_is_held_out_differs_from_chunk_to_chunk_and_with_the_seed():
+def test_what_is_held_out_differs_from_chunk_to_chunk_and_from_feed_to_feed():
     def held_out(*args):
         return {int(v) for m in messages(*args) if m.held_out for v in m.tensors["x"][:, 0]}
 
     base = held_out(points(100), origin(0))
     assert base != held_out(points(100), origin(100))
-    assert base != held_out(points(100), origin(0), 2)
+    assert base != held_out(points(100), origin(0, incarnation=6))
 
 
 def test_pushes_of_a_client_never_share_a_sequence():

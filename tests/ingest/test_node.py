@@ -128,7 +128,7 @@ class Stage:
         self.stored[mark] = batch
         return "stored"
 
-    def withdraw(self, marks) -> int:
+    def withdraw(self, marks, sender) -> int:
         return sum(self.stored.pop(mark, None) is not None for mark in marks)
 
     def commit(self) -> None:

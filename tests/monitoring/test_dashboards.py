@@ -41,7 +41,7 @@ def test_the_committed_dashboards_are_what_the_code_makes(tmp_path) -> None:
     write(tmp_path)
     for name in DASHBOARDS:
         committed = (MONITORING / "dashboards" / name).read_text()
-        assert (tmp_path / name).read_text() == committed, "run python -m monitoring"
+        assert (tmp_path / name).read_text() == committed, "run make docs"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streammac import history
-from streammac.history import Chronicle, Recorder
+from streammac.page import history
+from streammac.page.history import Chronicle, Recorder
 
 
 def status(epoch: int = 0, **more: Any) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from streammac import history
 from streammac.config import Settings
 from streammac.http_server import serve
+from streammac.page import history
 from streammac.ring.coordinator import Coordinator
 from streammac.ring.status import status
 from streammac.run_directory import RunDirectory

@@ -17,9 +17,9 @@ import pytest
 
 from streammac.config import Settings
 from streammac.http_server import serve
-from streammac.report import render
+from streammac.page.report import render
 from streammac.run_directory import RunDirectory
-from streammac.supervisor import LocalCluster
+from streammac.supervisor.local_cluster import LocalCluster
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 from tests.page.browser import Browser
 from tests.page.simulated import simulated_status

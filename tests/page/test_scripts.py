@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from streammac import page
-from streammac.history import Chronicle
+from streammac.page.history import Chronicle
 from tests.page.browser import Browser
 from tests.page.simulated import START_S, simulated_status
 

@@ -28,6 +28,7 @@ from streammac.wire.messages import (
     Holdings,
     Introduce,
     Leaving,
+    Move,
     Register,
     Registered,
     Restart,
@@ -70,7 +71,7 @@ def answer(core, name, epoch=0, state="training", copies=()) -> list:
     plan = EpochPlan(age=epoch)
     return core.handle(
         name.encode(),
-        Holdings(number, name, state, epoch, plan, names, copies, number - 1),
+        Holdings(number, name, state, epoch, plan, names, copies, number - 1, former=epoch > 0),
         now=2.0,
     )
 
@@ -251,9 +252,12 @@ def test_a_broken_connection_is_a_death_at_once():
         "seconds": pytest.approx(0.4),
     }
     kinds = [event["kind"] for event in told["events"]]
-    assert kinds[-3:] == ["lost", "view", "recovered"]
+    assert kinds[-4:] == ["lost", "view", "turns", "recovered"]
     core.handle(b"w1", Working("w1", core.views), now=1.5)
     assert status(core)["recovery"]["count"] == 1
+    turns = [event for event in status(core)["events"] if event["kind"] == "turns"]
+    assert turns[-1]["seconds"] == pytest.approx(0.2), "since the view was made; and once"
+    assert len(turns) == 1
 
 
 def test_a_coordinator_that_slept_excuses_the_others():
@@ -307,7 +311,7 @@ def test_a_worker_that_leaves_hands_over_what_it_holds():
     view = sent(orders, View)[0][1]
     assert ([m.name for m in view.members], [m.name for m in view.leaving]) == (["w1"], ["w2"])
     ((_, routes),) = sent(orders, Routes)
-    assert [w.name for w in routes.workers] == ["w1"]
+    assert [(w.name, w.weight) for w in routes.workers] == [("w1", 1.0), ("w2", 0.0)]
     assert states(core)["w2"] == "draining"
     copies = (Copy("x", 0, False, ("w2",), held=True),)
     assert answer(core, "w1") == []
@@ -336,6 +340,8 @@ def test_when_the_cluster_ends_workers_just_end():
     orders = core.handle(b"w2", Leaving("w2", 1), now=1.0)
     assert [to for to, _ in sent(orders, Stop)] == ["w2"]
     assert sent(orders, View) == []
+    core.tick(now=1.0 + 10 * CAP_S)
+    assert core.failures["hang"] == 0, "one that takes its time to end is not lost"
     core.handle(b"w2", Goodbye("w2", 1, facts(100)), now=1.0)
     assert status(core)["points"]["stored"] == 200, "points of a cluster at rest are not away"
 
@@ -439,6 +445,7 @@ def test_the_accounting_adds_up_over_incarnations():
         "stored": 200,
         "away": 0,
         "expired": 0,
+        "dropped": 0,
     }
 
 
@@ -603,10 +610,78 @@ def test_two_workers_that_do_not_reach_each_other_are_not_kept_in_one_ring():
     assert states(core)[name] == "alive"
 
 
-def test_a_heartbeat_says_again_that_a_worker_leaves():
+def test_a_worker_that_moves_its_points_is_told_first_where_they_may_go_and_who_sends():
     core, _ = cluster()
-    beat = core.membership.peers["w1"]
-    facts = beat.facts | {"leaving": 1.0}
-    core.handle(b"w1", Heartbeat("w1", beat.incarnation, facts), now=5.0)
-    assert core.membership.peers["w1"].state == "draining"
-    assert [m.name for m in core.view.leaving] == ["w1"]
+    core.handle(b"i2", register("i2", "ingest"), now=0.3)
+    core.handle(b"i2", Heartbeat("i2", 1, {"sent": 1.0}), now=0.3)
+    core.handle(b"i1", Heartbeat("i1", 1, {"sent": 1.0}), now=0.3)
+    core.handle(b"i2", Goodbye("i2", 1, {"unacknowledged": 0.0}), now=0.4)
+    orders = core.handle(b"op", DrainRequest("w1", 9.0, "move"), now=1.0)
+    told = [type(o.message) for o in orders if isinstance(o, Tell) and o.identity == b"w1"]
+    assert told == [Routes, Drain]
+    routes = dict(sent(orders, Routes))
+    assert {r.name: r.weight for r in routes["w1"].workers} == {"w1": 0.0, "w2": 1.0}
+    assert routes["w1"].senders == ("i1",), "the other one ended with an answer to everything"
+    assert routes["i1"].senders == ()
+
+
+def test_a_worker_with_batches_under_way_counts_as_a_sender_until_they_are_settled():
+    core, _ = cluster()
+    core.handle(b"w2", Heartbeat("w2", 1, facts(100, handing=3.0)), now=0.5)
+    orders = core.handle(b"op", DrainRequest("w1", 9.0, "move"), now=1.0)
+    routes = dict(sent(orders, Routes))
+    assert "w2" in routes["w1"].senders
+    assert {r.name: r.weight for r in routes["w2"].workers} == {"w1": 0.0, "w2": 1.0}
+    orders = core.handle(b"w2", Heartbeat("w2", 1, facts(100, handing=0.0)), now=1.5)
+    assert dict(sent(orders, Routes))["w1"].senders == ()
+
+
+def test_a_worker_that_leaves_is_taken_for_leaving_though_the_word_was_lost():
+    core, _ = cluster()
+    core.handle(b"w2", Heartbeat("w2", 1, facts(100, leaving=1.0)), now=0.5)
+    assert states(core)["w2"] == "draining"
+
+
+def test_what_became_of_its_points_is_said_when_a_worker_has_left():
+    core, _ = cluster()
+    core.handle(b"w2", Leaving("w2", 1), now=1.0)
+    last = facts(20, moved=80.0, withdrawn=80.0, appended=100, in_doubt=2.0)
+    core.handle(b"w2", Goodbye("w2", 1, last), now=2.0)
+    text = next(e["text"] for e in status(core)["events"] if e["kind"] == "left")
+    assert text == (
+        "drained, 80 points went to the others, 20 points wait in its directory, "
+        "2 of its batches may be with workers that are gone, too"
+    )
+    points = status(core)["points"]
+    assert (points["accepted"], points["stored"], points["away"]) == (120, 100, 20)
+
+
+def test_points_that_were_dropped_are_counted():
+    core, _ = cluster()
+    core.handle(b"w2", Leaving("w2", 1), now=1.0)
+    gone = facts(0, given_up=100.0) | {"appended": 100, "dropped": 100}
+    core.handle(b"w2", Goodbye("w2", 1, gone), now=2.0)
+    points = status(core)["points"]
+    assert (points["accepted"], points["stored"], points["dropped"]) == (200, 100, 100)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_slow_worker_hands_points_to_a_fast_one_if_that_is_wanted(wanted):
+    core, _ = cluster(core=Coordinator(settings(rebalance=wanted), "c"))
+    core.handle(b"w1", report(core, "w1", 0, tensors={"w": np.ones(2)}, busy=9.0), now=1.0)
+    core.handle(b"w2", report(core, "w2", 0, busy=1.0), now=1.0)
+    orders = []
+    for look in range(4):
+        orders += core.tick(3.0 + 2.0 * look)
+    if not wanted:
+        assert sent(orders, Move) == []
+        return
+    assert sent(orders, Move) == [("w1", Move(80, ("w2",)))]
+    assert {r.name: r.weight for r in sent(orders, Routes)[-1][1].workers}["w1"] == 0.0
+    core.handle(b"w1", Heartbeat("w1", 1, facts(60, orders=1.0, giving=1.0, handing=2.0)), now=11.0)
+    done = core.handle(b"w1", Heartbeat("w1", 1, facts(20, orders=1.0, moved=80.0)), now=12.0)
+    assert {r.name: r.weight for r in sent(done, Routes)[-1][1].workers}["w1"] > 0.0
+    assert [e["kind"] for e in status(core)["events"] if e["name"] == "w1"][-2:] == [
+        "moving",
+        "moved",
+    ]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streammac.models.shuffling import ring_order
@@ -63,6 +63,14 @@ def do(net: Net, what: str, number: int) -> None:
     laps=st.integers(1, 2),
     seed=st.integers(0, 100_000),
     story=changes,
+)
+@example(size=2, blocks=4, laps=2, seed=18724, story=[("join", 44), ("leave", 5)])
+@example(
+    size=2,
+    blocks=1,
+    laps=2,
+    seed=73249,
+    story=[("join", n) for n in (21, 49, 52, 26, 26)] + [("kill", 23)],
 )
 def test_the_ring_goes_on_whoever_comes_leaves_or_dies(size, blocks, laps, seed, story):
     net = Net([f"w{i}" for i in range(size)], EPOCHS, seed, laps, blocks)
@@ -157,8 +165,10 @@ def test_tokens_that_are_lost_come_back_with_another_view(seed, after, lost):
 # -- the decision ----------------------------------------------------------------------------------
 
 
-def holdings(name, epoch=3, state="training", copies=(), trainers=("a", "b", "c")) -> Holdings:
-    return Holdings(7, name, state, epoch, EpochPlan(age=epoch), trainers, copies)
+def holdings(
+    name, epoch=3, state="training", copies=(), trainers=("a", "b", "c"), former=False
+) -> Holdings:
+    return Holdings(7, name, state, epoch, EpochPlan(age=epoch), trainers, copies, former=former)
 
 
 def test_of_each_block_the_most_advanced_copy_goes_on():
@@ -176,8 +186,8 @@ def test_of_each_block_the_most_advanced_copy_goes_on():
 
 def test_whoever_is_behind_or_new_gets_the_model_from_different_members():
     answers = {
-        "a": holdings("a", 4),
-        "b": holdings("b", 4, "z_step"),
+        "a": holdings("a", 4, former=True),
+        "b": holdings("b", 4, "z_step"),  # joined in this epoch
         "c": holdings("c", 3),
         "d": holdings("d", 3, "z_step"),
     }
@@ -188,6 +198,13 @@ def test_whoever_is_behind_or_new_gets_the_model_from_different_members():
     assert got.trainers == ("a", "b", "c", "d")
     assert (got.joining, got.absent) == (("new",), ("c", "d", "new"))
     assert got.donors == {"c": "a", "new": "b"}, "d has its model, and is in its Z step with it"
+
+
+def test_whoever_is_behind_where_nobody_can_help_any_more_joins_anew():
+    answers = {"a": holdings("a", 4), "b": holdings("b", 3)}
+    got = resumption(7, ["a", "b"], answers)
+    assert got is not None
+    assert (got.trainers, got.joining, got.donors) == (("a", "b"), ("b",), {"b": "a"})
 
 
 def test_a_block_that_was_sent_and_is_nowhere_tells_which_way_it_was_lost():

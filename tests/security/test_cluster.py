@@ -13,7 +13,8 @@ from streammac.exit_codes import ExitCode
 from streammac.run_directory import RunDirectory
 from streammac.security import KeyFolder
 from streammac.settings_sources import load
-from streammac.supervisor import LocalCluster, supervise
+from streammac.supervisor.local_cluster import LocalCluster
+from streammac.supervisor.one_run import supervise
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("run")]

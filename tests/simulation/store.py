@@ -100,16 +100,21 @@ class OpenStore:
     def append(self, batch: Points) -> Literal["stored", "duplicate"]:
         """See `streammac.delivery.reception.Store`."""
         mark = Mark(batch.source, batch.incarnation, batch.sequence)
-        if self.shard.append(StoredPoints(batch.tensors["x"]), mark, self.now) is Outcome.DUPLICATE:
+        points = StoredPoints(batch.tensors["x"])
+        outcome = self.shard.append(points, mark, self.now, batch.sender, moved=batch.moved)
+        if outcome is Outcome.DUPLICATE:
             return "duplicate"
         self._rules.stored(self.name, mark)
         return "stored"
 
-    def withdraw(self, marks: Iterable[Mark]) -> int:
+    def withdraw(self, marks: Iterable[Mark], sender: str) -> int:
         """See `streammac.delivery.reception.Store`."""
         wanted = list(marks)
-        points = self.shard.withdraw(wanted, remember=False)
-        self._rules.withdrawn(self.name, wanted)
+        points = self.shard.withdraw(wanted, remember=False, sender=sender)
+        present = _present(self.shard) if points else set()
+        self._rules.withdrawn(
+            self.name, [mark for mark in wanted if points and mark not in present]
+        )
         return points
 
     @property

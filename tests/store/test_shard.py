@@ -347,3 +347,67 @@ class TestCorruption:
         assert shard.append(batch(3), mark(3), 0.0) is Outcome.STORED
         assert shard.append(batch(0), mark(0), 0.0) is Outcome.DUPLICATE
         assert [s.stem.name for s in shard._segments] == ["00000001", "00000004"]
+
+
+def test_what_somebody_disowns_is_withdrawn_only_if_they_brought_it(tmp_path):
+    shard = open_shard(tmp_path)
+    shard.append(batch(1), mark(1), 0.0)
+    shard.append(batch(2), mark(2), 0.0, "w1", moved=True)
+    shard = reopened(shard)
+    assert list(shard.batches()) == [(mark(1), "i1"), (mark(2), "w1")]
+    assert shard.withdraw([mark(1), mark(2)], remember=False, sender="i1") == ROWS
+    assert list(shard.batches()) == [(mark(2), "w1")]
+    assert shard.withdraw([mark(2)], remember=False, sender="w1") == ROWS
+    assert list(reopened(shard).batches()) == []
+
+
+@pytest.mark.parametrize("ack", ["memory", "file"])
+def test_a_batch_that_is_moved_here_replaces_a_copy_that_was_left_behind(tmp_path, ack):
+    shard = open_shard(tmp_path, ack=ack)
+    shard.append(batch(1), mark(1), 0.0)
+    assert shard.append(batch(1), mark(1), 0.0, "w1", moved=True) is Outcome.STORED
+    assert shard.append(batch(1), mark(1), 0.0, "w1", moved=True) is Outcome.DUPLICATE
+    assert shard.append(batch(1), mark(1), 0.0) is Outcome.DUPLICATE
+    assert shard.withdraw([mark(1)], remember=False, sender="i1") == 0
+    shard = reopened(shard)
+    assert (contents(shard), shard.withdrawn) == ([1] * ROWS, ROWS)
+
+
+def test_a_batch_that_was_moved_away_may_come_back(tmp_path):
+    shard = open_shard(tmp_path)
+    shard.append(batch(1), mark(1), 0.0)
+    shard.withdraw([mark(1)], remember=False)
+    assert shard.batch(mark(1)) is None
+    assert shard.append(batch(1), mark(1), 0.0, "w2", moved=True) is Outcome.STORED
+    shard = reopened(shard)
+    assert (contents(shard), list(shard.batches())) == ([1] * ROWS, [(mark(1), "w2")])
+
+
+def test_a_batch_is_read_as_it_was_stored(tmp_path):
+    shard = open_shard(tmp_path)
+    keys = [f"{row}".encode() for row in range(ROWS)]
+    points = Points(batch(3).x, time=np.arange(ROWS, dtype=np.float64), keys=keys)
+    for n in range(5):
+        shard.append(points if n == 3 else batch(n), mark(n), 0.0)
+    found = shard.batch(mark(3))
+    np.testing.assert_array_equal(found.x, points.x)
+    np.testing.assert_array_equal(found.time, points.time)
+    assert found.keys == tuple(keys)
+    assert shard.batch(mark(9)) is None
+
+
+@pytest.mark.parametrize("ack", ["memory", "file", "fsync"])
+def test_points_that_are_dropped_are_counted_and_their_marks_stay_known(tmp_path, ack):
+    shard = open_shard(tmp_path, ack=ack)
+    for n in range(7):
+        shard.append(batch(n), mark(n), 0.0)
+    shard.withdraw([mark(2)], remember=False)
+    assert shard.drop() == 6 * ROWS
+    for _ in range(2):
+        assert (shard.points, shard.dropped, shard.withdrawn) == (0, 6 * ROWS, ROWS)
+        assert shard.appended == 7 * ROWS
+        assert shard.append(batch(1), mark(1), 0.0) is Outcome.DUPLICATE
+        shard = reopened(shard, ack=ack)
+    assert shard.append(batch(8), mark(8), 0.0) is Outcome.STORED
+    shard = reopened(shard)
+    assert (contents(shard), shard.first) == ([8] * ROWS, 7 * ROWS)

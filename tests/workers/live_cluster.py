@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from streammac import processes
 from streammac.config import Settings
 from streammac.control import ask_status
-from streammac.processes import Child, Lifeline
 from streammac.run_directory import RunDirectory, write_json
+from streammac.supervisor import processes
+from streammac.supervisor.processes import Child, Lifeline
 
 PATIENCE_S = 45.0
 PROGRAM = (sys.executable, "-m", "streammac")

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from streammac.client import Client
 from streammac.config import Settings
 from streammac.run_directory import RunDirectory
-from streammac.supervisor import LocalCluster
+from streammac.supervisor.local_cluster import LocalCluster
 
 pytestmark = pytest.mark.processes
 PATIENCE_S = 60.0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import time
+import resource
+import threading
 
 import numpy as np
 import pytest
 
 from streammac.client import Client
-from tests.workers.live_cluster import LiveCluster, states
+from streammac.store import Schema, Shard
+from tests.workers.live_cluster import LiveCluster, kinds, states
 
 pytestmark = pytest.mark.processes
 
@@ -32,8 +34,6 @@ def feed(tmp_path):
 
 def stored(cluster, names=("w1", "w2")):
     """Return the first number of every point in the shards, read once their processes have ended."""
-    from streammac.store import Schema, Shard
-
     numbers = []
     for name in names:
         for path in (cluster.directory.shard(name), cluster.directory.probe(name)):
@@ -51,11 +51,6 @@ def is_done(status):
         and points["sent"] == points["accepted"] + points["dead_lettered"]
         and points["accepted"] == points["stored"]
     )
-
-
-def read_feed(cluster, feed, rate):
-    cluster.kill("i1")
-    cluster.start("ingest", "i1", f"{feed}?rate={rate}")
 
 
 def test_a_worker_that_is_killed_under_load_returns_and_nothing_is_stored_twice(tmp_path, feed):
@@ -90,7 +85,6 @@ def test_an_ingest_node_that_is_killed_goes_on_where_its_file_is_settled(tmp_pat
         assert status["points"]["sent"] == status["points"]["stored"] == POINTS
         cluster.kill("i1")
         cluster.start("ingest", "i1")
-        time.sleep(0)
         status = cluster.wait(is_done, "the node that has nothing to do")
         assert status["points"]["stored"] == POINTS
         for name in ("w1", "w2"):
@@ -98,13 +92,37 @@ def test_an_ingest_node_that_is_killed_goes_on_where_its_file_is_settled(tmp_pat
         assert stored(cluster) == list(range(POINTS))
 
 
+def test_a_worker_whose_disk_is_full_trains_on_and_takes_points_again_when_there_is_room(
+    tmp_path, feed
+):
+    settings = SETTINGS | {"ingest": SETTINGS["ingest"] | {"sources": [f"{feed}?rate=2500"]}}
+    with LiveCluster(tmp_path / "run", settings, workers=2) as cluster:
+        cluster.wait(lambda s: s["epoch"] >= 1, "training")
+        pid = cluster.children["w1"].process.pid
+        unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, unlimited[1]))
+        status = cluster.wait(lambda s: "disk_full" in kinds(s, "w1"), "the event")
+        full = points_of(status, "w1")
+        cluster.epochs(1)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+        status = cluster.wait(is_done, "the end of the feed")
+        assert points_of(status, "w1") > full, "it takes points again"
+        assert states(status)["w1"] == "alive"
+        assert status["points"]["dead_lettered"] == 0
+        for name in ("w1", "w2"):
+            cluster.kill(name)
+        assert stored(cluster) == list(range(POINTS))
+
+
+def points_of(status, name):
+    return next(w["points"] for w in status["workers"] if w["name"] == name)
+
+
 def test_a_push_whose_ingest_node_is_killed_is_stored_once(tmp_path):
     x = np.random.default_rng(0).random((2000, 8), np.float32)
     x[:, 0] = np.arange(2000)
     with LiveCluster(tmp_path, SETTINGS, workers=2) as cluster:
         cluster.wait(lambda s: s["ingest"] and s["ingest"][0]["client"], "the ingest node")
-        import threading
-
         results = []
 
         def push():

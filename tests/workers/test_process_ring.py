@@ -16,7 +16,7 @@ from streammac.models.local import VisitPlan
 from streammac.models.serial import parmac
 from streammac.run_directory import RunDirectory
 from streammac.store import Mark, Points, Schema, Shard
-from streammac.supervisor import LocalCluster
+from streammac.supervisor.local_cluster import LocalCluster
 from streammac.versions import VersionStore
 
 pytestmark = pytest.mark.processes

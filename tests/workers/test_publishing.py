@@ -80,6 +80,19 @@ class TestProbe:
         assert good.itq == bad.itq
         assert good.itq > good.random
 
+    def test_a_bit_that_is_always_the_same_shows(self, params):
+        probe = Probe(ProbeSettings(), 0)
+        probe.add(digits()[:1000])
+        task = probe.task(BITS)
+        stuck = dict(params)
+        stuck["encoder/0/bias"] = stuck["encoder/0/bias"].copy()
+        stuck["encoder/0/bias"][0] = 1e6
+        model = BinaryAutoencoderModel(bits=BITS)
+        good, bad = task.measure(model, params), task.measure(model, stuck)
+        assert 0.5 < good.least_entropy < good.entropy <= 1
+        assert bad.least_entropy == 0
+        assert bad.entropy == pytest.approx(good.entropy * (BITS - 1) / BITS, abs=0.06)
+
     def test_the_sample_is_bounded_and_follows_the_feed(self):
         probe = Probe(ProbeSettings(points=200), 0)
         probe.add(np.zeros((200, 3), np.float32))

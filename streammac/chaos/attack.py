@@ -1,0 +1,275 @@
+"""Strikes a running cluster, and measures what each strike cost the others.
+
+`streammac.chaos.faults` says what to do; only processes that the cluster's supervisor started are touched. Times come
+from the coordinator's events, by this machine's clock, and where the ring has no reason to change from the survivors'
+own counts of visits.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from streammac.attached import Attached, Status
+from streammac.chaos.faults import KILLS, Fault, Plan, Strike
+from streammac.chaos.verdict import Outcome
+from streammac.exit_codes import Failure
+from streammac.metrics import VISIT_SECONDS
+from streammac.wire.messages import (
+    AddWorkers,
+    DrainReply,
+    DrainRequest,
+    ForgetWorker,
+    WorkerForgotten,
+    WorkersAdded,
+)
+
+Facts: TypeAlias = dict[str, Any]
+Found = TypeVar("Found")
+
+POLL_S = 0.05
+PATIENCE_S = 60.0
+"""So long a cluster may take to be whole again."""
+SCRAPE_S = 0.01
+"""Time between two looks at a survivor's count of visits."""
+ASK_S = 1.0
+DRAIN_S = 20.0
+"""Deadline of a worker that is removed."""
+
+
+class NotStruck(Exception):
+    """A fault did not come about; the message says why."""
+
+
+@dataclass(slots=True)
+class Attack:
+    """Strikes one cluster.
+
+    Parameters
+    ----------
+    cluster : Attached
+        A running cluster with a supervisor on this machine.
+    plan : Plan
+        What to do.
+    show : callable
+        Is told each outcome.
+
+    Attributes
+    ----------
+    outcomes : list of Outcome
+        Of all strikes so far.
+    struck : Counter
+        Our kills of each process: so often it has to be restarted.
+    hangs : int
+        How often we stopped a worker: so often it is taken for lost, and comes back.
+    """
+
+    cluster: Attached
+    plan: Plan
+    show: Callable[[Outcome], None]
+    outcomes: list[Outcome] = field(default_factory=list)
+    struck: Counter[str] = field(default_factory=Counter)
+    hangs: int = 0
+
+    def run(self, ended: Callable[[], bool]) -> None:
+        """Strike until it is time to end, or the cluster does not recover."""
+        while not ended():
+            strike = self.plan.next(self._targets())
+            if strike is None:
+                return
+            time.sleep(strike.rest_s)
+            outcome = self.strike(strike)
+            self.outcomes.append(outcome)
+            self.show(outcome)
+            if outcome.whole_s is None and not outcome.trouble:
+                return  # what follows would be blamed for it
+
+    @property
+    def kills(self) -> int:
+        """Processes that were killed so far."""
+        return sum(self.struck.values())
+
+    def _targets(self) -> list[str]:
+        """Return the workers that can be struck: their supervisor is here, and they take part."""
+        status = self.cluster.status(ASK_S) or {}
+        kept = {one["name"] for one in _processes(status) if one["state"] == "running"}
+        here = (w["name"] for w in status.get("workers", []) if w["state"] == "alive")
+        return [name for name in here if name in kept]
+
+    # -- one strike -----------------------------------------------------------------------
+
+    def strike(self, strike: Strike) -> Outcome:
+        """Do it, and wait until the cluster is whole again."""
+        before = self.wait_whole(lambda _: True)
+        if before is None:
+            return Outcome(strike, None, None, "the cluster was not whole before")
+        try:
+            with self._struck(strike, before) as began:
+                visit = self._next_visit(strike, before, began)
+        except (NotStruck, Failure, ProcessLookupError) as error:
+            return Outcome(strike, None, None, str(error) or type(error).__name__)
+        again = self.wait_whole(lambda status: is_over(strike, before, status))
+        if again is None:
+            return Outcome(strike, visit, None)
+        whole_s = round(time.time() - began, 3)
+        if strike.fault is Fault.MOVE:
+            self._forget(strike.target, again)
+        return Outcome(strike, visit, whole_s)
+
+    @contextmanager
+    def _struck(self, strike: Strike, before: Status) -> Iterator[float]:
+        """Do it; the time at which it was done. What hangs goes on in the end."""
+        if strike.fault is Fault.HANG_WORKER:
+            pid = self._pid(before, strike.target)
+            began = time.time()
+            os.kill(pid, signal.SIGSTOP)
+            self.hangs += 1
+            try:
+                yield began
+                time.sleep(max(0.0, began + strike.hang_s - time.time()))
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            return
+        began = time.time()
+        if strike.fault in KILLS:
+            os.kill(self._pid(before, strike.target), signal.SIGKILL)
+            self.struck[strike.target] += 1
+        elif strike.fault is Fault.ADD:
+            added = self.cluster.ask_supervisor(AddWorkers(1), WorkersAdded)
+            if added is None or not added.names:
+                raise NotStruck(added.reason if added else "the supervisor does not answer")
+        else:
+            self._remove(strike)
+        yield began
+
+    def _remove(self, strike: Strike) -> None:
+        points: Literal["move", "keep"] = "move" if strike.fault is Fault.MOVE else "keep"
+        request = DrainRequest(strike.target, DRAIN_S, points)
+        reply = self.cluster.ask(request, DrainReply)
+        if not reply.accepted:
+            raise NotStruck(reply.reason)
+
+    @staticmethod
+    def _pid(status: Status, name: str) -> int:
+        for one in _processes(status):
+            if one["name"] == name and one["pid"] is not None:
+                return int(one["pid"])
+        raise NotStruck(f"{name} is not running here")
+
+    # -- measuring ------------------------------------------------------------------------
+
+    def _next_visit(self, strike: Strike, before: Status, began: float) -> float | None:
+        if strike.fault in (Fault.KILL_COORDINATOR, Fault.KILL_INGEST):
+            return self._next_count(before, began)
+        event = self._wait(lambda status: first_turn(status, began))
+        if event is None:
+            return None
+        died = strike.fault in (Fault.KILL_WORKER, Fault.HANG_WORKER)
+        return float(round(event["time"] - began if died else event["seconds"], 4))
+
+    def _next_count(self, before: Status, began: float) -> float | None:
+        """Return when any worker's count of visits had grown."""
+        urls = [w["metrics_url"] for w in before["workers"] if w["state"] == "alive"]
+        counts = {url: visits(url) for url in urls}
+        while time.time() - began < PATIENCE_S:
+            for url, count in counts.items():
+                now = visits(url)
+                if count is not None and now is not None and now > count:
+                    return round(time.time() - began, 4)
+            time.sleep(SCRAPE_S)
+        return None
+
+    def _forget(self, name: str, status: Status) -> None:
+        """Tell the supervisor not to start a worker again whose points are all elsewhere."""
+        if not sum(w["points"] for w in status["workers"] if w["name"] == name):
+            self.cluster.ask_supervisor(ForgetWorker(name), WorkerForgotten)
+
+    def wait_whole(self, also: Callable[[Status], Any]) -> Status | None:
+        """Return the first status in which everybody is there; None if that takes too long."""
+        return self._wait(lambda s: s if whole(s) and also(s) else None)
+
+    def _wait(self, until: Callable[[Status], Found | None]) -> Found | None:
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            status = self.cluster.status(ASK_S)
+            if status is not None and (found := until(status)):
+                return found
+            time.sleep(POLL_S)
+        return None
+
+
+def _processes(status: Status) -> list[Facts]:
+    found: list[Facts] = (status.get("supervisor") or {}).get("processes", [])
+    return found
+
+
+def _members(status: Status) -> list[Facts]:
+    return [worker for worker in status["workers"] if worker["state"] == "alive"]
+
+
+def restarts(status: Status, name: str) -> int:
+    """Return how often the supervisor has started a process again."""
+    return sum(int(one["restarts"]) for one in _processes(status) if one["name"] == name)
+
+
+def whole(status: Status) -> bool:
+    """Return whether all processes that should be there are, and the workers in the same ring."""
+    kept = [one for one in _processes(status) if one["state"] != "left"]
+    if any(one["state"] != "running" for one in kept):
+        return False
+    there = {one["name"]: one for one in status["workers"] + status["ingest"]}
+    for one in kept:
+        if one["role"] == "coordinator":
+            continue
+        told = there.get(one["name"], {})
+        if told.get("state") != "alive" or told["pid"] != one["pid"]:
+            return False
+        if one["role"] == "worker" and not 0 < told["view"] == status["view"]:
+            return False
+    return True
+
+
+def is_over(strike: Strike, before: Status, now: Status) -> bool:
+    """Return whether what a strike did is undone, or done, and an epoch has passed."""
+    if now["epoch"] <= before["epoch"]:
+        return False
+    if strike.fault in KILLS:
+        return restarts(now, strike.target) > restarts(before, strike.target)
+    if strike.fault is Fault.ADD:
+        return len(_members(now)) > len(_members(before))
+    if strike.fault is Fault.HANG_WORKER:
+        return True
+    return any(one["name"] == strike.target and one["state"] == "left" for one in _processes(now))
+
+
+def first_turn(status: Status, since: float) -> Facts | None:
+    """Return the event of the first visit in a view that was made since some time; None before it."""
+    changed = False
+    events: list[Facts] = status["events"]
+    for event in events:
+        if event["time"] < since:
+            continue
+        changed = changed or event["kind"] == "view"
+        if changed and event["kind"] == "turns":
+            return event
+    return None
+
+
+def visits(metrics_url: str) -> float | None:
+    """Return how many visits a worker has finished, None if it does not answer."""
+    name = f"{VISIT_SECONDS.name}_count"
+    try:
+        with urllib.request.urlopen(f"{metrics_url}?name[]={name}", timeout=ASK_S) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return None
+    values = [line.split()[-1] for line in text.splitlines() if line.startswith(name)]
+    return sum(map(float, values)) if values else None

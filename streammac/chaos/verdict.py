@@ -1,0 +1,176 @@
+"""What the strikes came to: times by kind of fault, and every promise that was broken.
+
+Pure: `streammac.chaos.attack` measures, `streammac.chaos.feed` counts, ``streammac chaos`` ends with an exit code of
+its own if `complaints` has anything to say.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from streammac.chaos.faults import KILLS, TITLES, Fault, Strike
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a strike came to; times are None where it did not happen in time.
+
+    Attributes
+    ----------
+    strike : Strike
+        The fault.
+    next_visit_s : float or None
+        Until the others finished the next visit of a submodel. After a death or a hang: the first one without the lost
+        worker, since the fault, so that noticing it is included. After a change in good order: since the ring was
+        changed. Where the ring has no reason to change (coordinator, ingest node): just the next one.
+    whole_s : float or None
+        Until all processes were there again, in the same ring, and a further epoch was done.
+    trouble : str
+        Why the fault did not come about; such a strike has no times.
+    """
+
+    strike: Strike
+    next_visit_s: float | None
+    whole_s: float | None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What became of the points.
+
+    Attributes
+    ----------
+    source : {"disks", "status"}
+        Who counted: we, point by point, or the cluster itself.
+    sent, stored : int
+        Points that should be there, and different ones that are.
+    missing, twice : int
+        Points that are nowhere, and copies too many.
+    under_way : int
+        By so much the counts of a cluster that goes on may differ.
+    """
+
+    source: str
+    sent: int
+    stored: int
+    missing: int
+    twice: int
+    under_way: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that is known in the end.
+
+    Attributes
+    ----------
+    seed : int
+        Of the plan.
+    seconds : float
+        How long it went on.
+    outcomes : sequence of Outcome
+        Of all strikes.
+    books : Books or None
+        None where they could not be read.
+    restarted : mapping of str to int
+        Restarts of each process that no strike of ours explains.
+    epochs : tuple of int
+        Epochs done at the beginning and at the end.
+    fenced : int
+        How often a worker was taken for lost that was well.
+    """
+
+    seed: int
+    seconds: float
+    outcomes: Sequence[Outcome]
+    books: Books | None
+    restarted: Mapping[str, int] = field(default_factory=dict)
+    epochs: tuple[int, int] = (0, 0)
+    fenced: int = 0
+
+
+def complaints(evidence: Evidence) -> list[str]:
+    """Return every promise that was broken, in words."""
+    found = []
+    for outcome in evidence.outcomes:
+        what = f"strike {outcome.strike.number} ({named(outcome.strike)})"
+        if outcome.trouble:
+            found.append(f"{what}: {outcome.trouble}")
+        elif outcome.next_visit_s is None:
+            found.append(f"{what}: the others did not go on")
+        elif outcome.whole_s is None:
+            found.append(f"{what}: not everybody came back, or no further epoch was done")
+    books = evidence.books
+    if books is None:
+        found.append("the points could not be counted")
+    else:
+        if books.missing > books.under_way:
+            found.append(f"{books.missing:,} of {books.sent:,} points are missing")
+        if books.twice > books.under_way:
+            found.append(f"{books.twice:,} points are stored twice")
+    found += [
+        f"{name} was restarted {times} times without our doing"
+        for name, times in evidence.restarted.items()
+        if times > 0
+    ]
+    if evidence.outcomes and evidence.epochs[1] <= evidence.epochs[0]:
+        found.append(f"no epoch was done: it is still {evidence.epochs[1]}")
+    return found
+
+
+def named(strike: Strike) -> str:
+    """Return a strike in words."""
+    return f"{TITLES[strike.fault]}{': ' if strike.target else ''}{strike.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Times of one kind of fault, s; None where there are none."""
+
+    fault: Fault
+    count: int
+    next_visit_median_s: float | None
+    next_visit_max_s: float | None
+    whole_median_s: float | None
+    whole_max_s: float | None
+
+
+def summaries(outcomes: Sequence[Outcome]) -> list[Summary]:
+    """Return the times of each kind of fault that came about."""
+    found = []
+    for fault in Fault:
+        of_kind = [o for o in outcomes if o.strike.fault is fault and not o.trouble]
+        if of_kind:
+            visits = [o.next_visit_s for o in of_kind if o.next_visit_s is not None]
+            whole = [o.whole_s for o in of_kind if o.whole_s is not None]
+            times = (_median(visits), max(visits, default=None))
+            found.append(
+                Summary(fault, len(of_kind), *times, _median(whole), max(whole, default=None))
+            )
+    return found
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return round(statistics.median(values), 4) if values else None
+
+
+def to_json(evidence: Evidence) -> dict[str, Any]:
+    """Return everything as plain values (docs/operations.md)."""
+    struck = [outcome for outcome in evidence.outcomes if not outcome.trouble]
+    return {
+        "seed": evidence.seed,
+        "seconds": round(evidence.seconds, 3),
+        "kept": not complaints(evidence),
+        "complaints": complaints(evidence),
+        "kills": sum(outcome.strike.fault in KILLS for outcome in struck),
+        "faults": [asdict(summary) for summary in summaries(evidence.outcomes)],
+        "strikes": [asdict(outcome) for outcome in evidence.outcomes],
+        "points": asdict(evidence.books) if evidence.books else None,
+        "restarted_without_reason": sum(evidence.restarted.values()),
+        "fenced_without_reason": evidence.fenced,
+        "epochs": list(evidence.epochs),
+    }

@@ -1,0 +1,208 @@
+"""``streammac chaos``: break a cluster on purpose, and see whether it keeps its promises.
+
+`streammac.cli.app` hangs it into the command line; `streammac.chaos` does the work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from streammac.cli.options import JsonOption
+from streammac.exit_codes import ExitCode, Failure
+
+if TYPE_CHECKING:
+    from streammac.attached import Attached
+    from streammac.chaos.faults import Fault
+    from streammac.chaos.verdict import Books, Evidence, Outcome
+
+    Count: TypeAlias = Callable[[], Books | None]
+
+FOR_S = 60.0
+WORKERS = 4
+RATE = 2000.0
+LONGEST_STRIKE_S = 20.0
+"""For the length of the feed: more than a strike takes by far."""
+MARGIN_S = 120.0
+SETTLE_S = 15.0
+"""The books of a cluster that goes on have so long to balance."""
+
+
+def chaos(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="A running cluster; else chaos starts its own."),
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option("--for", metavar="SECONDS", min=0, help="How long; 60 if not.")
+    ] = None,
+    kills: Annotated[
+        int | None, typer.Option("--kills", metavar="N", min=1, help="Until so many kill -9.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of everything that is drawn.")] = 0,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="FAULT", help="These faults alone.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=2, help="Workers of its own cluster.")
+    ] = WORKERS,
+    rate: Annotated[
+        float, typer.Option("--rate", min=1, help="Points per second, in its own cluster.")
+    ] = RATE,
+    as_json: JsonOption = False,
+) -> None:
+    """Kill, stop, add and remove processes at random; then count every point."""
+    from rich.console import Console
+
+    from streammac.chaos.report import report, told
+    from streammac.chaos.verdict import complaints, to_json
+    from streammac.terminal.picture import glyphs_for
+
+    deck = _deck(only)
+    if duration is None and kills is None:
+        duration = FOR_S
+    console = Console()
+    length = duration if duration is not None else (kills or 0) * LONGEST_STRIKE_S
+    scratch = None if directory else Path(tempfile.mkdtemp(prefix="streammac-chaos-"))
+    folder = directory or scratch
+    assert folder is not None
+    with (
+        _terminable(),
+        _field(folder, workers, rate, length + MARGIN_S, seed) as (cluster, count),
+    ):
+        began = time.monotonic()
+
+        def show(outcome: Outcome) -> None:
+            if not as_json:
+                since = time.monotonic() - began
+                console.print(f"{since:5.0f} s  {told(outcome)}", highlight=False, soft_wrap=True)
+
+        evidence = _attack(cluster, deck, seed, duration, kills, show, count)
+    if as_json:
+        typer.echo(json.dumps(to_json(evidence), indent=1))
+    else:
+        console.print(report(evidence, glyphs_for(console)))
+    if complaints(evidence):
+        typer.echo(f"logs and points are left in {folder}", err=True)
+        raise typer.Exit(ExitCode.NOT_KEPT)
+    if scratch is not None:
+        shutil.rmtree(scratch)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does: nothing is left running, and nobody hanging."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _deck(only: list[str] | None) -> dict[Fault, int]:
+    from streammac.chaos.faults import DECK, Fault
+
+    unknown = set(only or ()) - set(Fault)
+    if unknown:
+        raise typer.BadParameter(
+            f"no fault {', '.join(sorted(unknown))}: there are {', '.join(Fault)}"
+        )
+    return {fault: times for fault, times in DECK.items() if not only or fault in only}
+
+
+@contextmanager
+def _field(
+    folder: Path, workers: int, rate: float, length_s: float, seed: int
+) -> Iterator[tuple[Attached, Count]]:
+    """Return the cluster to attack, and what reads its books in the end."""
+    from streammac.attached import Attached
+    from streammac.run_directory import RunDirectory
+
+    cluster = Attached(RunDirectory(folder))
+    if cluster.address is not None:
+        if cluster.supervision() is None:
+            raise Failure(
+                ExitCode.REFUSED,
+                f"no supervisor runs the cluster in {folder}: nothing that is killed would come "
+                "back - start it with `streammac up`",
+            )
+        yield cluster, lambda: books_of_a_running_one(cluster)
+        return
+    from streammac.chaos.arena import Arena
+    from streammac.chaos.feed import NUMBERS
+
+    points = min(NUMBERS, int(rate * length_s))
+    with Arena(folder, workers, points, rate, seed) as arena:
+        yield arena.cluster, arena.books
+
+
+def _attack(
+    cluster: Attached,
+    deck: dict[Fault, int],
+    seed: int,
+    duration: float | None,
+    kills: int | None,
+    show: Callable[[Outcome], None],
+    count: Count,
+) -> Evidence:
+    from streammac.chaos.attack import Attack, restarts
+    from streammac.chaos.faults import Plan
+    from streammac.chaos.verdict import Evidence
+
+    before = cluster.demand_status()
+    attack = Attack(cluster, Plan(seed, len(before["workers"]), deck), show)
+    began = time.monotonic()
+
+    def ended() -> bool:
+        late = duration is not None and time.monotonic() - began >= duration
+        return late or (kills is not None and attack.kills >= kills)
+
+    with contextlib.suppress(KeyboardInterrupt):  # enough: what has happened until now is told
+        attack.run(ended)
+    seconds = time.monotonic() - began
+    after = attack.wait_whole(lambda _: True) or cluster.demand_status()
+    names = [one["name"] for one in after["supervisor"]["processes"]]
+    restarted = {
+        name: restarts(after, name) - restarts(before, name) - attack.struck[name] for name in names
+    }
+    return Evidence(
+        seed=seed,
+        seconds=seconds,
+        outcomes=attack.outcomes,
+        books=count(),
+        restarted={name: times for name, times in restarted.items() if times},
+        epochs=(before["epoch"], after["epoch"]),
+        fenced=max(0, after["failures"]["fenced"] - before["failures"]["fenced"] - attack.hangs),
+    )
+
+
+def books_of_a_running_one(cluster: Attached) -> Books | None:
+    """Return what a cluster tells that goes on, once nothing is missing but what is under way."""
+    from streammac.chaos.verdict import Books
+
+    end = time.monotonic() + SETTLE_S
+    while True:
+        status = cluster.status()
+        if status is not None:
+            points = status["points"]
+            expected = points["sent"] - points["dead_lettered"]
+            difference = points["accepted"] - expected
+            # what comes in between two heartbeats is in some counts and not in others
+            under_way = sum(int(n["unacknowledged"] + n["rate"]) for n in status["ingest"])
+            missing, twice = max(0, -difference), max(0, difference)
+            books = Books("status", expected, points["accepted"], missing, twice, under_way)
+            if max(missing, twice) <= under_way or time.monotonic() > end:
+                return books
+        elif time.monotonic() > end:
+            return None
+        time.sleep(0.5)

@@ -1,0 +1,164 @@
+"""The commands on models and vectors in files: ``encode`` and ``model list | export | rollback``.
+
+`streammac.cli.app` hangs them into the command line. None of them needs a running cluster.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streammac.cli.options import DEFAULT_DIRECTORY, DirectoryOption, JsonOption, VersionOption
+from streammac.exit_codes import ExitCode, Failure
+
+if TYPE_CHECKING:
+    from streammac.versions import ModelVersion, VersionStore
+
+models = typer.Typer(help="Model versions of a run directory.", no_args_is_help=True)
+
+
+def encode(
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="Vectors: .npy, .npz, .fvecs, .bvecs, idx.")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Packed codes, .npy (n, L/8).")],
+    directory: DirectoryOption = DEFAULT_DIRECTORY,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="FILE", help="Model file; else the current one of --dir."),
+    ] = None,
+) -> None:
+    """Encode a file of vectors; memory stays bounded however long it is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from ingest.sources.array_files import read_arrays
+    from ingest.sources.base import SourceError
+    from streammac.encoding import encode_file
+
+    found = _model(directory, model)
+    try:
+        vectors = read_arrays(source).x
+    except SourceError as error:
+        raise Failure(ExitCode.BAD_INPUT, str(error)) from None
+    columns = (
+        TextColumn("encoding"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+        TextColumn("{task.fields[rate]:,.0f}/s"),
+        TimeRemainingColumn(),
+    )
+    begin = time.monotonic()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=0, rate=0.0)
+
+        def advance(done: int, total: int) -> None:
+            rate = done / max(1e-9, time.monotonic() - begin)
+            progress.update(task, completed=done, total=total, rate=rate)
+
+        n = encode_file(source, vectors, target, found, advance)
+    seconds, version = time.monotonic() - begin, found.metadata.get("version")
+    typer.echo(f"{n:,} codes of model version {version} in {target}, {seconds:.1f} s")
+
+
+def _model(directory: Path, model: Path | None) -> ModelVersion:
+    from streammac.versions import VersionError, read_model
+
+    try:
+        if model is not None:
+            return read_model(model)
+        versions = _versions(directory)
+        if versions.current == 0:
+            raise Failure(
+                ExitCode.BAD_INPUT,
+                f"{versions.path}: no model yet - let the cluster train, or name one with --model",
+            )
+        return versions.load(versions.current)
+    except VersionError as error:
+        raise Failure(ExitCode.BAD_INPUT, str(error)) from None
+
+
+def _versions(directory: Path) -> VersionStore:
+    from streammac.run_directory import RunDirectory
+    from streammac.versions import VersionStore
+
+    return VersionStore(RunDirectory(directory).models, keep=1 << 30)  # commands prune nothing
+
+
+@models.command("list")
+def model_list(directory: DirectoryOption = DEFAULT_DIRECTORY, as_json: JsonOption = False) -> None:
+    """List the model versions that are kept."""
+    from streammac.versions import VersionError
+
+    versions = _versions(directory)
+    try:
+        rows = [versions.load(number).metadata for number in versions.list()]
+    except VersionError as error:
+        raise Failure(ExitCode.BAD_INPUT, str(error)) from None
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("version", "epoch", "points", "objective", "quality", "", "why", box=None)
+    for row in rows:
+        quality = row.get("quality") or {}
+        table.add_row(
+            str(row["version"]),
+            str(row.get("epoch", "")),
+            f"{row.get('points', 0):,}",
+            f"{row.get('objective', float('nan')):.4g}",
+            f"{quality['model']:.3f}" if quality else "",
+            "current" if row["promoted"] else "",
+            row["reason"],
+        )
+    Console().print(table)
+
+
+@models.command("export")
+def model_export(
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT", help=".safetensors: for `encode --model`; .npz: plain arrays for numpy."
+        ),
+    ],
+    version: VersionOption = None,
+    directory: DirectoryOption = DEFAULT_DIRECTORY,
+) -> None:
+    """Write a model version to a file of its own."""
+    from streammac.encoding import export_model
+    from streammac.versions import VersionError
+
+    try:
+        found = _versions(directory).load(version) if version else _model(directory, None)
+    except VersionError as error:
+        raise Failure(ExitCode.BAD_INPUT, str(error)) from None
+    export_model(found, target)
+    typer.echo(f"model version {found.metadata['version']} in {target}")
+
+
+@models.command("rollback")
+def model_rollback(
+    version: Annotated[int, typer.Argument(metavar="N", help="Version to go back to.")],
+    directory: DirectoryOption = DEFAULT_DIRECTORY,
+) -> None:
+    """Make an older version the current one, while the cluster is stopped."""
+    from streammac.run_directory import RunDirectory
+    from streammac.versions import VersionError
+
+    if RunDirectory(directory).announced("coordinator") is not None:
+        raise Failure(
+            ExitCode.NOT_RUNNING, f"a cluster runs in {directory} and would promote again - stop it"
+        )
+    try:
+        _versions(directory).promote(version, "rolled back by hand")
+    except VersionError as error:
+        raise Failure(ExitCode.BAD_INPUT, str(error)) from None
+    typer.echo(f"version {version} is the current one")

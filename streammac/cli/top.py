@@ -1,0 +1,62 @@
+"""``streammac top``: watch a running cluster from any terminal. `streammac.cli.app` hangs it into the command line."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streammac.cli.options import DEFAULT_DIRECTORY, DirectoryOption, JoinOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from streammac.attached import Attached
+
+REFRESH_S = 0.5
+
+
+def top(
+    directory: DirectoryOption = DEFAULT_DIRECTORY,
+    join: JoinOption = None,
+    once: Annotated[bool, typer.Option("--once", help="Print one picture and leave.")] = False,
+) -> None:
+    """Watch a running cluster; q or Ctrl-C leaves, and the cluster goes on."""
+    from rich.console import Console
+
+    from streammac.attached import Attached
+    from streammac.run_directory import RunDirectory
+    from streammac.terminal.condition import started
+    from streammac.terminal.picture import glyphs_for, picture
+
+    cluster = Attached(RunDirectory(directory), join)
+    status = cluster.demand_status()
+    console = Console()
+    if once:
+        console.print(picture(status, time.time() - started(status), None, glyphs_for(console)))
+        return
+    _watch(console, cluster, started(status))
+
+
+def _watch(console: Console, cluster: Attached, started_s: float) -> None:
+    """Draw until somebody presses q or Ctrl-C."""
+    from streammac.terminal.keyboard import keyboard
+    from streammac.terminal.live_view import TerminalView
+
+    last = None
+    try:
+        with keyboard() as keys, TerminalView(console, screen=True) as view:
+            while True:
+                status = cluster.status()
+                supervision = cluster.supervision()
+                if status is None and last is not None:  # it is away: show what was, and who acts
+                    status = last | {"stale": True}
+                    status |= {"supervisor": supervision} if supervision else {}
+                else:
+                    last = status or last
+                view.show(status, time.time() - started_s)
+                if keys.wait(REFRESH_S).lower().startswith("q"):
+                    return
+    except KeyboardInterrupt:
+        return

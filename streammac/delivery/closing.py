@@ -1,0 +1,53 @@
+"""Which of a worker's batches may go to another worker: those whose senders have closed.
+
+A sender that has not closed may still send a batch again, or give it to somebody else. `Handover` asks; the coordinator
+tells who sends (`Routes`), `Reception` what they have said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from streammac.delivery.reception import Session
+
+
+class Closing:
+    """The senders of one worker.
+
+    Parameters
+    ----------
+    sessions : mapping
+        `Reception.sessions`, as it changes.
+    """
+
+    def __init__(self, sessions: Mapping[str, Session]) -> None:
+        self._sessions = sessions
+        self._senders: frozenset[str] | None = None
+
+    def tell(self, senders: Collection[str]) -> None:
+        """Take the names of all who may have something under way here: those that have not ended in good order."""
+        self._senders = frozenset(senders)
+
+    def forget(self) -> None:
+        """Forget them: nothing goes until they are told again."""
+        self._senders = None
+
+    @property
+    def open(self) -> set[str]:
+        """Those of them who have not closed."""
+        return set(filter(self._is_open, self._senders or ()))
+
+    @property
+    def closed(self) -> bool:
+        """Return whether all have."""
+        return self._senders is not None and not self.open
+
+    def lets_go(self, sender: str) -> bool:
+        """Return whether batches that this one brought may go."""
+        if self._senders is None:
+            return False
+        return sender not in self._senders or not self._is_open(sender)
+
+    def _is_open(self, name: str) -> bool:
+        session = self._sessions.get(name)
+        return session is None or not session.closed

@@ -1,0 +1,5 @@
+"""A whole cluster on this machine: started, watched, kept alive, asked for more or fewer workers, ended in good order.
+
+`local_cluster.LocalCluster` is the way in. `restart_policy`, `roster` and `milestones` decide and remember;
+`processes`, `kept_process`, `requests` and `supervision` are what it touches the machine with.
+"""

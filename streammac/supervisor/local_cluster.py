@@ -1,0 +1,385 @@
+"""A cluster on this machine: coordinator, workers and an ingest node as child processes.
+
+``streammac up`` and ``streammac demo`` run a `LocalCluster` through `one_run.supervise`; benchmarks
+and tests may use it alone. All processes start at once and find each other through the run directory. One that
+dies is started again on its own directory, as `restart_policy` allows. They end from the front:
+ingest first, so that what was sent is acknowledged, then the workers, the coordinator last.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import FrameType, TracebackType
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from streammac.config import Settings
+from streammac.control import ask, ask_status
+from streammac.exit_codes import ExitCode, Failure
+from streammac.run_directory import RunDirectory, write_json
+from streammac.security import KeyFolder, refuse_open_host
+from streammac.supervisor import processes
+from streammac.supervisor.kept_process import KeptProcess, Role
+from streammac.supervisor.processes import Child, Lifeline
+from streammac.supervisor.requests import SupervisorSocket
+from streammac.supervisor.restart_policy import RestartPolicy
+from streammac.supervisor.roster import Roster
+from streammac.supervisor.supervision import Supervision
+from streammac.wire.codec import Message
+from streammac.wire.messages import (
+    AddWorkers,
+    ForgetWorker,
+    Shutdown,
+    WorkerForgotten,
+    WorkersAdded,
+)
+
+Status = dict[str, Any]
+
+ANSWER_S = 1.0
+"""So long the coordinator's status is waited for; nothing is restarted meanwhile."""
+SETTLE_S = 2.0
+"""Longest wait for the last words of processes that have ended."""
+INGEST_PATIENCE_S = 20.0
+WORKER_PATIENCE_S = 15.0
+COORDINATOR_PATIENCE_S = 20.0
+INSIST_S = 0.5
+"""Without a coordinator workers cannot leave the ring in good order: they are asked twice, so far apart."""
+MOST_WORKERS = 256
+"""Workers of one supervisor."""
+STDIN = "stdin:"
+"""Sources that begin so read standard input."""
+
+
+@dataclass(slots=True)
+class Interrupt:
+    """What the user asked by Ctrl-C or SIGTERM: once to stop in good order, twice at once."""
+
+    count: int = 0
+
+    def __call__(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        """Count one more."""
+        self.count += 1
+
+    @property
+    def requested(self) -> bool:
+        """The cluster is to stop."""
+        return self.count > 0
+
+    def insisted(self) -> bool:
+        """It is to stop at once."""
+        return self.count > 1
+
+
+@dataclass(slots=True)
+class LocalCluster:
+    """The processes of one cluster in one run directory.
+
+    Parameters
+    ----------
+    directory : RunDirectory
+        Where everything is; a cluster that ran there before goes on.
+    settings : Settings
+        Its settings.
+    program : sequence of str
+        What runs the single processes' commands.
+    """
+
+    directory: RunDirectory
+    settings: Settings
+    program: Sequence[str] = (sys.executable, "-m", "streammac")
+    interrupt: Interrupt = field(default_factory=Interrupt)
+    coordinator: list[KeptProcess] = field(default_factory=list)
+    workers: list[KeptProcess] = field(default_factory=list)
+    ingest: list[KeptProcess] = field(default_factory=list)
+    address: str | None = None
+    last: Status | None = None
+    """The newest status while the cluster was running."""
+    _roster: Roster | None = None
+    _supervision: Supervision | None = None
+    _socket: SupervisorSocket | None = None
+    _lock: IO[str] | None = None
+    _lifeline: Lifeline | None = None
+
+    @property
+    def children(self) -> list[KeptProcess]:
+        """All processes, in the order in which they are ended."""
+        return self.ingest + self.workers + self.coordinator
+
+    def __enter__(self) -> LocalCluster:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop, if that has not happened yet."""
+        self.stop()
+
+    # -- start ----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start all processes; return without waiting for them.
+
+        Raises
+        ------
+        Failure
+            If a cluster runs in this directory already, or listening there takes keys.
+        """
+        directory = self.directory
+        directory.root.mkdir(parents=True, exist_ok=True)
+        network, keys = self.settings.network, KeyFolder(directory.keys).load()
+        refuse_open_host(
+            network.host, directory.keys, keyed=keys is not None, insecure=network.insecure
+        )
+        self._lock = self._take_lock()
+        for stale in directory.processes.glob("*.json"):
+            stale.unlink()
+        write_json(directory.settings, self.settings.model_dump(mode="json"))
+        self._roster = Roster.load(directory.roster, self.settings.cluster.workers)
+        self._roster.save()
+        self._lifeline = Lifeline()
+        self.coordinator.append(self._keep("coordinator", "coordinator"))
+        for name in self._roster.names:
+            self.workers.append(self._keep("worker", name))
+        self.ingest.append(self._keep("ingest", "i1"))
+        self._socket = SupervisorSocket()
+        self._supervision = Supervision(directory, self.settings.cluster.restart)
+        self._publish()
+
+    def _take_lock(self) -> IO[str]:
+        lock = self.directory.lock.open("a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise Failure(
+                ExitCode.NOT_RUNNING,
+                f"{self.directory.root}: a cluster runs there already - see `streammac status "
+                f"--dir {self.directory.root}`, end it with Ctrl-C, or use another --dir",
+            ) from None
+        return lock
+
+    def _keep(self, role: Role, name: str) -> KeptProcess:
+        cluster = self.settings.cluster
+        policy = RestartPolicy(cluster.restart_budget, cluster.restart_window_s)
+        spawn = functools.partial(self._spawn, role, name)
+        return KeptProcess.start(name, role, spawn, policy, time.monotonic())
+
+    def _spawn(self, role: Role, name: str) -> Child:
+        assert self._lock is not None
+        assert self._lifeline is not None
+        # children inherit the lock: it is held until the last of them is gone
+        inherited = (self._lifeline.reading, self._lock.fileno())
+        command = [*self.program, role, "--dir", str(self.directory.root)]
+        command += ["--lifeline", str(inherited[0]), "--log-format", self.settings.logs.format]
+        command += ["--quiet"] if self.settings.logs.quiet else []
+        if role == "coordinator":
+            # one that comes back does so where everybody knows it
+            control, http = self._coordinator_ports()
+            command += ["--control-port", str(control), "--http-port", str(http)]
+        else:
+            network = self.settings.network
+            command += ["--name", name, "--host", network.host, "--http-host", network.http_host]
+            command += ["--insecure"] if network.insecure else []
+        log = self.directory.logs / f"{name}.log"
+        stdin = role == "ingest" and self._reads_stdin
+        return processes.start(name, command, log, inherited, stdin=stdin)
+
+    @property
+    def _reads_stdin(self) -> bool:
+        return any(uri.startswith(STDIN) for uri in self.settings.ingest.sources)
+
+    # -- while it runs --------------------------------------------------------------------
+
+    def turn(self, wait_s: float = 0.0) -> None:
+        """Start again who has died, tell what is new, wait so long for requests; call it often.
+
+        Raises
+        ------
+        Failure
+            If a process ended that is not to be started again, and without which there is no cluster.
+        """
+        now = time.monotonic()
+        for kept in self.children:
+            if kept.just_ended:
+                kept.ended(now)
+                self._ended(kept)
+            elif kept.due(now):
+                kept.restart(now)
+                self._restarted(kept)
+        self._publish()
+        if self._socket is not None:
+            self._socket.serve(wait_s, self._answer)
+
+    def _ended(self, kept: KeptProcess) -> None:
+        """React to the end of a process: the one place where that is decided."""
+        never = self.settings.cluster.restart == "never"
+        if kept.role == "coordinator" and kept.state in ("left", "down"):
+            # who ended in good order has told all others to end, too
+            raise Failure(ExitCode.PROCESS_DIED, self._epitaph(kept))
+        if kept.state == "left":
+            self._note("process_left", kept.name, "ended as it was asked to, and stays away")
+        elif never or kept.hopeless:
+            raise Failure(ExitCode.PROCESS_DIED, kept.child.obituary())
+        elif kept.state == "down":
+            self._note("process_down", kept.name, self._epitaph(kept))
+        else:
+            self._note("process_died", kept.name, f"ended with {kept.reason}; it is restarted")
+
+    def _epitaph(self, kept: KeptProcess) -> str:
+        window_s = self.settings.cluster.restart_window_s
+        spent = f"{kept.policy.budget} restarts within {window_s:.0f} s did not help: "
+        return (spent if kept.state == "down" else "") + kept.child.obituary()
+
+    def _restarted(self, kept: KeptProcess) -> None:
+        if kept.state != "running":
+            self._ended(kept)
+            return
+        lost = "; what it had read of standard input and not stored yet is lost"
+        text = f"restart {kept.policy.restarts}, {kept.policy.left(time.monotonic())} are left"
+        reads = kept.role == "ingest" and self._reads_stdin
+        self._note("process_restarted", kept.name, text + (lost if reads else ""))
+
+    def _coordinator_ports(self) -> tuple[int, int]:
+        """Return where the coordinator of this run listened, 0 for any port: if it comes back, it does so there."""
+        announced = self.directory.last_announced("coordinator") or {}
+        addresses = (announced.get("control", ""), announced.get("http_url", ""))
+        control, http = (urlsplit(address).port or 0 for address in addresses)
+        return control, http
+
+    def _note(self, kind: str, name: str, text: str) -> None:
+        assert self._supervision is not None
+        self._supervision.note(kind, name, text)
+
+    def _publish(self) -> None:
+        if self._supervision is not None and self._socket is not None:
+            self._supervision.publish(self._socket.address, self._processes())
+
+    def _processes(self) -> list[dict[str, Any]]:
+        now = time.monotonic()
+        return [kept.facts(now) for kept in self.coordinator + self.workers + self.ingest]
+
+    def status(self) -> Status | None:
+        """Return the cluster's status, or None while the coordinator does not answer."""
+        # who is not there yet, or not any more, is not asked: nobody would be restarted meanwhile
+        if self.coordinator[0].exit_code is not None:
+            return None
+        announced = self.directory.announced("coordinator")
+        if announced is None:
+            return None
+        self.address = announced["control"]
+        status = ask_status(announced["control"], ANSWER_S, self.directory.keys)
+        if status is not None:
+            self.last = status = status | self._own_facts()
+        return status
+
+    def last_known(self) -> Status | None:
+        """Return the newest status and what the supervisor knows now; None before the first one."""
+        return self.last | self._own_facts() | {"stale": True} if self.last else None
+
+    def _own_facts(self) -> Status:
+        if self._supervision is None:
+            return {}
+        return {"supervisor": self._supervision.facts(self._processes())}
+
+    # -- requests -------------------------------------------------------------------------
+
+    def _answer(self, request: Message) -> Message | None:
+        match request:
+            case AddWorkers():
+                return self._add(request.count)
+            case ForgetWorker():
+                return self._forget(request.name)
+        return None
+
+    def _add(self, count: int) -> WorkersAdded:
+        assert self._roster is not None
+        room = MOST_WORKERS - len(self.workers)
+        if not 1 <= count <= room:
+            return WorkersAdded((), f"expected 1 to {room} more workers, got {count}")
+        known = {worker["name"] for worker in (self.last or {}).get("workers", [])}
+        known |= {path.name for path in self.directory.shards.glob("*")}
+        names = self._roster.add(count, known | {kept.name for kept in self.workers})
+        self._roster.save()
+        for name in names:
+            self.workers.append(self._keep("worker", name))
+            self._note("process_added", name, "was asked for")
+        self._publish()
+        return WorkersAdded(tuple(names))
+
+    def _forget(self, name: str) -> WorkerForgotten:
+        assert self._roster is not None
+        known = self._roster.forget(name)
+        self._roster.save()
+        return WorkerForgotten(known)
+
+    # -- stop -----------------------------------------------------------------------------
+
+    def stop(self) -> Status | None:
+        """End all processes in good order; return the final status, with everybody's last words.
+
+        Processes that do not end in time are killed; what was acknowledged is safe all the same.
+        """
+        hurry = self.interrupt.insisted
+        final = None
+        processes.end(self._running(self.ingest), INGEST_PATIENCE_S, hurry)
+        told = self._tell_the_end()
+        insist = None if told else INSIST_S
+        processes.end(self._running(self.workers), WORKER_PATIENCE_S, hurry, insist)
+        if self.coordinator and self.coordinator[0].exit_code is None:
+            final = self._last_words()
+        processes.end(self._running(self.coordinator), COORDINATOR_PATIENCE_S, hurry)
+        if final is not None:
+            final |= self._own_facts()
+        self._release()
+        return final or self.last
+
+    @staticmethod
+    def _running(kept: Sequence[KeptProcess]) -> list[Child]:
+        return [one.child for one in kept if one.exit_code is None]
+
+    def _tell_the_end(self) -> bool:
+        """Tell the coordinator, so that workers need not leave the ring one by one."""
+        announced = self.directory.announced("coordinator")
+        if announced is None:
+            return False
+        return (
+            ask(announced["control"], Shutdown(), Shutdown, SETTLE_S, self.directory.keys)
+            is not None
+        )
+
+    def _release(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._supervision is not None:
+            self._supervision.close()
+        if self._lifeline is not None:
+            self._lifeline.close()
+            self._lifeline = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _last_words(self) -> Status | None:
+        """Return the status once the coordinator has read the farewells of all others."""
+        if self.address is None:
+            return None
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            status = ask_status(self.address, keys=self.directory.keys)
+            members = status["workers"] + status["ingest"] if status else []
+            talking = any(member["state"] == "alive" for member in members)
+            if not talking or time.monotonic() > deadline or self.interrupt.insisted():
+                return status
+            time.sleep(processes.POLL_S)

@@ -1,0 +1,152 @@
+"""Shows a running cluster for as long as it runs: as a picture that is redrawn, or a line now and then.
+
+``up``, ``demo`` and ``top`` hand their statuses over; `streammac.terminal.picture` says what is to be seen of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+
+from streammac.terminal.condition import Status, Trend, members, point_rate, recent_events
+from streammac.terminal.picture import glyphs_for, number, picture
+
+LINE_S = 5.0
+"""Time between two lines of `LineView`."""
+NEW_EVENTS = 20
+"""At most so many new events get a line each."""
+ROUTINE = frozenset({"promoted", "kept_back", "view", "turns"})
+"""Kinds of events that get no line: they come all the time, or tell what others told."""
+
+
+def line(status: Status | None, elapsed_s: float) -> str:
+    """Return the state of a cluster in one line."""
+    if status is None:
+        return f"{elapsed_s:5.0f} s  starting"
+    quality = status["quality"]
+    measured = f", quality {quality['model']:.3f} (ITQ {quality['itq']:.3f})" if quality else ""
+    away = status["points"].get("away")
+    return (
+        f"{elapsed_s:5.0f} s  {status['points']['accepted']:,} points ({point_rate(status):,.0f}/s"
+        f"{f', {away:,} away' if away else ''}), "
+        f"{len(members(status))} workers, epoch {status['epoch']}, model {status['model_version']}, "
+        f"objective {number(status['objective'])}{measured}"
+        f"{', the coordinator is away' if status.get('stale') else ''}"
+    )
+
+
+class View(Protocol):
+    """Shows statuses as they come."""
+
+    def __enter__(self) -> View:
+        """Begin."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End."""
+        ...
+
+    def show(self, status: Status | None, elapsed_s: float) -> None:
+        """Show this status."""
+        ...
+
+
+class TerminalView:
+    """Redraws the picture in place.
+
+    Parameters
+    ----------
+    console : Console
+        Where.
+    screen : bool
+        Take the whole screen, and give it back at the end as it was.
+    """
+
+    def __init__(self, console: Console, *, screen: bool = False) -> None:
+        self._glyphs = glyphs_for(console)
+        self._trend = Trend()
+        self._live = Live(console=console, auto_refresh=False, transient=True, screen=screen)
+
+    def __enter__(self) -> TerminalView:
+        """Take over the terminal's lower part."""
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the terminal back, without the picture."""
+        self._live.__exit__(kind, error, trace)
+
+    def show(self, status: Status | None, elapsed_s: float) -> None:
+        """Draw this status; one that is missing leaves the last one standing."""
+        if status is None and elapsed_s >= LINE_S:
+            return
+        if status is not None and not status.get("stale"):
+            self._trend.add(status, elapsed_s)
+        self._live.update(picture(status, elapsed_s, self._trend, self._glyphs), refresh=True)
+
+
+class LineView:
+    """Writes a line every few seconds, and one for each event that matters."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._next = 0.0
+        self._page = ""
+        self._told = 0.0
+        """Time of the newest event that was told."""
+
+    def __enter__(self) -> LineView:
+        """Nothing to do."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to do."""
+
+    def show(self, status: Status | None, elapsed_s: float) -> None:
+        """Write what is new, this status if it is time for a line, and once where the page is."""
+        if status is not None:
+            self._show_page(status)
+            self._show_events(status, elapsed_s)
+        if elapsed_s >= self._next:
+            self._next = elapsed_s + LINE_S
+            self._write(line(status, elapsed_s))
+
+    def _show_page(self, status: Status) -> None:
+        page = (status.get("coordinator") or {}).get("http_url", "")
+        if page and page != self._page:
+            self._page = page
+            self._write(f"         page: {page}")
+
+    def _show_events(self, status: Status, elapsed_s: float) -> None:
+        new = [e for e in recent_events(status, NEW_EVENTS) if e["time"] > self._told]
+        for event in new:
+            self._told = event["time"]
+            if event["kind"] not in ROUTINE:
+                told = " ".join(filter(None, (event["kind"], event["name"])))
+                self._write(f"{elapsed_s:5.0f} s    {told}: {event['text']}")
+
+
+def view_for(console: Console, *, ui: bool) -> View:
+    """Return the view that suits a console."""
+    if ui and console.is_terminal and not console.is_dumb_terminal:
+        return TerminalView(console)
+    return LineView(lambda text: console.print(text, highlight=False, soft_wrap=True, markup=False))

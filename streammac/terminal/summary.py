@@ -1,0 +1,90 @@
+"""What a run came to: the ``--summary`` JSON and the table at its end (docs/cli.md).
+
+Pure functions of the statuses that the supervisor took; ``up`` and ``demo`` write and print them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from streammac.supervisor.one_run import Run
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COUNTS = ("sent", "accepted", "duplicate", "dead_lettered", "stored", "expired", "away", "dropped")
+METHODS = ("model", "itq", "pca", "random")
+TITLES = {
+    "model": "this model",
+    "itq": "ITQ",
+    "pca": "principal components",
+    "random": "random projections",
+}
+"""How people call the methods of ``quality``."""
+
+
+def summarise(run: Run) -> dict[str, Any]:
+    """Return the summary of a run, JSON-serialisable; None where there is nothing to tell."""
+    status = run.status or {}
+    points = status.get("points", {})
+    quality = status.get("quality")
+    return {
+        "points": {name: points.get(name, 0) for name in COUNTS},
+        "epochs": status.get("epoch", 0),
+        "restarts": (status.get("supervisor") or {}).get("restarts", 0),
+        "model_version": status.get("model_version", 0),
+        "seconds": round(run.seconds, 3),
+        "seconds_to_first_ack": _since(run.started, run.milestones.first_ack_s),
+        "seconds_to_first_model": _since(run.started, run.milestones.first_model_s),
+        "quality": {name: quality[name] for name in ("metric", *METHODS)} if quality else None,
+        "error": str(run.failure) if run.failure else None,
+    }
+
+
+def _since(started: float, moment: float) -> float | None:
+    return round(moment - started, 3) if moment else None
+
+
+def final_table(summary: dict[str, Any], running: dict[str, Any] | None) -> Table:
+    """Return the short table printed at the end: points, epochs, balance, quality."""
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column()
+    points = summary["points"]
+    losses = [
+        f"{points[name]:,} {name.replace('_', '-')}"
+        for name in ("dead_lettered", "duplicate", "expired", "away", "dropped")
+        if points[name]
+    ]
+    first = summary["seconds_to_first_ack"]
+    table.add_row(
+        "points in",
+        f"{points['accepted']:,} stored safely of {points['sent']:,} sent"
+        + (f" ({', '.join(losses)})" if losses else "")
+        + (f", the first after {first:.1f} s" if first is not None else ""),
+    )
+    first = summary["seconds_to_first_model"]
+    table.add_row(
+        "epochs",
+        f"{summary['epochs']} in {summary['seconds']:.0f} s, model version "
+        f"{summary['model_version']}"
+        + (f", the first after {first:.1f} s" if first is not None else ""),
+    )
+    if running and running["workers"]:
+        workers = running["workers"]
+        busy = ", ".join(
+            f"{w['name']} {w['points']:,} points {w['busy_share']:.0%} busy" for w in workers
+        )
+        imbalance = running.get("imbalance")
+        ratio = f"; largest over mean {imbalance:.2f}" if imbalance else ""
+        table.add_row("load balance", busy + ratio)
+    quality = summary["quality"]
+    if quality is None:
+        table.add_row("quality", "not measured: too few held-out points, or no model yet")
+    else:
+        table.add_row("quality", quality["metric"])
+        for name in METHODS:
+            table.add_row("", f"{quality[name]:.3f}  {TITLES[name]}")
+    return table

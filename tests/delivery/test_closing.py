@@ -1,0 +1,34 @@
+"""Which batches may go: those whose senders have closed, or have ended."""
+
+from __future__ import annotations
+
+from streammac.delivery.closing import Closing
+from streammac.delivery.reception import Session
+
+
+def test_nothing_goes_before_it_is_known_who_sends():
+    closing = Closing({"i1": Session(1, agreed=True, closing=True)})
+    assert not closing.lets_go("i1")
+    assert not closing.closed
+    closing.tell(["i1"])
+    assert closing.lets_go("i1")
+    assert closing.closed
+    closing.forget()
+    assert not closing.lets_go("i1")
+
+
+def test_a_sender_has_closed_once_its_closing_session_is_agreed_on():
+    sessions = {"i1": Session(1, agreed=True), "i2": Session(1, closing=True)}
+    closing = Closing(sessions)
+    closing.tell(["i1", "i2", "i3"])
+    assert closing.open == {"i1", "i2", "i3"}
+    sessions["i1"] = Session(2, agreed=True, closing=True)
+    assert closing.open == {"i2", "i3"}
+    assert closing.lets_go("i1")
+    assert not closing.lets_go("i3"), "it has not greeted since this process began"
+
+
+def test_batches_of_senders_that_have_ended_go():
+    closing = Closing({"i1": Session(1, agreed=True)})
+    closing.tell(["i2"])
+    assert closing.lets_go("i1")

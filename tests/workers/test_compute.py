@@ -1,0 +1,33 @@
+import threading
+
+import zmq
+
+from workers.compute import ComputeThread
+
+
+def test_who_waits_for_its_end_has_something_else_to_do_meanwhile():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def build(cancelled):
+        begun.set()
+        go_on.wait(10)
+        raise RuntimeError("not needed any more")
+
+    calls = []
+
+    def meanwhile():
+        calls.append(1)
+        if len(calls) == 2:
+            go_on.set()
+
+    with zmq.Context() as context:
+        compute = ComputeThread(context, build)
+        compute.start()
+        assert begun.wait(10)
+        assert compute.stop(10.0, meanwhile)
+    assert len(calls) >= 2
+
+
+def test_a_thread_that_was_never_started_ends_at_once():
+    with zmq.Context() as context:
+        assert ComputeThread(context, lambda _: None).stop(10.0, lambda: None)

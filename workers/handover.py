@@ -1,0 +1,177 @@
+"""A worker's points on their way to other workers: sockets, shards and ledger round `streammac.delivery.handover`.
+
+The worker's I/O loop passes on the coordinator's orders (`Drain`, `Move`) and routes, and calls `turn`. What a
+former life of the worker had begun is brought to an end without an order.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+
+import zmq
+
+from streammac.config import Settings
+from streammac.delivery.closing import Closing
+from streammac.delivery.handover import Handover, Wanted
+from streammac.delivery.ledger import Ledger
+from streammac.delivery.reception import Session
+from streammac.delivery.worker_sockets import WorkerSockets
+from streammac.run_directory import RunDirectory
+from streammac.store import StoreError
+from streammac.wire.messages import Ack, Credit, Route, Routes
+from workers.shards import WorkerShards
+
+log = logging.getLogger(__name__)
+
+MOVE_S = 60.0
+"""A worker that stays hands over points for so long at most, and goes on as before."""
+
+
+class Mover:
+    """The moving of one worker, whose shards are open.
+
+    Parameters
+    ----------
+    name : str
+        The worker's name.
+    incarnation : int
+        Of its process; greater at every start.
+    directory : RunDirectory
+        Where its ledger is.
+    settings : Settings
+        The cluster's.
+    shards : WorkerShards
+        What is moved.
+    sessions : mapping
+        Those of its `Reception`.
+    context, poller
+        The process's context, and the I/O loop's poller.
+
+    Raises
+    ------
+    LedgerError, OSError
+        See `Ledger`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        incarnation: int,
+        directory: RunDirectory,
+        settings: Settings,
+        shards: WorkerShards,
+        sessions: Mapping[str, Session],
+        context: zmq.Context[zmq.Socket[bytes]],
+        poller: zmq.Poller,
+    ) -> None:
+        self.closing = Closing(sessions)
+        self.orders = 0
+        self._ledger = Ledger(directory.handover(name))
+        self._core = Handover(
+            name,
+            incarnation,
+            settings.ingest.resend_s,
+            settings.ingest.window_bytes,
+            {False: shards.train, True: shards.probe},
+            self._ledger,
+        )
+        self._sockets = WorkerSockets(context, poller)
+        self._reached: frozenset[str] = frozenset()
+        self._ordered = False
+        self._until: float | None = None  # of a worker that goes on afterwards
+        self._trouble = ""
+
+    # -- orders ---------------------------------------------------------------------------
+
+    def route(self, routes: Routes) -> None:
+        """Take the workers that there are now, and who else sends here."""
+        self.closing.tell(routes.senders)
+        self._connect([route for route in routes.workers if route.name != self._core.name])
+
+    def _connect(self, routes: Sequence[Route]) -> None:
+        self._sockets.connect(routes)
+        self._reached = frozenset(route.name for route in routes)
+        self._core.route(routes)
+
+    def give_all(self) -> None:
+        """Hand over everything, to any."""
+        self._begin(Wanted(self.closing))
+
+    def give(self, points: int, to: tuple[str, ...], now: float) -> None:
+        """Hand over so many points to these workers."""
+        self._begin(Wanted(self.closing, to, points))
+        self._until = now + MOVE_S
+
+    def _begin(self, wanted: Wanted | None) -> None:
+        self.orders += 1
+        self._ordered, self._until = True, None
+        self._core.order(wanted)
+
+    def wait_for_closing(self) -> None:
+        """Hand over nothing: the order was to give points up, once nobody will send them again."""
+        self._begin(None)
+
+    def stop(self) -> None:
+        """Hand over no more."""
+        self._ordered, self._until = False, None
+        self._core.order(None)
+
+    @property
+    def done(self) -> bool:
+        """Return whether everything is with others."""
+        return self._core.done
+
+    @property
+    def reads(self) -> bool:
+        """Return whether nothing may expire for now."""
+        return self._core.reads
+
+    # -- the turn -------------------------------------------------------------------------
+
+    def turn(self, ready: Mapping[object, int], now: float) -> None:
+        """Take answers, and send what is due."""
+        self._take(self._sockets.receive(ready), now)
+        try:
+            posts = self._core.turn(now)
+        except (OSError, StoreError) as error:
+            if str(error) != self._trouble:
+                log.error("nothing is moved at present: %s", error)
+            self._trouble = str(error)
+            return
+        self._trouble = ""
+        for post in posts:
+            if post.worker in self._reached:
+                self._sockets.post(post.worker, post.message)
+        if self._until is not None and (self._core.done or now > self._until):
+            self.stop()
+        if not self._ordered and self._core.idle and self._reached:
+            self._connect(())
+            self.closing.forget()
+
+    def _take(self, arrived: Iterator[tuple[str, object]], now: float) -> None:
+        for worker, message in arrived:
+            if isinstance(message, Credit):
+                self._core.credit(worker, message)
+            elif isinstance(message, Ack):
+                if message.outcome == "refused":
+                    log.warning("%s refused a batch: %s", worker, message.reason)
+                self._core.acknowledge(worker, message, now)
+
+    # -- facts and the end ----------------------------------------------------------------
+
+    def facts(self) -> dict[str, float]:
+        """Return what heartbeats tell."""
+        under_way = len(self._ledger.state.handed) + self._core.in_doubt
+        return {
+            "orders": float(self.orders),
+            "giving": float(self._ordered),
+            "handing": float(under_way),
+            "moved": float(self._core.moved),
+            "in_doubt": float(self._core.in_doubt),
+        }
+
+    def close(self) -> None:
+        """Release sockets and ledger."""
+        self._sockets.connect(())
+        self._ledger.close()
