@@ -15,7 +15,7 @@ from streammac.ring.coordinator import Coordinator, Finished, Note, Order, Tell
 from streammac.ring.epochs import EpochResult
 from streammac.ring.events import Event
 from streammac.ring.status import status
-from streammac.wire.messages import Heartbeat, Register, Resume, Stop, View
+from streammac.wire.messages import EpochReport, Heartbeat, Register, Resume, Stop, View
 from tests.simulation.kernel import Kernel, Process
 from tests.simulation.network import Network
 from tests.simulation.ring_rules import RingRules
@@ -88,7 +88,11 @@ class CoordinatorProcess(Process):
     def receive(self, sender: str, message: Any) -> None:
         if not isinstance(message, CALM):
             self.say("got", sender, message)
-        self._do(self.core.handle(sender.encode(), message, self.kernel.now))
+        done = self.core.book.done
+        orders = self.core.handle(sender.encode(), message, self.kernel.now)
+        if isinstance(message, EpochReport):
+            self.rules.reported(message, self.core.book, done)
+        self._do(orders)
 
     def _turn(self) -> None:
         now = self.kernel.now

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streammac.ring.actions import Action, Report, Send, Train, Trained
-from streammac.ring.epochs import EpochResult
+from streammac.ring.epochs import EpochBook, EpochResult
 from streammac.ring.member import Event, Member
 from streammac.ring.membership import Membership
 from streammac.ring.views import ViewChange
-from streammac.wire.messages import Model, Resume, Token, View
+from streammac.wire.messages import EpochReport, Model, Resume, Token, View
 from tests.simulation.kernel import Violation
 from tests.simulation.visits import Visit, VisitedModel, Visits
 
@@ -69,6 +69,8 @@ class RingRules:
         self._entitled: set[tuple[str, int]] = set()
         """Members whose work the ring must not lose: those that the coordinator had no reason to give up."""
         self._disclaimed: set[int] = set()
+        self._began: dict[str, int] = {}
+        """The view in which each member began anew."""
         self._seen: dict[str, int] = {}
         self._taken_over: set[int] = set()
         """Epochs whose trainers all left, and which others ended for them."""
@@ -122,6 +124,7 @@ class RingRules:
         anew = self.ring.keys() if resume.cold else self.ring.keys() - change.answers.keys()
         anew |= set(resume.joining)
         self._carriers = self.ring.keys() - anew
+        self._began.update(dict.fromkeys(sorted(anew), resume.view))
         self._disclaim({(name, self.ring[name]) for name in anew})
         if set(resume.trainers) <= set(resume.joining):
             self._taken_over.add(resume.epoch)
@@ -186,6 +189,15 @@ class RingRules:
             )
         self.lost += len(lost)
         del line[len(kept) :]
+
+    def reported(self, report: EpochReport, book: EpochBook, done: int) -> None:
+        """Look at a report that the coordinator has taken; ``done`` was the newest complete epoch before it."""
+        counts = book.done != done or book._open.get(report.epoch, {}).get(report.name) is report
+        if counts and report.view < self._began.get(report.name, 0):
+            raise Violation(
+                f"{report.name}'s report of view {report.view} counts, and it began anew in view "
+                f"{self._began[report.name]}"
+            )
 
     def finished(self, result: EpochResult) -> None:
         """Look at an epoch that the coordinator takes for done: its model is the one that was trained."""
