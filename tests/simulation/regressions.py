@@ -1,4 +1,4 @@
-"""Seeds that are worth keeping: those that found a bug once, and one for each mutation.
+"""Seeds that are worth keeping: those that found a bug once, and mutations that any few seeds find.
 
 A seed means another story as soon as a story is made of other pieces. Each bug that was found is therefore a
 mutation, too, and `python -m tests.simulation --mutations` tells which seeds find it today.
@@ -8,29 +8,23 @@ from __future__ import annotations
 
 REGRESSIONS: dict[int, str] = {
     75: "the visit of a leaving member did not show beside the copy that it was made on",
-    142: "a late report, of a member taken for dead meanwhile, counted for a ring that it was not in",
+    95: "an old heartbeat was believed, which the simulated network may not bring",
     136: "a member that had not heard that it begins anew was asked for its copies",
+    142: "a late report, of a member taken for dead meanwhile, counted for a ring that it was not in",
+    242: "a member that is an epoch behind counted on one that died and came back meanwhile",
+    565: "a member that leaves without having heard that it began anew was taken for one of the ring",
 }
 
-FINDERS: dict[str, int] = {
-    "old tokens": 1,
-    "all adopt": 0,
-    "dead on the itinerary": 2,
-    "leavers struck off": 75,
-    "no copies": 0,
-    "not frozen": 0,
-    "any copy": 0,
-    "the returned count": 1,
-    "one answer": 0,
-    "view not persisted": 4,
-    "impatient restart": 4,
-    "late reports": 142,
-    "old answers": 136,
-    "not durable": 6,
-    "refusal acknowledged": 6,
-    "nothing disowned": 1,
-    "marks forgotten": 1,
-    "withdrawals forgotten": 3,
-    "withdrawals not counted": 1,
-}
-"""Mutations that are looked at in every test run, and seeds that find them."""
+FOUND_SOON = (
+    "old tokens",
+    "all adopt",
+    "no copies",
+    "not frozen",
+    "any copy",
+    "the returned count",
+    "one answer",
+    "view not persisted",
+    "nothing disowned",
+    "not durable",
+)
+"""Mutations that are looked at in every test run: one of the first few seeds finds them, whatever stories there are."""

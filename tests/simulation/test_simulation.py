@@ -11,7 +11,7 @@ import pytest
 from tests.simulation.kernel import Kernel, Process, Violation
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.network import Network
-from tests.simulation.regressions import FINDERS, REGRESSIONS
+from tests.simulation.regressions import FOUND_SOON, REGRESSIONS
 from tests.simulation.runner import hunt, simulate
 
 FIRST = 50_000
@@ -31,15 +31,15 @@ def test_seeds_that_found_a_bug(seed):
     assert verdict.outcome is not None, f"{REGRESSIONS[seed]}: {verdict.wrong}\n{verdict.trace}"
 
 
-@pytest.mark.parametrize("name", FINDERS)
+@pytest.mark.parametrize("name", FOUND_SOON)
 def test_mutations_are_found(name):
-    assert hunt(name, [FINDERS[name]]).seed is not None
+    assert hunt(name, range(40)).seed is not None
 
 
 def test_every_mutation_has_a_name_of_its_own():
     names = [mutation.name for mutation in MUTATIONS]
     assert len(names) == len(set(names))
-    assert FINDERS.keys() <= set(names)
+    assert set(FOUND_SOON) <= set(names)
 
 
 TRACE = "from tests.simulation.runner import simulate; print(simulate(7, whole=True).outcome)"
