@@ -219,7 +219,8 @@ class Member:
         Our own are kept: those others may die before.
         """
         self.holding.clear()
-        self._line_up(self.trainers)
+        # a name that is back joins the newer epoch: in this one it has no part any more
+        self._line_up(set(self.trainers) - set(resume.joining))
         return self._finish() + self._take_waiting()
 
     def _go_on(self, resume: Resume) -> list[Action]:

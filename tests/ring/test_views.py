@@ -299,3 +299,13 @@ def test_a_copy_that_nobody_goes_on_with_shows_who_had_not_trained_it():
     holders = {"origin": leaver}
     member.handle(Resume(2, 0, EpochPlan(fresh=True), trainers, holders=holders))
     assert leaver in member.copies["origin"].itinerary, "or its visit would not show beside it"
+
+
+def test_who_is_behind_does_not_count_on_one_that_died_and_joins_again():
+    names = ("w1", "w2", "w3")
+    member = Member("w1", TallyModel(), 2, seed=5)
+    begin(member, names)
+    member.handle(View(2, addresses(names)))
+    member.handle(Resume(2, 1, EpochPlan(age=1), ("w2",), ("w3",), ("w1", "w3")))
+    assert member.epoch == 0
+    assert member.trainers == ("w1", "w2"), "w3 has no part in that epoch any more"

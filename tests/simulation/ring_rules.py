@@ -122,6 +122,7 @@ class RingRules:
                     self._went_on(epoch, block, resume, change)
         self.ring = dict(change.members)
         anew = self.ring.keys() if resume.cold else self.ring.keys() - change.answers.keys()
+        anew |= {name for name, answer in change.answers.items() if answer.state == "joining"}
         anew |= set(resume.joining)
         self._carriers = self.ring.keys() - anew
         self._began.update(dict.fromkeys(sorted(anew), resume.view))
@@ -214,7 +215,11 @@ class RingRules:
         assert member is not None
         self._keeps_to_its_view(worker, member, event, actions)
         is_in_ring = self.ring.get(worker.name) == worker.incarnation
-        if is_in_ring and not member.frozen and member.view == max(self._resumes):
+        if (
+            is_in_ring
+            and not (member.frozen or member.leaving)
+            and member.view == max(self._resumes)
+        ):
             self._carriers.add(worker.name)
         if is_in_ring and worker.name in self._carriers:
             if isinstance(event, Trained):
