@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from streammac.wire.messages import Restart
 
 VOTE_EPOCHS = 10
-"""Drift votes count together if they fall into so many epochs."""
+"""Drift votes count together if they fall into so many epochs,"""
+VOTE_S = 15.0
+"""or into so many seconds: epochs may be much shorter than the time that the feed takes to reach all workers."""
+TURNED_OVER = (0.5, 1.0)
+"""After a drift, begin anew whenever so much of the data has been replaced; from new statistics when all of it has."""
 
 
 @dataclass(slots=True)
@@ -35,7 +39,10 @@ class Continuation:
     """Points ever stored by then."""
     drifts: int = 0
     """Drift events so far."""
-    _votes: dict[str, int] = field(default_factory=dict)
+    due: list[int] = field(default_factory=list)
+    """Restart when so many points have ever been stored. A drift is noticed with the first points of the new kind, and
+    epochs may be so short that the continuation is over before the shards hold many of them."""
+    _votes: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def grown(self, points: int, appended: int) -> Restart | None:
         """Return a restart if the data is not what the model began with.
@@ -54,23 +61,28 @@ class Continuation:
             return None
         if points >= self.growth * self.points:
             return self._restart(points, appended, fresh=True)
+        if self.due and appended >= self.due[0]:
+            return self._restart(points, appended, fresh=len(self.due) == 1)
         if appended - self.appended >= self.growth * self.points:
             return self._restart(points, appended, fresh=False)
         return None
 
     def vote(
-        self, name: str, epoch: int, members: int, points: int, appended: int
+        self, name: str, epoch: int, now: float, members: int, points: int, appended: int
     ) -> Restart | None:
         """Take a worker's word that its data drifted; return a restart on a majority."""
-        self._votes[name] = epoch
-        recent = [e for e in self._votes.values() if epoch - e <= VOTE_EPOCHS]
+        self._votes[name] = (epoch, now)
+        votes = self._votes.values()
+        recent = [e for e, at in votes if epoch - e <= VOTE_EPOCHS or now - at <= VOTE_S]
         if 2 * len(recent) <= members:
             return None
         self.drifts += 1
+        self.due = [appended + int(share * points) for share in TURNED_OVER]
         return self._restart(points, appended, fresh=False) if self.enabled else None
 
     def _restart(self, points: int, appended: int, *, fresh: bool) -> Restart:
         self.number += 1
         self.points, self.appended = points, appended
+        self.due = [] if fresh else [mark for mark in self.due if mark > appended]
         self._votes.clear()
         return Restart(self.number, fresh)

@@ -158,6 +158,7 @@ class Coordinator:
             points=int(state.get("restart_points", 0)) if going_on else 0,
             appended=int(state.get("restart_appended", 0)) if going_on else 0,
             drifts=int(state.get("drifts", 0)),
+            due=list(state.get("restarts_due", [])) if going_on else [],
         )
         self.accounts = Accounts(**state.get("accounts", {}))
         self._stored = (0, 0.0)  # points stored, and since when
@@ -178,6 +179,7 @@ class Coordinator:
             "restart_points": self.continuation.points,
             "restart_appended": self.continuation.appended,
             "drifts": self.continuation.drifts,
+            "restarts_due": self.continuation.due,
             "accounts": self.accounts.to_json(),
             "failures": self.failures,
             "recoveries": self.recoveries,
@@ -220,7 +222,7 @@ class Coordinator:
             case EpochReport():
                 return self._report(identity, message)
             case Drift():
-                return self._drift(message)
+                return self._drift(message, now)
         text = f"ignored a message that is not for a coordinator: {type(message).__name__}"
         return [self.note("malformed", "", text)]
 
@@ -592,10 +594,10 @@ class Coordinator:
         restart = self.continuation.grown(self.points_for_training, self._appended)
         return [Finished(result), *self._order(restart, "new data")]
 
-    def _drift(self, vote: Drift) -> list[Order]:
+    def _drift(self, vote: Drift, now: float) -> list[Order]:
         members = len(self.membership.of("worker"))
         restart = self.continuation.vote(
-            vote.name, vote.epoch, members, self.points_for_training, self._appended
+            vote.name, vote.epoch, now, members, self.points_for_training, self._appended
         )
         text = f"reconstruction error {vote.error:.4g}"
         return [self.note("drift", vote.name, text), *self._order(restart, "drift")]
