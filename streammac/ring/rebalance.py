@@ -41,7 +41,7 @@ def surplus(speeds: Mapping[str, float], points: Mapping[str, float]) -> Transfe
     fair = {name: everything * speed / total for name, speed in speeds.items()}
     giver = max(fair, key=lambda name: (points[name] / fair[name], name))
     excess = points[giver] - fair[giver]
-    if points[giver] < TOO_MANY * fair[giver] or excess < LEAST_SHARE * everything:
+    if points[giver] < TOO_MANY * fair[giver] or excess < max(1.0, LEAST_SHARE * everything):
         return None
     to = tuple(sorted(name for name in fair if points[name] < fair[name]))
     return Transfer(giver, int(excess), to)

@@ -30,7 +30,7 @@ STOPPED_S, GOING_S = 0.09, 0.01
 """A slow worker: stopped and let go by turns, shorter than a visit, so that hardly one of them is spared."""
 
 ALERTS = ("HandshakesRefused", "DeadLetters", "WorkerLost", "LoadImbalance", "IngestHeldUp",
-          "BelowBaselines", "NotScraped")  # fmt: skip
+          "NotScraped")  # fmt: skip
 """What is provoked, in this order; the others have to do with unit tests."""
 
 
@@ -139,6 +139,10 @@ class Story:
     def shows(self, query: Query, more_than: float, name: str = ".*") -> None:
         """Wait until a panel shows more than that."""
         self.sees(f"({query.filled(WINDOW, name)}) > {more_than}")
+
+    def has_shown(self, query: Query, more_than: float) -> None:
+        """Wait until a panel has shown more than that, a short while ago or now."""
+        self.sees(f"max_over_time(({query.filled(WINDOW, '.*')})[30s:1s]) > {more_than}")
 
     def over(self, query: Query, chapter: str, name: str = ".*") -> list[Found]:
         return self.prometheus.over(query.filled(WINDOW, name), *self.chapters[chapter])
@@ -291,9 +295,13 @@ def _change(story: Story, cluster: LiveCluster, feed: Feed) -> None:
     with story.chapter("drift"):
         feed.columns = np.random.default_rng(0).permutation(64)
         feed.rate = 4000.0
-        story.shows(of("learning", "Drift", 1), 0)
-        story.fires("BelowBaselines")
-        story.calms_down("BelowBaselines")
+        error = of("learning", "Error of new points")
+        usual = max(max(values) for values in story.read(error, "healthy").values())
+        story.has_shown(error, 1.5 * usual)
+        for line in (0, 1):
+            story.has_shown(of("learning", "Drift", line), 0)
+        story.sees(f"max({error.filled(WINDOW, '.*')}) < {1.3 * usual}")
+        story.sees(f"({of('learning', 'Above the best baseline').filled(WINDOW, '.*')}) > -0.02")
     with story.chapter("no coordinator"):
         cluster.kill("coordinator")
         story.fires("NotScraped")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streammac.ring.rebalance import PATIENCE, REST, TOO_MANY, Rebalance, surplus
@@ -37,6 +37,7 @@ def test_nobody_moves_before_anybody_has_been_measured():
 
 
 @given(workers)
+@example({"w1": (1.0, 0), "w2": (1.0, 1)})
 def test_it_comes_to_rest_and_nobody_gives_more_than_its_surplus(some):
     speeds = {name: speed for name, (speed, _) in some.items()}
     points = {name: float(count) for name, (_, count) in some.items()}
