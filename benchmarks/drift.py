@@ -1,0 +1,73 @@
+"""Quality beside ITQ's when a feed changes at once and wholly, with a window of ten seconds and very short epochs."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from benchmarks.slow_worker import background
+from streammac.client import Client
+from tests.workers.live_cluster import LiveCluster
+
+RATE = 2000
+"""Points pushed per second."""
+KEPT_S = 10.0
+LOOK_S = 4.0
+BEFORE, AFTER = 5, 10
+"""Looks before and after the change."""
+
+
+class Feed:
+    """Digits with noise; ``columns`` says in which order their pixels come."""
+
+    def __init__(self) -> None:
+        self.columns = np.arange(64)
+
+    def pushed(self, client: Client) -> Iterator[None]:
+        """Push at a steady rate."""
+        digits = load_digits().data.astype(np.float32)
+        rng = np.random.default_rng(0)
+        due = time.monotonic()
+        while True:
+            x = digits[rng.integers(0, len(digits), RATE // 10)]
+            noise = rng.normal(0, 1, x.shape).astype(np.float32)
+            client.push((x + noise)[:, self.columns])
+            due += 0.1
+            time.sleep(max(0.0, due - time.monotonic()))
+            yield
+
+
+def main() -> None:
+    settings = {
+        "model": {"bits": 16},
+        "store": {"retain_s": KEPT_S, "segment_bytes": 1 << 18},
+        "probe": {"points": 1024},
+    }
+    feed = Feed()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LiveCluster(Path(folder), settings, workers=2) as cluster,
+    ):
+        cluster.wait(lambda s: bool(s["ingest"]) and len(s["workers"]) == 2, "the cluster")
+        with Client(Path(folder)) as client, background(threading.Event(), feed.pushed(client)):
+            cluster.wait(lambda s: s["quality"] is not None, "a measured model")
+            print("| | this model / ITQ | drifts |\n|---|---|---|")
+            for look in range(BEFORE + AFTER):
+                time.sleep(LOOK_S)
+                status = cluster.wait(lambda s: True, "a status")
+                ratio = status["quality"]["model"] / status["quality"]["itq"]
+                after = LOOK_S * (look + 1 - BEFORE)
+                when = "before" if look < BEFORE else f"{after:.0f} s after the change"
+                print(f"| {when} | {ratio:.2f} | {status['drift_events']} |", flush=True)
+                if look + 1 == BEFORE:
+                    feed.columns = np.random.default_rng(0).permutation(64)
+
+
+if __name__ == "__main__":
+    main()
