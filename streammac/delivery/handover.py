@@ -246,6 +246,10 @@ class Handover:
 
     def _fill(self, now: float) -> None:
         wanted = self._wanted
+        if wanted is not None and self._last and not wanted.closing.closed:
+            self._last = self._whole = (
+                False  # somebody came who had not heard that this worker gives all away
+            )
         while wanted is not None and self.courier.has_room:
             if wanted.points is not None and self._taken >= wanted.points:
                 return

@@ -339,7 +339,8 @@ class Cluster:
     def at_rest(self) -> bool:
         workers = [w for n, w in self.here.items() if isinstance(w, Worker)]
         moved = all(w.handover.done if w.name in self.drains else not w.unsettled for w in workers)
-        return moved and self.here[FEED].courier.idle and not self.untold
+        courier = self.here[FEED].courier
+        return moved and courier.idle and not courier.disowned and not self.untold
 
     def holders(self) -> dict[int, list[str]]:
         """Return by sequence who stores it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.delivery.simulated_cluster import FEED, Cluster, Worker
@@ -127,6 +127,7 @@ def test_a_feed_takes_back_its_own_copies_and_none_that_were_moved_there():
 
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 1 << 30))
+@example(107703)
 def test_each_batch_is_stored_once_whoever_dies_whenever(seed):
     rng = random.Random(seed)
     cluster = Cluster(WORKERS, rng)

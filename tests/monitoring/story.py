@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import re
 import signal
 import threading
@@ -114,7 +115,7 @@ class Story:
 
     @contextlib.contextmanager
     def chapter(self, name: str) -> Iterator[None]:
-        begin = time.time()
+        self.chapters[name] = (begin := time.time(), math.inf)
         yield
         self.chapters[name] = (begin, time.time())
 
@@ -140,9 +141,15 @@ class Story:
         """Wait until a panel shows more than that."""
         self.sees(f"({query.filled(WINDOW, name)}) > {more_than}")
 
-    def has_shown(self, query: Query, more_than: float) -> None:
-        """Wait until a panel has shown more than that, a short while ago or now."""
-        self.sees(f"max_over_time(({query.filled(WINDOW, '.*')})[30s:1s]) > {more_than}")
+    def has_shown(self, query: Query, more_than: float, chapter: str) -> None:
+        """Wait until a panel has shown more than that since a chapter began."""
+        begin, _ = self.chapters[chapter]
+
+        def shown() -> bool:
+            found = self.prometheus.over(query.filled(WINDOW, ".*"), begin, time.time())
+            return any(value > more_than for one in found for value in one.values)
+
+        self.prometheus.until(shown, f"{query.panel} shows more than {more_than}")
 
     def over(self, query: Query, chapter: str, name: str = ".*") -> list[Found]:
         return self.prometheus.over(query.filled(WINDOW, name), *self.chapters[chapter])
@@ -248,6 +255,7 @@ def _peace(story: Story, cluster: LiveCluster, feed: Feed) -> None:
         cluster.start("worker", "w4")  # takes a moment to come
         feed.spoiled = 0.3
         story.fires("HandshakesRefused", meanwhile=lambda: knock(cluster))
+        story.has_shown(of("cluster", "Refused handshakes"), 0, "strangers and bad records")
         story.fires("DeadLetters")
         feed.spoiled = 0.0
 
@@ -297,9 +305,9 @@ def _change(story: Story, cluster: LiveCluster, feed: Feed) -> None:
         feed.rate = 4000.0
         error = of("learning", "Error of new points")
         usual = max(max(values) for values in story.read(error, "healthy").values())
-        story.has_shown(error, 1.5 * usual)
+        story.has_shown(error, 1.5 * usual, "drift")
         for line in (0, 1):
-            story.has_shown(of("learning", "Drift", line), 0)
+            story.has_shown(of("learning", "Drift", line), 0, "drift")
         story.sees(f"max({error.filled(WINDOW, '.*')}) < {1.3 * usual}")
         story.sees(f"({of('learning', 'Above the best baseline').filled(WINDOW, '.*')}) > -0.02")
     with story.chapter("no coordinator"):
