@@ -140,7 +140,7 @@ class Story:
                 moment = begin + TROUBLED_S * kernel.rng.random()
             else:
                 moment += 0.3 * kernel.rng.random() ** 2
-            kernel.after(moment, self._strike)
+            kernel.after(moment, self._do_unless_healed, self._strike, ())
         kernel.run(begin + TROUBLED_S + 1.0, lambda: False)
         cluster.heal()
         self._healed = True
