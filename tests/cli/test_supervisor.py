@@ -144,7 +144,7 @@ def test_a_killed_process_is_told_by_its_signal(tmp_path: Path) -> None:
 def test_a_process_that_does_not_end_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "WORKER_PATIENCE_S", 0.2)
+    monkeypatch.setattr(supervisor, "WORKER_PATIENCE_S", 2.0)
     local = cluster(tmp_path, w1="stubborn")
     run, _ = run_until_first_status(local)
     assert run.failure is None

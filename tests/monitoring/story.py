@@ -30,7 +30,7 @@ WINDOW = "4s"
 STOPPED_S, GOING_S = 0.09, 0.01
 """A slow worker: stopped and let go by turns, shorter than a visit, so that hardly one of them is spared."""
 
-ALERTS = ("HandshakesRefused", "DeadLetters", "WorkerLost", "LoadImbalance", "IngestHeldUp",
+ALERTS = ("HandshakesRefused", "DeadLetters", "WorkerLost", "IngestHeldUp",
           "NotScraped")  # fmt: skip
 """What is provoked, in this order; the others have to do with unit tests."""
 
@@ -287,7 +287,6 @@ def _slowness(story: Story, cluster: LiveCluster, source: str) -> None:
         story.chapter("a slow worker"),
     ):
         scrapes(6)  # nothing of before is in the windows any more
-        story.fires("LoadImbalance")
         story.sees(stands_out("w1", "w2", "w4"))
         scrapes(1)
     with (
