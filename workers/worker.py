@@ -516,7 +516,8 @@ class Worker:
         compute = self.compute
         ended = compute.stop(END_PATIENCE_S, self._beat) if compute is not None else True
         facts = self._facts() | self._part(ended=ended)
-        self.link.leave(facts)
+        if self.exit_code == 0:  # who fails says no goodbye: it is to be taken for lost
+            self.link.leave(facts)
         self.directory.retract(self.name)
         self._close_metrics()
         self.transport.close()

@@ -478,7 +478,16 @@ class Shard:
 
     def view(self) -> ShardView:
         """Return a snapshot of the points that are written now."""
-        segments = self._segments  # one read: the writer replaces the tuple, never changes it
+        while True:
+            segments = self._segments  # one read: the writer replaces the tuple, never changes it
+            try:
+                return self._view_of(segments)
+            except FileNotFoundError:
+                if segments is self._segments:
+                    raise
+                # retention has dropped one before it was mapped: what is here now has the newer points
+
+    def _view_of(self, segments: tuple[Segment, ...]) -> ShardView:
         first = segments[0].first if segments else self.first
         parts = [(segment, start, stop) for segment in segments for start, stop in segment.runs()]
 

@@ -128,9 +128,12 @@ class Story:
 
         self.prometheus.until(seen, expression)
 
-    def fires(self, alert: str, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Wait until an alert fires."""
-        self.sees(f'ALERTS{{alertname="Streammac{alert}",alertstate="firing"}}', meanwhile)
+    def fires(
+        self, alert: str, meanwhile: Callable[[], None] = lambda: None, name: str = ".*"
+    ) -> None:
+        """Wait until an alert fires, perhaps that of one process."""
+        labels = f'alertname="Streammac{alert}",alertstate="firing",name=~"{name}"'
+        self.sees(f"ALERTS{{{labels}}}", meanwhile)
 
     def calms_down(self, alert: str) -> None:
         """Wait until an alert is over."""
@@ -312,7 +315,7 @@ def _change(story: Story, cluster: LiveCluster, feed: Feed) -> None:
         story.sees(f"max({error.filled(WINDOW, '.*')}) < {1.3 * usual}")
     with story.chapter("no coordinator"):
         cluster.kill("coordinator")
-        story.fires("NotScraped")
+        story.fires("NotScraped", name="coordinator")
     with story.chapter("calm"):
         cluster.start("coordinator")
         cluster.wait(lambda s: len(states(s)) == 3, "the members")

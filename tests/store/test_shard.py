@@ -19,6 +19,7 @@ from streammac.store import (
     StoreError,
 )
 from streammac.store.disk import Disk, File
+from streammac.store.segment import Segment
 from tests.store.failing_disk import FailingDisk
 
 DIM = 4
@@ -158,6 +159,26 @@ class TestRetention:
         shard = reopened(shard, **limits)
         assert (shard.points, shard.expired) == (3 * ROWS, 6 * ROWS)
         assert not (tmp_path / "00000001.x").exists()
+
+    def test_may_drop_a_segment_while_a_view_of_it_is_taken(self, tmp_path, monkeypatch):
+        shard = open_shard(tmp_path, retention=Retention(points=1))
+        for n in range(9):
+            shard.append(batch(n), mark(n), 0.0)
+        column = Segment.column
+
+        def late(segment, *args):
+            shard.enforce_retention(0.0)  # by the other thread, just before a file is opened
+            return column(segment, *args)
+
+        monkeypatch.setattr(Segment, "column", late)
+        assert contents(shard) == np.repeat([6, 7, 8], ROWS).tolist()
+
+    def test_is_not_blamed_for_a_file_that_somebody_else_removed(self, tmp_path):
+        shard = open_shard(tmp_path)
+        shard.append(batch(1), mark(1), 0.0)
+        (tmp_path / "00000001.x").unlink()
+        with pytest.raises(FileNotFoundError):
+            shard.view()
 
 
 class TestAckModes:

@@ -74,5 +74,24 @@ def test_the_coordinator_comes_back_to_the_same_ring(tmp_path):
         assert kinds(after)[0] == "coordinator_restarted"
 
 
+def test_a_worker_that_fails_is_lost_and_has_not_left(tmp_path):
+    segments = {"store": {"segment_bytes": 1 << 16}}
+    with LiveCluster(tmp_path, SETTINGS | segments, workers=2) as cluster:
+        cluster.wait(lambda s: s["epoch"] >= 2, "training")
+        files = cluster.directory.shard("w2")
+
+        def robbed(status):
+            for file in files.glob("*.x"):
+                file.unlink()
+            return states(status)["w2"] != "alive"
+
+        status = cluster.wait(robbed, "a failure for want of a file")
+        assert states(status)["w2"] == "lost"
+        assert status["failures"]["crash"] == 1
+        assert cluster.children["w2"].process.wait(10) == 1
+        assert "FileNotFoundError" in (cluster.directory.logs / "w2.log").read_text()
+        cluster.epochs(2)
+
+
 def worker(status, name):
     return next((w for w in status["workers"] if w["name"] == name), {})
