@@ -15,8 +15,8 @@ REMEMBERED = 50
 """Intervals that are remembered of each peer."""
 SPREADS = 8.0
 """Silence is suspicious beyond the median by so many median absolute deviations."""
-LEAST_BEATS = 3.0
-"""Never suspect before so many heartbeats are missing."""
+LEAST_BEATS = 4.0
+"""Never suspect before so many heartbeats are missing: a sudden load of the whole machine is nobody's hang."""
 CAP_S = 2.5
 """Always suspect after so long (or after `LEAST_BEATS`, where heartbeats are rarer)."""
 
@@ -25,7 +25,7 @@ def limit(intervals: Sequence[float], heartbeat_s: float) -> float:
     """Return after how many seconds of silence a peer is suspected.
 
     >>> limit([0.5] * 20, heartbeat_s=0.5)
-    1.5
+    2.0
     >>> limit([0.5, 0.9, 0.4, 1.3, 0.5, 1.1], heartbeat_s=0.5)
     2.5
     """
