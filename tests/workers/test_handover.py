@@ -150,8 +150,9 @@ def test_nothing_is_moved_while_a_feed_has_not_let_go_and_what_is_left_comes_bac
         assert status["points"]["away"] == points_of(status, "w1") > 0
         cluster.signal("i1", signal.SIGCONT)
         cluster.start("worker", "w1")
-        status = cluster.wait(finished, "the end of the feed")
-        assert status["points"]["away"] == 0
+        cluster.wait(
+            lambda s: finished(s) and s["points"]["away"] == 0, "the feed's end, its return"
+        )
     assert_each_once(cluster.directory, "w1", "w2", "w3")
 
 
