@@ -20,8 +20,9 @@ import zmq
 from streammac.config import Settings
 from streammac.exporter import CoordinatorMetrics
 from streammac.http_server import serve
-from streammac.ring.coordinator import Coordinator, Finished, Note, Order, Tell
+from streammac.ring.coordinator import Coordinator
 from streammac.ring.events import Event
+from streammac.ring.orders import Finished, Note, Order, Tell
 from streammac.ring.status import status
 from streammac.run_directory import RunDirectory, write_json
 from streammac.security import SecureContext, open_context
@@ -248,7 +249,7 @@ class CoordinatorProcess:
         for peer in self.core.membership.peers.values():
             if peer.here:
                 self._send(peer.identity, Stop("the coordinator ends"))
-        self.core.ring = {}  # who comes next begins from the newest version
+        self.core.views.ring = {}  # who comes next begins from the newest version
         self.publisher.stop()
         self._save()
         self.directory.retract("coordinator")

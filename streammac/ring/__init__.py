@@ -35,7 +35,8 @@ module                  its idea
 ======================  ==================================================================================
 ``member``              a worker's side: events in, actions out
 ``itinerary``           where a token goes next
-``coordinator``         the other side: events in, orders out
+``coordinator``         the other side: messages in, orders out
+``succession``          view after view: when one is due, who carries the ring into it
 ``views``               one view from announcement to resumption
 ``recovery``            how the ring goes on, from what its members hold
 ``membership``          who is there, who was
@@ -43,7 +44,13 @@ module                  its idea
 ``stall``               when nothing moves although all are well
 ``links``               which way between two members does not carry
 ``epochs``              reports put together
+``progress``            how far training has come, and what a restarted cluster goes on from
 ``continuation``        when the penalty begins anew
+``feed``                where new points go, and who is told
+``balance``             what share each worker is to get
+``rebalance``           when old points move
+``accounts``            what has become of every point
+``failures``            how often processes failed, and how long the ring took to recover
 ``events``, ``status``  what people see
 ======================  ==================================================================================
 """

@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from streammac.wire.messages import Register
+
 FEED = ("sent", "dead_lettered", "duplicate")
 LASTING = ("lasting_sent", "lasting_dead_lettered")
 SHARD = ("points", "appended", "expired", "withdrawn", "dropped", "duplicates", "handing")
@@ -30,6 +32,13 @@ class Accounts:
 
     feeds: dict[str, dict[str, Any]] = field(default_factory=dict)
     shards: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def count(self, process: Register, facts: Mapping[str, float]) -> None:
+        """Take the counts of a process."""
+        if process.role == "ingest":
+            self.count_feed(process.name, process.incarnation, facts)
+        else:
+            self.count_shard(process.name, facts)
 
     def count_feed(self, name: str, incarnation: int, facts: Mapping[str, float]) -> None:
         """Take the counts of an ingest node."""

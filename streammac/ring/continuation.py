@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from streammac.wire.messages import Restart
+from streammac.wire.messages import EpochPlan, Restart
 
 VOTE_EPOCHS = 10
 """Drift votes count together if they fall into so many epochs,"""
@@ -42,6 +42,8 @@ class Continuation:
     due: list[int] = field(default_factory=list)
     """Restart when so many points have ever been stored. A drift is noticed with the first points of the new kind, and
     epochs may be so short that the continuation is over before the shards hold many of them."""
+    newest: Restart | None = None
+    """The newest restart that was ordered."""
     _votes: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def grown(self, points: int, appended: int) -> Restart | None:
@@ -80,9 +82,16 @@ class Continuation:
         self.due = [appended + int(share * points) for share in TURNED_OVER]
         return self._restart(points, appended, fresh=False) if self.enabled else None
 
+    def missed(self, plan: EpochPlan) -> Restart | None:
+        """Return the newest restart, if whoever made this plan has not heard of it."""
+        if self.newest is None or plan.restart >= self.newest.number:
+            return None
+        return self.newest
+
     def _restart(self, points: int, appended: int, *, fresh: bool) -> Restart:
         self.number += 1
         self.points, self.appended = points, appended
         self.due = [] if fresh else [mark for mark in self.due if mark > appended]
         self._votes.clear()
-        return Restart(self.number, fresh)
+        self.newest = Restart(self.number, fresh)
+        return self.newest

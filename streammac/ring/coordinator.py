@@ -1,35 +1,37 @@
 """The coordinator's side: who is in the ring, when training begins, what an epoch came to.
 
-Messages in, actions out, like `streammac.ring.member.Member`. The coordinator is off the data path: it
-makes views, agrees on the stream's schema, and gathers reports; the process round it (the shell in
-``workers.coordinator``) publishes the models and answers status questions.
+Messages in, orders out (`streammac.ring.orders`). What happens, and what is done about it, is here; each matter is
+kept by its own module: who is there (`membership`), views (`succession`), reports (`epochs`), how far training has
+come (`progress`), the feed's routes (`feed`), counts (`accounts`, `failures`). The coordinator is off the data path;
+the process round it (the shell in ``workers.coordinator``) publishes the models and answers status questions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import asdict
+from typing import Any, Literal
 
 from streammac.config import Settings
 from streammac.models.base import Array
 from streammac.ring.accounts import Accounts
-from streammac.ring.balance import Balance
-from streammac.ring.continuation import Continuation
 from streammac.ring.epochs import EpochBook, EpochResult
-from streammac.ring.events import Event, EventLog
+from streammac.ring.events import EventLog, farewell, troubles
+from streammac.ring.failures import Failures
+from streammac.ring.feed import Feed
 from streammac.ring.links import Links, broken
-from streammac.ring.membership import Membership, Peer, address
-from streammac.ring.rebalance import Rebalance, Transfer
+from streammac.ring.membership import Membership, Peer
+from streammac.ring.orders import Finished, Note, Order, Tell
+from streammac.ring.progress import Progress
+from streammac.ring.rebalance import Transfer
 from streammac.ring.stall import StallWatch
-from streammac.ring.views import ViewChange
+from streammac.ring.succession import Succession
 from streammac.wire.codec import Message
 from streammac.wire.messages import (
     Drain,
     DrainReply,
     DrainRequest,
     Drift,
-    EpochPlan,
     EpochReport,
     Goodbye,
     Heartbeat,
@@ -40,7 +42,6 @@ from streammac.wire.messages import (
     Register,
     Registered,
     Restart,
-    Route,
     Routes,
     Shutdown,
     Stop,
@@ -53,35 +54,6 @@ QUIET_S = 2.0
 """A feed that stores nothing for so long has nothing to wait for: training begins with what is there."""
 BANNED_S = 30.0
 """A worker that the others do not reach is kept out of the ring for so long."""
-BALANCE_S = 2.0
-"""Time between two looks at the shares of the feed."""
-RETURN_S = 3.0
-"""A coordinator that was restarted waits so long for the members of the ring to register again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """Send a message to the process with this socket identity."""
-
-    identity: bytes
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something happened that an operator wants to know."""
-
-    event: Event
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """An epoch of the whole ring is done; its model can be published."""
-
-    result: EpochResult
-
-
-Order: TypeAlias = Tell | Note | Finished
 
 
 class Coordinator:
@@ -109,60 +81,26 @@ class Coordinator:
         state = state or {}
         self.settings = settings
         self.cluster = cluster
-        self.membership = Membership(settings.cluster.heartbeat_s)
-        self.book = EpochBook(state.get("began", {}))
-        stream = settings.stream
-        agreed = state.get("schema")
-        self.schema = StreamSchema(**agreed) if agreed else None
-        if self.schema is None and stream.dim and stream.dtype:
-            self.schema = StreamSchema(stream.dim, stream.dtype)
-        self.change: ViewChange | None = None
-        """The newest view; None before training begins, and when nobody is left."""
-        self.views = int(state.get("view", 0))
-        self.ring: dict[str, int] = dict(state.get("ring", {}))
-        """Who carries the ring's state: names and incarnations."""
-        self.expected_until: float | None = None
-        self.expected = set(self.ring)
-        """Members of the ring that have not registered since this coordinator was started."""
-        self._begun = False
         self.ending = False
+        self.version = 0
         self.events = EventLog()
-        none = {"crash": 0, "hang": 0, "drained": 0, "fenced": 0, "unreachable": 0}
-        self.failures: dict[str, int] = none | state.get("failures", {})
-        never = {"count": 0, "last_s": 0.0, "seconds": 0.0}
-        self.recoveries: dict[str, float] = never | state.get("recoveries", {})
-        self._lost_at: float | None = None
-        """When the first member died whose loss the ring has not recovered from yet."""
-        self._view_at = 0.0
-        self._turned = 0
-        """The newest view in which a visit was finished."""
+        self.membership = Membership(settings.cluster.heartbeat_s)
+        self.accounts = Accounts(**state.get("accounts", {}))
+        self.failures = Failures(state)
+        self.feed = Feed(self.membership, self.accounts, settings.training)
+        self.views = Succession(self.membership, state.get("view", 0), state.get("ring"))
+        self.book = EpochBook(state.get("began"))
+        self.progress = Progress(settings.training, state, params)
         self.stall = StallWatch()
         self.links = Links()
         self._stalled_view = 0
         """The view that was made because nothing moved."""
-        self.balance = Balance()
-        self._balance_at = 0.0
-        self.rebalance = Rebalance()
-        self.params = dict(params or {})
-        going_on = bool(self.params)
-        self.epoch = int(state.get("epoch", 0)) if going_on else 0
-        """The next epoch that is not known to be complete."""
-        self.plan = EpochPlan(**state["plan"]) if going_on else EpochPlan(fresh=True)
-        self.version = 0
-        self.result: EpochResult | None = None
-        self.restart: Restart | None = None
-        self.continuation = Continuation(
-            settings.training.growth,
-            enabled=not settings.training.deterministic,
-            number=int(state.get("restart", 0)),
-            points=int(state.get("restart_points", 0)) if going_on else 0,
-            appended=int(state.get("restart_appended", 0)) if going_on else 0,
-            drifts=int(state.get("drifts", 0)),
-            due=list(state.get("restarts_due", [])) if going_on else [],
-        )
-        self.accounts = Accounts(**state.get("accounts", {}))
         self._stored = (0, 0.0)  # points stored, and since when
-        if self.expected:
+        stream, agreed = settings.stream, state.get("schema")
+        self.schema = StreamSchema(**agreed) if agreed else None
+        if self.schema is None and stream.dim and stream.dtype:
+            self.schema = StreamSchema(stream.dim, stream.dtype)
+        if self.views.expected:
             self.events.add("coordinator_restarted", "", "the ring is expected to be as it was")
 
     def durable(self) -> dict[str, Any]:
@@ -170,30 +108,23 @@ class Coordinator:
         return {
             "cluster": self.cluster,
             "schema": asdict(self.schema) if self.schema else None,
-            "view": self.views,
-            "ring": self.ring,
+            "view": self.views.number,
+            "ring": self.views.ring,
             "began": self.book.began,
-            "epoch": self.epoch,
-            "plan": asdict(self.plan),
-            "restart": self.continuation.number,
-            "restart_points": self.continuation.points,
-            "restart_appended": self.continuation.appended,
-            "drifts": self.continuation.drifts,
-            "restarts_due": self.continuation.due,
+            **self.progress.durable(),
             "accounts": self.accounts.to_json(),
-            "failures": self.failures,
-            "recoveries": self.recoveries,
+            **self.failures.durable(),
         }
 
     @property
     def fences(self) -> tuple[int, Mapping[str, int], Mapping[str, int]]:
         """What must be on disk before any order goes out: a view's number is never used twice, whatever happens."""
-        return self.views, self.ring, self.book.began
+        return self.views.number, self.views.ring, self.book.began
 
     @property
     def view(self) -> View | None:
         """The newest view, None where there is none."""
-        return self.change.view if self.change is not None else None
+        return self.views.change.view if self.views.change is not None else None
 
     # -- what happens ---------------------------------------------------------------------
 
@@ -233,21 +164,19 @@ class Coordinator:
         orders: list[Order] = []
         for peer in self.membership.silence(now):
             orders += self._lost(peer, "hang", peer.signs.last, now)
-        points = self.points_for_training
+        points = self.membership.points_to_train_on
         if points != self._stored[0]:
             self._stored = (points, now)
-        if self.expected:
-            self.expected_until = self.expected_until or now + RETURN_S
-            if now > self.expected_until:
-                self.expected.clear()
-                orders += self._members_changed(now)
-        orders += self._rebalance(now)
-        if self.change is None and self._can_begin(points, now):
+        if self.views.gives_up_waiting(now):
+            orders += self._members_changed(now)
+        orders += self._share_out(now)
+        change = self.views.change
+        if change is None and self._can_begin(points, now):
             orders += self._new_view(now)
-        elif self.change is not None and self.stall.stalled(self.change, self.membership, now):
+        elif change is not None and self.stall.stalled(change, self.membership, now):
             text = "nothing moves and nobody works: a token may be lost"
             orders += [self.note("stall", "", text), *self._new_view(now)]
-            self._stalled_view = self.views
+            self._stalled_view = self.views.number
         return orders
 
     def disconnected(self, name: str, incarnation: int, since: float, now: float) -> list[Order]:
@@ -267,30 +196,18 @@ class Coordinator:
         """Remember an event, and return it for the log."""
         return Note(self.events.add(kind, name, text, seconds))
 
-    @property
-    def points_for_training(self) -> int:
-        """Points in the shards of all live workers, without the held-out ones."""
-        facts = [peer.facts for peer in self.membership.of("worker")]
-        return int(sum(f.get("points", 0) - f.get("held_out", 0) for f in facts))
-
-    @property
-    def _appended(self) -> int:
-        facts = [peer.facts for peer in self.membership.of("worker")]
-        return int(sum(f.get("appended", 0) for f in facts))
-
     # -- who is there ---------------------------------------------------------------------
 
     def _register(self, identity: bytes, message: Register, now: float) -> list[Order]:
         known = self.membership.find(message.name, message.incarnation) is not None
         news = self.membership.register(identity, message, now)
-        settings, turning = self.settings.model_dump_json(), self.change is not None
+        settings, turning = self.settings.model_dump_json(), self.view is not None
         orders: list[Order] = [Tell(identity, Registered(self.cluster, settings, turning))]
         if self.schema is not None:
             orders.append(Tell(identity, self.schema))
         if message.role == "ingest":
-            orders.append(Tell(identity, Routes(self._routes())))
-        if self.ring.get(message.name) != message.incarnation:
-            self.expected.discard(message.name)
+            orders.append(Tell(identity, Routes(self.feed.routes())))
+        self.views.registered(message.name, message.incarnation)
         if news:
             kind = "ingest_joined" if message.role == "ingest" else "joined"
             joined = self.note(kind, message.name, f"from {message.host}")
@@ -299,49 +216,34 @@ class Coordinator:
         return orders
 
     def _returned(self, name: str) -> Note:
-        self.failures["fenced"] += 1
+        self.failures.counts["fenced"] += 1
         return self.note("returned", name, "was taken for lost, and begins anew with its points")
 
     def _hear(self, identity: bytes, beat: Heartbeat, now: float) -> list[Order]:
-        known = self.membership.find(beat.name, beat.incarnation)
-        before = known.facts if known is not None else {}
-        moved = (known.moves, known.giving) if known is not None else (False, False)
-        back = self.membership.hear(beat, now)
-        if back is None:
+        peer = self.membership.find(beat.name, beat.incarnation)
+        if peer is None:
             return [Tell(identity, Introduce())]
-        self._count(beat.name, beat.incarnation, beat.facts)
-        if self.membership.peers[beat.name].ready:
-            self.expected.discard(beat.name)
-        orders: list[Order] = [*self._troubles(beat.name, before, beat.facts)]
+        before, moved, gave = peer.facts, peer.moves, peer.giving
+        back = self.membership.hear(peer, beat, now)
+        self.accounts.count(peer.registration, beat.facts)
+        if peer.ready:
+            self.views.is_ready(beat.name)
+        news = troubles(before, beat.facts)
+        orders: list[Order] = [self.note(kind, beat.name, text) for kind, text in news]
         if back:
             orders.append(self._returned(beat.name))
-        if known is not None and beat.facts.get("leaving") and known.state == "alive":
+        if beat.facts.get("leaving") and peer.state == "alive":
             # this coordinator was restarted, or the word was lost
             orders += self._leaving(Leaving(beat.name, beat.incarnation), now)
-        if known is not None and (known.moves, known.giving) != moved:
-            if moved[1] and not known.giving and known.state == "alive":
-                text = f"{beat.facts.get('moved', 0):,.0f} points are with others since it began"
-                orders.append(self.note("moved", beat.name, text))
-            orders += self._tell_routes()
-        if self.change is not None and self.change.members.get(beat.name) == beat.incarnation:
-            seen, frozen = int(beat.facts.get("view", 0)), beat.facts.get("frozen", 0) > 0
-            missed = self.change.reminder(beat.name, seen, frozen=frozen)
-            if missed is not None:
-                orders.append(Tell(identity, missed))
+        if gave and not peer.giving and peer.state == "alive":
+            text = f"{beat.facts.get('moved', 0):,.0f} points are with others since it began"
+            orders.append(self.note("moved", beat.name, text))
+        if (peer.moves, peer.giving) != (moved, gave):
+            orders += self.feed.tell()
+        missed = self.views.reminder(beat)
+        if missed is not None:
+            orders.append(Tell(identity, missed))
         return orders + self._members_changed(now, routes=back)
-
-    def _troubles(
-        self, name: str, before: Mapping[str, float], now: Mapping[str, float]
-    ) -> list[Note]:
-        """Return what a worker has to tell of its disk."""
-        notes = []
-        if now.get("refusing", 0) > before.get("refusing", 0):
-            text = "takes no points, and goes on training: its disk is full or fails"
-            notes.append(self.note("disk_full", name, text))
-        if now.get("quarantined", 0) > before.get("quarantined", 0):
-            text = f"{now['quarantined']:.0f} damaged segments are set aside"
-            notes.append(self.note("quarantined", name, text))
-        return notes
 
     def _goodbye(self, message: Goodbye, now: float) -> list[Order]:
         peer = self.membership.find(message.name, message.incarnation)
@@ -349,22 +251,20 @@ class Coordinator:
             return []
         drained = peer.drained = peer.state == "draining"
         self.membership.leave(message.name, message.incarnation, message.facts)
-        self._count(message.name, message.incarnation, message.facts)
-        self.failures["drained"] += drained
+        self.accounts.count(peer.registration, message.facts)
+        self.failures.counts["drained"] += drained
         ingest = peer.registration.role == "ingest"
         if ingest and not message.facts.get("unacknowledged"):
             self.accounts.end_feed(message.name, message.incarnation)
         kind = "ingest_left" if ingest else "left"
-        text = _farewell(message.facts) if drained else "ended in good order"
+        text = farewell(message.facts) if drained else "ended in good order"
         return [self.note(kind, peer.name, text), *self._members_changed(now)]
 
     def _lost(
         self, peer: Peer, reason: Literal["crash", "hang"], since: float, now: float
     ) -> list[Order]:
-        self.failures[reason] += 1
+        self.failures.lost(reason, since, in_ring=peer.name in self.views.ring)
         ingest = peer.registration.role == "ingest"
-        if peer.name in self.ring and self._lost_at is None:
-            self._lost_at = since
         how = {"crash": "its connection broke", "hang": "its last sign of life was"}[reason]
         text = f"{reason}: {how} {now - since:.2f} s ago"
         note = self.note("ingest_lost" if ingest else "lost", peer.name, text)
@@ -382,6 +282,17 @@ class Coordinator:
         peer.state = "draining"
         return [self.note("draining", peer.name, ""), *self._members_changed(now)]
 
+    # -- points ---------------------------------------------------------------------------
+
+    def _agree(self, proposal: StreamSchema) -> list[Order]:
+        if self.schema is None:
+            stream = self.settings.stream
+            self.schema = StreamSchema(
+                stream.dim or proposal.dim, stream.dtype or proposal.dtype, proposal.targets
+            )
+        everybody = self.membership.of("worker") + self.membership.of("ingest")
+        return [Tell(peer.identity, self.schema) for peer in everybody]
+
     def _drain(self, identity: bytes, request: DrainRequest) -> list[Order]:
         peer = self.membership.peers.get(request.name)
         others = [p for p in self.membership.of("worker") if p.name != request.name]
@@ -395,209 +306,118 @@ class Coordinator:
             return [Tell(identity, DrainReply(False, reason))]
         orders: list[Order] = [Tell(identity, DrainReply(True))]
         if request.points != "keep":
-            orders += self._let_move(peer)
+            orders += self.feed.let_move(peer)
         return [*orders, Tell(peer.identity, Drain(request.deadline_s, request.points))]
 
-    def _let_move(self, peer: Peer) -> list[Order]:
-        """Take note that a worker is to hand over points, and tell it all that it has to know for that."""
-        peer.orders += 1
-        return self._tell_routes()
+    def _share_out(self, now: float) -> list[Order]:
+        """Have more of the feed go to those who are fast, and points that are there, if need be."""
+        told, transfer = self.feed.look(now)
+        return [*told, *self._transfer(transfer)] if transfer is not None else [*told]
+
+    def _transfer(self, transfer: Transfer) -> list[Order]:
+        peer = self.membership.peers[transfer.giver]
+        text = f"{transfer.points:,} points to {', '.join(transfer.to)}, who are faster"
+        orders: list[Order] = [self.note("moving", peer.name, text), *self.feed.let_move(peer)]
+        return [*orders, Tell(peer.identity, Move(transfer.points, transfer.to))]
 
     # -- views ----------------------------------------------------------------------------
 
     def _members_changed(self, now: float, *, routes: bool = True) -> list[Order]:
         """Tell ingest nodes who takes points; make a view if the ring is not what it should be."""
-        orders: list[Order] = []
-        if routes:
-            orders += self._tell_routes()
-        if self.ending or self.expected:
-            return orders
-        if self.change is None:
-            peers = self.membership.peers.values()
-            carried = any(p.here and self.ring.get(p.name) == p.incarnation for p in peers)
-            return orders + (self._new_view(now) if carried else [])
-        wanted = {p.name: p.incarnation for p in self.membership.of("worker") if p.ready}
-        present = {name: self.change.members[name] for name in self.change.names}
-        if wanted == present and not self._is_let_down():
+        orders: list[Order] = [*self.feed.tell()] if routes else []
+        if self.ending or not self.views.due:
             return orders
         return orders + self._new_view(now)
 
-    def _is_let_down(self) -> bool:
-        """Return whether somebody is gone whom the view counts on besides its members: one that leaves."""
-        assert self.change is not None
-        peers = self.membership.peers
-        if self.change.resume is None:
-            return any(not peers[name].here for name in self.change.carriers)
-        return any(peers[name].state == "lost" for name in self.change.members)
-
-    def _routes(self) -> tuple[Route, ...]:
-        workers = self.membership.of("worker", alive=False)
-        return tuple(
-            Route(
-                peer.name,
-                address(peer, "data").address,
-                peer.incarnation,
-                0.0
-                if peer.state == "draining" or peer.giving
-                else self.balance.told.get(peer.name, 1.0),
-            )
-            for peer in workers
-            if peer.here
-        )
-
-    def _tell_routes(self) -> list[Order]:
-        self.balance.forget({peer.name for peer in self.membership.of("worker")})
-        routes = self._routes()
-        orders: list[Order] = [
-            Tell(peer.identity, Routes(routes)) for peer in self.membership.of("ingest")
-        ]
-        movers = [p for p in self.membership.of("worker", alive=False) if p.moves]
-        senders = self.accounts.unsettled() | {peer.name for peer in movers}
-        for peer in movers:
-            if peer.here:
-                others = Routes(routes, tuple(sorted(senders - {peer.name})))
-                orders.append(Tell(peer.identity, others))
-        return orders
-
-    def _rebalance(self, now: float) -> list[Order]:
-        """Give more of the feed to those who are fast, less to those who have too much already."""
-        if now < self._balance_at or self.settings.training.deterministic:
-            return []
-        self._balance_at = now + BALANCE_S
-        peers = self.membership.of("worker")
-        workers = {p.name: p.facts.get("points", 0.0) for p in peers}
-        orders = self._tell_routes() if self.balance.news(workers) is not None else []
-        if not self.settings.training.rebalance or any(p.moves for p in peers):
-            return orders
-        transfer = self.rebalance.look(self.balance.speeds(workers), workers)
-        return orders if transfer is None else orders + self._transfer(transfer)
-
-    def _transfer(self, transfer: Transfer) -> list[Order]:
-        peer = self.membership.peers[transfer.giver]
-        text = f"{transfer.points:,} points to {', '.join(transfer.to)}, who are faster"
-        orders = [self.note("moving", peer.name, text), *self._let_move(peer)]
-        return [*orders, Tell(peer.identity, Move(transfer.points, transfer.to))]
-
     def _can_begin(self, points: int, now: float) -> bool:
-        workers = [peer for peer in self.membership.of("worker") if peer.ready]
-        if self.ending or self.expected or self.schema is None or points == 0:
+        if self.views.expected or self.schema is None or points == 0:
             return False
-        if len(workers) < (1 if self._begun else self.settings.cluster.workers):
+        ready = sum(peer.ready for peer in self.membership.of("worker"))
+        if ready < (1 if self.views.begun else self.settings.cluster.workers):
             return False
         enough = points >= self.settings.training.start_points
         return enough or now - self._stored[1] > QUIET_S
 
     def _new_view(self, now: float) -> list[Order]:
-        peers = [self.membership.peers[name] for name in sorted(self.membership.peers)]
-        carriers = {p.name for p in peers if p.here and self.ring.get(p.name) == p.incarnation}
-        members = [p for p in peers if p.registration.role == "worker" and p.ready]
-        leaving = [p for p in peers if p.state == "draining" and p.name in carriers]
-        carriers &= {p.name for p in members + leaving}
-        if not members:
-            self.change, self.ring = None, {}
-            orders: list[Order] = [self.note("view", "", "no worker is left: waiting for one")]
+        leavers = self.views.leavers()
+        change = self.views.renew(self.book.began, now)
+        if change is None:
             last = Stop("there is nobody to leave the ring to")
-            return orders + [Tell(peer.identity, last) for peer in leaving]
-        self.views += 1
-        self._begun = True
-        addresses = tuple(address(peer, "ring") for peer in members)
-        going = tuple(address(peer, "ring") for peer in leaving)
-        self.change = ViewChange(
-            View(self.views, addresses, going),
-            {peer.name: peer.incarnation for peer in members + leaving},
-            frozenset(carriers),
-            self.book.began,
-        )
-        self.ring = self.change.ring
-        self._view_at = now
+            orders: list[Order] = [self.note("view", "", "no worker is left: waiting for one")]
+            return orders + [Tell(peer.identity, last) for peer in leavers]
         self.stall.reset(now)
-        names = ", ".join(self.change.names)
-        orders = [self.note("view", "", f"view {self.views}: {names}")]
-        orders += [Tell(peer.identity, self.change.view) for peer in members + leaving]
+        names = ", ".join(change.names)
+        orders = [self.note("view", "", f"view {change.view.number}: {names}")]
+        orders += [Tell(self._identity(name), change.view) for name in change.members]
         return orders + self._settle(now)
 
+    def _identity(self, name: str) -> bytes:
+        return self.membership.peers[name].identity
+
     def _answered(self, holdings: Holdings, now: float) -> list[Order]:
-        if self.change is None or self.change.resume is not None:
+        if self.views.change is None or self.views.change.resume is not None:
             return []
-        self.change.answer(holdings)
+        self.views.change.answer(holdings)
         return self._settle(now)
 
     def _settle(self, now: float) -> list[Order]:
-        change = self.change
+        change, progress = self.views.change, self.progress
         if change is None or not change.answered:
             return []
-        resume = change.settle(self.epoch, self.plan, self.params)
-        if self._stalled_view == self.views:
+        resume = change.settle(progress.epoch, progress.plan, progress.params)
+        if self._stalled_view == change.view.number:
             lost = broken(resume, change.answers, self.settings.cluster.seed)
             name = self.links.stalled(lost, now)
             if name is not None:
                 return self._give_up(self.membership.peers[name], now)
-        self.ring = change.ring
-        peers = [self.membership.peers[name] for name in sorted(change.members)]
-        orders: list[Order] = [Tell(peer.identity, resume) for peer in peers]
+        self.views.ring = change.ring
+        orders: list[Order] = [Tell(self._identity(n), resume) for n in sorted(change.members)]
         for result in self.book.begin(change.names, resume):
             orders += self._finished(result)
         return orders
 
     def _give_up(self, peer: Peer, now: float) -> list[Order]:
         peer.state, peer.banned_until = "lost", now + BANNED_S
-        self.failures["unreachable"] += 1
+        self.failures.counts["unreachable"] += 1
         text = f"unreachable: the others do not get through to it; it may come back in {BANNED_S:.0f} s"
         return [self.note("lost", peer.name, text), *self._members_changed(now)]
 
     def _turns(self, message: Working, now: float) -> list[Order]:
         """Take notice of the first visit that was finished in a view: the change of membership is over."""
-        if self.change is None or message.view != self.views or message.view == self._turned:
+        seconds = self.views.turns(message.view, now)
+        if seconds is None:
             return []
-        self._turned, seconds = message.view, now - self._view_at
         text = (
             f"the first visit in view {message.view} was finished {seconds:.2f} s after it was made"
         )
-        return [self.note("turns", message.name, text, seconds), *self._recovered(message, now)]
-
-    def _recovered(self, message: Working, now: float) -> list[Order]:
-        if self._lost_at is None:
-            return []
-        seconds, self._lost_at = now - self._lost_at, None
-        self.recoveries["count"] += 1
-        self.recoveries["last_s"] = seconds
-        self.recoveries["seconds"] += seconds
-        text = f"the ring turns again after {seconds:.2f} s"
-        return [self.note("recovered", message.name, text, seconds)]
-
-    def _agree(self, proposal: StreamSchema) -> list[Order]:
-        if self.schema is None:
-            stream = self.settings.stream
-            self.schema = StreamSchema(
-                stream.dim or proposal.dim, stream.dtype or proposal.dtype, proposal.targets
-            )
-        everybody = self.membership.of("worker") + self.membership.of("ingest")
-        return [Tell(peer.identity, self.schema) for peer in everybody]
+        orders: list[Order] = [self.note("turns", message.name, text, seconds)]
+        still_s = self.failures.turns(now)
+        if still_s is not None:
+            text = f"the ring turns again after {still_s:.2f} s"
+            orders.append(self.note("recovered", message.name, text, still_s))
+        return orders
 
     # -- learning -------------------------------------------------------------------------
 
     def _report(self, identity: bytes, report: EpochReport) -> list[Order]:
-        orders: list[Order] = []
-        if self.restart is not None and report.following.restart < self.restart.number:
-            orders.append(Tell(identity, self.restart))
-        busy = report.seconds.get("train", 0.0) + report.seconds.get("z_step", 0.0)
-        self.balance.measure(report.name, report.sums.get("points", 0.0), busy)
+        missed = self.progress.continuation.missed(report.following)
+        orders: list[Order] = [] if missed is None else [Tell(identity, missed)]
+        self.feed.measure(report)
         result = self.book.add(report)
         return orders if result is None else orders + self._finished(result)
 
     def _finished(self, result: EpochResult) -> list[Order]:
-        self.result = result
-        if not result.params:
-            return []  # whose turn it was to send the model is gone
-        self.epoch, self.plan = result.epoch + 1, result.following
-        self.params = dict(result.params)
-        restart = self.continuation.grown(self.points_for_training, self._appended)
+        if not self.progress.advance(result):
+            return []
+        points, appended = self.membership.points_to_train_on, self.membership.appended
+        restart = self.progress.continuation.grown(points, appended)
         return [Finished(result), *self._order(restart, "new data")]
 
     def _drift(self, vote: Drift, now: float) -> list[Order]:
         members = len(self.membership.of("worker"))
-        restart = self.continuation.vote(
-            vote.name, vote.epoch, now, members, self.points_for_training, self._appended
+        points, appended = self.membership.points_to_train_on, self.membership.appended
+        restart = self.progress.continuation.vote(
+            vote.name, vote.epoch, now, members, points, appended
         )
         text = f"reconstruction error {vote.error:.4g}"
         return [self.note("drift", vote.name, text), *self._order(restart, "drift")]
@@ -605,30 +425,5 @@ class Coordinator:
     def _order(self, restart: Restart | None, why: str) -> list[Order]:
         if restart is None:
             return []
-        self.restart = restart
         orders: list[Order] = [self.note("restart", "", f"the continuation begins anew: {why}")]
         return orders + [Tell(p.identity, restart) for p in self.membership.of("worker")]
-
-    def _count(self, name: str, incarnation: int, facts: Mapping[str, float]) -> None:
-        peer = self.membership.find(name, incarnation)
-        if peer is None:
-            return
-        if peer.registration.role == "ingest":
-            self.accounts.count_feed(name, incarnation, facts)
-        else:
-            self.accounts.count_shard(name, facts)
-
-
-def _farewell(facts: Mapping[str, float]) -> str:
-    """Return what became of the points of a worker that has left."""
-    parts = [
-        f"{facts[count]:,.0f} {what}"
-        for count, what in {
-            "moved": "points went to the others",
-            "given_up": "points are given up",
-            "points": "points wait in its directory",
-            "in_doubt": "of its batches may be with workers that are gone, too",
-        }.items()
-        if facts.get(count)
-    ]
-    return ", ".join(["drained", *parts])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -75,3 +75,30 @@ class EventLog:
     def to_json(self) -> list[dict[str, Any]]:
         """Return the events as plain values."""
         return [asdict(event) for event in self._kept]
+
+
+def troubles(before: Mapping[str, float], now: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return what is new of a worker's disk between two heartbeats: kind and text of each event."""
+    news = []
+    if now.get("refusing", 0) > before.get("refusing", 0):
+        text = "takes no points, and goes on training: its disk is full or fails"
+        news.append(("disk_full", text))
+    if now.get("quarantined", 0) > before.get("quarantined", 0):
+        text = f"{now['quarantined']:.0f} damaged segments are set aside"
+        news.append(("quarantined", text))
+    return news
+
+
+def farewell(facts: Mapping[str, float]) -> str:
+    """Return what became of the points of a worker that has left."""
+    parts = [
+        f"{facts[count]:,.0f} {what}"
+        for count, what in {
+            "moved": "points went to the others",
+            "given_up": "points are given up",
+            "points": "points wait in its directory",
+            "in_doubt": "of its batches may be with workers that are gone, too",
+        }.items()
+        if facts.get(count)
+    ]
+    return ", ".join(["drained", *parts])

@@ -96,11 +96,8 @@ class Membership:
         self.peers[message.name] = Peer(message, identity, signs)
         return True
 
-    def hear(self, message: Heartbeat, now: float) -> bool | None:
-        """Take a heartbeat; return whether it brings a lost process back, None if nobody knows it."""
-        peer = self.find(message.name, message.incarnation)
-        if peer is None:
-            return None
+    def hear(self, peer: Peer, message: Heartbeat, now: float) -> bool:
+        """Take a process's heartbeat; return whether it brings a lost one back."""
         back = self._alive(peer, now)
         peer.facts, peer.holding = message.facts, message.holding
         return back
@@ -151,6 +148,17 @@ class Membership:
         return sorted(
             (p for p in peers if p.state == "alive" or not alive), key=lambda peer: peer.name
         )
+
+    @property
+    def points_to_train_on(self) -> int:
+        """Points in the shards of all live workers, without the held-out ones."""
+        facts = [peer.facts for peer in self.of("worker")]
+        return int(sum(f.get("points", 0) - f.get("held_out", 0) for f in facts))
+
+    @property
+    def appended(self) -> int:
+        """Points that live workers have ever stored."""
+        return int(sum(peer.facts.get("appended", 0) for peer in self.of("worker")))
 
 
 def address(peer: Peer, socket: str) -> MemberAddress:

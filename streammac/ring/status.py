@@ -55,7 +55,7 @@ def _ingest(peer: Peer) -> dict[str, Any]:
 
 def status(coordinator: Coordinator) -> dict[str, Any]:
     """Return the part of the status that the coordinator's state machine knows."""
-    result = coordinator.result
+    result = coordinator.progress.result
     learning: dict[str, Any] = {"objective": None, "mu": None, "age": None}
     if result is not None:
         count = max(1.0, result.sums.get("points", 0.0))
@@ -72,16 +72,16 @@ def status(coordinator: Coordinator) -> dict[str, Any]:
     return {
         "cluster": coordinator.cluster,
         "view": coordinator.view.number if coordinator.view else 0,
-        "epoch": coordinator.epoch,
+        "epoch": coordinator.progress.epoch,
         "points": points(coordinator),
         "workers": [
-            _worker(peer, coordinator.balance.told.get(peer.name, 1.0))
+            _worker(peer, coordinator.feed.weight(peer.name))
             for peer in members.of("worker", alive=False)
         ],
         "ingest": [_ingest(peer) for peer in members.of("ingest", alive=False)],
-        "drift_events": coordinator.continuation.drifts,
-        "failures": dict(coordinator.failures),
-        "recovery": dict(coordinator.recoveries),
+        "drift_events": coordinator.progress.continuation.drifts,
+        "failures": dict(coordinator.failures.counts),
+        "recovery": dict(coordinator.failures.recoveries),
         "events": coordinator.events.to_json(),
         **learning,
     }

@@ -11,9 +11,11 @@ import pytest
 from streammac.config import Settings
 from streammac.models.base import Objective
 from streammac.ring.continuation import Continuation
-from streammac.ring.coordinator import BANNED_S, QUIET_S, RETURN_S, Coordinator, Finished, Tell
+from streammac.ring.coordinator import BANNED_S, QUIET_S, Coordinator
+from streammac.ring.orders import Finished, Tell
 from streammac.ring.stall import STALL_S
 from streammac.ring.status import status
+from streammac.ring.succession import RETURN_S
 from streammac.ring.suspicion import CAP_S
 from streammac.wire.messages import (
     Copy,
@@ -67,7 +69,7 @@ def sent(orders, kind):
 
 def answer(core, name, epoch=0, state="training", copies=()) -> list:
     """Answer the newest view as a member that is at an epoch."""
-    number, names = core.view.number, tuple(core.change.names)
+    number, names = core.view.number, tuple(core.views.change.names)
     plan = EpochPlan(age=epoch)
     return core.handle(
         name.encode(),
@@ -173,7 +175,7 @@ def test_a_finished_epoch_needs_every_report_and_the_model():
     (done,) = [o.result for o in orders if isinstance(o, Finished)]
     assert done.sums["nested"] == 10.0
     assert done.imbalance == pytest.approx(1.5)
-    assert core.epoch == 1
+    assert core.progress.epoch == 1
     told = status(core)
     assert (told["epoch"], told["objective"], told["imbalance"]) == (1, 0.5, pytest.approx(1.5))
 
@@ -204,7 +206,7 @@ def test_points_go_to_a_new_worker_at_once():
 def test_a_repeated_registration_changes_nothing():
     core, _ = cluster()
     assert sent(core.handle(b"w1", register("w1"), now=2.0), View) == []
-    assert core.views == 1
+    assert core.views.number == 1
 
 
 def states(core) -> dict[str, str]:
@@ -243,7 +245,7 @@ def test_a_broken_connection_is_a_death_at_once():
     assert core.disconnected("w2", 1, since=1.1, now=1.1) == [], "once"
     assert core.disconnected("w1", 7, since=1.1, now=1.1) == [], "another incarnation"
     answer(core, "w1")
-    core.handle(b"w1", Working("w1", core.views), now=1.4)
+    core.handle(b"w1", Working("w1", core.views.number), now=1.4)
     told = status(core)
     assert told["failures"]["crash"] == 1
     assert told["recovery"] == {
@@ -253,7 +255,7 @@ def test_a_broken_connection_is_a_death_at_once():
     }
     kinds = [event["kind"] for event in told["events"]]
     assert kinds[-4:] == ["lost", "view", "turns", "recovered"]
-    core.handle(b"w1", Working("w1", core.views), now=1.5)
+    core.handle(b"w1", Working("w1", core.views.number), now=1.5)
     assert status(core)["recovery"]["count"] == 1
     turns = [event for event in status(core)["events"] if event["kind"] == "turns"]
     assert turns[-1]["seconds"] == pytest.approx(0.2), "since the view was made; and once"
@@ -286,7 +288,7 @@ def test_where_nothing_moves_a_new_view_gathers_the_copies():
     for _ in range(int(2.8 * STALL_S / 0.5)):
         now += 0.5
         for name in ("w1", "w2"):
-            beat = Heartbeat(name, 1, facts(100, view=float(core.views), progress=7.0))
+            beat = Heartbeat(name, 1, facts(100, view=float(core.views.number), progress=7.0))
             core.handle(name.encode(), beat, now)
         core.handle(b"i1", Heartbeat("i1", 1, {}), now)
         orders = core.tick(now)
@@ -341,7 +343,7 @@ def test_when_the_cluster_ends_workers_just_end():
     assert [to for to, _ in sent(orders, Stop)] == ["w2"]
     assert sent(orders, View) == []
     core.tick(now=1.0 + 10 * CAP_S)
-    assert core.failures["hang"] == 0, "one that takes its time to end is not lost"
+    assert core.failures.counts["hang"] == 0, "one that takes its time to end is not lost"
     core.handle(b"w2", Goodbye("w2", 1, facts(100)), now=1.0)
     assert status(core)["points"]["stored"] == 200, "points of a cluster at rest are not away"
 
@@ -376,14 +378,14 @@ def test_reports_of_those_who_left_are_not_waited_for():
     core.disconnected("w2", 1, since=1.1, now=1.1)
     orders = answer(core, "w1", epoch=1)
     (done,) = [o.result for o in orders if isinstance(o, Finished)]
-    assert done.epoch == core.epoch - 1 == 0
+    assert done.epoch == core.progress.epoch - 1 == 0
 
 
 def test_a_report_on_an_epoch_that_is_done_comes_too_late():
     core, _ = cluster()
     finish(core, 3)
     assert not [o for o in finish(core, 2) if isinstance(o, Finished)]
-    assert core.epoch == 4
+    assert core.progress.epoch == 4
 
 
 def test_growth_restarts_from_new_statistics_and_insists_until_heeded():
@@ -516,7 +518,7 @@ def test_after_all_were_gone_the_newest_version_is_gone_on_from():
 def test_without_a_model_version_a_restart_begins_at_epoch_0():
     core, _ = cluster()
     finish(core, 4)
-    core.ring = {}
+    core.views.ring = {}
     _, orders = cluster(core=restarted(core))
     (_, resume), *_ = sent(orders, Resume)
     assert (resume.epoch, resume.plan.fresh) == (0, True)
@@ -601,7 +603,7 @@ def test_one_that_dies_while_it_leaves_is_recovered_from():
     orders = core.disconnected("w2", 1, since=1.4, now=1.5)
     assert [to for to, _ in sent(orders, View)] == ["w1"]
     core.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=1.6)
-    assert core.views == 3, "once"
+    assert core.views.number == 3, "once"
 
 
 def test_two_workers_that_do_not_reach_each_other_are_not_kept_in_one_ring():
@@ -611,7 +613,7 @@ def test_two_workers_that_do_not_reach_each_other_are_not_kept_in_one_ring():
     while not lost and now < 20:
         now += 0.5
         for name in ("w1", "w2"):
-            beat = Heartbeat(name, 1, facts(100, view=float(core.views), progress=7.0))
+            beat = Heartbeat(name, 1, facts(100, view=float(core.views.number), progress=7.0))
             core.handle(name.encode(), beat, now)
         core.handle(b"i1", Heartbeat("i1", 1, {}), now)
         if sent(core.tick(now), View):

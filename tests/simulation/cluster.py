@@ -245,7 +245,7 @@ class Cluster:
             if worker.store is not None and not worker.store.is_usable:
                 self.kill(worker.name)  # as the operator is told to: it has to open its shard again
         self._bring_back()
-        self._heal_epoch = self.coordinator.core.epoch
+        self._heal_epoch = self.coordinator.core.progress.epoch
 
     def _bring_back(self) -> None:
         for name in list(self.workers):
@@ -259,9 +259,9 @@ class Cluster:
     def troubles(self) -> list[str]:
         """What is not as it should be long after the faults; nothing, if all is well."""
         core = self.coordinator.core
-        change = core.change
+        change = core.views.change
         if change is None or change.resume is None:
-            return [f"view {core.views} does not resume"]
+            return [f"view {core.views.number} does not resume"]
         staying = [w for w in self.alive if not w.is_asked_to_leave]
         found = []
         if sorted(w.name for w in staying) != sorted(change.names):
@@ -270,14 +270,14 @@ class Cluster:
             )
         for worker in staying:
             member = worker.member
-            if member is None or member.view != core.views or member.frozen:
-                found.append(f"{worker.name} is not in view {core.views}")
+            if member is None or member.view != core.views.number or member.frozen:
+                found.append(f"{worker.name} is not in view {core.views.number}")
             elif member.state != "resting" and worker.name not in member.trainers:
                 found.append(f"{worker.name} has no part in epoch {member.epoch}")
         resting = all(w.member is not None and w.member.state == "resting" for w in staying)
         assert self._heal_epoch is not None
-        if not resting and core.epoch < self._heal_epoch + EPOCHS_AFTERWARDS:
-            found.append(f"no more than {core.epoch - self._heal_epoch} epochs end")
+        if not resting and core.progress.epoch < self._heal_epoch + EPOCHS_AFTERWARDS:
+            found.append(f"no more than {core.progress.epoch - self._heal_epoch} epochs end")
         return found + self._open_books
 
     @property

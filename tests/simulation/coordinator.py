@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from streammac.config import Settings
-from streammac.ring.coordinator import Coordinator, Finished, Note, Order, Tell
+from streammac.ring.coordinator import Coordinator
 from streammac.ring.epochs import EpochResult
 from streammac.ring.events import Event
+from streammac.ring.orders import Finished, Note, Order, Tell
 from streammac.ring.status import status
 from streammac.wire.messages import EpochReport, Heartbeat, Register, Resume, Stop, View
 from tests.simulation.kernel import Kernel, Process
@@ -97,9 +98,9 @@ class CoordinatorProcess(Process):
     def _turn(self) -> None:
         now = self.kernel.now
         self._look_at_connections(now)
-        expected = set(self.core.expected)
+        expected = set(self.core.views.expected)
         orders = self.core.tick(now)
-        for name in expected - self.core.expected:  # they have not come back in time
+        for name in expected - self.core.views.expected:  # they have not come back in time
             self.rules.parted(name, self.files.state["ring"][name])
         self._do(orders)
         if now - self._saved_at >= SAVE_S:
@@ -128,7 +129,7 @@ class CoordinatorProcess(Process):
                         self.rules.announced(order.message)
                     elif isinstance(order.message, Resume):
                         core = self.core
-                        self.rules.resumed(order.message, core.change, core.membership)
+                        self.rules.resumed(order.message, core.views.change, core.membership)
                     self.network.send(self, order.identity.decode(), "control", order.message)
                 case Note():
                     self._note(order.event)

@@ -159,7 +159,7 @@ def _takes_any_copy(original, copy):
 
 
 def _takes_the_returned_at_their_word(original, core, name):
-    core.ring[name] = core.membership.peers[name].incarnation
+    core.views.ring[name] = core.membership.peers[name].incarnation
     return original(core, name)
 
 
@@ -177,7 +177,7 @@ def _sees_no_stall(original, *args):
 
 def _does_not_wait_for_its_ring(original, core, *args):
     original(core, *args)
-    core.expected.clear()
+    core.views.expected.clear()
 
 
 def _believes_late_reports(original, book, report):

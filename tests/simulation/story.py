@@ -150,8 +150,8 @@ class Story:
         return Outcome(
             kernel.now,
             kernel.events,
-            core.epoch,
-            core.views,
+            core.progress.epoch,
+            core.views.number,
             cluster.visits.count,
             len(cluster.points.settled),
             cluster.rules.lost,

@@ -1,0 +1,100 @@
+"""Where the feed goes: which workers take points, what share each is to get, and who has to know it.
+
+`streammac.ring.balance` and `streammac.ring.rebalance` say what is wanted; here it is put together with who is
+there: a worker that leaves or hands over points gets no new ones, and whoever sends points is told.
+"""
+
+from __future__ import annotations
+
+from streammac.config import Training
+from streammac.ring.accounts import Accounts
+from streammac.ring.balance import Balance
+from streammac.ring.membership import Membership, Peer, address
+from streammac.ring.orders import Tell
+from streammac.ring.rebalance import Rebalance, Transfer
+from streammac.wire.messages import EpochReport, Route, Routes
+
+BALANCE_S = 2.0
+"""Time between two looks at the shares of the feed."""
+
+
+class Feed:
+    """The routes of all points.
+
+    Parameters
+    ----------
+    membership : Membership
+        Who is there.
+    accounts : Accounts
+        Who may send a point again that somebody has already.
+    training : Training
+        Whether shares follow the speeds, and points move.
+    """
+
+    def __init__(self, membership: Membership, accounts: Accounts, training: Training) -> None:
+        self.membership = membership
+        self.accounts = accounts
+        self.training = training
+        self._balance = Balance()
+        self._rebalance = Rebalance()
+        self._look_at = 0.0
+
+    def weight(self, name: str) -> float:
+        """Return a worker's share of the feed, relative to an equal share."""
+        return self._balance.told.get(name, 1.0)
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return where points may go; to who leaves or hands over its own, only those that are its own already."""
+        return tuple(
+            Route(
+                peer.name,
+                address(peer, "data").address,
+                peer.incarnation,
+                0.0 if peer.state == "draining" or peer.giving else self.weight(peer.name),
+            )
+            for peer in self.membership.of("worker", alive=False)
+            if peer.here
+        )
+
+    def tell(self) -> list[Tell]:
+        """Tell the routes to all who send points: ingest nodes, and workers that hand over theirs."""
+        self._balance.forget({peer.name for peer in self.membership.of("worker")})
+        routes = self.routes()
+        orders = [Tell(peer.identity, Routes(routes)) for peer in self.membership.of("ingest")]
+        movers = [p for p in self.membership.of("worker", alive=False) if p.moves]
+        senders = self.accounts.unsettled() | {peer.name for peer in movers}
+        for peer in movers:
+            if peer.here:
+                others = Routes(routes, tuple(sorted(senders - {peer.name})))
+                orders.append(Tell(peer.identity, others))
+        return orders
+
+    def let_move(self, peer: Peer) -> list[Tell]:
+        """Take note that a worker is to hand over points, and tell it all that it has to know for that."""
+        peer.orders += 1
+        return self.tell()
+
+    def measure(self, report: EpochReport) -> None:
+        """Take what a worker did in an epoch, and how long it was busy."""
+        busy = report.seconds.get("train", 0.0) + report.seconds.get("z_step", 0.0)
+        self._balance.measure(report.name, report.sums.get("points", 0.0), busy)
+
+    def look(self, now: float) -> tuple[list[Tell], Transfer | None]:
+        """Give more to those who are fast, less to those who have too much already; asked regularly.
+
+        Returns
+        -------
+        orders : list of Tell
+            New routes, where shares have changed.
+        transfer : Transfer or None
+            What should move besides.
+        """
+        if now < self._look_at or self.training.deterministic:
+            return [], None
+        self._look_at = now + BALANCE_S
+        peers = self.membership.of("worker")
+        points = {peer.name: peer.facts.get("points", 0.0) for peer in peers}
+        orders = self.tell() if self._balance.news(points) is not None else []
+        if not self.training.rebalance or any(peer.moves for peer in peers):
+            return orders, None
+        return orders, self._rebalance.look(self._balance.speeds(points), points)
