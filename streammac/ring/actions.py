@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from streammac.models.base import Array, Block, Objective, Tensors
-from streammac.wire.messages import EpochPlan, Holdings, Model, Token
+from streammac.wire.messages import EpochPlan, EpochReport, Holdings, Model, Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,23 @@ class Report:
     trainers: tuple[str, ...]
     objective: Objective
     params: Mapping[str, Array] | None
+
+    def message(
+        self, name: str, mu: float, sums: Mapping[str, float], seconds: Mapping[str, float]
+    ) -> EpochReport:
+        """Return it as a message of the member with this name, with what only the process round it knows."""
+        return EpochReport(
+            view=self.view,
+            epoch=self.epoch,
+            plan=self.plan,
+            following=self.following,
+            trainers=self.trainers,
+            name=name,
+            mu=mu,
+            sums=dict(sums),
+            seconds=dict(seconds),
+            tensors=dict(self.params or {}),
+        )
 
 
 @dataclass(frozen=True, slots=True)

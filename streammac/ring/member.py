@@ -136,6 +136,15 @@ class Member:
         """Return whether the ring needs nothing more of a member that leaves."""
         return self.leaving and not self.frozen and not self.holding
 
+    def signs(self, *, busy: bool) -> dict[str, float]:
+        """Return what the coordinator watches the ring by; ``busy``: a job waits or is being done."""
+        return {
+            "frozen": float(self.frozen),
+            "working": float(self.working or busy),
+            "resting": float(self.state == "resting"),
+            "progress": float(self.progress),
+        }
+
     # -- views ----------------------------------------------------------------------------
 
     def _install(self, view: View) -> list[Action]:

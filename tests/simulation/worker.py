@@ -28,7 +28,6 @@ from streammac.ring.member import Event, Member
 from streammac.wire.codec import Message
 from streammac.wire.messages import (
     Drain,
-    EpochReport,
     Goodbye,
     Heartbeat,
     Hello,
@@ -194,10 +193,7 @@ class WorkerProcess(Process):
             "leaving": float(self.leave_by is not None),
             "epoch": float(member.epoch),
             "view": float(member.view),
-            "frozen": float(member.frozen),
-            "working": float(member.working or bool(self.jobs)),
-            "resting": float(member.state == "resting"),
-            "progress": float(member.progress),
+            **member.signs(busy=bool(self.jobs)),
         }
 
     # -- leaving --------------------------------------------------------------------------
@@ -305,20 +301,8 @@ class WorkerProcess(Process):
                     self.after(self._effort(action), self._done)
 
     def _report(self, report: Report) -> None:
-        self._tell(
-            EpochReport(
-                view=report.view,
-                epoch=report.epoch,
-                plan=report.plan,
-                following=report.following,
-                trainers=report.trainers,
-                name=self.name,
-                mu=1.0,
-                sums={"points": float(report.objective.points)},
-                seconds={"train": 1.0},
-                tensors=dict(report.params or {}),
-            )
-        )
+        sums = {"points": float(report.objective.points)}
+        self._tell(report.message(self.name, mu=1.0, sums=sums, seconds={"train": 1.0}))
 
     # -- the compute thread ---------------------------------------------------------------
 
