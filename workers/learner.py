@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from streammac.config import Settings, visit_budget
 from streammac.models.base import LocalData, NestedModel, Tensors
 from streammac.models.local import VisitPlan, enter, train_visit, z_pass
 from streammac.ring.actions import Done, Improved, Job, OpenEpoch, Train, Trained, ZStep
+from streammac.store import Shard
 from workers.drift import DriftWatch
 
 
@@ -85,6 +87,12 @@ class Learner:
     _data: Snapshot | None = None
     _entered: int = 0  # rows of smaller numbers have coordinates
     _resume: int = 0  # number of the row at which the next time-boxed Z step goes on
+
+    def prepare(self) -> None:
+        """Load now what the first jobs would load otherwise."""
+        self.model.prepare()
+        if self.drift is not None:
+            self.drift.prepare()
 
     def do(self, job: Job) -> Done | None:
         """Do one job."""
@@ -160,3 +168,27 @@ class Learner:
             return self.cancelled
         end = self.clock() + self.visit_s
         return lambda: self.clock() > end or self.cancelled()
+
+
+def learner_for(
+    name: str, settings: Settings, shard: Shard, cancelled: Callable[[], bool]
+) -> Learner:
+    """Return the learner that a cluster's settings ask for; the shard is made ready for its coordinates."""
+    from streammac.models.registry import create  # slow to import, and not needed before
+
+    training = settings.training
+    model = create(settings.model.family, bits=settings.model.bits, **settings.model.options)
+    model = model.grouped_for(settings.cluster.workers)
+    shape, dtype = model.coordinate_shape()
+    shard.coordinates(shape, dtype)
+    points, seconds = visit_budget(training.visit_budget)
+    watch = settings.drift.enabled and not training.deterministic
+    return Learner(
+        name,
+        model,
+        shard,
+        VisitPlan(settings.cluster.seed, training.minibatch, points, training.recency),
+        visit_s=None if training.deterministic else seconds,
+        drift=DriftWatch(settings.drift.delta) if watch else None,
+        cancelled=cancelled,
+    )

@@ -13,26 +13,19 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Literal, TypeAlias
 
 import zmq
 
-from streammac.config import Settings, visit_budget
+from streammac.config import Settings
 from streammac.coordinator_link import CoordinatorLink
 from streammac.exporter import WorkerMetrics
-from streammac.models.local import VisitPlan
-from streammac.ring.actions import Action, Answer, Report, Send, Trained
 from streammac.ring.member import Member
 from streammac.run_directory import RunDirectory
 from streammac.security import SecureContext, open_context
 from streammac.wire.codec import MAX_FRAME_BYTES
 from streammac.wire.messages import (
     Drain,
-    Drift,
-    EpochReport,
     Leaving,
-    Model,
     Move,
     Registered,
     Restart,
@@ -40,30 +33,23 @@ from streammac.wire.messages import (
     Routes,
     Stop,
     StreamSchema,
-    Token,
     View,
-    Working,
 )
-from workers.compute import ComputeThread, Result
-from workers.drift import DriftWatch
+from workers.compute import ComputeThread
 from workers.handover import Mover
 from workers.intake import Intake
-from workers.learner import Learner, PhaseTimes
-from workers.transports.base import TransportError
+from workers.learner import Learner, learner_for
+from workers.leaving import DRAIN_S, Departure, Points
+from workers.ring_side import RingSide
+from workers.timing import Rate
 from workers.transports.zeromq import ZeroMQTransport
 
 log = logging.getLogger(__name__)
-
-RingEvent: TypeAlias = View | Resume | Token | Model | Restart
 
 TURN_S = 0.1
 """Longest wait of the I/O loop."""
 RETENTION_S = 1.0
 END_PATIENCE_S = 5.0
-DRAIN_S = 10.0
-"""Longest time that leaving the ring takes, unless somebody set another deadline."""
-MAX_BLOCKS = 10_000
-"""Blocks whose stay here is measured."""
 RECEIVE_QUEUE = 1000
 """Messages that may wait on the data socket; credit keeps the real number far below."""
 
@@ -117,32 +103,16 @@ class Worker:
             "metrics": self.metrics_url,
         }
         self.poller = zmq.Poller()
+        self.ring = RingSide(name, self.link, self.transport, self.metrics)
+        self.departure = Departure()
         self.settings: Settings | None = None
-        self.intake: Intake | None = None
-        self.compute: ComputeThread | None = None
         self.late = False
         """The ring turned before this worker came."""
-        self.learner: Learner | None = None
-        self.member: Member | None = None
         self.schema: StreamSchema | None = None
-        self.early: list[RingEvent] = []
-        """Ring events that came before the model was built."""
-        self.announced = 0
-        """The newest view in which a visit was finished here."""
-        self.asked_to_leave = 0
-        self.leave_by: float | None = None
-        """Draining: the loop ends when the ring lets go and its points are where they shall be, or at this time."""
-        self.parting: Literal["keep", "move", "drop"] = "keep"
-        """What becomes of its points when it leaves."""
+        self.intake: Intake | None = None
         self.mover: Mover | None = None
-        self.times = PhaseTimes()
-        self.epoch_began = time.monotonic()
-        self._communicate_s = 0.0
-        """In this epoch: sending and receiving submodels while there was nothing to compute."""
-        self._arrived: dict[str, float] = {}
-        """When each block in training came here."""
-        self._busy_s = 0.0  # of the compute thread, at the last heartbeat
-        self._stored = 0.0  # points ever, then
+        self.compute: ComputeThread | None = None
+        self._busy_s, self._appended = Rate(), Rate()
         self.ending = False
         self.exit_code = 0
 
@@ -162,13 +132,13 @@ class Worker:
                 self._serve_control()
             self.link.keep_registered(now, answered=self.settings is not None)
             if self.settings is None or self.intake is None:
-                self.ending = self.ending or self.asked_to_leave > 0
+                self.ending = self.ending or self.departure.asked > 0
                 continue
             if self.data in ready:
                 self._take_points()
             if self.mover is not None:
                 self.mover.turn(ready, now)
-            self._receive()
+            self.ring.receive()
             if self.compute is not None and self.compute.wake in ready:
                 self._take_results()
             self._beat()
@@ -188,52 +158,23 @@ class Worker:
 
     def ask_to_leave(self) -> None:
         """Leave the ring in good order, then end; asked again, end at once. Signal handlers call it."""
-        self.asked_to_leave += 1
+        self.departure.asked += 1
 
-    def _leave(self, deadline_s: float, points: Literal["keep", "move", "drop"] = "keep") -> None:
-        by = time.monotonic() + deadline_s
-        if self.leave_by is None:
-            self.leave_by = by
+    def _leave(self, deadline_s: float, points: Points = "keep") -> None:
+        if self.departure.order(points, time.monotonic() + deadline_s, self.mover):
             self.link.tell(Leaving(self.name, self.link.incarnation))
             log.info("leaving")
-        if points == "keep":
-            self.leave_by = min(self.leave_by, by)
-        self.parting = points
-        if self.mover is None:
-            return
-        match points:
-            case "move":
-                self.mover.give_all()
-            case "drop":
-                self.mover.wait_for_closing()
-            case "keep":
-                self.mover.stop()
 
     def _look_whether_to_leave(self, now: float) -> None:
-        if self.asked_to_leave and (self.leave_by is None or self.parting != "keep"):
+        if self.departure.unheeded:
             self._leave(DRAIN_S)
-        if self.leave_by is None:
-            return
-        if self.asked_to_leave > 1:
-            self.stop()
-        in_ring = self.member is not None and self.member.state != "joining"
-        released = not in_ring or self.member is None or self.member.released
-        if released and self._parted():
+        end = self.departure.end(now, self.ring.member, self.mover)
+        if end == "left":
             log.info("left the ring")
+        elif end is not None:
+            log.warning("the time to leave is up: %s", end)
+        if end is not None or self.departure.asked > 1:
             self.stop()
-        elif now > self.leave_by:
-            log.warning(
-                "the time to leave is up: %s", "points are left" if released else "in the ring"
-            )
-            if not released:
-                self.parting = "keep"  # points are dropped after a good end alone
-            self.stop()
-
-    def _parted(self) -> bool:
-        """Return whether its points are where they shall be."""
-        if self.mover is None or self.parting == "keep":
-            return True
-        return self.mover.done if self.parting == "move" else self.mover.closing.closed
 
     # -- coordinator ----------------------------------------------------------------------
 
@@ -247,14 +188,14 @@ class Worker:
                 case StreamSchema():
                     self._open(message)
                 case View() | Resume() | Restart():
-                    self._ring(message)
+                    self.ring.handle(message)
                 case Drain():
                     self._leave(message.deadline_s, message.points)
                 case Routes():
                     if self.mover is not None:
                         self.mover.route(message)
                 case Move():
-                    if self.mover is not None and self.leave_by is None:
+                    if self.mover is not None and not self.departure.under_way:
                         self.mover.give(message.points, message.to, time.monotonic())
                 case Stop():
                     log.info("told to stop: %s", message.reason)
@@ -302,34 +243,14 @@ class Worker:
 
     def _build(self, cancelled: Callable[[], bool]) -> Learner:
         """Build the learner, in the compute thread: what it imports is slow to import."""
-        from streammac.models.registry import create
-
         assert self.settings is not None
         assert self.intake is not None
         assert self.intake.train is not None
-        settings, training = self.settings, self.settings.training
-        model = create(settings.model.family, bits=settings.model.bits, **settings.model.options)
-        model = model.grouped_for(settings.cluster.workers)
-        shape, dtype = model.coordinate_shape()
-        self.intake.train.coordinates(shape, dtype)
-        points, seconds = visit_budget(training.visit_budget)
-        plan = VisitPlan(settings.cluster.seed, training.minibatch, points, training.recency)
-        watch = settings.drift.enabled and not training.deterministic
-        drift = DriftWatch(settings.drift.delta) if watch else None
+        learner = learner_for(self.name, self.settings, self.intake.train, cancelled)
         if self.late:
             # the others would wait for it; in a ring that is yet to begin, all load it at the same time
-            model.prepare()
-            if drift is not None:
-                drift.prepare()
-        return Learner(
-            self.name,
-            model,
-            self.intake.train,
-            plan,
-            visit_s=None if training.deterministic else seconds,
-            drift=drift,
-            cancelled=cancelled,
-        )
+            learner.prepare()
+        return learner
 
     def _beat(self) -> None:
         assert self.settings is not None
@@ -337,14 +258,11 @@ class Worker:
 
     def _pulse(self, elapsed_s: float) -> tuple[dict[str, float], tuple[str, ...]]:
         """Return what a heartbeat tells: facts, and the blocks that are here."""
-        busy = self.compute.busy_s if self.compute is not None else 0.0
-        share = min(1.0, (busy - self._busy_s) / max(1e-9, elapsed_s))
-        self._busy_s = busy
-        facts = self._facts() | self._ring_facts() | {"busy_share": share}
-        stored = facts.get("appended", 0.0)
-        facts["rate"] = max(0.0, stored - self._stored) / max(1e-9, elapsed_s)
-        self._stored = stored
-        holding = tuple(sorted(self.member.holding)) if self.member is not None else ()
+        busy_s = self.compute.busy_s if self.compute is not None else 0.0
+        facts = self._facts() | self.ring.signs()
+        facts["busy_share"] = min(1.0, self._busy_s.per_second(busy_s, elapsed_s))
+        facts["rate"] = self._appended.per_second(facts.get("appended", 0.0), elapsed_s)
+        holding = self.ring.holding
         self.metrics.update(facts | self._local_facts() | {"holding": len(holding)})
         self.metrics.handshakes(self.context.handshake_failures())
         return facts, holding
@@ -354,118 +272,17 @@ class Worker:
         facts = {}
         with contextlib.suppress(OSError):  # nothing to end for
             facts["disk_free"] = float(shutil.disk_usage(self.directory.root).free)
-        drift = self.learner.drift if self.learner is not None else None
+        drift = self.ring.learner.drift if self.ring.learner is not None else None
         if drift is not None and drift.newest is not None:
             facts["entering_error"] = drift.newest
         return facts
 
-    def _ring_facts(self) -> dict[str, float]:
-        """Return what the coordinator watches the ring by."""
-        if self.member is None or self.compute is None:
-            return {"ready": 0.0}
-        return {
-            "ready": 1.0,
-            "frozen": float(self.member.frozen),
-            "working": float(self.member.working or self.compute.busy),
-            "resting": float(self.member.state == "resting"),
-            "progress": float(self.member.progress),
-        }
-
     def _facts(self) -> dict[str, float]:
         facts = self.intake.facts() if self.intake is not None else {}
         facts |= self.mover.facts() if self.mover is not None else {}
-        facts |= {
-            "leaving": float(self.leave_by is not None),
-            "epoch": float(self.member.epoch if self.member is not None else 0),
-            "view": float(self.member.view if self.member is not None else 0),
-            "train_s": self.times.train,
-            "z_step_s": self.times.z_step,
-        }
-        return facts
+        return facts | {"leaving": float(self.departure.under_way)} | self.ring.facts()
 
-    # -- the ring -------------------------------------------------------------------------
-
-    def _receive(self) -> None:
-        """Take what peers have sent."""
-        idle, begin = not self._computing, time.monotonic()
-        messages = self.transport.receive()
-        now = time.monotonic()
-        if messages and idle:
-            self._communicate_s += now - begin
-        for message in messages:
-            if isinstance(message, Token) and not message.final and len(self._arrived) < MAX_BLOCKS:
-                self._arrived[message.block] = now
-            self._ring(message)
-
-    def _send(self, send: Send) -> None:
-        idle, begin = not self._computing, time.monotonic()
-        try:
-            self.transport.send(send.to, send.message)
-        except TransportError as error:
-            # nobody's death: the coordinator will notice that nothing moves
-            log.warning("a message to %s is lost: %s", send.to, error)
-        now = time.monotonic()
-        if idle:
-            self._communicate_s += now - begin
-        if isinstance(send.message, Token):
-            arrived = self._arrived.pop(send.message.block, None)
-            if arrived is not None:
-                self.metrics.hopped(now - arrived)
-
-    @property
-    def _computing(self) -> bool:
-        return self.compute is not None and self.compute.busy
-
-    def _ring(self, event: RingEvent) -> None:
-        if self.member is None:
-            self.early.append(event)
-            return
-        if isinstance(event, View) and event.number > self.member.view:
-            self._arrived.clear()
-            self.transport.connect({m.name: m.address for m in event.members + event.leaving})
-            log.info("view %d: %s", event.number, ", ".join(m.name for m in event.members))
-        self._do(self.member.handle(event))
-
-    def _do(self, actions: list[Action]) -> None:
-        assert self.compute is not None
-        for action in actions:
-            match action:
-                case Send():
-                    self._send(action)
-                case Answer():
-                    self.link.tell(action.holdings)
-                case Report():
-                    self._report(action)
-                case _:
-                    self.compute.submit(action)
-
-    def _report(self, report: Report) -> None:
-        assert self.learner is not None
-        now = time.monotonic()
-        wall, self.epoch_began = now - self.epoch_began, now
-        times, communicate = self.times, self._communicate_s
-        self._communicate_s = 0.0
-        seconds = {
-            "train": times.train,
-            "z_step": times.z_step + times.enter,
-            "communicate": communicate,
-            "wait": max(0.0, wall - times.busy - communicate),
-        }
-        self.metrics.epoch_done(seconds)
-        self.link.tell(
-            EpochReport(
-                view=report.view,
-                epoch=report.epoch,
-                plan=report.plan,
-                following=report.following,
-                trainers=report.trainers,
-                name=self.name,
-                mu=self.learner.model.mu(report.plan.age),
-                sums={name: float(value) for name, value in asdict(report.objective).items()},
-                seconds=seconds,
-                tensors=dict(report.params or {}),
-            )
-        )
+    # -- compute --------------------------------------------------------------------------
 
     def _take_results(self) -> None:
         assert self.compute is not None
@@ -473,42 +290,20 @@ class Worker:
         result = self.compute.results.get()
         if isinstance(result, Learner):
             self._begin(result)
-            return
-        if result.error:
+        elif result.error:
             self.exit_code = 1
             self.stop()
-            return
-        self._heed(result)
+        else:
+            self.ring.heed(result)
 
     def _begin(self, learner: Learner) -> None:
         assert self.settings is not None
         assert self.schema is not None
-        self.learner = learner
-        self.member = Member(
-            self.name,
-            learner.model,
-            self.schema.dim,
-            self.settings.cluster.seed,
-            self.settings.training.epochs,
-        )
-        early, self.early = self.early, []
-        for event in early:
-            self._ring(event)
+        assert self.compute is not None
+        seed, epochs = self.settings.cluster.seed, self.settings.training.epochs
+        member = Member(self.name, learner.model, self.schema.dim, seed, epochs)
+        self.ring.begin(member, learner, self.compute)
         self.link.hurry = True  # the coordinator waits for us to be ready
-
-    def _heed(self, result: Result) -> None:
-        assert self.member is not None
-        self.times = result.times
-        if result.drift is not None:
-            self.link.tell(Drift(self.name, self.member.epoch, result.drift))
-        if result.done is not None:
-            self._do(self.member.handle(result.done))
-        if isinstance(result.done, Trained) and result.done.job.visits:
-            self.metrics.visited(result.seconds)
-        turns = isinstance(result.done, Trained) and not self.member.frozen
-        if turns and self.announced < self.member.view:
-            self.announced = self.member.view
-            self.link.tell(Working(self.name, self.announced))
 
     # -- the end --------------------------------------------------------------------------
 
@@ -534,7 +329,7 @@ class Worker:
             self.mover.close()
         if self.intake is None or not ended:
             return facts
-        if self.parting == "drop" and self.leave_by is not None:
+        if self.departure.drops:
             facts["given_up"] = self.intake.facts().get("points", 0.0)
             self.intake.drop()
             facts |= self.intake.facts()
