@@ -12,6 +12,8 @@ import pytest
 
 from streammac import encoding
 from streammac.cli import app as cli
+from streammac.cli import processes
+from streammac.cli.cluster import DEMO_SOURCE
 from streammac.run_directory import RunDirectory
 from streammac.supervisor import local_cluster as supervisor
 from streammac.supervisor import one_run
@@ -134,7 +136,7 @@ def test_the_demo_has_its_source_and_leaves_nothing(run: Run, monkeypatch: Any) 
     code, out, _ = run("demo", "--for", 0.5, "--no-ui")
     assert code == 0
     assert "points in" in out
-    assert seen[0].settings.ingest.sources == (cli.DEMO_SOURCE,)
+    assert seen[0].settings.ingest.sources == (DEMO_SOURCE,)
     assert seen[0].settings.cluster.workers == 3
     assert not seen[0].directory.root.exists()
 
@@ -165,7 +167,7 @@ def test_no_cluster_is_running(run: Run) -> None:
 
 
 def test_a_process_without_a_coordinator(run: Run, monkeypatch: Any) -> None:
-    monkeypatch.setattr(cli, "JOIN_S", 0.05)
+    monkeypatch.setattr(processes, "JOIN_S", 0.05)
     code, _, err = run("worker", "--dir", "d")
     assert code == 4
     assert "--join" in err
