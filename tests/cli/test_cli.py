@@ -15,8 +15,7 @@ from streammac.cli import app as cli
 from streammac.cli import processes
 from streammac.cli.cluster import DEMO_SOURCE
 from streammac.run_directory import RunDirectory
-from streammac.supervisor import local_cluster as supervisor
-from streammac.supervisor import one_run
+from streammac.supervisor import local_cluster, one_run
 from streammac.versions import VersionStore
 from tests.cli.test_encoding import Signs
 from tests.cli.test_supervisor import PROGRAM, cluster, until
@@ -48,8 +47,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> Run:
 
 @pytest.fixture
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
-    stood_in = functools.partial(supervisor.LocalCluster, program=PROGRAM)
-    monkeypatch.setattr(supervisor, "LocalCluster", stood_in)
+    stood_in = functools.partial(local_cluster.LocalCluster, program=PROGRAM)
+    monkeypatch.setattr(local_cluster, "LocalCluster", stood_in)
 
 
 @pytest.fixture
