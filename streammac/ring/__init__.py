@@ -36,6 +36,7 @@ module                  its idea
 ``member``              a worker's side: events in, actions out
 ``itinerary``           where a token goes next
 ``coordinator``         the other side: events in, orders out
+``beginning``           when there is enough to begin training with
 ``views``               one view from announcement to resumption
 ``recovery``            how the ring goes on, from what its members hold
 ``membership``          who is there, who was

@@ -15,6 +15,7 @@ from streammac.config import Settings
 from streammac.models.base import Array
 from streammac.ring.accounts import Accounts
 from streammac.ring.balance import Balance
+from streammac.ring.beginning import Beginning
 from streammac.ring.continuation import Continuation
 from streammac.ring.epochs import EpochBook, EpochResult
 from streammac.ring.events import Event, EventLog
@@ -49,8 +50,6 @@ from streammac.wire.messages import (
     Working,
 )
 
-QUIET_S = 2.0
-"""A feed that stores nothing for so long has nothing to wait for: training begins with what is there."""
 BANNED_S = 30.0
 """A worker that the others do not reach is kept out of the ring for so long."""
 BALANCE_S = 2.0
@@ -161,7 +160,7 @@ class Coordinator:
             due=list(state.get("restarts_due", [])) if going_on else [],
         )
         self.accounts = Accounts(**state.get("accounts", {}))
-        self._stored = (0, 0.0)  # points stored, and since when
+        self.beginning = Beginning(settings.training.start_points)
         if self.expected:
             self.events.add("coordinator_restarted", "", "the ring is expected to be as it was")
 
@@ -233,16 +232,14 @@ class Coordinator:
         orders: list[Order] = []
         for peer in self.membership.silence(now):
             orders += self._lost(peer, "hang", peer.signs.last, now)
-        points = self.points_for_training
-        if points != self._stored[0]:
-            self._stored = (points, now)
+        self.beginning.count(self.points_for_training, now)
         if self.expected:
             self.expected_until = self.expected_until or now + RETURN_S
             if now > self.expected_until:
                 self.expected.clear()
                 orders += self._members_changed(now)
         orders += self._rebalance(now)
-        if self.change is None and self._can_begin(points, now):
+        if self.change is None and self.waiting is None:
             orders += self._new_view(now)
         elif self.change is not None and self.stall.stalled(self.change, self.membership, now):
             text = "nothing moves and nobody works: a token may be lost"
@@ -478,14 +475,17 @@ class Coordinator:
         orders = [self.note("moving", peer.name, text), *self._let_move(peer)]
         return [*orders, Tell(peer.identity, Move(transfer.points, transfer.to))]
 
-    def _can_begin(self, points: int, now: float) -> bool:
-        workers = [peer for peer in self.membership.of("worker") if peer.ready]
-        if self.ending or self.expected or self.schema is None or points == 0:
-            return False
-        if len(workers) < (1 if self._begun else self.settings.cluster.workers):
-            return False
-        enough = points >= self.settings.training.start_points
-        return enough or now - self._stored[1] > QUIET_S
+    @property
+    def waiting(self) -> str | None:
+        """What training waits for before it begins, in words; None while there is a ring."""
+        if self.change is not None or self.ending:
+            return None
+        if self.expected:
+            return f"waiting for {len(self.expected)} of {len(self.ring)} workers to come back"
+        here = self.membership.of("worker")
+        ready = sum(peer.ready for peer in here)
+        needed = 1 if self._begun else self.settings.cluster.workers
+        return self.beginning.waits_for(len(here), ready, needed, fed=self.schema is not None)
 
     def _new_view(self, now: float) -> list[Order]:
         peers = [self.membership.peers[name] for name in sorted(self.membership.peers)]
