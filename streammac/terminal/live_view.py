@@ -29,12 +29,13 @@ def line(status: Status | None, elapsed_s: float) -> str:
         return f"{elapsed_s:5.0f} s  starting"
     quality = status["quality"]
     measured = f", quality {quality['model']:.3f} (ITQ {quality['itq']:.3f})" if quality else ""
-    away = status["points"].get("away")
+    away, waiting = status["points"].get("away"), status.get("waiting")
     return (
         f"{elapsed_s:5.0f} s  {status['points']['accepted']:,} points ({point_rate(status):,.0f}/s"
         f"{f', {away:,} away' if away else ''}), "
         f"{len(members(status))} workers, epoch {status['epoch']}, model {status['model_version']}, "
         f"objective {number(status['objective'])}{measured}"
+        f"{f', {waiting}' if waiting else ''}"
         f"{', the coordinator is away' if status.get('stale') else ''}"
     )
 
