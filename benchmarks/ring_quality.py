@@ -31,13 +31,18 @@ def trained(folder: Path, x: np.ndarray, bits: int, chunks: int) -> tuple[Model,
             for part in np.array_split(x, chunks):
                 client.push(part)
                 time.sleep(CHUNK_S if chunks > 1 else 0.0)
-            end = time.monotonic() + PATIENCE_S
-            rested = 0
-            while rested < 3 and time.monotonic() < end:
-                age = client.status()["age"]
-                rested = rested + 1 if age is not None and age >= RESTING_AGE else 0
-                time.sleep(1.0)
+            wait_for_rest(client)
             return client.model(), client.status()["points"]
+
+
+def wait_for_rest(client: Client) -> None:
+    """Wait until the hash functions have been at rest for some seconds."""
+    end = time.monotonic() + PATIENCE_S
+    rested = 0
+    while rested < 3 and time.monotonic() < end:
+        age = client.status()["age"]
+        rested = rested + 1 if age is not None and age >= RESTING_AGE else 0
+        time.sleep(1.0)
 
 
 def measure(task: Task, near: np.ndarray, model: Model) -> float:

@@ -6,17 +6,18 @@ import sys
 from pathlib import Path
 
 from monitoring import cluster, learning
+from monitoring.panels import to_json
 
 FOLDER = Path(__file__).parent / "dashboards"
-DASHBOARDS = {"cluster.json": cluster.dashboard, "learning.json": learning.dashboard}
-"""File name to what makes its text."""
+DASHBOARDS = {"cluster.json": cluster.DASHBOARD, "learning.json": learning.DASHBOARD}
+"""File name to what it holds."""
 
 
 def write(folder: Path) -> None:
     """Write all dashboards into a folder."""
     folder.mkdir(exist_ok=True)
-    for name, text in DASHBOARDS.items():
-        (folder / name).write_text(text())
+    for name, dashboard in DASHBOARDS.items():
+        (folder / name).write_text(to_json(dashboard))
 
 
 if __name__ == "__main__":

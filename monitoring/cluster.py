@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from monitoring.panels import ALARM, Mark, Panel, Row, stat_of, to_json
+from monitoring.panels import ALARM, Dashboard, Mark, Panel, Row, stat_of
 from monitoring.queries import about, each, increase, mean, of, quantile, rate, total
 from streammac import metrics as m
-
-UID = "streammac-cluster"
 
 EPOCH_MEAN = (
     f"{total(rate(of(m.EPOCH_SECONDS, suffix='_sum')))}"
@@ -384,13 +382,10 @@ MARKS = [
     Mark("Joined, returned or left", f"{CHANGED} > 0", "blue"),
 ]
 
-
-def dashboard() -> str:
-    """Return its JSON."""
-    return to_json(
-        UID,
-        "streammac: cluster",
-        "Who is in the ring, where points, time and credit go, what fails and how it recovers.",
-        [OVERVIEW, INGEST, BALANCE, RING, FAILURES, RESOURCES],
-        MARKS,
-    )
+DASHBOARD = Dashboard(
+    "streammac-cluster",
+    "streammac: cluster",
+    "Who is in the ring, where points, time and credit go, what fails and how it recovers.",
+    [OVERVIEW, INGEST, BALANCE, RING, FAILURES, RESOURCES],
+    MARKS,
+)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from monitoring.panels import Mark, Panel, Row, Steps, stat_of, to_json
+from monitoring.panels import Dashboard, Mark, Panel, Row, Steps, stat_of
 from monitoring.queries import each, increase, of, rate, total
 from streammac import metrics as m
 
-UID = "streammac-learning"
 MARGIN: Steps = ((None, "red"), (0, "green"))
 
 MODEL = of(m.QUALITY, 'method="model"')
@@ -191,13 +190,10 @@ MARKS = [
     Mark("Continuation begun anew", f"{RESTARTED} > 0", "purple"),
 ]
 
-
-def dashboard() -> str:
-    """Return its JSON."""
-    return to_json(
-        UID,
-        "streammac: learning",
-        "Whether the model gets better, whether its codes are good, and whether it follows the feed.",
-        [OVERVIEW, TRAINING, CODES, FEED, VERSIONS],
-        MARKS,
-    )
+DASHBOARD = Dashboard(
+    "streammac-learning",
+    "streammac: learning",
+    "Whether the model gets better, whether its codes are good, and whether it follows the feed.",
+    [OVERVIEW, TRAINING, CODES, FEED, VERSIONS],
+    MARKS,
+)

@@ -89,20 +89,29 @@ class Mark:
     colour: str
 
 
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """Rows under a title; ``uid`` stays the same over versions, and is part of its address."""
+
+    uid: str
+    title: str
+    description: str
+    rows: Sequence[Row]
+    marks: Sequence[Mark]
+
+
 def stat_of(title: str, description: str, unit: str, expression: str, steps: Steps = CALM) -> Panel:
     """Return a panel with one large number."""
     lines = [(expression, title)]
     return Panel(title, description, unit, lines, "stat", 3, 4, steps=steps)
 
 
-def to_json(
-    uid: str, title: str, description: str, rows: Sequence[Row], marks: Sequence[Mark]
-) -> str:
+def to_json(told: Dashboard) -> str:
     """Return a dashboard as Grafana loads it."""
     board = (
-        dashboard.Dashboard(title)
-        .uid(uid)
-        .description(description)
+        dashboard.Dashboard(told.title)
+        .uid(told.uid)
+        .description(told.description)
         .tags(["streammac"])
         .time("now-30m", "now")
         .refresh("5s")
@@ -119,10 +128,10 @@ def to_json(
     )
     for variable in _variables():
         board.with_variable(variable)
-    for mark in marks:
+    for mark in told.marks:
         board.annotation(_annotation(mark))
     identifier = 0
-    for row in rows:
+    for row in told.rows:
         identifier += 1
         board.with_row(dashboard.Row(row.title).id(identifier))
         for panel in row.panels:

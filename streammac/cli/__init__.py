@@ -1,4 +1,5 @@
-"""The command line: `app` is its root and runs clusters and single processes; the others hang commands into it.
+"""The command line: `app` is its root, and the other modules hold one command or group of commands each.
 
-Modules import what they need when a command runs: ``streammac --help`` must not wait for numpy.
+This is where everything is put together: only commands import the packages `workers` and `ingest`. Modules import what
+they need when a command runs, because ``streammac --help`` must not wait for numpy.
 """

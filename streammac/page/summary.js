@@ -45,7 +45,8 @@ function training(status, history, now, ended) {
   const versions = status.model_version ? `model version ${status.model_version}` : "no model yet";
   const last = history.epoch.at(-1);
   if (ended) return answer("none", `Ended after ${whole(Math.max(status.epoch, (last?.epoch ?? -1) + 1))} epochs`, versions);
-  if (!members) return answer("bad", "No workers", "waiting for one to join");
+  if (!members) return answer("bad", "No workers", status.waiting ?? "waiting for one to join");
+  if (status.waiting) return answer("warn", "Not yet", status.waiting);
   if (!last) return answer("warn", "Not yet", `${whole(status.points.stored)} points stored so far`);
   const recent = history.epoch.filter((line) => line.t > last.t - RECENT_S);
   const [first] = recent;

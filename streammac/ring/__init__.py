@@ -36,6 +36,7 @@ module                  its idea
 ``member``              a worker's side: events in, actions out
 ``itinerary``           where a token goes next
 ``coordinator``         the other side: messages in, orders out
+``beginning``           when there is enough to begin training with
 ``succession``          view after view: when one is due, who carries the ring into it
 ``views``               one view from announcement to resumption
 ``recovery``            how the ring goes on, from what its members hold

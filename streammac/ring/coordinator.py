@@ -15,6 +15,7 @@ from typing import Any, Literal
 from streammac.config import Settings
 from streammac.models.base import Array
 from streammac.ring.accounts import Accounts
+from streammac.ring.beginning import Beginning
 from streammac.ring.epochs import EpochBook, EpochResult
 from streammac.ring.events import EventLog, farewell, troubles
 from streammac.ring.failures import Failures
@@ -50,8 +51,6 @@ from streammac.wire.messages import (
     Working,
 )
 
-QUIET_S = 2.0
-"""A feed that stores nothing for so long has nothing to wait for: training begins with what is there."""
 BANNED_S = 30.0
 """A worker that the others do not reach is kept out of the ring for so long."""
 
@@ -95,7 +94,7 @@ class Coordinator:
         self.links = Links()
         self._stalled_view = 0
         """The view that was made because nothing moved."""
-        self._stored = (0, 0.0)  # points stored, and since when
+        self.beginning = Beginning(settings.training.start_points)
         stream, agreed = settings.stream, state.get("schema")
         self.schema = StreamSchema(**agreed) if agreed else None
         if self.schema is None and stream.dim and stream.dtype:
@@ -164,14 +163,12 @@ class Coordinator:
         orders: list[Order] = []
         for peer in self.membership.silence(now):
             orders += self._lost(peer, "hang", peer.signs.last, now)
-        points = self.membership.points_to_train_on
-        if points != self._stored[0]:
-            self._stored = (points, now)
+        self.beginning.count(self.membership.points_to_train_on, now)
         if self.views.gives_up_waiting(now):
             orders += self._members_changed(now)
         orders += self._share_out(now)
         change = self.views.change
-        if change is None and self._can_begin(points, now):
+        if change is None and self.waiting is None:
             orders += self._new_view(now)
         elif change is not None and self.stall.stalled(change, self.membership, now):
             text = "nothing moves and nobody works: a token may be lost"
@@ -329,14 +326,18 @@ class Coordinator:
             return orders
         return orders + self._new_view(now)
 
-    def _can_begin(self, points: int, now: float) -> bool:
-        if self.views.expected or self.schema is None or points == 0:
-            return False
-        ready = sum(peer.ready for peer in self.membership.of("worker"))
-        if ready < (1 if self.views.begun else self.settings.cluster.workers):
-            return False
-        enough = points >= self.settings.training.start_points
-        return enough or now - self._stored[1] > QUIET_S
+    @property
+    def waiting(self) -> str | None:
+        """What training waits for before it begins, in words; None while there is a ring."""
+        if self.views.change is not None or self.ending:
+            return None
+        if self.views.expected:
+            away, all_of_them = len(self.views.expected), len(self.views.ring)
+            return f"waiting for {away} of {all_of_them} workers to come back"
+        here = self.membership.of("worker")
+        ready = sum(peer.ready for peer in here)
+        needed = 1 if self.views.begun else self.settings.cluster.workers
+        return self.beginning.waits_for(len(here), ready, needed, fed=self.schema is not None)
 
     def _new_view(self, now: float) -> list[Order]:
         leavers = self.views.leavers()

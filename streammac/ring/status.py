@@ -73,6 +73,7 @@ def status(coordinator: Coordinator) -> dict[str, Any]:
         "cluster": coordinator.cluster,
         "view": coordinator.view.number if coordinator.view else 0,
         "epoch": coordinator.progress.epoch,
+        "waiting": coordinator.waiting,
         "points": points(coordinator),
         "workers": [
             _worker(peer, coordinator.feed.weight(peer.name))

@@ -1,9 +1,8 @@
 """A cluster on this machine: coordinator, workers and an ingest node as child processes.
 
 ``streammac up`` and ``streammac demo`` run a `LocalCluster` through `one_run.supervise`; benchmarks
-and tests may use it alone. All processes start at once and find each other through the run directory. One that
-dies is started again on its own directory, as `restart_policy` allows. They end from the front:
-ingest first, so that what was sent is acknowledged, then the workers, the coordinator last.
+and tests may use it alone. All processes start at once, as `command_lines` says, and find each other through the run
+directory. One that dies is started again on its own directory, as `restart_policy` allows. `ending` ends them.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import FrameType, TracebackType
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from streammac.config import Settings
-from streammac.control import ask, ask_status
+from streammac.control import ask_status
 from streammac.exit_codes import ExitCode, Failure
 from streammac.run_directory import RunDirectory, write_json
 from streammac.security import KeyFolder, refuse_open_host
-from streammac.supervisor import processes
+from streammac.supervisor import ending, processes
+from streammac.supervisor.command_lines import arguments, reads_stdin
+from streammac.supervisor.ending import Interrupt
 from streammac.supervisor.kept_process import KeptProcess, Role
 from streammac.supervisor.processes import Child, Lifeline
 from streammac.supervisor.requests import SupervisorSocket
@@ -31,49 +30,14 @@ from streammac.supervisor.restart_policy import RestartPolicy
 from streammac.supervisor.roster import Roster
 from streammac.supervisor.supervision import Supervision
 from streammac.wire.codec import Message
-from streammac.wire.messages import (
-    AddWorkers,
-    ForgetWorker,
-    Shutdown,
-    WorkerForgotten,
-    WorkersAdded,
-)
+from streammac.wire.messages import AddWorkers, ForgetWorker, WorkerForgotten, WorkersAdded
 
 Status = dict[str, Any]
 
 ANSWER_S = 1.0
 """So long the coordinator's status is waited for; nothing is restarted meanwhile."""
-SETTLE_S = 2.0
-"""Longest wait for the last words of processes that have ended."""
-INGEST_PATIENCE_S = 20.0
-WORKER_PATIENCE_S = 15.0
-COORDINATOR_PATIENCE_S = 20.0
-INSIST_S = 0.5
-"""Without a coordinator workers cannot leave the ring in good order: they are asked twice, so far apart."""
 MOST_WORKERS = 256
 """Workers of one supervisor."""
-STDIN = "stdin:"
-"""Sources that begin so read standard input."""
-
-
-@dataclass(slots=True)
-class Interrupt:
-    """What the user asked by Ctrl-C or SIGTERM: once to stop in good order, twice at once."""
-
-    count: int = 0
-
-    def __call__(self, _number: int = 0, _frame: FrameType | None = None) -> None:
-        """Count one more."""
-        self.count += 1
-
-    @property
-    def requested(self) -> bool:
-        """The cluster is to stop."""
-        return self.count > 0
-
-    def insisted(self) -> bool:
-        """It is to stop at once."""
-        return self.count > 1
 
 
 @dataclass(slots=True)
@@ -116,12 +80,7 @@ class LocalCluster:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop, if that has not happened yet."""
         self.stop()
 
@@ -180,24 +139,10 @@ class LocalCluster:
         assert self._lifeline is not None
         # children inherit the lock: it is held until the last of them is gone
         inherited = (self._lifeline.reading, self._lock.fileno())
-        command = [*self.program, role, "--dir", str(self.directory.root)]
-        command += ["--lifeline", str(inherited[0]), "--log-format", self.settings.logs.format]
-        command += ["--quiet"] if self.settings.logs.quiet else []
-        if role == "coordinator":
-            # one that comes back does so where everybody knows it
-            control, http = self._coordinator_ports()
-            command += ["--control-port", str(control), "--http-port", str(http)]
-        else:
-            network = self.settings.network
-            command += ["--name", name, "--host", network.host, "--http-host", network.http_host]
-            command += ["--insecure"] if network.insecure else []
+        line = arguments(role, name, self.directory, self.settings, inherited[0])
         log = self.directory.logs / f"{name}.log"
-        stdin = role == "ingest" and self._reads_stdin
-        return processes.start(name, command, log, inherited, stdin=stdin)
-
-    @property
-    def _reads_stdin(self) -> bool:
-        return any(uri.startswith(STDIN) for uri in self.settings.ingest.sources)
+        stdin = reads_stdin(role, self.settings)
+        return processes.start(name, [*self.program, *line], log, inherited, stdin=stdin)
 
     # -- while it runs --------------------------------------------------------------------
 
@@ -247,15 +192,8 @@ class LocalCluster:
             return
         lost = "; what it had read of standard input and not stored yet is lost"
         text = f"restart {kept.policy.restarts}, {kept.policy.left(time.monotonic())} are left"
-        reads = kept.role == "ingest" and self._reads_stdin
+        reads = reads_stdin(kept.role, self.settings)
         self._note("process_restarted", kept.name, text + (lost if reads else ""))
-
-    def _coordinator_ports(self) -> tuple[int, int]:
-        """Return where the coordinator of this run listened, 0 for any port: if it comes back, it does so there."""
-        announced = self.directory.last_announced("coordinator") or {}
-        addresses = (announced.get("control", ""), announced.get("http_url", ""))
-        control, http = (urlsplit(address).port or 0 for address in addresses)
-        return control, http
 
     def _note(self, kind: str, name: str, text: str) -> None:
         assert self._supervision is not None
@@ -331,32 +269,12 @@ class LocalCluster:
         Processes that do not end in time are killed; what was acknowledged is safe all the same.
         """
         hurry = self.interrupt.insisted
-        final = None
-        processes.end(self._running(self.ingest), INGEST_PATIENCE_S, hurry)
-        told = self._tell_the_end()
-        insist = None if told else INSIST_S
-        processes.end(self._running(self.workers), WORKER_PATIENCE_S, hurry, insist)
-        if self.coordinator and self.coordinator[0].exit_code is None:
-            final = self._last_words()
-        processes.end(self._running(self.coordinator), COORDINATOR_PATIENCE_S, hurry)
+        parts = (self.ingest, self.workers, self.coordinator)
+        final = ending.end(*parts, self.directory, self.address, hurry)
         if final is not None:
             final |= self._own_facts()
         self._release()
         return final or self.last
-
-    @staticmethod
-    def _running(kept: Sequence[KeptProcess]) -> list[Child]:
-        return [one.child for one in kept if one.exit_code is None]
-
-    def _tell_the_end(self) -> bool:
-        """Tell the coordinator, so that workers need not leave the ring one by one."""
-        announced = self.directory.announced("coordinator")
-        if announced is None:
-            return False
-        return (
-            ask(announced["control"], Shutdown(), Shutdown, SETTLE_S, self.directory.keys)
-            is not None
-        )
 
     def _release(self) -> None:
         if self._socket is not None:
@@ -370,16 +288,3 @@ class LocalCluster:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
-
-    def _last_words(self) -> Status | None:
-        """Return the status once the coordinator has read the farewells of all others."""
-        if self.address is None:
-            return None
-        deadline = time.monotonic() + SETTLE_S
-        while True:
-            status = ask_status(self.address, keys=self.directory.keys)
-            members = status["workers"] + status["ingest"] if status else []
-            talking = any(member["state"] == "alive" for member in members)
-            if not talking or time.monotonic() > deadline or self.interrupt.insisted():
-                return status
-            time.sleep(processes.POLL_S)

@@ -116,11 +116,14 @@ def point_rate(status: Status) -> float:
 
 
 def training(status: Status, trend: Trend) -> Answer:
-    """Whether it trains."""
+    """Whether it trains, or what it waits for."""
     if status.get("stale"):
         return Answer("bad", "coordinator away")
+    waiting = status.get("waiting")
     if not members(status):
-        return Answer("bad", "no workers")
+        return Answer("bad", waiting or "no workers")
+    if waiting:
+        return Answer("warn", waiting)
     if not status["epoch"]:
         return Answer("warn", "not training yet")
     last = trend.samples[-1].time if trend.samples else 0.0

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from types import TracebackType
-from typing import Protocol
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
@@ -29,38 +29,33 @@ def line(status: Status | None, elapsed_s: float) -> str:
         return f"{elapsed_s:5.0f} s  starting"
     quality = status["quality"]
     measured = f", quality {quality['model']:.3f} (ITQ {quality['itq']:.3f})" if quality else ""
-    away = status["points"].get("away")
+    away, waiting = status["points"].get("away"), status.get("waiting")
     return (
         f"{elapsed_s:5.0f} s  {status['points']['accepted']:,} points ({point_rate(status):,.0f}/s"
         f"{f', {away:,} away' if away else ''}), "
         f"{len(members(status))} workers, epoch {status['epoch']}, model {status['model_version']}, "
         f"objective {number(status['objective'])}{measured}"
+        f"{f', {waiting}' if waiting else ''}"
         f"{', the coordinator is away' if status.get('stale') else ''}"
     )
 
 
-class View(Protocol):
-    """Shows statuses as they come."""
+class View(ABC):
+    """Shows statuses as they come; a view that takes nothing has nothing to give back at its end."""
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> Self:
         """Begin."""
-        ...
+        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:  # noqa: B027
         """End."""
-        ...
 
+    @abstractmethod
     def show(self, status: Status | None, elapsed_s: float) -> None:
-        """Show this status."""
-        ...
+        """Show this status; None before the first one."""
 
 
-class TerminalView:
+class TerminalView(View):
     """Redraws the picture in place.
 
     Parameters
@@ -76,19 +71,14 @@ class TerminalView:
         self._trend = Trend()
         self._live = Live(console=console, auto_refresh=False, transient=True, screen=screen)
 
-    def __enter__(self) -> TerminalView:
+    def __enter__(self) -> Self:
         """Take over the terminal's lower part."""
-        self._live.__enter__()
+        self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Give the terminal back, without the picture."""
-        self._live.__exit__(kind, error, trace)
+        self._live.stop()
 
     def show(self, status: Status | None, elapsed_s: float) -> None:
         """Draw this status; one that is missing leaves the last one standing."""
@@ -99,7 +89,7 @@ class TerminalView:
         self._live.update(picture(status, elapsed_s, self._trend, self._glyphs), refresh=True)
 
 
-class LineView:
+class LineView(View):
     """Writes a line every few seconds, and one for each event that matters."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
@@ -108,18 +98,6 @@ class LineView:
         self._page = ""
         self._told = 0.0
         """Time of the newest event that was told."""
-
-    def __enter__(self) -> LineView:
-        """Nothing to do."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing to do."""
 
     def show(self, status: Status | None, elapsed_s: float) -> None:
         """Write what is new, this status if it is time for a line, and once where the page is."""

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -97,11 +96,11 @@ def main(role: str, arguments: dict[str, str]) -> int:
         return {"die": 1, "hopeless": 6}[behaviour]
     if behaviour == "leave":
         return 0
-    ending = threading.Event()
+    asked: list[int] = []  # not an event: a handler that sets one can wait for its own thread
     if behaviour == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
-        signal.signal(signal.SIGTERM, lambda *_: ending.set())
+        signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
     end_with(int(arguments["--lifeline"]))
     facts = {"sid": os.getsid(0)}
     if role == "coordinator":
@@ -112,13 +111,13 @@ def main(role: str, arguments: dict[str, str]) -> int:
         (directory.root / "known").mkdir(exist_ok=True)
         (directory.root / "known" / name).touch()
     directory.announce(name, facts)
-    while not ending.is_set():
+    while not asked:
         if role == "coordinator" and socket.poll(20):
             identity, *frames = socket.recv_multipart()
             reply = answer(directory, decode(frames))
             socket.send_multipart([identity, *encode(reply)])
         elif role != "coordinator":
-            ending.wait(0.02)
+            time.sleep(0.02)
     with (directory.root / "ended").open("a") as file:
         file.write(f"{name}\n")
     directory.retract(name)

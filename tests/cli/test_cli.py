@@ -12,9 +12,10 @@ import pytest
 
 from streammac import encoding
 from streammac.cli import app as cli
+from streammac.cli import processes
+from streammac.cli.cluster import DEMO_SOURCE
 from streammac.run_directory import RunDirectory
-from streammac.supervisor import local_cluster as supervisor
-from streammac.supervisor import one_run
+from streammac.supervisor import local_cluster, one_run
 from streammac.versions import VersionStore
 from tests.cli.test_encoding import Signs
 from tests.cli.test_supervisor import PROGRAM, cluster, until
@@ -46,8 +47,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> Run:
 
 @pytest.fixture
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
-    stood_in = functools.partial(supervisor.LocalCluster, program=PROGRAM)
-    monkeypatch.setattr(supervisor, "LocalCluster", stood_in)
+    stood_in = functools.partial(local_cluster.LocalCluster, program=PROGRAM)
+    monkeypatch.setattr(local_cluster, "LocalCluster", stood_in)
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_the_demo_has_its_source_and_leaves_nothing(run: Run, monkeypatch: Any) 
     code, out, _ = run("demo", "--for", 0.5, "--no-ui")
     assert code == 0
     assert "points in" in out
-    assert seen[0].settings.ingest.sources == (cli.DEMO_SOURCE,)
+    assert seen[0].settings.ingest.sources == (DEMO_SOURCE,)
     assert seen[0].settings.cluster.workers == 3
     assert not seen[0].directory.root.exists()
 
@@ -165,7 +166,7 @@ def test_no_cluster_is_running(run: Run) -> None:
 
 
 def test_a_process_without_a_coordinator(run: Run, monkeypatch: Any) -> None:
-    monkeypatch.setattr(cli, "JOIN_S", 0.05)
+    monkeypatch.setattr(processes, "JOIN_S", 0.05)
     code, _, err = run("worker", "--dir", "d")
     assert code == 4
     assert "--join" in err

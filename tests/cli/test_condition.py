@@ -33,6 +33,11 @@ def test_whether_it_trains() -> None:
     assert told(STATUS | {"stale": True})[0] == "bad: coordinator away"
     assert told(STATUS | {"workers": []})[0] == "bad: no workers"
     assert told(STATUS | {"epoch": 0})[0] == "warn: not training yet"
+    waits = {"waiting": "waiting for workers: 1 of 3 are here"}
+    assert told(STATUS | waits)[0] == "warn: waiting for workers: 1 of 3 are here"
+    assert told(STATUS | waits | {"workers": []})[0].startswith("bad: waiting for workers")
+    assert told(STATUS | waits | {"stale": True})[0] == "bad: coordinator away"
+    assert told(STATUS | {"waiting": None})[0] == "good: training"
 
 
 def test_a_stall_is_told_by_its_length() -> None:

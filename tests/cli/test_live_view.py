@@ -24,6 +24,13 @@ def test_a_coordinator_that_is_away_is_told() -> None:
     assert "the coordinator is away" not in line(STATUS, 5.0)
 
 
+def test_what_training_waits_for_is_told() -> None:
+    waiting = "waiting for points"
+    assert waiting in line(STATUS | {"waiting": waiting}, 5.0)
+    assert waiting in text(STATUS | {"waiting": waiting}).replace("\u00a0", " ")
+    assert "waiting" not in line(STATUS | {"waiting": None}, 5.0)
+
+
 def test_events_get_a_line_each_once_and_routine_none() -> None:
     routine = {"number": 9, "time": 99.0, "kind": "view", "name": "", "text": "view 7"}
     lines: list[str] = []

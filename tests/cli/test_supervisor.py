@@ -16,8 +16,7 @@ from streammac.config import Settings
 from streammac.control import ask
 from streammac.exit_codes import ExitCode, Failure
 from streammac.run_directory import RunDirectory
-from streammac.supervisor import local_cluster as supervisor
-from streammac.supervisor import processes
+from streammac.supervisor import ending, processes
 from streammac.supervisor.local_cluster import LocalCluster
 from streammac.supervisor.one_run import Run, supervise
 from streammac.wire.codec import Message, encode
@@ -144,7 +143,7 @@ def test_a_killed_process_is_told_by_its_signal(tmp_path: Path) -> None:
 def test_a_process_that_does_not_end_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "WORKER_PATIENCE_S", 2.0)
+    monkeypatch.setattr(ending, "WORKER_PATIENCE_S", 2.0)
     local = cluster(tmp_path, w1="stubborn")
     run, _ = run_until_first_status(local)
     assert run.failure is None

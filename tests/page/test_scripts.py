@@ -262,6 +262,15 @@ def test_what_is_wrong_is_said(run: Any) -> None:
     assert answers["failures"][1] == "Lost: i1"
 
 
+def test_what_training_waits_for_is_said(run: Any) -> None:
+    waiting = "waiting for workers: 1 of 3 are here"
+    status = simulated_status(1, 0) | {"waiting": waiting}
+    assert told(run, status)["training"] == ("warn", "Not yet", waiting)
+    assert told(run, status, ended=True)["training"][0] == "none"
+    assert told(run, status | {"workers": []})["training"] == ("bad", "No workers", waiting)
+    assert told(run, status | {"waiting": None})["training"][0] == "good"
+
+
 def test_a_failure_that_is_over(run: Any) -> None:
     status = simulated_status(3, 40)
     status["failures"]["crash"] = 1

@@ -10,8 +10,9 @@ import pytest
 
 from streammac.config import Settings
 from streammac.models.base import Objective
+from streammac.ring.beginning import QUIET_S
 from streammac.ring.continuation import Continuation
-from streammac.ring.coordinator import BANNED_S, QUIET_S, Coordinator
+from streammac.ring.coordinator import BANNED_S, Coordinator
 from streammac.ring.orders import Finished, Tell
 from streammac.ring.stall import STALL_S
 from streammac.ring.status import status
@@ -160,6 +161,41 @@ def test_a_short_feed_that_has_dried_up_is_trained_on_too():
     assert sent(orders, View) == []
     assert sent(core.tick(0.2 + QUIET_S / 2), View) == []
     assert len(sent(core.tick(0.3 + QUIET_S), View)) == 2
+
+
+def test_what_training_waits_for_is_told_until_it_begins():
+    core = Coordinator(settings(), "c")
+    told = [status(core)["waiting"]]
+
+    def hear(name, points):
+        core.handle(name.encode(), Heartbeat(name, 1, facts(points)), now=0.0)
+        core.tick(0.0)
+        told.append(status(core)["waiting"])
+
+    for name in ("w1", "w2"):
+        core.handle(name.encode(), register(name), now=0.0)
+        told.append(status(core)["waiting"])
+    core.handle(b"i1", StreamSchema(8, "float32"), now=0.0)
+    hear("w1", 0)
+    hear("w2", 0)
+    hear("w1", 40)
+    hear("w2", 60)
+    assert told == [
+        "waiting for workers: 0 of 2 are here",
+        "waiting for workers: 1 of 2 are here",
+        "waiting for points",
+        "waiting for workers: 1 of 2 are ready",
+        "waiting for points",
+        "waiting for points: 40 of 100 to begin with",
+        None,
+    ]
+    for name in ("w1", "w2"):
+        core.disconnected(name, 1, since=1.0, now=1.0)
+    assert status(core)["waiting"] == "waiting for a worker", "one is enough to go on with"
+    again = Coordinator(settings(), "c", cluster()[0].durable())
+    assert status(again)["waiting"] == "waiting for 2 of 2 workers to come back"
+    core.ending = True
+    assert status(core)["waiting"] is None
 
 
 def test_nothing_is_trained_on_nothing():

@@ -1,0 +1,138 @@
+"""The commands that run a whole cluster on this machine: ``streammac up | demo``.
+
+`streammac.cli.app` hangs them into the command line. `streammac.supervisor` runs the cluster, `streammac.terminal`
+shows it and sums it up.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streammac.cli.configuration import load_settings
+from streammac.cli.options import (
+    DEFAULT_DIRECTORY,
+    BitsOption,
+    ConfigOption,
+    DirectoryOption,
+    ForOption,
+    InsecureOption,
+    LogFormatOption,
+    NoUiOption,
+    QuietOption,
+    SummaryOption,
+    WorkersOption,
+)
+from streammac.exit_codes import ExitCode, Failure
+
+if TYPE_CHECKING:
+    from streammac.config import Settings
+
+DEMO_S = 60.0
+DEMO_SOURCE = "patches:?rate=2000"
+DEMO_BITS = 16
+
+
+def up(
+    config: ConfigOption = None,
+    workers: WorkersOption = None,
+    bits: BitsOption = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", metavar="URI", help="A feed; may be given more than once."),
+    ] = None,
+    directory: DirectoryOption = DEFAULT_DIRECTORY,
+    duration: ForOption = None,
+    summary: SummaryOption = None,
+    no_ui: NoUiOption = False,
+    insecure: InsecureOption = False,
+    log_format: LogFormatOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Start a cluster on this machine; in a directory where one ran before, go on."""
+    began = time.time()
+    loaded = load_settings(
+        config,
+        directory,
+        workers=workers,
+        bits=bits,
+        sources=source,
+        insecure=insecure,
+        log_format=log_format,
+        quiet=quiet,
+    )
+    _run(loaded.settings, directory, duration, summary, ui=not no_ui, began=began)
+
+
+def demo(
+    workers: WorkersOption = None,
+    bits: BitsOption = None,
+    directory: Annotated[
+        Path | None, typer.Option("--dir", metavar="DIR", help="Keep everything here.")
+    ] = None,
+    duration: ForOption = DEMO_S,
+    summary: SummaryOption = None,
+    no_ui: NoUiOption = False,
+) -> None:
+    """Train on patches of real photographs for a minute, and compare with the usual baselines."""
+    began = time.time()
+    with tempfile.TemporaryDirectory(prefix="streammac-demo-") as scratch:
+        where = directory or Path(scratch)
+        loaded = load_settings(
+            None, where, workers=workers, bits=bits or DEMO_BITS, sources=[DEMO_SOURCE]
+        )
+        _run(loaded.settings, where, duration, summary, ui=not no_ui, began=began)
+
+
+def _run(
+    settings: Settings,
+    directory: Path,
+    duration: float | None,
+    summary: Path | None,
+    *,
+    ui: bool,
+    began: float,
+) -> None:
+    from rich.console import Console
+
+    from streammac import logs, open_files
+    from streammac.run_directory import RunDirectory, write_json
+    from streammac.supervisor.local_cluster import LocalCluster
+    from streammac.supervisor.one_run import supervise
+    from streammac.terminal.live_view import view_for
+    from streammac.terminal.summary import final_table, summarise
+
+    _check_files(settings.ingest.sources)
+    open_files.allow_many()
+    run_directory = RunDirectory(directory.absolute())
+    log_file = run_directory.logs / "supervisor.log"
+    wanted = settings.logs
+    logs.configure("supervisor", wanted.format, quiet=wanted.quiet, file=log_file)
+    console = Console()
+    with view_for(console, ui=ui) as view:
+        cluster = LocalCluster(run_directory, settings)
+        run = supervise(cluster, view.show, duration, began)
+    result = summarise(run)
+    if summary is not None:
+        write_json(summary, result)
+    console.print(final_table(result, run.running))
+    if run.failure is not None:
+        raise run.failure
+
+
+def _check_files(sources: Sequence[str]) -> None:
+    """Look whether files that are to be read exist, before anything is started."""
+    from ingest.sources.base import SourceError, parse
+
+    try:
+        for uri in sources:
+            address = parse(uri)
+            if address.scheme == "file":
+                _ = address.path  # raises where there is none
+    except SourceError as error:
+        raise Failure(ExitCode.BAD_INPUT, str(error)) from None

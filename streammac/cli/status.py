@@ -1,0 +1,55 @@
+"""The command ``streammac status``: how a cluster is, now. `streammac.cli.app` hangs it into the command line."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streammac.cli.options import DEFAULT_DIRECTORY, DirectoryOption, JoinOption, JsonOption
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def status(
+    directory: DirectoryOption = DEFAULT_DIRECTORY,
+    join: JoinOption = None,
+    as_json: JsonOption = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what the words mean, and nothing else.")
+    ] = False,
+) -> None:
+    """Show how the cluster in a directory is."""
+    from rich.console import Console
+
+    console = Console()
+    if explain:
+        console.print(_glossary())
+        return
+    from streammac.attached import Attached
+    from streammac.run_directory import RunDirectory
+
+    answer = Attached(RunDirectory(directory), join).demand_status()
+    if as_json:
+        typer.echo(json.dumps(answer, indent=1))
+        return
+    from streammac.terminal.condition import started
+    from streammac.terminal.picture import glyphs_for, picture
+
+    elapsed_s = time.time() - started(answer)
+    console.print(picture(answer, elapsed_s, None, glyphs_for(console)))
+
+
+def _glossary() -> Table:
+    from rich.table import Table
+
+    from streammac.terminal.glossary import TERMS
+
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    for term, meaning in TERMS:
+        table.add_row(term, meaning)
+    return table

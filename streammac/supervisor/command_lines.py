@@ -1,0 +1,57 @@
+"""How the single processes of a cluster are called: the arguments of ``streammac coordinator | worker | ingest``.
+
+`LocalCluster` starts its processes with them, for the first time and again; `streammac.cli.processes` takes them.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from streammac.config import Settings
+from streammac.run_directory import RunDirectory
+from streammac.supervisor.kept_process import Role
+
+STDIN = "stdin:"
+"""Sources that begin so read standard input."""
+
+
+def arguments(
+    role: Role, name: str, directory: RunDirectory, settings: Settings, lifeline: int
+) -> list[str]:
+    """Return what follows the program's name.
+
+    Parameters
+    ----------
+    role : {"coordinator", "worker", "ingest"}
+        What is to be started.
+    name : str
+        Its name in the cluster; a coordinator has none.
+    directory : RunDirectory
+        The cluster's.
+    settings : Settings
+        The cluster's; processes read most of them from the run directory, or get them from the coordinator.
+    lifeline : int
+        File descriptor that closes when the supervisor is gone.
+    """
+    command = [role, "--dir", str(directory.root), "--lifeline", str(lifeline)]
+    command += ["--log-format", settings.logs.format]
+    command += ["--quiet"] if settings.logs.quiet else []
+    if role == "coordinator":
+        control, http = _coordinator_ports(directory)
+        return [*command, "--control-port", str(control), "--http-port", str(http)]
+    network = settings.network
+    command += ["--name", name, "--host", network.host, "--http-host", network.http_host]
+    return command + (["--insecure"] if network.insecure else [])
+
+
+def _coordinator_ports(directory: RunDirectory) -> tuple[int, int]:
+    """Return where the coordinator of this run listened, 0 for any port: if it comes back, it does so there."""
+    announced = directory.last_announced("coordinator") or {}
+    addresses = (announced.get("control", ""), announced.get("http_url", ""))
+    control, http = (urlsplit(address).port or 0 for address in addresses)
+    return control, http
+
+
+def reads_stdin(role: Role, settings: Settings) -> bool:
+    """Return whether a process reads our standard input: an ingest node does, if a source is there."""
+    return role == "ingest" and any(uri.startswith(STDIN) for uri in settings.ingest.sources)

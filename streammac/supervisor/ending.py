@@ -1,0 +1,110 @@
+"""How a cluster ends in good order: from the front, ingest first, the coordinator last.
+
+So what was sent is acknowledged while there are workers, and everybody's last words are heard. Each kind of process has
+its own patience; `LocalCluster.stop` ends with it. `Interrupt` is how the user asks for the end, and for haste.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from streammac.control import ask, ask_status
+from streammac.run_directory import RunDirectory
+from streammac.supervisor import processes
+from streammac.supervisor.kept_process import KeptProcess
+from streammac.supervisor.processes import Child
+from streammac.wire.messages import Shutdown
+
+INGEST_PATIENCE_S = 20.0
+WORKER_PATIENCE_S = 15.0
+COORDINATOR_PATIENCE_S = 20.0
+SETTLE_S = 2.0
+"""Longest wait for the last words of processes that have ended."""
+INSIST_S = 0.5
+"""Without a coordinator workers cannot leave the ring in good order: they are asked twice, so far apart."""
+
+
+@dataclass(slots=True)
+class Interrupt:
+    """What the user asked by Ctrl-C or SIGTERM: once to stop in good order, twice at once."""
+
+    count: int = 0
+
+    def __call__(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        """Count one more."""
+        self.count += 1
+
+    @property
+    def requested(self) -> bool:
+        """The cluster is to stop."""
+        return self.count > 0
+
+    def insisted(self) -> bool:
+        """It is to stop at once."""
+        return self.count > 1
+
+
+def end(
+    ingest: Sequence[KeptProcess],
+    workers: Sequence[KeptProcess],
+    coordinator: Sequence[KeptProcess],
+    directory: RunDirectory,
+    address: str | None,
+    hurry: Callable[[], bool],
+) -> dict[str, Any] | None:
+    """End all processes of a cluster; those that do not end in time are killed.
+
+    Parameters
+    ----------
+    ingest, workers, coordinator : sequence of KeptProcess
+        Those that have ended already are passed over.
+    directory : RunDirectory
+        The cluster's.
+    address : str, optional
+        Where the coordinator was found; None if it never answered.
+    hurry : callable
+        Is asked while waiting: True ends all patience.
+
+    Returns
+    -------
+    dict or None
+        The final status, with everybody's last words; None if the coordinator does not tell it.
+    """
+    processes.end(_running(ingest), INGEST_PATIENCE_S, hurry)
+    insist_s = None if _told_the_end(directory) else INSIST_S
+    processes.end(_running(workers), WORKER_PATIENCE_S, hurry, insist_s)
+    last = _running(coordinator)
+    final = _last_words(address, directory, hurry) if last and address else None
+    processes.end(last, COORDINATOR_PATIENCE_S, hurry)
+    return final
+
+
+def _running(kept: Sequence[KeptProcess]) -> list[Child]:
+    return [one.child for one in kept if one.exit_code is None]
+
+
+def _told_the_end(directory: RunDirectory) -> bool:
+    """Tell the coordinator, so that workers need not leave the ring one by one; return whether it heard."""
+    announced = directory.announced("coordinator")
+    if announced is None:
+        return False
+    answer = ask(announced["control"], Shutdown(), Shutdown, SETTLE_S, directory.keys)
+    return answer is not None
+
+
+def _last_words(
+    address: str, directory: RunDirectory, hurry: Callable[[], bool]
+) -> dict[str, Any] | None:
+    """Return the status once the coordinator has read the farewells of all others."""
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        status = ask_status(address, keys=directory.keys)
+        members = status["workers"] + status["ingest"] if status else []
+        talking = any(member["state"] == "alive" for member in members)
+        if not talking or time.monotonic() > deadline or hurry():
+            return status
+        time.sleep(processes.POLL_S)
