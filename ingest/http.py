@@ -16,6 +16,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgpack
 import numpy as np
@@ -27,7 +28,10 @@ from starlette.routing import Route
 from ingest.formats import decode_json, decode_packed
 from ingest.intake import Delivery, Intake, Stopping
 from ingest.records import Arrays, Chunk, Raw
+from ingest.sources import SourceError
 from streammac.delivery.courier import Ticket
+from streammac.http_server import serve
+from streammac.security import is_loopback
 
 ACK_PATIENCE_S = 60.0
 BODIES = 4
@@ -35,6 +39,37 @@ BODIES = 4
 REASONS = 5
 """Reasons of refused points that an answer names."""
 WIRE_DTYPES = ("<f4", "<f8", "|u1", "<i4", "<i8")
+
+
+def listen(uri: str, public_host: str, app: Starlette) -> tuple[str, Callable[[], None]]:
+    """Serve the application where a feed's URI says; return its address, and what ends it.
+
+    Parameters
+    ----------
+    uri : str
+        ``http://HOST:PORT``.
+    public_host : str
+        The only interface beyond loopback on which points may be taken.
+    app : Starlette
+        See `application`.
+
+    Raises
+    ------
+    SourceError
+        If that is no place to listen.
+    """
+    parts = urlsplit(uri)
+    if not parts.hostname or parts.path not in ("", "/"):
+        raise SourceError(f"{uri}: expected http://HOST:PORT")
+    if not is_loopback(parts.hostname) and parts.hostname != public_host:
+        raise SourceError(
+            f"{uri}: HTTP takes points of anybody who can reach it - if that is wanted, say so "
+            f"with network.http_host or --http-host {parts.hostname}"
+        )
+    try:
+        return serve(app, parts.hostname, parts.port or 0)
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{uri}: cannot listen there: {error}") from None
 
 
 def chunk_of(kind: str, body: bytes) -> tuple[Chunk, str]:

@@ -1,53 +1,37 @@
-"""The ingest node's process: threads that read feeds, and an I/O loop that gets their points stored.
+"""The ingest node's process: an I/O loop that gets stored what feeds, requests and clients bring.
 
 ``streammac ingest`` calls `run`. The loop (main thread) owns the sockets: one DEALER to each worker, one to the
-coordinator, a ROUTER for clients. What becomes of points is decided by `ingest.outbox`.
+coordinator, a ROUTER for clients. Threads that read feeds (`ingest.feeds`) and serve requests (`ingest.http`) hand
+over through the `Intake`, and wake it. What becomes of points is decided by `ingest.outbox`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import queue
 import signal
-import threading
 import time
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from urllib.parse import urlsplit
+from collections.abc import Callable, Sequence
 
 import zmq
 
 from ingest import http
-from ingest.cutting import Origin
+from ingest.clients import Clients
 from ingest.dead_letters import DeadLetterFile
-from ingest.intake import Delivery, Intake, Stopping
+from ingest.feeds import Feeds
+from ingest.intake import Intake
 from ingest.outbox import Outbox
-from ingest.positions import Place, Position
 from ingest.pushes import Pushes
-from ingest.records import Chunk, pieces
-from ingest.sources import Source, SourceError, open_source
-from ingest.sources.base import seekable
+from ingest.sources import SourceError
+from ingest.wake import Wake
 from streammac.config import Settings
 from streammac.coordinator_link import CoordinatorLink
 from streammac.delivery.ledger import Ledger, LedgerError
 from streammac.delivery.worker_sockets import WorkerSockets
 from streammac.exporter import IngestMetrics
-from streammac.http_server import serve
 from streammac.run_directory import RunDirectory
-from streammac.security import SecureContext, is_loopback, open_context
-from streammac.wire.codec import MAX_FRAME_BYTES, WireError, decode, encode
-from streammac.wire.messages import (
-    Ack,
-    Credit,
-    Push,
-    Pushed,
-    Registered,
-    Routes,
-    Stop,
-    StreamSchema,
-)
+from streammac.security import SecureContext, open_context
+from streammac.wire.messages import Ack, Credit, Registered, Routes, Stop, StreamSchema
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +42,6 @@ DRAIN_S = 10.0
 """At the end, so long is waited for acknowledgements."""
 READERS_END_S = 0.5
 """At the end, so long is waited for the threads that read feeds."""
-MESSAGES_PER_TURN = 200
-WAKE = "inproc://wake"
 
 
 class IngestNode:
@@ -101,30 +83,20 @@ class IngestNode:
         self.context: SecureContext = open_context(directory.keys, insecure=insecure)
         self.link = CoordinatorLink(self.context, "ingest", name, coordinator)
         self.context.watch(self.link.socket)
-        self.clients = self.context.socket(zmq.ROUTER)
-        self.clients.router_mandatory = True
-        self.clients.router_handover = True
-        self.clients.linger = 500
-        self.clients.maxmsgsize = MAX_FRAME_BYTES
-        port = self.clients.bind_to_random_port(f"tcp://{host}")
-        self._wake_in = self.context.socket(zmq.PULL)
-        self._wake_in.bind(WAKE)
-        self._wake_out = threading.local()
+        self.clients = Clients(self.context, host)
+        self.wake = Wake(self.context)
         self.poller = zmq.Poller()
-        for socket in (self.link.socket, self.clients, self._wake_in):
+        for socket in (self.link.socket, self.clients.socket, self.wake.socket):
             self.poller.register(socket, zmq.POLLIN)
         self.workers = WorkerSockets(self.context, self.poller)
         self.routes: Routes | None = None
         self.metrics = IngestMetrics(name)
         metrics_url, self._close_metrics = self.metrics.serve(http_host)
-        self.link.addresses |= {"client": f"tcp://{host}:{port}", "metrics": metrics_url}
+        self.link.addresses |= {"client": self.clients.address, "metrics": metrics_url}
         self._close_http: Callable[[], None] = lambda: None
         self.settings: Settings | None = None
         self.proposed: StreamSchema | None = None
-        self.readers: list[threading.Thread] = []
-        self.feeds: list[Source] = []
         self.first_ack_s = 0.0
-        self.malformed = 0
         self._began = time.monotonic()
         self.ending = False
         self.exit_code = 0
@@ -139,8 +111,8 @@ class IngestNode:
         while True:
             ready = dict(self.poller.poll(int(TURN_S * 1000)))
             now = time.monotonic()
-            if self._wake_in in ready:
-                self._drain_wakes()
+            if self.wake.socket in ready:
+                self.wake.drain()
             if self.link.socket in ready:
                 self._serve_control()
             self.link.keep_registered(now, answered=self.settings is not None)
@@ -149,7 +121,7 @@ class IngestNode:
                     break
                 continue
             self._serve_workers(ready, now)
-            if self.clients in ready:
+            if self.clients.socket in ready:
                 self._serve_clients()
             self._admit()
             self._flush(now)
@@ -165,26 +137,6 @@ class IngestNode:
     def stop(self) -> None:
         """Stop reading, wait for what is under way, end."""
         self.ending = True
-
-    def _wake(self) -> None:
-        """Wake the loop, from any thread (sockets are not shared between threads)."""
-        # if the loop has not taken the last one yet, it will look anyway; if it has ended, nobody has to
-        with contextlib.suppress(zmq.ZMQError):
-            socket = getattr(self._wake_out, "socket", None)
-            if socket is None:
-                socket = self.context.socket(zmq.PUSH)
-                socket.linger = 0
-                socket.sndhwm = 1
-                socket.connect(WAKE)
-                self._wake_out.socket = socket
-            socket.send(b"", zmq.NOBLOCK)
-
-    def _drain_wakes(self) -> None:
-        try:
-            while True:
-                self._wake_in.recv(zmq.NOBLOCK)
-        except zmq.Again:
-            return
 
     # -- coordinator ----------------------------------------------------------------------
 
@@ -208,8 +160,9 @@ class IngestNode:
     def _configure(self, settings: Settings) -> None:
         ingest = settings.ingest
         self.settings = settings
-        self.intake = Intake(ingest.record_bytes, self._wake)
-        self.pushes = Pushes(self.intake, self._answer, settings)
+        self.intake = Intake(ingest.record_bytes, self.wake)
+        self.pushes = Pushes(self.intake, self.clients.answer, settings)
+        self.feeds = Feeds(self.name, self.intake, settings, self.wake)
         path = self.directory.dead_letters / f"{self.name}.ndjson"
         letters = DeadLetterFile(path, ingest.dead_letter_bytes)
         try:
@@ -229,46 +182,18 @@ class IngestNode:
         self._connect()
 
     def _open_sources(self, uris: Sequence[str]) -> None:
-        assert self.settings is not None
-        feeds: list[tuple[str, Source]] = []
         for uri in uris:
             if uri.startswith("http:"):
-                self._open_http(uri)
-            else:
-                feeds.append((uri, open_source(uri, self.settings.ingest.linger_s)))
-        self.feeds = [source for _, source in feeds]
-        for uri, source in feeds:
-            found = seekable(source)
-            if found is None:
-                args = (self._stream(source),)
-            else:
-                # by its name alone: another rate or limit does not make it another feed
-                try:
-                    position = self.outbox.open_feed(uri.partition("?")[0], found)
-                except (OSError, EOFError, zlib.error) as error:
-                    raise SourceError(f"{uri}: cannot be read: {error}") from None
-                args = (self._from_place(position),)
-            reader = threading.Thread(target=self._read, args=args, name=source.name, daemon=True)
-            self.readers.append(reader)
-            reader.start()
+                self._listen(uri)
+        feeds = [uri for uri in uris if not uri.startswith("http:")]
+        self.feeds.start(feeds, self.outbox.open_feed)
 
-    def _open_http(self, uri: str) -> None:
+    def _listen(self, uri: str) -> None:
         assert self.settings is not None
-        parts = urlsplit(uri)
-        if not parts.hostname or parts.path not in ("", "/"):
-            raise SourceError(f"{uri}: expected http://HOST:PORT")
-        if not is_loopback(parts.hostname) and parts.hostname != self.http_host:
-            raise SourceError(
-                f"{uri}: HTTP takes points of anybody who can reach it - if that is wanted, say so "
-                f"with network.http_host or --http-host {parts.hostname}"
-            )
         app = http.application(
             self.intake, lambda: self.outbox.courier.has_room, self.settings.ingest.request_bytes
         )
-        try:
-            url, self._close_http = serve(app, parts.hostname, parts.port or 0)
-        except (OSError, ValueError) as error:
-            raise SourceError(f"{uri}: cannot listen there: {error}") from None
+        url, self._close_http = http.listen(uri, self.http_host, app)
         self.link.addresses["http"] = url
         self.directory.announce(self.name, dict(self.link.addresses))
         self.link.register()
@@ -282,80 +207,11 @@ class IngestNode:
 
     # -- feeds and requests ---------------------------------------------------------------
 
-    def _read(self, deliveries: Iterator[Delivery]) -> None:
-        """Read a feed to its end (in a thread of its own)."""
-        try:
-            for delivery in deliveries:
-                self.intake.feed(delivery)
-                if self.intake.stopping:
-                    return
-        except Stopping:
-            return
-        except Exception:  # whatever a feed's library raises: the others go on
-            log.exception("the feed %s ends here", threading.current_thread().name)
-        finally:
-            self._wake()
-
-    def _stream(self, source: Source) -> Iterator[Delivery]:
-        """Yield what a feed brings that can be read only once."""
-        assert self.settings is not None
-        for chunk in source.chunks(self.settings.ingest.batch_points):
-            for piece in pieces(chunk):
-                yield self._delivery(source, piece)
-
-    def _from_place(self, position: Position) -> Iterator[Delivery]:
-        """Yield what a seekable feed brings from its position on."""
-        begun, source, records = position.begun, position.source, position.at.records
-        for chunk, offset in source.places(begun.batch_points, position.at.offset, records):
-            end = Place(records + len(chunk), offset)
-            for piece in pieces(chunk):
-                origin = Origin(
-                    self.name,
-                    begun.incarnation,
-                    records,
-                    begun.batch_points,
-                    begun.share,
-                    durable=True,
-                )
-                records += len(piece)
-                yield replace(
-                    self._delivery(source, piece),
-                    origin=origin,
-                    feed=begun.feed,
-                    end=end if records == end.records else None,
-                )
-
-    def _delivery(self, source: Source, piece: Chunk) -> Delivery:
-        prepared = self.intake.prepare(piece)
-        assert prepared is not None
-        points, refused = prepared
-        return Delivery(source.name, source.format, points, refused)
-
     def _serve_clients(self) -> None:
-        assert self.settings is not None
-        for _ in range(MESSAGES_PER_TURN):
-            try:
-                identity, *frames = self.clients.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                message = decode(frames)
-            except WireError as error:
-                self.malformed += 1
-                log.warning("a message of a client did not decode: %s", error)
-                continue
-            if isinstance(message, Push):
-                room = self.outbox.courier.has_room and not self.ending
-                self.pushes.take(identity, message, has_room=room)
-                self._admit_requests()  # so that the next push sees how much room is left
-            else:
-                self.malformed += 1
-
-    def _answer(self, identity: bytes, pushed: Pushed) -> None:
-        try:
-            self.clients.send_multipart([identity, *encode(pushed)], zmq.NOBLOCK)
-        except zmq.ZMQError as error:
-            log.warning("a client is gone before its answer: %s", error)
+        for identity, push in self.clients.receive():
+            room = self.outbox.courier.has_room and not self.ending
+            self.pushes.take(identity, push, has_room=room)
+            self._admit_requests()  # so that the next push sees how much room is left
 
     def _admit(self) -> None:
         """Take what threads have brought, as long as there is room."""
@@ -411,18 +267,17 @@ class IngestNode:
     def _facts(self) -> dict[str, float]:
         if self.settings is None:
             return {}
-        reading = any(reader.is_alive() for reader in self.readers)
-        everything_safe = self.outbox.idle and self.intake.feeds.empty()
-        finished = bool(self.feeds) and not reading and everything_safe
+        # first of all whether they have ended: what they brought to the last has then been handed over
+        finished = self.feeds.ended and self.outbox.idle and self.intake.feeds.empty()
         facts = self.outbox.facts() | {
-            "malformed": float(self.malformed + self.workers.malformed),
+            "malformed": float(self.clients.malformed + self.workers.malformed),
             "finished": float(finished),
             "first_ack_s": self.first_ack_s,
             "rate": self._rate[0],
         }
-        lengths = [source.length for source in self.feeds]
-        if lengths and None not in lengths and self._rate[0] > 0:
-            left = sum(n for n in lengths if n is not None) - self.outbox.sent
+        length = self.feeds.length
+        if length is not None and self._rate[0] > 0:
+            left = length - self.outbox.sent
             facts["sources_remaining_s"] = max(0.0, left / self._rate[0])
         return facts
 
@@ -446,9 +301,8 @@ class IngestNode:
         self._close_http()
         self.directory.retract(self.name)
         self._close_metrics()
-        end = time.monotonic() + READERS_END_S
-        for reader in self.readers:  # their sockets are of this context
-            reader.join(max(0.0, end - time.monotonic()))
+        if self.settings is not None:
+            self.feeds.join(READERS_END_S)  # their sockets are of this context
         self.context.destroy(linger=1000)
         if self.settings is not None:
             self.outbox.close()

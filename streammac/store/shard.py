@@ -11,27 +11,24 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from streammac.store.buffer import Batch, Buffer
 from streammac.store.dedup import Marks
 from streammac.store.directory import Checkpoint, describe, keep_reserve, lock
 from streammac.store.disk import Disk
 from streammac.store.errors import ShardUnusable, StoreError
+from streammac.store.index import Index
 from streammac.store.journal import Record
 from streammac.store.points import Column, Mark, Points, Schema
 from streammac.store.recovery import recover
 from streammac.store.retention import Retention
 from streammac.store.segment import Segment
-from streammac.store.view import ShardView, Strip
+from streammac.store.view import ShardView, view_of
 from streammac.store.withdrawals import Place, Withdrawals
-
-BUFFER_BYTES = 4 << 20
-"""With ``memory`` acknowledgements, so much may wait in user space."""
 
 
 class Outcome(Enum):
@@ -71,10 +68,9 @@ class Shard:
         self._segments: tuple[Segment, ...] = ()
         self._next = 1
         self._withdrawals: Withdrawals | None = None
-        self._index: tuple[Segment, int, dict[Mark, Record]] | None = None
+        self._index = Index()
         self._marks = Marks()
-        self._buffer: list[tuple[dict[str, NDArray[Any]], Mark, float, Any, str]] = []
-        self._buffered = 0
+        self._buffer = Buffer()
         self._dirty: list[Segment] = []
         self._coordinates: Column | None = None
         self._lock: int | None = None
@@ -187,32 +183,30 @@ class Shard:
         self._check_usable()
         mark.check()
         sender = "" if sender == mark.source else sender
-        left_behind = False
+        left_behind = None
         if mark in self._marks:
-            record = self._find(mark)[1] if moved else None
-            if not moved or (record is not None and record.sender == sender):
+            left_behind = self._find(mark) if moved else None
+            if not moved or (left_behind is not None and left_behind[1].sender == sender):
                 return Outcome.DUPLICATE
-            left_behind = record is not None
         columns = self.schema.check(points)
-        if left_behind:
+        if left_behind is not None:
             self.withdraw([mark], remember=False)
+        batch = Batch(columns, mark, now, points.keys, sender)
         if self.ack == "memory":
-            if self._buffered > BUFFER_BYTES:
+            if self._buffer.full:
                 self._flush()
-            # copies: the caller's arrays are its own again when this returns
-            columns = {name: column.copy() for name, column in columns.items()}
-            self._buffer.append((columns, mark, now, points.keys and tuple(points.keys), sender))
-            self._buffered += _size(columns)
+            self._buffer.put(batch)
         else:
-            self._write(columns, mark, now, points.keys, sender)
+            self._write(batch)
         self._marks.add(mark)
         return Outcome.STORED
 
-    def _write(
-        self, columns: dict[str, NDArray[Any]], mark: Mark, now: float, keys: Any, sender: str
-    ) -> None:
-        segment = self._room_for(len(columns["x"]))
-        segment.append(columns, mark, now, keys, sender)
+    def _flush(self) -> None:
+        self._buffer.write(self._write)
+
+    def _write(self, batch: Batch) -> None:
+        segment = self._room_for(len(batch.columns["x"]))
+        segment.append(*batch)
         if self.ack == "fsync" and segment not in self._dirty:
             self._dirty.append(segment)
 
@@ -245,11 +239,6 @@ class Shard:
                 segment.sync()
             self._dirty = [s for s in self._dirty if s is not segment]
         segment.close()
-
-    def _flush(self) -> None:
-        while self._buffer:
-            self._write(*self._buffer[0])
-            self._buffered -= _size(self._buffer.pop(0)[0])
 
     def commit(self) -> None:
         """Make good what the ack mode promises for everything appended so far.
@@ -367,18 +356,7 @@ class Shard:
         self._check_usable()
         self._flush()
         wanted = {mark for mark in marks if mark in self._marks}
-        if not wanted:
-            return 0
-        found: list[tuple[Segment, list[Record]]] = []
-        for segment in self._segments:
-            here = [mark for mark in wanted if mark in segment.marks]
-            index = self._records_of(segment) if here else {}
-            # a batch without rows has no place of its own, and nothing that could be withdrawn
-            records = [index[mark] for mark in here if mark in index and index[mark].count]
-            if sender is not None:
-                records = [r for r in records if (r.sender or r.mark.source) == sender]
-            if records:
-                found.append((segment, records))
+        found = list(self._index.search(self._segments, wanted, sender))
         places = [Place(s.number, r.row, remember) for s, records in found for r in records]
         if not places:
             return 0
@@ -392,17 +370,11 @@ class Shard:
             self._withdrawals.add(places, sync=False)
         for segment, records in found:
             segment.withdraw(records, remember=remember)
-            for record in records:
-                self._records_of(segment).pop(record.mark, None)
-                if not remember:
+            self._index.forget(segment, records)
+            if not remember:
+                for record in records:
                     self._marks.discard(record.mark)
         return sum(record.count for _, records in found for record in records)
-
-    def _records_of(self, segment: Segment) -> dict[Mark, Record]:
-        """Return a segment's batches by mark; those of the last one asked for are kept at hand."""
-        if self._index is None or self._index[:2] != (segment, segment.rows):
-            self._index = (segment, segment.rows, {r.mark: r for r in segment.records()})
-        return self._index[2]
 
     def close(self) -> None:
         """Write what is buffered, and release the directory, also where the writing fails."""
@@ -425,7 +397,7 @@ class Shard:
     @property
     def points(self) -> int:
         """Points that it holds."""
-        return self._written - self._holes + sum(len(columns["x"]) for columns, *_ in self._buffer)
+        return self._written - self._holes + self._buffer.points
 
     @property
     def bytes(self) -> int:
@@ -481,30 +453,11 @@ class Shard:
         while True:
             segments = self._segments  # one read: the writer replaces the tuple, never changes it
             try:
-                return self._view_of(segments)
+                return view_of(segments, self.first, self.schema, self._coordinates)
             except FileNotFoundError:
                 if segments is self._segments:
                     raise
                 # retention has dropped one before it was mapped: what is here now has the newer points
-
-    def _view_of(self, segments: tuple[Segment, ...]) -> ShardView:
-        first = segments[0].first if segments else self.first
-        parts = [(segment, start, stop) for segment in segments for start, stop in segment.runs()]
-
-        def strip(column: Column) -> Strip:
-            # mapped now: when retention has dropped a segment, it is too late
-            maps = [segment.column(column)[start:] for segment, start, _ in parts]
-            return Strip(column, [partial(_same, rows) for rows in maps])
-
-        columns = {column.name: column for column in self.schema.columns}
-        y, z = columns.get("y"), self._coordinates
-        return ShardView(
-            [segment.first + start for segment, start, _ in parts] or [first],
-            [stop - start for _, start, stop in parts] or [0],
-            strip(columns["x"]),
-            None if y is None else strip(y),
-            None if z is None else Strip(z, [partial(_from, s, z, start) for s, start, _ in parts]),
-        )
 
     def batches(self) -> Iterator[tuple[Mark, str]]:
         """Yield the batches with points that it holds, and who brought each; the oldest first; for the writer thread.
@@ -531,21 +484,18 @@ class Shard:
             If the disk fails.
         """
         self._check_usable()
-        segment, record = self._find(mark)
-        if segment is None or record is None:
+        found = self._find(mark)
+        if found is None:
             return None
+        segment, record = found
         rows = slice(record.row, record.row + record.count)
         part = {c.name: np.array(segment.column(c)[rows]) for c in self.schema.columns}
         return Points(part["x"], part.get("y"), part["time"], record.keys)
 
-    def _find(self, mark: Mark) -> tuple[Segment, Record] | tuple[None, None]:
+    def _find(self, mark: Mark) -> tuple[Segment, Record] | None:
         """Return where a batch with points is, if it is here."""
         self._flush()
-        for segment in self._segments if mark in self._marks else ():
-            record = self._records_of(segment).get(mark) if mark in segment.marks else None
-            if record is not None and record.count:
-                return segment, record
-        return None, None
+        return self._index.find(self._segments, mark) if mark in self._marks else None
 
     def verify(self) -> list[str]:
         """Read every row of every segment; return the names of the segments that are not as written."""
@@ -556,15 +506,3 @@ class Shard:
             if rows != segment.rows or segment.intact(records) < len(records):
                 bad.append(segment.stem.name)
         return bad
-
-
-def _same(rows: NDArray[Any]) -> NDArray[Any]:
-    return rows
-
-
-def _from(segment: Segment, z: Column, start: int) -> NDArray[Any]:
-    return segment.z(z)[start:]
-
-
-def _size(columns: dict[str, NDArray[Any]]) -> int:
-    return sum(column.nbytes for column in columns.values())

@@ -7,13 +7,15 @@ grows, and after retention has dropped segments it shows: it holds their mapping
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streammac.store.errors import StoreError
-from streammac.store.points import Column
+from streammac.store.points import Column, Schema
+from streammac.store.segment import Segment
 
 Rows = slice | NDArray[np.int64]
 
@@ -172,3 +174,52 @@ class ShardView:
             raise IndexError(f"rows: expected positions in [0, {len(self)}), got {rows}")
         if (rows[1:] < rows[:-1]).any():
             raise ValueError("rows: expected positions that never decrease - sort them")
+
+
+def view_of(
+    segments: Sequence[Segment], first: int, schema: Schema, coordinates: Column | None
+) -> ShardView:
+    """Return a view of the rows that segments have now.
+
+    Parameters
+    ----------
+    segments : sequence of Segment
+        Oldest first.
+    first : int
+        Number of the next row where there is no segment.
+    schema : Schema
+        Of the points.
+    coordinates : Column, optional
+        What the coordinates of one look like.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a segment has been removed.
+    """
+    parts = [(segment, start, stop) for segment in segments for start, stop in segment.runs()]
+    if segments:
+        first = segments[0].first
+
+    def strip(column: Column) -> Strip:
+        # mapped now: when retention has dropped a segment, it is too late
+        maps = [segment.column(column)[start:] for segment, start, _ in parts]
+        return Strip(column, [partial(_same, rows) for rows in maps])
+
+    columns = {column.name: column for column in schema.columns}
+    y, z = columns.get("y"), coordinates
+    return ShardView(
+        [segment.first + start for segment, start, _ in parts] or [first],
+        [stop - start for _, start, stop in parts] or [0],
+        strip(columns["x"]),
+        None if y is None else strip(y),
+        None if z is None else Strip(z, [partial(_from, s, z, start) for s, start, _ in parts]),
+    )
+
+
+def _same(rows: NDArray[Any]) -> NDArray[Any]:
+    return rows
+
+
+def _from(segment: Segment, z: Column, start: int) -> NDArray[Any]:
+    return segment.z(z)[start:]

@@ -265,11 +265,11 @@ class Delivery(RuleBasedStateMachine):
         assert all(lane.outstanding_bytes == 0 for lane in self.courier.lanes.values())
 
 
-Delivery.TestCase.settings = settings(max_examples=40, stateful_step_count=12, deadline=None)
+Delivery.TestCase.settings = settings(max_examples=40, stateful_step_count=12)
 TestDelivery = Delivery.TestCase
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 1 << 32))
 def test_a_long_storm(seed):
     delivery = Delivery()

@@ -125,7 +125,7 @@ def test_a_feed_takes_back_its_own_copies_and_none_that_were_moved_there():
     assert_once(cluster)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 1 << 30))
 @example(107703)
 def test_each_batch_is_stored_once_whoever_dies_whenever(seed):

@@ -66,7 +66,7 @@ def test_the_fewest_records_add_up_to_the_same(written):
     assert plain(added_up(state.records())) == plain(state)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(records, min_size=1, max_size=8), st.data())
 def test_a_torn_tail_is_dropped_and_what_follows_is_read_again(tmp_path_factory, written, data):
     path = tmp_path_factory.mktemp("ledger") / "ledger"

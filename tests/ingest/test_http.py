@@ -17,6 +17,7 @@ from ingest.intake import Intake
 from streammac.delivery.courier import Ticket
 from streammac.http_server import serve
 from streammac.wire.messages import StreamSchema
+from tests.patience import PATIENCE_S
 
 LIMIT = 2000
 
@@ -35,7 +36,7 @@ class Node:
         self.taken: list[np.ndarray] = []
 
     def settle(self) -> None:
-        delivery = self.intake.requests.get(timeout=10)
+        delivery = self.intake.requests.get(timeout=PATIENCE_S)
         self.taken.append(delivery.points.x)
         count = len(delivery.points)
         delivery.settled(Ticket(points=count, stored=count))
@@ -43,7 +44,7 @@ class Node:
     def post(self, body, kind="application/x-ndjson", *, settle=False, path="/points"):
         if settle:
             threading.Thread(target=self.settle, daemon=True).start()
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=PATIENCE_S)
         connection.request("POST", path, body, {"Content-Type": kind})
         answer = connection.getresponse()
         content = answer.read()
@@ -83,11 +84,11 @@ def test_every_format_brings_the_same_points(node, body, kind):
 def test_there_is_no_answer_before_the_acknowledgement(node):
     answers = queue.SimpleQueue()
     threading.Thread(target=lambda: answers.put(node.post(b"[1, 2]")), daemon=True).start()
-    delivery = node.intake.requests.get(timeout=10)
+    delivery = node.intake.requests.get(timeout=PATIENCE_S)
     with pytest.raises(queue.Empty):
         answers.get(timeout=0.2)
     delivery.settled(Ticket(points=1, stored=1))
-    answer, _ = answers.get(timeout=10)
+    answer, _ = answers.get(timeout=PATIENCE_S)
     assert answer.status == 200
 
 
@@ -113,14 +114,14 @@ def test_the_bodies_in_hand_are_bounded_and_room_comes_back(node):
     threads = [threading.Thread(target=node.post, args=(body,), daemon=True) for _ in range(BODIES)]
     for thread in threads:
         thread.start()
-    waiting = [node.intake.requests.get(timeout=10) for _ in threads]
+    waiting = [node.intake.requests.get(timeout=PATIENCE_S) for _ in threads]
     answer, content = node.post(body)
     assert (answer.status, answer.getheader("Retry-After")) == (429, "1")
     assert "too many requests" in content["error"]
     for delivery in waiting:
         delivery.settled(Ticket(points=1, stored=1))
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE_S)
     assert node.post(body, settle=True)[0].status == 200
 
 
@@ -165,7 +166,7 @@ def test_a_node_that_ends_says_so(node):
 
 def test_health_and_unknown_paths(node):
     assert node.post(b"", path="/nowhere")[0].status == 404
-    connection = http.client.HTTPConnection(urlsplit(node.url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(node.url).netloc, timeout=PATIENCE_S)
     connection.request("GET", "/health")
     assert connection.getresponse().status == 200
     connection.close()

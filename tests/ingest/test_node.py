@@ -12,7 +12,7 @@ import pytest
 import zmq
 
 from ingest.dead_letters import read
-from ingest.node import START_PATIENCE_S, IngestNode
+from ingest.node import IngestNode
 from ingest.pushes import MAX_EARLY
 from ingest.records import MAX_KEY_BYTES
 from streammac.config import Settings
@@ -35,8 +35,8 @@ from streammac.wire.messages import (
     StreamSchema,
 )
 from tests.delivery.memory_store import mark_of
+from tests.patience import PATIENCE_S, wait_for
 
-PATIENCE_S = 20.0
 POINTS = 500
 LIFE = 7
 X = np.random.default_rng(0).random((POINTS, 4), np.float32)
@@ -45,7 +45,7 @@ X = np.random.default_rng(0).random((POINTS, 4), np.float32)
 class Stage:
     """Coordinator and worker, played by a thread."""
 
-    def __init__(self, settings: Settings, stored=None) -> None:
+    def __init__(self, settings: Settings, stored=None, lose_acks=0) -> None:
         self.settings = settings
         self.context = zmq.Context()
         self.control = self.context.socket(zmq.ROUTER)
@@ -55,12 +55,14 @@ class Stage:
         self.stored: dict[Mark, Points] = {} if stored is None else stored
         self.reception: Reception[bytes] = Reception(LIFE, settings.ingest.window_bytes, self)
         self.received = 0
+        self.seen: set[Mark] = set()
         self.facts: dict[str, float] = {}
+        self.beats = 0
         self.goodbye: Goodbye | None = None
         self.client_address = ""
         self.schema: StreamSchema | None = None
         self.acking = True
-        self.lose_acks = 0
+        self.lose_acks = lose_acks
         self.lose_proposals = 0
         self.node_identity = b""
         self._stop_node = threading.Event()
@@ -105,12 +107,15 @@ class Stage:
                 tell(self.schema)
             case Heartbeat():
                 self.facts = message.facts
+                self.beats += 1
             case Goodbye():
                 self.goodbye = message
 
     def work(self, identity, message) -> None:
         points = isinstance(message, Points)
         self.received += points
+        if points:
+            self.seen.add(mark_of(message))
         if points and not self.acking:
             return
         for to, answer in self.reception.take([(identity, message)], time.monotonic()):
@@ -141,7 +146,7 @@ class Stage:
 
 
 @contextmanager
-def running(tmp_path, sources=(), workers=1, stored=None, **ingest):
+def running(tmp_path, sources=(), workers=1, stored=None, lose_acks=0, **ingest):
     settings = Settings.model_validate(
         {
             "cluster": {"heartbeat_s": 0.05, "workers": workers},
@@ -149,13 +154,14 @@ def running(tmp_path, sources=(), workers=1, stored=None, **ingest):
             "probe": {"share": 0.1},
         }
     )
-    stage = Stage(settings, stored)
+    stage = Stage(settings, stored, lose_acks)
     node = IngestNode(
         "i1", RunDirectory(tmp_path), stage.control_address, "127.0.0.1", list(map(str, sources))
     )
     codes: list[int] = []
     thread = threading.Thread(target=lambda: codes.append(node.run()), daemon=True)
     thread.start()
+    wait_for(lambda: stage.client_address)
     try:
         yield stage, node
     finally:
@@ -167,11 +173,10 @@ def running(tmp_path, sources=(), workers=1, stored=None, **ingest):
     assert codes in ([0], [6])
 
 
-def wait_for(condition) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.005)
+def turns(stage, count=5) -> bool:
+    """Wait until the node has been round its loop again: its heartbeats tell."""
+    until = stage.beats + count
+    return wait_for(lambda: stage.beats >= until)
 
 
 def stored_rows(stage) -> np.ndarray:
@@ -204,8 +209,7 @@ def test_a_file_is_delivered_whole_and_the_node_says_that_it_is_done(tmp_path, f
 
 
 def test_batches_whose_answers_are_lost_are_sent_again_and_counted_once(tmp_path, feed):
-    with running(tmp_path, [feed]) as (stage, _):
-        stage.lose_acks = 5
+    with running(tmp_path, [feed], lose_acks=5) as (stage, _):
         wait_for(lambda: stage.facts.get("finished"))
     np.testing.assert_array_equal(stored_rows(stage), ordered(X))
     facts = stage.goodbye.facts
@@ -227,35 +231,46 @@ def test_bad_lines_become_dead_letters_and_the_rest_goes_through(tmp_path):
 def test_a_worker_that_stalls_holds_the_feed_up_and_memory_stays_bounded(tmp_path):
     with running(tmp_path, ["patches:?size=8"], window_bytes=40_000) as (stage, node):
         stage.acking = False
-        wait_for(lambda: stage.received > 0)
-        wait_for(lambda: not node.outbox.courier.has_room)
-        received, sent = stage.received, node.outbox.sent
-        time.sleep(0.25)  # less than the time after which batches are sent again
-        assert node.outbox.sent == sent, "the feed is held up"
+        wait_for(lambda: stage.received)
+
+        def held_up():
+            before = node.outbox.sent, len(stage.seen)
+            turns(stage)
+            after = node.outbox.sent, len(stage.seen)
+            return before == after and not node.outbox.courier.has_room
+
+        wait_for(held_up)
         lane = node.outbox.courier.lanes["w1"]
         assert lane.outstanding_bytes <= 40_000
         batch = 50 * 192
         assert node.outbox.courier._waiting_bytes <= node.outbox.courier.room_bytes + batch
         assert node.intake.feeds.qsize() <= node.intake.feeds.maxsize
-        assert stage.received <= received + 20, "what was under way, no more"
         wait_for(lambda: stage.facts.get("blocked_s", 0) > 0)
 
 
-def push(stage, x, sequence, socket=None):
-    context = zmq.Context.instance()
-    with context.socket(zmq.DEALER) as client:
+@contextmanager
+def connected(stage):
+    with zmq.Context.instance().socket(zmq.DEALER) as client:
         client.linger = 0
         client.connect(stage.client_address)
+        yield client
+
+
+def answer(client):
+    assert client.poll(int(PATIENCE_S * 1000))
+    pushed = decode(client.recv_multipart())
+    assert isinstance(pushed, Pushed)
+    return pushed
+
+
+def push(stage, x, sequence):
+    with connected(stage) as client:
         client.send_multipart(encode(Push("c", 1, sequence, {"x": x})))
-        assert client.poll(int(PATIENCE_S * 1000))
-        answer = decode(client.recv_multipart())
-    assert isinstance(answer, Pushed)
-    return answer
+        return answer(client)
 
 
 def test_a_push_is_answered_when_it_is_stored_and_the_same_again_when_it_comes_again(tmp_path):
-    with running(tmp_path) as (stage, _):
-        wait_for(lambda: stage.client_address)
+    with running(tmp_path, resend_s=PATIENCE_S) as (stage, _):
         first = push(stage, X, 1)
         assert (first.accepted, first.dead_lettered, first.busy) == (POINTS, 0, False)
         received = stage.received
@@ -265,17 +280,11 @@ def test_a_push_is_answered_when_it_is_stored_and_the_same_again_when_it_comes_a
 
 
 def test_a_push_that_is_sent_again_while_it_is_under_way_is_stored_once(tmp_path):
-    with running(tmp_path) as (stage, _):
-        wait_for(lambda: stage.client_address)
-        stage.lose_acks = 3
-        context = zmq.Context.instance()
-        with context.socket(zmq.DEALER) as client:
-            client.linger = 0
-            client.connect(stage.client_address)
+    with running(tmp_path, lose_acks=3) as (stage, _):
+        with connected(stage) as client:
             for _ in range(3):
                 client.send_multipart(encode(Push("c", 1, 1, {"x": X})))
-            assert client.poll(int(PATIENCE_S * 1000))
-            assert decode(client.recv_multipart()).accepted == POINTS
+            assert answer(client).accepted == POINTS
     assert stage.goodbye.facts["sent"] == POINTS
     np.testing.assert_array_equal(stored_rows(stage), ordered(X))
 
@@ -291,17 +300,12 @@ def test_a_push_that_is_sent_again_while_it_is_under_way_is_stored_once(tmp_path
 )
 def test_a_push_that_makes_no_sense_is_refused_with_the_reason(tmp_path, tensors, said):
     with running(tmp_path) as (stage, _):
-        wait_for(lambda: stage.client_address)
-        context = zmq.Context.instance()
-        with context.socket(zmq.DEALER) as client:
-            client.linger = 0
-            client.connect(stage.client_address)
+        with connected(stage) as client:
             client.send_multipart([b"garbage"])
             client.send_multipart(encode(Push("c", 1, 1, tensors)))
-            assert client.poll(int(PATIENCE_S * 1000))
-            answer = decode(client.recv_multipart())
-        assert said in answer.reason
-        assert (answer.accepted, answer.dead_lettered) == (0, 0)
+            pushed = answer(client)
+        assert said in pushed.reason
+        assert (pushed.accepted, pushed.dead_lettered) == (0, 0)
         wait_for(lambda: stage.facts.get("malformed") == 1)
 
 
@@ -309,31 +313,20 @@ def test_a_push_with_bad_points_settles_the_good_ones(tmp_path):
     x = X[:10].copy()
     x[3, 1] = np.nan
     with running(tmp_path) as (stage, _):
-        wait_for(lambda: stage.client_address)
-        answer = push(stage, x, 1)
-    assert (answer.accepted, answer.dead_lettered) == (9, 1)
-    assert "NaN" in answer.reason
+        pushed = push(stage, x, 1)
+    assert (pushed.accepted, pushed.dead_lettered) == (9, 1)
+    assert "NaN" in pushed.reason
 
 
 def test_a_proposal_that_is_lost_is_made_again(tmp_path, feed):
     with running(tmp_path) as (stage, _):
-        wait_for(lambda: stage.client_address)
         stage.lose_proposals = 1
         assert push(stage, X, 1).accepted == POINTS
         assert stage.lose_proposals == 0
 
 
-@contextmanager
-def connected(stage):
-    with zmq.Context.instance().socket(zmq.DEALER) as client:
-        client.linger = 0
-        client.connect(stage.client_address)
-        yield client
-
-
 def test_pushes_that_come_together_cannot_outrun_the_room(tmp_path):
     with running(tmp_path, window_bytes=40_000) as (stage, node):
-        wait_for(lambda: stage.client_address)
         push(stage, X, 1)
         stage.acking = False
         pushes = 200
@@ -341,8 +334,14 @@ def test_pushes_that_come_together_cannot_outrun_the_room(tmp_path):
             for sequence in range(2, 2 + pushes):
                 client.send_multipart(encode(Push("c", 1, sequence, {"x": X})))
             busy = 0
-            while client.poll(1000):
-                busy += decode(client.recv_multipart()).busy
+
+            def all_are_taken_or_refused():
+                nonlocal busy
+                while client.poll(0):
+                    busy += answer(client).busy
+                return busy + len(node.pushes._under_way) == pushes
+
+            wait_for(all_are_taken_or_refused)
         assert 0 < pushes - busy < 20
         one = X.nbytes + 20 * BATCH_OVERHEAD_BYTES
         assert node.outbox.courier._waiting_bytes <= node.outbox.courier.room_bytes + one
@@ -350,19 +349,16 @@ def test_pushes_that_come_together_cannot_outrun_the_room(tmp_path):
 
 def test_pushes_before_the_schema_is_agreed_are_bounded_and_kept_once(tmp_path):
     with running(tmp_path) as (stage, node):
-        wait_for(lambda: stage.client_address)
         stage.lose_proposals = 1_000_000
         with connected(stage) as client:
             for sequence in [1, 1, 1, *range(2, 40)]:
                 client.send_multipart(encode(Push("c", 1, sequence, {"x": X[:5]})))
             for _ in range(39 - MAX_EARLY):
-                assert client.poll(int(PATIENCE_S * 1000))
-                assert decode(client.recv_multipart()).busy
+                assert answer(client).busy
             assert len(node.pushes._early) == MAX_EARLY
             stage.lose_proposals = 0
             for _ in range(MAX_EARLY):
-                assert client.poll(int(PATIENCE_S * 1000))
-                assert decode(client.recv_multipart()).accepted == 5
+                assert answer(client).accepted == 5
     assert stage.goodbye.facts["sent"] == 5 * MAX_EARLY
 
 
@@ -383,11 +379,21 @@ def test_a_wrong_source_ends_the_node_with_the_code_for_bad_input(tmp_path, capl
     assert "no file" in caplog.text
 
 
-def test_points_wait_for_the_workers_that_are_to_come_but_not_for_ever(tmp_path, feed):
+def test_points_wait_for_the_workers_that_are_to_come_but_not_for_ever(tmp_path, feed, monkeypatch):
+    monkeypatch.setattr("ingest.node.START_PATIENCE_S", float("inf"))
     with running(tmp_path, [feed], workers=2) as (stage, node):
-        wait_for(lambda: node.routes and node.outbox.courier.lanes["w1"].window_bytes)
-        began = node._began
+
+        def granted():
+            lane = node.outbox.courier.lanes.get("w1") if node.routes else None
+            return lane is not None and lane.window_bytes
+
+        wait_for(granted)
+        turns(stage)
         assert stage.received == 0
+        began = node._began
+        patience_s = time.monotonic() - began + 0.2
+        monkeypatch.setattr("ingest.node.START_PATIENCE_S", patience_s)
+        wait_for(lambda: stage.received)
+        assert time.monotonic() - began > patience_s
         wait_for(lambda: stage.facts.get("finished"))
-        assert time.monotonic() - began >= START_PATIENCE_S
     np.testing.assert_array_equal(stored_rows(stage), ordered(X))

@@ -42,7 +42,7 @@ def objective(A, x, h, z, mu):
 
 
 class TestZStep:
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(
         seed=st.integers(0, 2**32 - 1),
         bits=st.integers(1, 24),
@@ -57,7 +57,7 @@ class TestZStep:
         before, after = objective(A, x, h, z, mu), objective(A, x, h, new, mu)
         assert (after <= before * (1 + 1e-4) + 1e-4).all()
 
-    @settings(deadline=None, max_examples=25)
+    @settings(max_examples=25)
     @given(seed=st.integers(0, 2**32 - 1), bits=st.integers(1, 7), mu=st.floats(1e-3, 1e2))
     def test_enumeration_is_exact(self, seed, bits, mu):
         A, x, h, z = problem(np.random.default_rng(seed), 10, bits)
@@ -66,7 +66,7 @@ class TestZStep:
         best = [objective(A, x[i : i + 1], h[i : i + 1], codes, mu).min() for i in range(len(x))]
         np.testing.assert_allclose(objective(A, x, h, z, mu), best, rtol=1e-3, atol=1e-3)
 
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     @given(seed=st.integers(0, 2**32 - 1), bits=st.integers(9, 20), mu=st.floats(1e-3, 1e2))
     def test_alternation_ends_where_no_single_flip_helps(self, seed, bits, mu):
         A, x, h, z = problem(np.random.default_rng(seed), 10, bits)

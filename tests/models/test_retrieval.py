@@ -22,7 +22,7 @@ def test_true_neighbours_are_the_nearest():
         assert set(near) == set(np.argsort(row)[:7])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), retrieved=st.integers(1, 5))
 def test_precision_is_the_expectation_over_all_orders_of_ties(seed, retrieved):
     rng = np.random.default_rng(seed)

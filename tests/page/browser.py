@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.patience import PATIENCE_S
+
 OPTIONS = (
     "--headless=new",
     "--no-sandbox",
@@ -18,7 +20,6 @@ OPTIONS = (
     "--disable-sync",
     "--hide-scrollbars",
 )
-PATIENCE_S = 30.0
 LOOK_S = 0.05
 
 
@@ -47,9 +48,9 @@ class Browser:
         """Return what a script's ``return`` gives."""
         return self.driver.execute_script(body)
 
-    def until(self, condition: str, patience_s: float = PATIENCE_S) -> Any:
+    def until(self, condition: str) -> Any:
         """Wait until an expression is true in the page; return its value."""
-        end = time.monotonic() + patience_s
+        end = time.monotonic() + PATIENCE_S
         while not (value := self.js(f"return {condition}")):
             if time.monotonic() > end:
                 text = self.js("return document.body.innerText")

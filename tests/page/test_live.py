@@ -7,7 +7,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,10 @@ from streammac.ring.status import status
 from streammac.run_directory import RunDirectory
 from streammac.wire.messages import Register
 from tests.page.simulated import simulated_status, simulated_targets
+from tests.patience import PATIENCE_S, wait_for
 from workers import http
 from workers.http import application
 from workers.live import FRAMES, MOST_OF_A_CORE, PERIOD_S, Live
-
-PATIENCE_S = 10.0
 
 
 @pytest.fixture
@@ -49,13 +48,6 @@ def show(live: Live, number: int, workers: int = 3) -> None:
 def get(url: str) -> tuple[bytes, str]:
     with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
         return answer.read(), answer.headers["content-type"]
-
-
-def until(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + PATIENCE_S
-    while not (done := condition()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return done
 
 
 class Client:
@@ -160,12 +152,15 @@ def test_frames_in_order_with_the_lines_that_are_new(live: Live, url: str) -> No
     ] == (99)
 
 
-def test_a_client_that_missed_frames_is_sent_away(live: Live, url: str) -> None:
+def test_a_client_that_missed_frames_is_sent_away(live: Live, url: str, tmp_path: Path) -> None:
     show(live, 1)
     client = Client(url)
     assert client.frame() is not None
-    for n in range(2, FRAMES + 4):
-        show(live, n)  # faster than the stream looks
+    ahead = Live(RunDirectory(tmp_path / "ahead"))
+    ahead.history.parent.mkdir()
+    for n in range(1, FRAMES + 4):
+        show(ahead, n)
+    live.frames = ahead.frames  # all of them between two looks of the stream
     assert client.frame() is None, "the stream ends"
     client.close()
 
@@ -186,7 +181,7 @@ def test_a_client_that_reads_nothing_is_dropped(
         other.close()
         return other.code == 200
 
-    assert until(free), "its place was not given back"
+    wait_for(free)
     stuck.close()
 
 
@@ -204,7 +199,7 @@ def test_more_pages_than_the_limit_are_refused_until_one_goes(
         client.close()
         return client.code == 200
 
-    assert until(again)
+    wait_for(again)
     for client in clients[1:]:
         client.close()
 

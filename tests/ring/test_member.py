@@ -16,7 +16,7 @@ from tests.ring.net import Net, addresses, begin
 from tests.ring.tally import TallyModel
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     size=st.integers(1, 5),
     epochs=st.integers(1, 4),
@@ -44,7 +44,7 @@ def test_every_block_is_trained_by_everybody_in_every_lap(size, epochs, laps, bl
     assert net.sent == (hops if size > 1 else 0)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(size=st.integers(1, 4), seed=st.integers(0, 10_000))
 def test_everybody_ends_with_the_same_model(size, seed):
     names = [f"w{i}" for i in range(size)]
@@ -59,7 +59,7 @@ def test_everybody_ends_with_the_same_model(size, seed):
     np.testing.assert_array_equal(models[0]["tally/0"], [3 * 2 * size, 3 * 2])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), after=st.integers(0, 60))
 def test_a_duplicated_token_is_dropped(seed, after):
     names = ["w1", "w2", "w3"]
@@ -75,7 +75,7 @@ def test_a_duplicated_token_is_dropped(seed, after):
     assert sum(member.dropped for member in net.members.values()) == len(copies)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), after=st.integers(0, 100), fresh=st.booleans())
 def test_a_restart_takes_effect_in_the_same_epoch_everywhere(seed, after, fresh):
     names = ["w1", "w2", "w3"]

@@ -56,7 +56,7 @@ def do(net: Net, what: str, number: int) -> None:
             net.view(here)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     size=st.integers(1, 4),
     blocks=st.integers(1, 4),
@@ -102,7 +102,7 @@ def test_the_ring_goes_on_whoever_comes_leaves_or_dies(size, blocks, laps, seed,
             np.testing.assert_array_equal(tensor, models[0][name])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), after=st.integers(0, 150))
 def test_whoever_leaves_is_released_and_its_visits_count(seed, after):
     net = Net(["w1", "w2", "w3"], EPOCHS, seed)
@@ -116,7 +116,7 @@ def test_whoever_leaves_is_released_and_its_visits_count(seed, after):
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), after=st.integers(0, 150))
 def test_a_joiner_trains_from_the_next_epoch_on(seed, after):
     net = Net(["w1", "w2"], EPOCHS, seed)
@@ -132,7 +132,7 @@ def test_a_joiner_trains_from_the_next_epoch_on(seed, after):
     assert len(net.visits) == len(set(net.visits)), "nobody does anything again because of a joiner"
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), after=st.integers(0, 120), meanwhile=st.integers(0, 60))
 def test_a_member_that_was_taken_for_dead_does_no_harm_and_rejoins(seed, after, meanwhile):
     net = Net(["w1", "w2", "w3"], EPOCHS, seed)
@@ -149,7 +149,7 @@ def test_a_member_that_was_taken_for_dead_does_no_harm_and_rejoins(seed, after, 
     assert len(done) == len(set(done))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), after=st.integers(0, 120), lost=st.integers(1, 3))
 def test_tokens_that_are_lost_come_back_with_another_view(seed, after, lost):
     net = Net(["w1", "w2", "w3"], EPOCHS, seed)

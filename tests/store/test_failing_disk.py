@@ -153,13 +153,13 @@ def run(history, actions) -> None:
     history.die()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(actions=steps("power", "power"), seed=st.integers(0, 1 << 20))
 def test_fsync_keeps_what_was_committed_through_power_loss(tmp_path_factory, actions, seed):
     run(History(tmp_path_factory.mktemp("shard"), "fsync", seed), actions)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(actions=steps(), seed=st.integers(0, 1 << 20))
 def test_file_keeps_what_append_took_through_kills(tmp_path_factory, actions, seed):
     run(History(tmp_path_factory.mktemp("shard"), "file", seed), actions)

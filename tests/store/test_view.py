@@ -92,7 +92,7 @@ def test_an_empty_shard_has_an_empty_view(tmp_path):
     assert view.y(slice(None)) is None
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.sampled_from(["float32", "uint8"]))
 def test_a_shard_of_several_segments_shows_what_was_appended(tmp_path_factory, counts, dtype):
     path = tmp_path_factory.mktemp("shard")

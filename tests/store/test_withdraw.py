@@ -38,7 +38,7 @@ def filled(path, count=6, **options) -> Shard:
     return shard
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.one_of(

@@ -92,7 +92,7 @@ def assert_same(one: Message, other: Message) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_message_comes_back_as_it_was(kind, data):
     message = data.draw(built(kind))
@@ -109,7 +109,7 @@ def test_arrays_keep_their_shape_and_type_even_without_elements_or_dimensions(sh
     assert got.tensors["turned"].shape == array.T.shape
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(st.binary(max_size=200), max_size=4))
 def test_arbitrary_frames_are_a_wire_error(frames):
     with pytest.raises(WireError):
@@ -123,7 +123,7 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.sampled_from([kind.__name__ for kind in KINDS]) | text,
     st.dictionaries(text | st.sampled_from(["name", "x", "tensors", "view"]), values, max_size=5),
@@ -137,7 +137,7 @@ def test_headers_with_arbitrary_contents_are_a_wire_error_or_a_message(kind, bod
         pass
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(samples, st.data())
 def test_a_damaged_message_is_a_wire_error_or_a_message(message, data):
     frames = [bytearray(frame) for frame in encode(message)]

@@ -15,8 +15,8 @@ from streammac.control import ask_status
 from streammac.run_directory import RunDirectory, write_json
 from streammac.supervisor import processes
 from streammac.supervisor.processes import Child, Lifeline
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 45.0
 PROGRAM = (sys.executable, "-m", "streammac")
 
 
@@ -28,7 +28,8 @@ class LiveCluster:
     ) -> None:
         self.directory = RunDirectory(root)
         self.host = host
-        self.settings = Settings.model_validate({"cluster": {"workers": workers}} | settings)
+        cluster = {"workers": workers} | settings.get("cluster", {})
+        self.settings = Settings.model_validate(settings | {"cluster": cluster})
         write_json(self.directory.settings, self.settings.model_dump(mode="json"))
         self.lifeline = Lifeline()
         self.children: dict[str, Child] = {}

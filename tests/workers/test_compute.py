@@ -2,6 +2,7 @@ import threading
 
 import zmq
 
+from tests.patience import PATIENCE_S
 from workers.compute import ComputeThread
 
 
@@ -10,7 +11,7 @@ def test_who_waits_for_its_end_has_something_else_to_do_meanwhile():
 
     def build(cancelled):
         begun.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE_S)
         raise RuntimeError("not needed any more")
 
     calls = []
@@ -23,8 +24,8 @@ def test_who_waits_for_its_end_has_something_else_to_do_meanwhile():
     with zmq.Context() as context:
         compute = ComputeThread(context, build)
         compute.start()
-        assert begun.wait(10)
-        assert compute.stop(10.0, meanwhile)
+        assert begun.wait(PATIENCE_S)
+        assert compute.stop(PATIENCE_S, meanwhile)
     assert len(calls) >= 2
 
 

@@ -12,17 +12,9 @@ from streammac.client import Client
 from streammac.config import Settings
 from streammac.run_directory import RunDirectory
 from streammac.supervisor.local_cluster import LocalCluster
+from tests.patience import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.processes
-PATIENCE_S = 60.0
-
-
-def wait_for(condition, cluster):
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        cluster.turn()
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def test_drift_is_noticed_and_mu_drops_back(tmp_path):
@@ -42,17 +34,18 @@ def test_drift_is_noticed_and_mu_drops_back(tmp_path):
         with Client(tmp_path) as client:
 
             def seen() -> tuple[int, int]:
+                cluster.turn()
                 status = client.status()
                 return status["drift_events"], status["age"] if status["age"] is not None else -1
 
             for part in np.array_split(x, 4):
-                client.push(part)
+                client.push(part, timeout_s=PATIENCE_S)
                 time.sleep(0.3)
-            wait_for(lambda: seen()[1] >= 12, cluster)
+            wait_for(lambda: seen()[1] >= 12)
             assert seen()[0] == 0
             before = client.status()["mu"]
             # other pixels: the same numbers in another order
             client.push(x[:, rng.permutation(64)])
-            wait_for(lambda: seen()[0] >= 1, cluster)
-            wait_for(lambda: client.status()["mu"] < before, cluster)
-            wait_for(lambda: seen()[1] >= 3, cluster)
+            wait_for(lambda: seen()[0] >= 1)
+            wait_for(lambda: client.status()["mu"] < before)
+            wait_for(lambda: seen()[1] >= 3)

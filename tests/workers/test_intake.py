@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 import zmq
@@ -12,10 +10,10 @@ from streammac.config import Settings
 from streammac.run_directory import RunDirectory
 from streammac.wire.codec import decode, encode
 from streammac.wire.messages import Ack, Credit, Hello, MarkRanges, Points, StreamSchema
+from tests.patience import wait_for
 from workers.intake import Intake
 
 SCHEMA = StreamSchema(4, "float32")
-PATIENCE_S = 10.0
 
 
 def batch(sequence, count=5, *, held_out=False, dim=4) -> Points:
@@ -46,12 +44,16 @@ class Bench:
             frames = encode(message) if not isinstance(message, list) else message
             self.client.send_multipart(frames)
         got = []
-        end = time.monotonic() + PATIENCE_S
-        while len(got) < answers and time.monotonic() < end:
+
+        def answered() -> bool:
             self.server.poll(10)
             self.held_out += [h.tensors["x"] for h in self.intake.serve(self.server)]
             while self.client.poll(0):
                 got.append(decode(self.client.recv_multipart()))
+            return len(got) >= answers
+
+        if answers:
+            wait_for(answered)
         assert len(got) == answers
         return got
 
@@ -73,9 +75,7 @@ def bench(tmp_path):
 
 def test_a_greeting_is_answered_as_soon_as_the_shards_are_open(bench):
     bench.exchange(HELLO, answers=0)
-    end = time.monotonic() + PATIENCE_S
-    while not bench.intake._early and time.monotonic() < end:
-        bench.intake.serve(bench.server)
+    wait_for(lambda: bench.intake.serve(bench.server) or bench.intake._early)
     bench.intake.open(SCHEMA)
     (credit,) = bench.exchange(answers=1)
     assert credit == Credit(1, bench.settings.ingest.window_bytes)

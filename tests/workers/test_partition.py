@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from streammac.security import KeyFolder
+from tests.patience import PATIENCE_S
 from tests.workers.live_cluster import LiveCluster, states
 
 NEAR, FAR = "10.213.7.1", "10.213.7.2"
 SETTINGS = {
+    "cluster": {"heartbeat_s": 1.0},  # who waits for a core so long is not taken for dead
     "network": {"host": NEAR},
     "model": {"bits": 8, "options": {"starts": 3, "refined": 1}},
     "ingest": {"sources": ["patches:?size=6&rate=3000"]},
@@ -50,10 +52,9 @@ def namespace() -> Iterator[str]:
 @pytest.mark.processes
 @pytest.mark.netns
 def test_a_worker_behind_a_cut_cable_is_given_up_and_rejoins_when_it_is_mended(tmp_path, namespace):
-    settings = SETTINGS | {"cluster": {"workers": 2}}
     make_keys(tmp_path / "near" / "keys", tmp_path / "far" / "keys")
-    with LiveCluster(tmp_path / "near", settings, workers=2, host=NEAR) as cluster:
-        known = cluster.directory.wait_for("coordinator", 20.0)
+    with LiveCluster(tmp_path / "near", SETTINGS, workers=2, host=NEAR) as cluster:
+        known = cluster.directory.wait_for("coordinator", PATIENCE_S)
         inside = ("ip", "netns", "exec", namespace)
         far = ("--join", known["control"], "--host", FAR)
         cluster.start("worker", "w9", *far, before=inside, directory=tmp_path / "far")

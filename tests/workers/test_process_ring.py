@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import islice
 
 import numpy as np
@@ -18,13 +17,13 @@ from streammac.run_directory import RunDirectory
 from streammac.store import Mark, Points, Schema, Shard
 from streammac.supervisor.local_cluster import LocalCluster
 from streammac.versions import VersionStore
+from tests.patience import wait_for
 
 pytestmark = pytest.mark.processes
 
 MEMBERS = ("w1", "w2", "w3")
 EPOCHS = 4
 OPTIONS = {"block_bits": 4, "rotations": 5, "starts": 3, "refined": 2}
-PATIENCE_S = 60.0
 
 
 def test_three_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):
@@ -47,14 +46,13 @@ def test_three_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):
     )
     versions = VersionStore(directory.models, 100)
     with LocalCluster(directory, settings) as cluster:
-        end = time.monotonic() + PATIENCE_S
-        while time.monotonic() < end:
+
+        def last():
             cluster.turn()
-            if versions.newest and versions.load(versions.newest).metadata["epoch"] == EPOCHS - 1:
-                break
-            time.sleep(0.05)
-    got = versions.load(versions.newest)
-    assert got.metadata["epoch"] == EPOCHS - 1
+            newest = versions.load(versions.newest) if versions.newest else None
+            return newest if newest and newest.metadata["epoch"] == EPOCHS - 1 else None
+
+        got = wait_for(last)
 
     model = BinaryAutoencoderModel(bits=16, **OPTIONS)
     shards = {name: ArrayShard(part, model.coordinate_shape()) for name, part in parts.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -16,11 +15,11 @@ from streammac.models.estimator import BinaryAutoencoder
 from streammac.ring.epochs import EpochResult
 from streammac.versions import VersionStore
 from streammac.wire.messages import EpochPlan
+from tests.patience import wait_for
 from workers.probe import LEAST_POINTS, Measurement, Probe
 from workers.publisher import Publisher, judge
 
 BITS = 16
-PATIENCE_S = 30.0
 
 
 def digits() -> np.ndarray:
@@ -126,9 +125,7 @@ class TestPublisher:
             params,
         )
         publisher.offer(result, 10)
-        end = time.monotonic() + PATIENCE_S
-        while publisher.version == before and time.monotonic() < end:
-            time.sleep(0.01)
+        wait_for(lambda: publisher.version != before)
         assert publisher.version == before + 1
 
     @pytest.fixture

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import zmq
 
-from workers.transports.checks import PATIENCE_S, all_checks, receive, token
+from tests.patience import wait_for
+from workers.transports.checks import all_checks, receive, token
 from workers.transports.inprocess import Hub, InProcessTransport
 from workers.transports.zeromq import ZeroMQTransport
 
@@ -44,9 +43,7 @@ def test_garbage_on_the_ring_socket_costs_a_counter(context):
         stranger.send_multipart(frames)
     end.send("self", token(1))
     assert len(receive(end, 1)) == 1
-    until = time.monotonic() + PATIENCE_S
-    while end.malformed < 3 and time.monotonic() < until:
-        end.receive()
+    wait_for(lambda: end.receive() or end.malformed >= 3)
     assert end.malformed == 3
     stranger.close(linger=0)
     end.close()

@@ -20,7 +20,8 @@ from streammac.wire.messages import EpochPlan, Model, Token
 from workers.transports.base import RingMessage, Transport, TransportError
 
 Make: TypeAlias = Callable[[Sequence[str]], dict[str, Transport]]
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
+"""Only a check that fails waits so long."""
 
 
 def token(lap: int, size: int = 4) -> Token:
