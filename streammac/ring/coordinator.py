@@ -186,9 +186,12 @@ class Coordinator:
         }
 
     @property
-    def fences(self) -> tuple[int, Mapping[str, int], Mapping[str, int]]:
-        """What must be on disk before any order goes out: a view's number is never used twice, whatever happens."""
-        return self.views, self.ring, self.book.began
+    def fences(self) -> tuple[int, Mapping[str, int], Mapping[str, int], frozenset[str]]:
+        """What must be on disk before any order goes out, whatever happens.
+
+        A view's number is never used twice, and whoever may hand over points is known to.
+        """
+        return self.views, self.ring, self.book.began, self.accounts.handing
 
     @property
     def view(self) -> View | None:
@@ -213,7 +216,7 @@ class Coordinator:
             case Leaving():
                 return self._leaving(message, now)
             case DrainRequest():
-                return self._drain(identity, message)
+                return self._drain(identity, message, now)
             case Shutdown():
                 self.ending = True
                 return [Tell(identity, message)]
@@ -309,6 +312,7 @@ class Coordinator:
         back = self.membership.hear(beat, now)
         if back is None:
             return [Tell(identity, Introduce())]
+        handing = self.accounts.handing
         self._count(beat.name, beat.incarnation, beat.facts)
         if self.membership.peers[beat.name].ready:
             self.expected.discard(beat.name)
@@ -323,6 +327,10 @@ class Coordinator:
                 text = f"{beat.facts.get('moved', 0):,.0f} points are with others since it began"
                 orders.append(self.note("moved", beat.name, text))
             orders += self._tell_routes()
+        elif self.accounts.handing != handing:  # a former process of its name may have
+            orders += self._tell_routes()
+        if known is not None and known.unheard(now):
+            orders += self._tell_move(known)
         if self.change is not None and self.change.members.get(beat.name) == beat.incarnation:
             seen, frozen = int(beat.facts.get("view", 0)), beat.facts.get("frozen", 0) > 0
             missed = self.change.reminder(beat.name, seen, frozen=frozen)
@@ -382,7 +390,7 @@ class Coordinator:
         peer.state = "draining"
         return [self.note("draining", peer.name, ""), *self._members_changed(now)]
 
-    def _drain(self, identity: bytes, request: DrainRequest) -> list[Order]:
+    def _drain(self, identity: bytes, request: DrainRequest, now: float) -> list[Order]:
         peer = self.membership.peers.get(request.name)
         others = [p for p in self.membership.of("worker") if p.name != request.name]
         reason = ""
@@ -393,15 +401,21 @@ class Coordinator:
             reason = f"{request.name} is the only worker: nobody is there to take its points"
         if peer is None or reason:
             return [Tell(identity, DrainReply(False, reason))]
-        orders: list[Order] = [Tell(identity, DrainReply(True))]
+        drain = Drain(request.deadline_s, request.points)
+        told: list[Order] = [Tell(peer.identity, drain)]
         if request.points != "keep":
-            orders += self._let_move(peer)
-        return [*orders, Tell(peer.identity, Drain(request.deadline_s, request.points))]
+            told = self._let_move(peer, drain, now)
+        return [Tell(identity, DrainReply(True)), *told]
 
-    def _let_move(self, peer: Peer) -> list[Order]:
-        """Take note that a worker is to hand over points, and tell it all that it has to know for that."""
-        peer.orders += 1
-        return self._tell_routes()
+    def _let_move(self, peer: Peer, order: Drain | Move, now: float) -> list[Order]:
+        """Have a worker hand over points, and tell it first all that it has to know for that."""
+        peer.obey(order, now)
+        self.accounts.may_hand(peer.name)
+        return self._tell_move(peer)
+
+    def _tell_move(self, peer: Peer) -> list[Order]:
+        assert peer.order is not None
+        return [*self._tell_routes(), Tell(peer.identity, peer.order)]
 
     # -- views ----------------------------------------------------------------------------
 
@@ -470,13 +484,13 @@ class Coordinator:
         if not self.settings.training.rebalance or any(p.moves for p in peers):
             return orders
         transfer = self.rebalance.look(self.balance.speeds(workers), workers)
-        return orders if transfer is None else orders + self._transfer(transfer)
+        return orders if transfer is None else orders + self._transfer(transfer, now)
 
-    def _transfer(self, transfer: Transfer) -> list[Order]:
+    def _transfer(self, transfer: Transfer, now: float) -> list[Order]:
         peer = self.membership.peers[transfer.giver]
         text = f"{transfer.points:,} points to {', '.join(transfer.to)}, who are faster"
-        orders = [self.note("moving", peer.name, text), *self._let_move(peer)]
-        return [*orders, Tell(peer.identity, Move(transfer.points, transfer.to))]
+        order = Move(transfer.points, transfer.to)
+        return [self.note("moving", peer.name, text), *self._let_move(peer, order, now)]
 
     def _can_begin(self, points: int, now: float) -> bool:
         workers = [peer for peer in self.membership.of("worker") if peer.ready]
@@ -616,7 +630,7 @@ class Coordinator:
         if peer.registration.role == "ingest":
             self.accounts.count_feed(name, incarnation, facts)
         else:
-            self.accounts.count_shard(name, facts)
+            self.accounts.count_shard(name, {**facts, "giving": float(peer.giving)})
 
 
 def _farewell(facts: Mapping[str, float]) -> str:
