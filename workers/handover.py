@@ -1,4 +1,4 @@
-"""A worker's points on their way to other workers: sockets, shards and ledger round `streammac.delivery.handover`.
+"""A worker's points on their way to other workers: orders and connections round `streammac.delivery.handover`.
 
 The worker's I/O loop passes on the coordinator's orders (`Drain`, `Move`) and routes, and calls `turn`. What a
 former life of the worker had begun is brought to an end without an order.
@@ -7,25 +7,38 @@ former life of the worker had begun is brought to an end without an order.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-
-import zmq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from streammac.config import Settings
 from streammac.delivery.closing import Closing
-from streammac.delivery.handover import Handover, Wanted
+from streammac.delivery.handover import Handover, Holder, Wanted
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.reception import Session
-from streammac.delivery.worker_sockets import WorkerSockets
-from streammac.run_directory import RunDirectory
 from streammac.store import StoreError
+from streammac.wire.codec import Message
 from streammac.wire.messages import Ack, Credit, Route, Routes
-from workers.shards import WorkerShards
 
 log = logging.getLogger(__name__)
 
 MOVE_S = 60.0
 """A worker that stays hands over points for so long at most, and goes on as before."""
+
+
+class Sockets(Protocol):
+    """Connections to other workers: `streammac.delivery.worker_sockets.WorkerSockets`."""
+
+    def connect(self, routes: Iterable[Route]) -> None:
+        """Reach these workers, and nobody else."""
+        ...
+
+    def post(self, name: str, message: Message) -> None:
+        """Send a message to one of them; it may be lost."""
+        ...
+
+    def receive(self, ready: Mapping[object, int]) -> Iterator[tuple[str, Message]]:
+        """Yield what has arrived, with the worker's name."""
+        ...
 
 
 class Mover:
@@ -37,46 +50,40 @@ class Mover:
         The worker's name.
     incarnation : int
         Of its process; greater at every start.
-    directory : RunDirectory
-        Where its ledger is.
     settings : Settings
         The cluster's.
-    shards : WorkerShards
-        What is moved.
+    shards : mapping of bool to Holder
+        What is moved, see `Handover`.
     sessions : mapping
         Those of its `Reception`.
-    context, poller
-        The process's context, and the I/O loop's poller.
-
-    Raises
-    ------
-    LedgerError, OSError
-        See `Ledger`.
+    ledger : Ledger
+        Its own, open.
+    sockets : Sockets
+        Its own, to no one yet.
     """
 
     def __init__(
         self,
         name: str,
         incarnation: int,
-        directory: RunDirectory,
         settings: Settings,
-        shards: WorkerShards,
+        shards: Mapping[bool, Holder],
         sessions: Mapping[str, Session],
-        context: zmq.Context[zmq.Socket[bytes]],
-        poller: zmq.Poller,
+        ledger: Ledger,
+        sockets: Sockets,
     ) -> None:
         self.closing = Closing(sessions)
         self.orders = 0
-        self._ledger = Ledger(directory.handover(name))
+        self._ledger = ledger
         self._core = Handover(
             name,
             incarnation,
             settings.ingest.resend_s,
             settings.ingest.window_bytes,
-            {False: shards.train, True: shards.probe},
-            self._ledger,
+            shards,
+            ledger,
         )
-        self._sockets = WorkerSockets(context, poller)
+        self._sockets = sockets
         self._reached: frozenset[str] = frozenset()
         self._ordered = False
         self._until: float | None = None  # of a worker that goes on afterwards

@@ -18,6 +18,8 @@ import zmq
 
 from streammac.config import Settings
 from streammac.coordinator_link import CoordinatorLink
+from streammac.delivery.ledger import Ledger
+from streammac.delivery.worker_sockets import WorkerSockets
 from streammac.exporter import WorkerMetrics
 from streammac.ring.member import Member
 from streammac.run_directory import RunDirectory
@@ -220,15 +222,15 @@ class Worker:
         assert self.settings is not None
         assert self.intake.shards is not None
         assert self.intake.reception is not None
+        shards = self.intake.shards
         self.mover = Mover(
             self.name,
             self.link.incarnation,
-            self.directory,
             self.settings,
-            self.intake.shards,
+            {False: shards.train, True: shards.probe},
             self.intake.reception.sessions,
-            self.context,
-            self.poller,
+            Ledger(self.directory.handover(self.name)),
+            WorkerSockets(self.context, self.poller),
         )
         remembered = self.intake.remembered_probe(self.settings.probe.points)
         if remembered is not None:

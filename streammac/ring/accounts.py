@@ -14,7 +14,7 @@ from streammac.wire.messages import Register
 
 FEED = ("sent", "dead_lettered", "duplicate")
 LASTING = ("lasting_sent", "lasting_dead_lettered")
-SHARD = ("points", "appended", "expired", "withdrawn", "dropped", "duplicates", "handing")
+SHARD = ("points", "appended", "expired", "withdrawn", "dropped", "duplicates", "handing", "giving")
 
 
 @dataclass(slots=True)
@@ -62,6 +62,16 @@ class Accounts:
         if "appended" in facts:
             self.shards[name] = {count: facts.get(count, 0.0) for count in SHARD}
 
+    def may_hand(self, name: str) -> None:
+        """Take notice that a worker is ordered to hand over points: it may do so, and die, before it tells."""
+        self.shards.setdefault(name, dict.fromkeys(SHARD, 0.0))["giving"] = 1.0
+
+    @property
+    def handing(self) -> frozenset[str]:
+        """Workers that move points, or may have something of that under way."""
+        shards = self.shards.items()
+        return frozenset(n for n, c in shards if c.get("handing") or c.get("giving"))
+
     def end_feed(self, name: str, incarnation: int) -> None:
         """Take notice that an ingest node has ended with an answer to everything."""
         if name in self.feeds and self.feeds[name]["incarnation"] == incarnation:
@@ -70,7 +80,7 @@ class Accounts:
     def unsettled(self) -> set[str]:
         """Return who may send something again that a shard has: feeds that have not ended, and workers that move."""
         feeds = {name for name, feed in self.feeds.items() if not feed.get("ended")}
-        return feeds | {name for name, counts in self.shards.items() if counts.get("handing")}
+        return feeds | self.handing
 
     def points(self, here: Collection[str]) -> dict[str, int]:
         """Return the sums: sent = accepted + dead_lettered, accepted = stored + expired + away + dropped.

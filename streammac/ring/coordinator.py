@@ -116,9 +116,12 @@ class Coordinator:
         }
 
     @property
-    def fences(self) -> tuple[int, Mapping[str, int], Mapping[str, int]]:
-        """What must be on disk before any order goes out: a view's number is never used twice, whatever happens."""
-        return self.views.number, self.views.ring, self.book.began
+    def fences(self) -> tuple[int, Mapping[str, int], Mapping[str, int], frozenset[str]]:
+        """What must be on disk before any order goes out, whatever happens.
+
+        A view's number is never used twice, and whoever may hand over points is known to.
+        """
+        return self.views.number, self.views.ring, self.book.began, self.accounts.handing
 
     @property
     def view(self) -> View | None:
@@ -143,7 +146,7 @@ class Coordinator:
             case Leaving():
                 return self._leaving(message, now)
             case DrainRequest():
-                return self._drain(identity, message)
+                return self._drain(identity, message, now)
             case Shutdown():
                 self.ending = True
                 return [Tell(identity, message)]
@@ -222,7 +225,8 @@ class Coordinator:
             return [Tell(identity, Introduce())]
         before, moved, gave = peer.facts, peer.moves, peer.giving
         back = self.membership.hear(peer, beat, now)
-        self.accounts.count(peer.registration, beat.facts)
+        handing = self.accounts.handing
+        self._count(peer, beat.facts)
         if peer.ready:
             self.views.is_ready(beat.name)
         news = troubles(before, beat.facts)
@@ -235,8 +239,11 @@ class Coordinator:
         if gave and not peer.giving and peer.state == "alive":
             text = f"{beat.facts.get('moved', 0):,.0f} points are with others since it began"
             orders.append(self.note("moved", beat.name, text))
-        if (peer.moves, peer.giving) != (moved, gave):
+        # a former process of its name may have been handing over points, too
+        if (peer.moves, peer.giving, self.accounts.handing) != (moved, gave, handing):
             orders += self.feed.tell()
+        if peer.unheard(now):
+            orders += self.feed.tell_mover(peer)
         missed = self.views.reminder(beat)
         if missed is not None:
             orders.append(Tell(identity, missed))
@@ -248,7 +255,7 @@ class Coordinator:
             return []
         drained = peer.drained = peer.state == "draining"
         self.membership.leave(message.name, message.incarnation, message.facts)
-        self.accounts.count(peer.registration, message.facts)
+        self._count(peer, message.facts)
         self.failures.counts["drained"] += drained
         ingest = peer.registration.role == "ingest"
         if ingest and not message.facts.get("unacknowledged"):
@@ -290,7 +297,10 @@ class Coordinator:
         everybody = self.membership.of("worker") + self.membership.of("ingest")
         return [Tell(peer.identity, self.schema) for peer in everybody]
 
-    def _drain(self, identity: bytes, request: DrainRequest) -> list[Order]:
+    def _count(self, peer: Peer, facts: Mapping[str, float]) -> None:
+        self.accounts.count(peer.registration, {**facts, "giving": float(peer.giving)})
+
+    def _drain(self, identity: bytes, request: DrainRequest, now: float) -> list[Order]:
         peer = self.membership.peers.get(request.name)
         others = [p for p in self.membership.of("worker") if p.name != request.name]
         reason = ""
@@ -301,21 +311,22 @@ class Coordinator:
             reason = f"{request.name} is the only worker: nobody is there to take its points"
         if peer is None or reason:
             return [Tell(identity, DrainReply(False, reason))]
-        orders: list[Order] = [Tell(identity, DrainReply(True))]
+        drain = Drain(request.deadline_s, request.points)
+        told: list[Order] = [Tell(peer.identity, drain)]
         if request.points != "keep":
-            orders += self.feed.let_move(peer)
-        return [*orders, Tell(peer.identity, Drain(request.deadline_s, request.points))]
+            told = [*self.feed.let_move(peer, drain, now)]
+        return [Tell(identity, DrainReply(True)), *told]
 
     def _share_out(self, now: float) -> list[Order]:
         """Have more of the feed go to those who are fast, and points that are there, if need be."""
         told, transfer = self.feed.look(now)
-        return [*told, *self._transfer(transfer)] if transfer is not None else [*told]
+        return [*told, *self._transfer(transfer, now)] if transfer is not None else [*told]
 
-    def _transfer(self, transfer: Transfer) -> list[Order]:
+    def _transfer(self, transfer: Transfer, now: float) -> list[Order]:
         peer = self.membership.peers[transfer.giver]
         text = f"{transfer.points:,} points to {', '.join(transfer.to)}, who are faster"
-        orders: list[Order] = [self.note("moving", peer.name, text), *self.feed.let_move(peer)]
-        return [*orders, Tell(peer.identity, Move(transfer.points, transfer.to))]
+        order = Move(transfer.points, transfer.to)
+        return [self.note("moving", peer.name, text), *self.feed.let_move(peer, order, now)]
 
     # -- views ----------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from streammac.ring.balance import Balance
 from streammac.ring.membership import Membership, Peer, address
 from streammac.ring.orders import Tell
 from streammac.ring.rebalance import Rebalance, Transfer
-from streammac.wire.messages import EpochReport, Route, Routes
+from streammac.wire.messages import Drain, EpochReport, Move, Route, Routes
 
 BALANCE_S = 2.0
 """Time between two looks at the shares of the feed."""
@@ -69,10 +69,16 @@ class Feed:
                 orders.append(Tell(peer.identity, others))
         return orders
 
-    def let_move(self, peer: Peer) -> list[Tell]:
-        """Take note that a worker is to hand over points, and tell it all that it has to know for that."""
-        peer.orders += 1
-        return self.tell()
+    def let_move(self, peer: Peer, order: Drain | Move, now: float) -> list[Tell]:
+        """Have a worker hand over points."""
+        peer.obey(order, now)
+        self.accounts.may_hand(peer.name)
+        return self.tell_mover(peer)
+
+    def tell_mover(self, peer: Peer) -> list[Tell]:
+        """Tell a worker its order to hand over points, and first all that it has to know for that."""
+        assert peer.order is not None
+        return [*self.tell(), Tell(peer.identity, peer.order)]
 
     def measure(self, report: EpochReport) -> None:
         """Take what a worker did in an epoch, and how long it was busy."""

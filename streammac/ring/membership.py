@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from streammac.ring.suspicion import SignsOfLife
-from streammac.wire.messages import Heartbeat, MemberAddress, Register
+from streammac.wire.messages import Drain, Heartbeat, MemberAddress, Move, Register
 
 MAX_PEERS = 10_000
 BLINK_S = 1.0
 """A coordinator that did not look for so long excuses its peers for the time."""
+HEED_S = 5.0
+"""An order to hand over points that no heartbeat speaks of after so long is given again."""
 
 
 @dataclass(slots=True)
@@ -35,6 +37,10 @@ class Peer:
     """Until then it counts as lost, whatever is heard of it."""
     orders: int = 0
     """Orders to hand over points that it was given."""
+    order: Drain | Move | None = None
+    """The last of them."""
+    ordered_at: float = 0.0
+    """When it was told that."""
 
     @property
     def name(self) -> str:
@@ -52,10 +58,15 @@ class Peer:
         return self.state in ("alive", "draining")
 
     @property
+    def heeded(self) -> int:
+        """Orders to hand over points that it has heard of, as far as is known."""
+        return int(self.facts.get("orders", 0))
+
+    @property
     def giving(self) -> bool:
         """Return whether it has an order to hand over points: it gets none meanwhile."""
-        unheard = self.state != "left" and self.orders > self.facts.get("orders", 0)
-        return unheard or self.facts.get("giving", 0) > 0
+        awaited = self.state != "left" and self.orders > self.heeded
+        return awaited or self.facts.get("giving", 0) > 0
 
     @property
     def moves(self) -> bool:
@@ -71,6 +82,18 @@ class Peer:
     def ready(self) -> bool:
         """Return whether it can train: a worker needs a moment to load what it computes with."""
         return self.state == "alive" and self.facts.get("ready", 0) > 0
+
+    def obey(self, order: Drain | Move, now: float) -> None:
+        """Take note that it is told to hand over points."""
+        self.orders = max(self.orders, self.heeded) + 1
+        self.order, self.ordered_at = order, now
+
+    def unheard(self, now: float) -> bool:
+        """Return whether its order seems to be lost: it has to be told again, or it would get no points any more."""
+        late = self.orders > self.heeded and now - self.ordered_at > HEED_S
+        if late:
+            self.ordered_at = now
+        return late
 
 
 class Membership:

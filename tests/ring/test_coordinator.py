@@ -13,6 +13,7 @@ from streammac.models.base import Objective
 from streammac.ring.beginning import QUIET_S
 from streammac.ring.continuation import Continuation
 from streammac.ring.coordinator import BANNED_S, Coordinator
+from streammac.ring.membership import HEED_S
 from streammac.ring.orders import Finished, Tell
 from streammac.ring.stall import STALL_S
 from streammac.ring.status import status
@@ -678,6 +679,40 @@ def test_a_worker_that_moves_its_points_is_told_first_where_they_may_go_and_who_
     assert {r.name: r.weight for r in routes["w1"].workers} == {"w1": 0.0, "w2": 1.0}
     assert routes["w1"].senders == ("i1",), "the other one ended with an answer to everything"
     assert routes["i1"].senders == ()
+
+
+def test_an_order_to_hand_over_points_that_was_lost_is_given_again():
+    core, _ = cluster()
+    core.handle(b"op", DrainRequest("w1", 9.0, "move"), now=1.0)
+    assert sent(core.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=2.0), Drain) == []
+    late = core.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=1.0 + HEED_S + 0.1)
+    told = [type(o.message) for o in late if isinstance(o, Tell) and o.identity == b"w1"]
+    assert [kind for kind in told if kind is not View] == [Routes, Drain]
+    heard = Heartbeat("w1", 1, facts(100, orders=1.0, giving=1.0))
+    assert sent(core.handle(b"w1", heard, now=20.0), Drain) == []
+
+
+def test_a_worker_that_died_with_an_order_counts_as_a_sender_until_its_ledger_says_otherwise():
+    """It may have handed over a batch, and told nobody."""
+    core, _ = cluster()
+    core.handle(b"w3", register("w3"), now=0.5)
+    core.handle(b"op", DrainRequest("w1", 9.0, "move"), now=1.0)
+    core.disconnected("w1", 1, since=1.2, now=1.2)
+    orders = core.handle(b"op", DrainRequest("w2", 9.0, "move"), now=1.4)
+    assert dict(sent(orders, Routes))["w2"].senders == ("w1",)
+    core.handle(b"w2", Heartbeat("w2", 1, facts(100, orders=1.0, giving=1.0)), now=1.5)
+    core.handle(b"w1", register("w1", incarnation=2), now=2.0)
+    orders = core.handle(b"w1", Heartbeat("w1", 2, facts(100, handing=0.0)), now=2.1)
+    assert dict(sent(orders, Routes))["w2"].senders == ()
+
+
+def test_who_is_ordered_to_hand_over_points_is_known_to_the_next_coordinator():
+    core, _ = cluster()
+    before = core.fences
+    core.handle(b"op", DrainRequest("w1", 9.0, "move"), now=1.0)
+    assert core.fences != before, "it is on disk before the order goes out"
+    again = Coordinator(settings(), "c", json.loads(json.dumps(core.durable())))
+    assert again.accounts.unsettled() == {"w1"}
 
 
 def test_a_worker_with_batches_under_way_counts_as_a_sender_until_they_are_settled():

@@ -8,8 +8,9 @@ from streammac.config import Training
 from streammac.ring.accounts import Accounts
 from streammac.ring.feed import BALANCE_S, Feed
 from streammac.ring.membership import Membership
+from streammac.ring.orders import Tell
 from streammac.ring.rebalance import PATIENCE, Transfer
-from streammac.wire.messages import EpochPlan, EpochReport, Heartbeat, Register
+from streammac.wire.messages import EpochPlan, EpochReport, Heartbeat, Move, Register
 
 
 def feed(**training) -> Feed:
@@ -63,12 +64,11 @@ def test_who_leaves_gets_nothing_and_who_is_gone_is_no_route():
 def test_who_hands_over_points_gets_nothing_and_is_told_who_sends():
     routes = feed()
     routes.accounts.count_feed("i1", 1, {"sent": 1.0})
-    orders = routes.let_move(routes.membership.peers["w1"])
+    move = Move(50, ("w2",))
+    *told, order = routes.let_move(routes.membership.peers["w1"], move, now=1.0)
     assert weights(routes) == {"w1": 0.0, "w2": 1.0}
-    assert {order.identity: order.message.senders for order in orders} == {
-        b"i1": (),
-        b"w1": ("i1",),
-    }
+    assert {one.identity: one.message.senders for one in told} == {b"i1": (), b"w1": ("i1",)}
+    assert order == Tell(b"w1", move), "last, when it knows where they may go"
 
 
 def test_who_is_faster_gets_more():

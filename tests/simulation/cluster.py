@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from streammac.config import Settings
+from streammac.ring.rebalance import Transfer
 from streammac.ring.status import points
+from streammac.store import Mark
+from streammac.wire.messages import DrainRequest
 from tests.simulation.coordinator import ADDRESS, CoordinatorProcess, Files
 from tests.simulation.ingest import Client, IngestProcess
 from tests.simulation.kernel import Kernel, Process, Violation
@@ -37,6 +41,13 @@ class Size:
     push_every_s: float
     ack: Literal["file", "fsync"]
     keep: int | None
+
+
+class Operator(Process):
+    """Has workers removed; where nothing comes of it, nobody minds."""
+
+    def receive(self, sender: str, message: Any) -> None:
+        self.say("got", sender, message)
 
 
 class Cluster:
@@ -71,17 +82,22 @@ class Cluster:
         """The newest process of each name, dead or alive."""
         self.rules = RingRules(self.model, self.visits, self.processes)
         self.points = PointRules()
-        self.points.disowns = lambda worker, mark: self.nodes[mark.source].disowns(worker, mark)
+        self.points.disowns = self._disowns
+        self.points.handed = lambda worker, mark: self.disks[worker].handed.handed.get(mark)
         self.files = Files()
         self.disks: dict[str, WorkerDisk] = {}
         self.nodes: dict[str, IngestProcess] = {}
         """The newest ingest process of each client's name."""
+        self.on_batch: Callable[[str, str], None] = lambda giver, taker: None
+        """Called when a batch goes from one worker to another."""
         self.clients = [Client(f"c{number}", size.push_every_s) for number in range(size.nodes)]
         self._folder = folder
         self._peers: dict[str, Process] = {}
         self._incarnations = 0
         self._heal_epoch: int | None = None
         self.coordinator = self._new_coordinator()
+        self._operator = Operator(kernel, "operator", 0)
+        self.network.attach(self._operator)
         for number in range(size.workers):
             kernel.after(0.2 * kernel.rng.random(), self.start, f"w{number}")
         for client in self.clients:
@@ -109,6 +125,12 @@ class Cluster:
         # nobody hears of a death through a partition
         return process.alive or self.network.is_blocked(process.name, "coordinator")
 
+    def _disowns(self, worker: str, mark: Mark, bringer: str) -> bool:
+        """Return whether who brought a batch to a worker has disowned the copy there."""
+        if bringer in self.disks:
+            return mark in self.disks[bringer].handed.disowned.get(worker, ())
+        return self.nodes[mark.source].disowns(worker, mark)
+
     # -- what can happen ------------------------------------------------------------------
 
     def start(self, name: str) -> None:
@@ -131,6 +153,7 @@ class Cluster:
             self.disks[name],
             self.rules.heard,
             self.kill,
+            lambda giver, taker: self.on_batch(giver, taker),
         )
         self.note("start", worker.address)
         self.workers[name] = self.processes[worker.address] = worker
@@ -168,6 +191,21 @@ class Cluster:
             self.note("drain", name)
             worker.is_asked_to_leave = True
             worker.after(0.0, worker.leave)
+
+    def move_all(self, name: str, deadline_s: float) -> None:
+        """The operator has a worker removed whose points are to go to the others first."""
+        self.note("move all", name, deadline_s)
+        request = DrainRequest(name, deadline_s, "move")
+        self.network.send(self._operator, ADDRESS, "control", request)
+
+    def move_some(self, name: str, points: int, to: tuple[str, ...]) -> None:
+        """The coordinator finds that a worker has more points than these others, unless some are moved already."""
+        core = self.coordinator.core
+        workers = {peer.name: peer for peer in core.membership.of("worker")}
+        busy = any(peer.moves for peer in workers.values())
+        if self.coordinator.alive and not busy and workers.keys() >= {name, *to}:
+            self.note("move some", name, points, to)
+            self.coordinator.obey(core._transfer(Transfer(name, points, to), self.kernel.now))
 
     def kill_in_a_write(self, name: str, steps: int) -> None:
         """``kill -9`` of a worker after so many more changes of its files, in the middle of the last one."""
@@ -250,8 +288,7 @@ class Cluster:
     def _bring_back(self) -> None:
         for name in list(self.workers):
             self.start(name)
-        if any(worker.is_asked_to_leave for worker in self.alive):
-            self.kernel.after(1.0, self._bring_back)
+        self.kernel.after(1.0, self._bring_back)  # who is told to leave only now comes back, too
 
     # -- the end --------------------------------------------------------------------------
 
@@ -278,7 +315,20 @@ class Cluster:
         assert self._heal_epoch is not None
         if not resting and core.progress.epoch < self._heal_epoch + EPOCHS_AFTERWARDS:
             found.append(f"no more than {core.progress.epoch - self._heal_epoch} epochs end")
-        return found + self._open_books
+        return found + self._moves + self._open_books
+
+    @property
+    def _moves(self) -> list[str]:
+        """What is still on its way from worker to worker."""
+        found = [f"{w.name} is still leaving" for w in self.alive if w.is_asked_to_leave]
+        for worker in self.alive:
+            facts = worker.mover.facts() if worker.mover is not None else {}
+            if facts.get("giving") or facts.get("handing"):
+                found.append(f"{worker.name} still moves points: {facts}")
+        for peer in self.coordinator.core.membership.of("worker"):
+            if peer.giving:
+                found.append(f"{peer.name} gets no points")
+        return found
 
     @property
     def _open_books(self) -> list[str]:
@@ -291,13 +341,16 @@ class Cluster:
             if node.outbox.courier.disowned:
                 found.append(f"{node.name} has not told everybody what it has disowned")
         books = points(self.coordinator.core)
+        again = self.points.again
         stored = sum(w.store.shard.points for w in self.alive if w.store is not None)
         if (
-            books["sent"] != books["accepted"] + books["dead_lettered"]
+            books["sent"] + again != books["accepted"] + books["dead_lettered"]
             or books["accepted"] != books["stored"] + books["expired"] + books["away"]
             or books["stored"] != stored
         ):
-            found.append(f"the books do not add up, {stored} points are stored: {books}")
+            found.append(
+                f"the books do not add up, {stored} points are stored, {again} again: {books}"
+            )
         return found
 
     def check_the_end(self) -> None:

@@ -93,7 +93,7 @@ class CoordinatorProcess(Process):
         orders = self.core.handle(sender.encode(), message, self.kernel.now)
         if isinstance(message, EpochReport):
             self.rules.reported(message, self.core.book, done)
-        self._do(orders)
+        self.obey(orders)
 
     def _turn(self) -> None:
         now = self.kernel.now
@@ -102,7 +102,7 @@ class CoordinatorProcess(Process):
         orders = self.core.tick(now)
         for name in expected - self.core.views.expected:  # they have not come back in time
             self.rules.parted(name, self.files.state["ring"][name])
-        self._do(orders)
+        self.obey(orders)
         if now - self._saved_at >= SAVE_S:
             self._saved_at = now
             self._save()
@@ -117,9 +117,10 @@ class CoordinatorProcess(Process):
             since = self._broken.setdefault(process, now)
             if now - since > BACK_S:
                 del self._broken[process]
-                self._do(self.core.disconnected(*process, since, now))
+                self.obey(self.core.disconnected(*process, since, now))
 
-    def _do(self, orders: list[Order]) -> None:
+    def obey(self, orders: list[Order]) -> None:
+        """Do what the state machine says."""
         if orders:
             self._save_the_fences()
         for order in orders:
@@ -157,7 +158,7 @@ class CoordinatorProcess(Process):
         self.files.version += 1
         self.files.params = result.params
         self._resume = {"epoch": result.epoch + 1, "plan": asdict(result.following)}
-        self._do(self.core.published(self.files.version, self.files.version, ""))
+        self.obey(self.core.published(self.files.version, self.files.version, ""))
 
     def _save(self) -> None:
         # epoch and plan belong to the newest version on disk

@@ -6,14 +6,16 @@ is known to `tests.store.failing_disk`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Literal
 
+from streammac.delivery.ledger import State
 from streammac.store import Mark, Outcome, Retention, Schema, Shard, StoreError
 from streammac.store import Points as StoredPoints
 from streammac.wire.messages import Points
+from tests.simulation.moving import MoverLedger
 from tests.simulation.point_rules import PointRules
 from tests.store.failing_disk import FailingDisk
 
@@ -37,6 +39,11 @@ class WorkerDisk:
         Points to keep.
     rules : PointRules
         Look at what is stored.
+
+    Attributes
+    ----------
+    handed : State
+        What the ledger of the worker's moves says.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class WorkerDisk:
     ) -> None:
         self.name = name
         self.disk = FailingDisk()
+        self.handed = State()
         self._folder = folder
         self._ack = ack
         self._keep = keep
@@ -71,8 +79,14 @@ class WorkerDisk:
             disk=self.disk,
         )
         # what had expired was deleted after the checkpoint had said so, whenever the process was killed
-        self._rules.reopened(self.name, _present(shard), set(shard._checkpoint.marks))
+        self._rules.reopened(self.name, dict(shard.batches()), set(shard._checkpoint.marks))
         return OpenStore(self.name, shard, self.disk, self._rules)
+
+    def open_ledger(self) -> MoverLedger:
+        """Open the ledger of its moves, in a new process."""
+        ledger = MoverLedger(self._folder / f"{self.name}.handover", self.disk)
+        self.handed = ledger.state
+        return ledger
 
     @property
     def survives_power_loss(self) -> bool:
@@ -88,7 +102,7 @@ class WorkerDisk:
 
 
 class OpenStore:
-    """The shard of a running worker, as its `Reception` wants it."""
+    """The shard of a running worker, as its `Reception` and its `Mover` want it."""
 
     def __init__(self, name: str, shard: Shard, disk: FailingDisk, rules: PointRules) -> None:
         self.name = name
@@ -101,21 +115,38 @@ class OpenStore:
         """See `streammac.delivery.reception.Store`."""
         mark = Mark(batch.source, batch.incarnation, batch.sequence)
         points = StoredPoints(batch.tensors["x"])
-        outcome = self.shard.append(points, mark, self.now, batch.sender, moved=batch.moved)
+        self._rules.sizes[mark] = len(points)
+        try:
+            outcome = self.shard.append(points, mark, self.now, batch.sender, moved=batch.moved)
+        except OSError:
+            self._without([mark])  # a copy that somebody had left behind may have given way already
+            raise
         if outcome is Outcome.DUPLICATE:
             return "duplicate"
-        self._rules.stored(self.name, mark)
+        self._rules.stored(self.name, mark, batch.sender, moved=batch.moved)
         return "stored"
 
-    def withdraw(self, marks: Iterable[Mark], sender: str) -> int:
-        """See `streammac.delivery.reception.Store`."""
+    def withdraw(
+        self, marks: Iterable[Mark], sender: str | None = None, *, remember: bool = False
+    ) -> int:
+        """See `streammac.delivery.reception.Store`, and `streammac.delivery.handover.Holder`."""
         wanted = list(marks)
-        points = self.shard.withdraw(wanted, remember=False, sender=sender)
-        present = _present(self.shard) if points else set()
-        self._rules.withdrawn(
-            self.name, [mark for mark in wanted if points and mark not in present]
-        )
+        points = self.shard.withdraw(wanted, remember=remember, sender=sender)
+        if points:
+            self._without(wanted)
         return points
+
+    def _without(self, marks: list[Mark]) -> None:
+        present = _present(self.shard)
+        self._rules.withdrawn(self.name, [mark for mark in marks if mark not in present])
+
+    def batches(self) -> Iterator[tuple[Mark, str]]:
+        """See `streammac.delivery.handover.Holder`."""
+        return self.shard.batches()
+
+    def batch(self, mark: Mark) -> StoredPoints | None:
+        """See `streammac.delivery.handover.Holder`."""
+        return self.shard.batch(mark)
 
     @property
     def is_usable(self) -> bool:

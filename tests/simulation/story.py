@@ -5,6 +5,7 @@ Faults come in bursts, because what is hard is what happens while something else
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,13 @@ MORE_FAULTS = 8
 """Besides, so many may strike while a view changes."""
 TROUBLED_S = 20.0
 """Faults begin within that time after the ring has begun to turn."""
+MOVING = 0.4
+"""Share of the stories in which points are moved from worker to worker."""
+MAX_MOVES = 3
+MORE_FAULTS_MOVING = 4
+"""Besides, so many may strike while points are moved."""
+PATIENT_S = 600.0
+"""Time to leave that is never up: it has to be enough that nothing fails any more."""
 CALM_S = 75.0
 """Everything is well again so long after the last fault: whoever was given up is kept out for 30 s."""
 
@@ -58,6 +66,21 @@ FAULTS_MEANWHILE = {
     "hang": 1,
 }
 """The same, for what happens while a view changes."""
+FAULTS_MOVING = {
+    "fuse": 5,
+    "kill": 3,
+    "hang": 2,
+    "cut": 3,
+    "echo": 2,
+    "split": 2,
+    "isolate": 2,
+    "power": 1,
+    "disk full": 2,
+    "ingest": 2,
+    "coordinator": 1,
+    "drain": 1,
+}
+"""The same, for what happens to one of two workers between which points move."""
 SUDDEN = {"drain": 3, "coordinator": 1, "kill": 1}
 """The same, for what makes another view soon."""
 
@@ -116,6 +139,10 @@ class Story:
         self._is_quiet = rng.random() < 0.4
         self._more = 0 if self._is_quiet else rng.randint(0, MORE_FAULTS)
         self._healed = False
+        # chance of their own: a story without moves is as it would be if there were none
+        self._moves = random.Random(f"moves {seed}")
+        self._more_moving = self._moves.randint(0, MORE_FAULTS_MOVING)
+        self.cluster.on_batch = self._on_batch
 
     def tell(self) -> Outcome:
         """Run it, once.
@@ -141,6 +168,9 @@ class Story:
             else:
                 moment += 0.3 * kernel.rng.random() ** 2
             kernel.after(moment, self._do_unless_healed, self._strike, ())
+        for _ in range(self._moves.randint(1, MAX_MOVES) * (self._moves.random() < MOVING)):
+            moment = begin + TROUBLED_S * self._moves.random()
+            kernel.after(moment, self._do_unless_healed, self._move, ())
         kernel.run(begin + TROUBLED_S + 1.0, lambda: False)
         cluster.heal()
         self._healed = True
@@ -176,12 +206,15 @@ class Story:
 
     # -- faults ---------------------------------------------------------------------------
 
-    def _strike(self, faults: Mapping[str, int] = FAULTS) -> None:
+    def _strike(self, faults: Mapping[str, int] = FAULTS, among: tuple[str, ...] = ()) -> None:
+        """Have something happen, to some of these workers if it is to happen to workers (nobody: to any)."""
         rng, cluster = self.kernel.rng, self.cluster
         kind = rng.choices(list(faults), list(faults.values()))[0]
-        here = [worker.name for worker in cluster.alive]
+        here = [worker.name for worker in cluster.alive if not among or worker.name in among]
         nodes = [node.name for node in cluster.nodes.values()]
         if not here:
+            if among:
+                return
             kind = "join"
         match kind:
             case "kill":
@@ -232,7 +265,8 @@ class Story:
                 cluster.kill_coordinator()
                 self._later(0.05, 4.0, cluster.start_coordinator)
             case _:
-                one, other = rng.sample([*here, "coordinator", *nodes], 2)
+                ends = among or [*here, "coordinator", *nodes]
+                one, other = rng.sample(ends, 2)
                 self._break(kind, one, other)
 
     def _kill(self, name: str) -> None:
@@ -252,6 +286,28 @@ class Story:
         self.cluster.drain(name)
         if self.kernel.rng.random() < 0.7:
             self._later(0.5, 8.0, self.cluster.start, name)
+
+    def _move(self) -> None:
+        """A worker is to give points to the others, and something may happen to any of them meanwhile."""
+        rng, cluster = self._moves, self.cluster
+        here = [worker.name for worker in cluster.alive]
+        if len(here) < 2:
+            return
+        name, *others = rng.sample(here, len(here))
+        if rng.random() < 0.6:
+            cluster.move_all(name, rng.choice([2.0, 10.0, PATIENT_S, PATIENT_S]))
+            self._later(4.0, 12.0, cluster.start, name)
+        else:
+            to = tuple(sorted(others[: rng.randint(1, len(others))]))
+            cluster.move_some(name, rng.randint(1, 60), to)
+
+    def _on_batch(self, giver: str, taker: str) -> None:
+        """A batch goes from one worker to another: a good moment for something to happen to one of them."""
+        rng = self._moves
+        if self._more_moving > 0 and not self._healed and rng.random() < 0.15:
+            self._more_moving -= 1
+            strike = (FAULTS_MOVING, (giver, taker))
+            self.kernel.after(0.1 * rng.random() ** 2, self._do_unless_healed, self._strike, strike)
 
     def _break(self, kind: str, one: str, other: str) -> None:
         rng, cluster = self.kernel.rng, self.cluster

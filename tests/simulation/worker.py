@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from streammac.config import Settings
 from streammac.delivery.reception import Reception
@@ -27,6 +27,8 @@ from streammac.ring.actions import (
 from streammac.ring.member import Event, Member
 from streammac.wire.codec import Message
 from streammac.wire.messages import (
+    Ack,
+    Credit,
     Drain,
     Goodbye,
     Heartbeat,
@@ -34,11 +36,13 @@ from streammac.wire.messages import (
     Introduce,
     Leaving,
     Model,
+    Move,
     Points,
     Register,
     Registered,
     Restart,
     Resume,
+    Routes,
     Stop,
     Token,
     View,
@@ -46,10 +50,12 @@ from streammac.wire.messages import (
 )
 from tests.simulation.coordinator import ADDRESS
 from tests.simulation.kernel import Kernel, Process
+from tests.simulation.moving import MoverLedger, MoverSockets
 from tests.simulation.network import Network
 from tests.simulation.store import OpenStore, WorkerDisk
 from tests.simulation.visits import Visit, VisitedModel, Visits
 from tests.store.failing_disk import Died
+from workers.handover import Mover
 
 TURN_S = 0.1
 REGISTER_S = 1.0
@@ -91,6 +97,13 @@ class WorkerProcess(Process):
         Called with each event of the ring and what the member does upon it: the rules listen.
     dies : callable
         Called when it is killed in the middle of a write.
+    moves : callable
+        Called with its name and that of another worker when a batch goes there.
+
+    Attributes
+    ----------
+    parting : {"keep", "move"}
+        What becomes of its points when it leaves.
     """
 
     def __init__(
@@ -106,6 +119,7 @@ class WorkerProcess(Process):
         disk: WorkerDisk,
         hears: Callable[[WorkerProcess, Event, list[Action]], None],
         dies: Callable[[str], None],
+        moves: Callable[[str, str], None],
     ) -> None:
         super().__init__(kernel, name, incarnation)
         self.network = network
@@ -118,12 +132,16 @@ class WorkerProcess(Process):
         self.disk = disk
         self.store: OpenStore | None = None
         self.reception: Reception[str] | None = None
+        self.mover: Mover | None = None
+        self._ledger: MoverLedger | None = None
+        self._sockets = MoverSockets(self, network, moves)
         self._arrived: list[tuple[str, Hello | Points]] = []
         self._retained_at = 0.0
         self.member: Member | None = None
         self.jobs: deque[Job] = deque()
         self.is_asked_to_leave = False
         self.leave_by: float | None = None
+        self.parting: Literal["keep", "move"] = "keep"
         self.ended = False
         self._early: list[Event] = []
         self._configured = False
@@ -152,8 +170,22 @@ class WorkerProcess(Process):
                 if not self._arrived:
                     self.after(TOGETHER_S * self.kernel.rng.random(), self._take_points)
                 self._arrived.append((sender, message))
+            case Ack() | Credit():
+                self.say("got", sender, message)
+                self._sockets.arrive(sender, message)
+                self._move()
+            case Routes():
+                if self.mover is not None:
+                    self.say("got", sender, message)
+                    self.mover.route(message)
+                    self._move()
+            case Move():
+                self.say("got", sender, message)
+                if self.mover is not None and self.leave_by is None:
+                    self.mover.give(message.points, message.to, self.kernel.now)
             case Drain():
-                self.leave(message.deadline_s)
+                assert message.points != "drop"
+                self.leave(message.deadline_s, message.points)
             case Stop():
                 self._end("told to stop")
         self._look_whether_to_leave()
@@ -165,6 +197,7 @@ class WorkerProcess(Process):
             self._register()
         if self._configured and now - self._beat_at >= self.settings.cluster.heartbeat_s:
             self._beat()
+        self._move()
         self._enforce_retention()
         self._look_whether_to_leave()
         self.after(TURN_S, self._turn)
@@ -185,6 +218,8 @@ class WorkerProcess(Process):
         facts: dict[str, float] = {}
         if self.store is not None and self.reception is not None:
             facts = self.store.facts() | {"duplicates": float(self.reception.duplicates)}
+        if self.mover is not None:
+            facts |= self.mover.facts()
         member = self.member
         if member is None:
             return facts | {"ready": 0.0}
@@ -198,26 +233,46 @@ class WorkerProcess(Process):
 
     # -- leaving --------------------------------------------------------------------------
 
-    def leave(self, deadline_s: float = DRAIN_S) -> None:
+    def leave(self, deadline_s: float = DRAIN_S, points: Literal["keep", "move"] = "keep") -> None:
         """SIGTERM, or the coordinator's order."""
         self.is_asked_to_leave = True
+        now = self.kernel.now
         if self.leave_by is None:
-            self.say("leaving")
-            self.leave_by = self.kernel.now + deadline_s
+            self.say("leaving", points)
+            self.leave_by = now + deadline_s
             self._tell(Leaving(self.name, self.incarnation))
+        if points == "keep":
+            self.leave_by = min(self.leave_by, now + deadline_s)
+        self.parting = points
+        if self.mover is None:
+            return
+        if points == "move":
+            self.mover.give_all()
+        else:
+            self.mover.stop()
 
     def _look_whether_to_leave(self) -> None:
         if self.leave_by is None or not self.alive:
             return
         in_ring = self.member is not None and self.member.state != "joining"
-        if not in_ring or self.member is None or self.member.released:
+        released = not in_ring or self.member is None or self.member.released
+        if released and self._parted:
             self._end("left the ring")
         elif self.kernel.now > self.leave_by:
-            self._end("the ring did not let go in time")
+            self._end("the time to leave is up")
+
+    @property
+    def _parted(self) -> bool:
+        """Return whether its points are where they shall be."""
+        return self.mover is None or self.parting == "keep" or self.mover.done
 
     def _end(self, why: str) -> None:
         self.say("ends", why)
+        if self.mover is not None:
+            self.mover.stop()
         self._tell(Goodbye(self.name, self.incarnation, self._facts()))
+        if self.mover is not None:
+            self.mover.close()
         if self.store is not None:
             self.store.close()
         self.ended = True
@@ -226,6 +281,8 @@ class WorkerProcess(Process):
     def die(self) -> None:
         if self.alive and self.store is not None:
             self.store.drop()
+        if self.alive and self._ledger is not None:
+            self._ledger.close()
         super().die()
 
     # -- points ---------------------------------------------------------------------------
@@ -233,6 +290,16 @@ class WorkerProcess(Process):
     def _open(self) -> None:
         self.store = self.disk.open()
         self.reception = Reception(self.incarnation, self.settings.ingest.window_bytes, self.store)
+        self._ledger = self.disk.open_ledger()
+        self.mover = Mover(
+            self.name,
+            self.incarnation << 20,  # a life has room for sessions of its own
+            self.settings,
+            {False: self.store},
+            self.reception.sessions,
+            self._ledger,
+            self._sockets,
+        )
 
     def _take_points(self) -> None:
         if self.reception is None or self.store is None:
@@ -249,8 +316,19 @@ class WorkerProcess(Process):
             self.say("answers", sender, answer)
             self.network.send(self, sender, "data", answer)
 
+    def _move(self) -> None:
+        if self.mover is None or self.store is None or not self.alive:
+            return
+        self.store.now = self.kernel.now
+        try:
+            self.mover.turn({}, self.kernel.now)
+        except Died:
+            self.dies(self.name)
+
     def _enforce_retention(self) -> None:
-        if self.store is None or self.kernel.now - self._retained_at < RETENTION_S:
+        if not self.alive or self.store is None or self.mover is None or self.mover.reads:
+            return
+        if self.kernel.now - self._retained_at < RETENTION_S:
             return
         self._retained_at = self.store.now = self.kernel.now
         try:
