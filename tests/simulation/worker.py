@@ -56,11 +56,11 @@ from tests.simulation.store import OpenStore, WorkerDisk
 from tests.simulation.visits import Visit, VisitedModel, Visits
 from tests.store.failing_disk import Died
 from workers.handover import Mover
+from workers.leaving import DRAIN_S, Departure
 
 TURN_S = 0.1
 REGISTER_S = 1.0
 REMIND_S = 10.0
-DRAIN_S = 10.0
 DIM = 2
 RETENTION_S = 1.0
 TOGETHER_S = 0.02
@@ -99,11 +99,6 @@ class WorkerProcess(Process):
         Called when it is killed in the middle of a write.
     moves : callable
         Called with its name and that of another worker when a batch goes there.
-
-    Attributes
-    ----------
-    parting : {"keep", "move"}
-        What becomes of its points when it leaves.
     """
 
     def __init__(
@@ -140,8 +135,7 @@ class WorkerProcess(Process):
         self.member: Member | None = None
         self.jobs: deque[Job] = deque()
         self.is_asked_to_leave = False
-        self.leave_by: float | None = None
-        self.parting: Literal["keep", "move"] = "keep"
+        self.departure = Departure()
         self.ended = False
         self._early: list[Event] = []
         self._configured = False
@@ -181,7 +175,7 @@ class WorkerProcess(Process):
                     self._move()
             case Move():
                 self.say("got", sender, message)
-                if self.mover is not None and self.leave_by is None:
+                if self.mover is not None and not self.departure.under_way:
                     self.mover.give(message.points, message.to, self.kernel.now)
             case Drain():
                 assert message.points != "drop"
@@ -225,7 +219,7 @@ class WorkerProcess(Process):
             return facts | {"ready": 0.0}
         return facts | {
             "ready": 1.0,
-            "leaving": float(self.leave_by is not None),
+            "leaving": float(self.departure.under_way),
             "epoch": float(member.epoch),
             "view": float(member.view),
             **member.signs(busy=bool(self.jobs)),
@@ -236,35 +230,16 @@ class WorkerProcess(Process):
     def leave(self, deadline_s: float = DRAIN_S, points: Literal["keep", "move"] = "keep") -> None:
         """SIGTERM, or the coordinator's order."""
         self.is_asked_to_leave = True
-        now = self.kernel.now
-        if self.leave_by is None:
+        if self.departure.order(points, self.kernel.now + deadline_s, self.mover):
             self.say("leaving", points)
-            self.leave_by = now + deadline_s
             self._tell(Leaving(self.name, self.incarnation))
-        if points == "keep":
-            self.leave_by = min(self.leave_by, now + deadline_s)
-        self.parting = points
-        if self.mover is None:
-            return
-        if points == "move":
-            self.mover.give_all()
-        else:
-            self.mover.stop()
 
     def _look_whether_to_leave(self) -> None:
-        if self.leave_by is None or not self.alive:
+        if not self.alive:
             return
-        in_ring = self.member is not None and self.member.state != "joining"
-        released = not in_ring or self.member is None or self.member.released
-        if released and self._parted:
-            self._end("left the ring")
-        elif self.kernel.now > self.leave_by:
-            self._end("the time to leave is up")
-
-    @property
-    def _parted(self) -> bool:
-        """Return whether its points are where they shall be."""
-        return self.mover is None or self.parting == "keep" or self.mover.done
+        end = self.departure.end(self.kernel.now, self.member, self.mover)
+        if end is not None:
+            self._end(end)
 
     def _end(self, why: str) -> None:
         self.say("ends", why)
