@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.clusters import wait_for_rest
 from benchmarks.data import fashion_mnist
-from benchmarks.ring_quality import CHUNK_S, CHUNKS, PATIENCE_S, RESTING_AGE, measure
+from benchmarks.ring_quality import CHUNK_S, CHUNKS, measure
 from streammac.client import Client, Model
 from tests.workers.live_cluster import LiveCluster, states
 
@@ -45,12 +46,7 @@ def trained(
                     changes[number](cluster)
                 client.push(part)
                 time.sleep(CHUNK_S)
-            end = time.monotonic() + PATIENCE_S
-            rested = 0
-            while rested < 3 and time.monotonic() < end:
-                age = client.status()["age"]
-                rested = rested + 1 if age is not None and age >= RESTING_AGE else 0
-                time.sleep(1.0)
+            wait_for_rest(client)
             status = client.status()
             lives = ", ".join(f"{n} {s}" for n, s in sorted(states(status).items()))
             return client.model(), status["points"], status["view"], lives
