@@ -15,6 +15,7 @@ NAMES = (
     "elastic_quality",
     "join",
     "slow_worker",
+    "drift",
     "metrics_overhead",
 )
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_digits
 
-from benchmarks.slow_worker import background
+from benchmarks.clusters import PUSH_S, fed
 from streammac.client import Client
-from tests.workers.live_cluster import LiveCluster
 
 RATE = 2000
 """Points pushed per second."""
@@ -28,19 +23,14 @@ class Feed:
 
     def __init__(self) -> None:
         self.columns = np.arange(64)
+        self._digits = load_digits().data.astype(np.float32)
+        self._rng = np.random.default_rng(0)
 
-    def pushed(self, client: Client) -> Iterator[None]:
-        """Push at a steady rate."""
-        digits = load_digits().data.astype(np.float32)
-        rng = np.random.default_rng(0)
-        due = time.monotonic()
-        while True:
-            x = digits[rng.integers(0, len(digits), RATE // 10)]
-            noise = rng.normal(0, 1, x.shape).astype(np.float32)
-            client.push((x + noise)[:, self.columns])
-            due += 0.1
-            time.sleep(max(0.0, due - time.monotonic()))
-            yield
+    def push(self, client: Client) -> None:
+        """Push the points of a turn."""
+        x = self._digits[self._rng.integers(0, len(self._digits), int(RATE * PUSH_S))]
+        noise = self._rng.normal(0, 1, x.shape).astype(np.float32)
+        client.push((x + noise)[:, self.columns])
 
 
 def main() -> None:
@@ -50,23 +40,18 @@ def main() -> None:
         "probe": {"points": 1024},
     }
     feed = Feed()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        LiveCluster(Path(folder), settings, workers=2) as cluster,
-    ):
-        cluster.wait(lambda s: bool(s["ingest"]) and len(s["workers"]) == 2, "the cluster")
-        with Client(Path(folder)) as client, background(threading.Event(), feed.pushed(client)):
-            cluster.wait(lambda s: s["quality"] is not None, "a measured model")
-            print("| | this model / ITQ | drifts |\n|---|---|---|")
-            for look in range(BEFORE + AFTER):
-                time.sleep(LOOK_S)
-                status = cluster.wait(lambda s: True, "a status")
-                ratio = status["quality"]["model"] / status["quality"]["itq"]
-                after = LOOK_S * (look + 1 - BEFORE)
-                when = "before" if look < BEFORE else f"{after:.0f} s after the change"
-                print(f"| {when} | {ratio:.2f} | {status['drift_events']} |", flush=True)
-                if look + 1 == BEFORE:
-                    feed.columns = np.random.default_rng(0).permutation(64)
+    with fed(settings, feed.push) as cluster:
+        cluster.wait(lambda s: s["quality"] is not None, "a measured model")
+        print("| | this model / ITQ | drifts |\n|---|---|---|")
+        for look in range(BEFORE + AFTER):
+            time.sleep(LOOK_S)
+            status = cluster.wait(lambda s: True, "a status")
+            ratio = status["quality"]["model"] / status["quality"]["itq"]
+            after = LOOK_S * (look + 1 - BEFORE)
+            when = "before" if look < BEFORE else f"{after:.0f} s after the change"
+            print(f"| {when} | {ratio:.2f} | {status['drift_events']} |", flush=True)
+            if look + 1 == BEFORE:
+                feed.columns = np.random.default_rng(0).permutation(64)
 
 
 if __name__ == "__main__":

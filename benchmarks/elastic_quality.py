@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.clusters import wait_for_rest
 from benchmarks.data import fashion_mnist
-from benchmarks.ring_quality import CHUNK_S, CHUNKS, measure, wait_for_rest
+from benchmarks.ring_quality import CHUNK_S, CHUNKS, measure
 from streammac.client import Client, Model
 from tests.workers.live_cluster import LiveCluster, states
 

@@ -9,14 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from streammac.client import Client
+from benchmarks.clusters import PATIENCE_S, running
 from streammac.config import Settings
-from streammac.run_directory import RunDirectory
-from streammac.supervisor.local_cluster import LocalCluster
 
 POINTS, DIM, BATCH = 1_000_000, 128, 1024
 REPEATS = 3
-PATIENCE_S = 120.0
 
 
 def write_s(path: Path, x: np.ndarray) -> float:
@@ -37,16 +34,14 @@ def ingest_s(folder: Path, feed: Path) -> float:
             "probe": {"share": 0.0},
         }
     )
-    with LocalCluster(RunDirectory(folder), settings):
-        RunDirectory(folder).wait_for("coordinator", PATIENCE_S)
-        with Client(folder) as client:
-            end = time.monotonic() + PATIENCE_S
-            while time.monotonic() < end:
-                status = client.status()
-                nodes = status["ingest"]
-                if nodes and status["points"]["accepted"] >= POINTS:
-                    return time.time() - nodes[0]["first_ack_s"]
-                time.sleep(0.01)
+    with running(folder, settings) as client:
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            status = client.status()
+            nodes = status["ingest"]
+            if nodes and status["points"]["accepted"] >= POINTS:
+                return time.time() - nodes[0]["first_ack_s"]
+            time.sleep(0.01)
     raise SystemExit("the feed was not stored in time")
 
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.slow_worker import background, feed
-from streammac.client import Client
+from benchmarks.clusters import fed
+from benchmarks.slow_worker import feed
 from tests.workers.live_cluster import LiveCluster, states
 
 REPEATS = 5
@@ -74,25 +72,20 @@ def main() -> None:
         "publish": {"interval_s": 5.0},
     }
     ratios = []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        LiveCluster(Path(folder), settings, workers=2) as cluster,
-    ):
-        cluster.wait(lambda s: bool(s["ingest"]) and len(s["workers"]) == 2, "the cluster")
-        with Client(Path(folder)) as client, background(threading.Event(), feed(client)):
-            cluster.wait(lambda s: s["epoch"] > 3, "three epochs")
-            for name, child in cluster.children.items():
-                pin(child.process.pid, 0 if name in OTHERS else 1)
-            os.sched_setaffinity(0, {1})
-            time.sleep(20.0)
-            for _ in range(REPEATS):
-                before, during, seconds, epochs = joined(cluster)
-                ratios.append(during / before)
-                print(
-                    f"visits/s of the others {before:.1f}, while one joins {during:.1f}: {ratios[-1]:.2f}; "
-                    f"first visit of the joiner after {seconds:.1f} s, {epochs} epochs after it entered",
-                    flush=True,
-                )
+    with fed(settings, feed()) as cluster:
+        cluster.wait(lambda s: s["epoch"] > 3, "three epochs")
+        for name, child in cluster.children.items():
+            pin(child.process.pid, 0 if name in OTHERS else 1)
+        os.sched_setaffinity(0, {1})
+        time.sleep(20.0)
+        for _ in range(REPEATS):
+            before, during, seconds, epochs = joined(cluster)
+            ratios.append(during / before)
+            print(
+                f"visits/s of the others {before:.1f}, while one joins {during:.1f}: {ratios[-1]:.2f}; "
+                f"first visit of the joiner after {seconds:.1f} s, {epochs} epochs after it entered",
+                flush=True,
+            )
     print(f"median {np.median(ratios):.2f}")
 
 

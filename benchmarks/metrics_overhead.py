@@ -13,15 +13,14 @@ from pathlib import Path
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.clusters import running, wait_for_epochs
 from streammac import metrics
-from streammac.client import Client
 from streammac.config import Settings
 from streammac.exporter import WorkerMetrics
 from streammac.http_server import serve
 from streammac.ring.coordinator import Coordinator
 from streammac.ring.status import status
 from streammac.run_directory import RunDirectory
-from streammac.supervisor.local_cluster import LocalCluster
 from streammac.wire.messages import Register
 from workers.http import application
 from workers.live import Live
@@ -29,7 +28,6 @@ from workers.targets import targets
 
 POINTS, DIM, BITS, WORKERS = 60_000, 128, 32, 2
 MEASURED_S = 6.0
-PATIENCE_S = 90.0
 ROUNDS = 5
 SCRAPES = 200
 SCRAPE_INTERVAL_S = 5.0
@@ -116,30 +114,25 @@ def cluster(folder: Path) -> None:
             "publish": {"interval_s": 5.0},
         }
     )
-    with LocalCluster(RunDirectory(folder / "run"), settings):
-        RunDirectory(folder / "run").wait_for("coordinator", PATIENCE_S)
-        with Client(folder / "run") as client:
-            end = time.monotonic() + PATIENCE_S
-            while client.status()["epoch"] < 4 and time.monotonic() < end:
-                time.sleep(0.05)
-            now = client.status()
-            processes = [now["coordinator"], *now["workers"], *now["ingest"]]
-            urls = [process["metrics_url"] for process in processes]
-            worker = now["workers"][0]["metrics_url"]
-            ratios, walls = [], []
-            for _ in range(ROUNDS):
-                before, begin = scrape(worker), time.monotonic()
-                plain, plain_wall = work_of_an_epoch(worker, urls, MEASURED_S)
-                share = share_of_time(before, scrape(worker), time.monotonic() - begin)
-                watched, watched_wall = work_of_an_epoch(worker, urls, 1.0)
-                ratios.append(watched / plain)
-                walls.append(watched_wall / plain_wall)
-                print(
-                    f"processor time of an epoch {plain:.3f} s, scraped every second {watched:.3f} s; "
-                    f"metrics take {share:.3%} of a worker's time",
-                    flush=True,
-                )
-            took = sorted(scrape_s(worker) for _ in range(SCRAPES))
+    with running(folder / "run", settings) as client:
+        now = wait_for_epochs(client)
+        processes = [now["coordinator"], *now["workers"], *now["ingest"]]
+        urls = [process["metrics_url"] for process in processes]
+        worker = now["workers"][0]["metrics_url"]
+        ratios, walls = [], []
+        for _ in range(ROUNDS):
+            before, begin = scrape(worker), time.monotonic()
+            plain, plain_wall = work_of_an_epoch(worker, urls, MEASURED_S)
+            share = share_of_time(before, scrape(worker), time.monotonic() - begin)
+            watched, watched_wall = work_of_an_epoch(worker, urls, 1.0)
+            ratios.append(watched / plain)
+            walls.append(watched_wall / plain_wall)
+            print(
+                f"processor time of an epoch {plain:.3f} s, scraped every second {watched:.3f} s; "
+                f"metrics take {share:.3%} of a worker's time",
+                flush=True,
+            )
+        took = sorted(scrape_s(worker) for _ in range(SCRAPES))
     for what, found in (("processor time", ratios), ("duration", walls)):
         print(
             f"{what} of an epoch, scraped every second over not: median {np.median(found):.3f} "

@@ -8,41 +8,25 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.clusters import running, wait_for_rest
 from benchmarks.data import Task, baseline_precisions, fashion_mnist
-from streammac.client import Client, Model
+from streammac.client import Model
 from streammac.config import Settings
 from streammac.models.retrieval import precision
-from streammac.run_directory import RunDirectory
-from streammac.supervisor.local_cluster import LocalCluster
 
 CHUNKS = 20
 CHUNK_S = 1.5
-RESTING_AGE = 10
-"""At this age of the continuation the hash functions have come to rest."""
-PATIENCE_S = 180.0
 
 
 def trained(folder: Path, x: np.ndarray, bits: int, chunks: int) -> tuple[Model, dict[str, int]]:
     """Push the points to a cluster; return the current model when it has come to rest."""
     settings = Settings.model_validate({"cluster": {"workers": 3}, "model": {"bits": bits}})
-    with LocalCluster(RunDirectory(folder), settings):
-        RunDirectory(folder).wait_for("coordinator", PATIENCE_S)
-        with Client(folder) as client:
-            for part in np.array_split(x, chunks):
-                client.push(part)
-                time.sleep(CHUNK_S if chunks > 1 else 0.0)
-            wait_for_rest(client)
-            return client.model(), client.status()["points"]
-
-
-def wait_for_rest(client: Client) -> None:
-    """Wait until the hash functions have been at rest for some seconds."""
-    end = time.monotonic() + PATIENCE_S
-    rested = 0
-    while rested < 3 and time.monotonic() < end:
-        age = client.status()["age"]
-        rested = rested + 1 if age is not None and age >= RESTING_AGE else 0
-        time.sleep(1.0)
+    with running(folder, settings) as client:
+        for part in np.array_split(x, chunks):
+            client.push(part)
+            time.sleep(CHUNK_S if chunks > 1 else 0.0)
+        wait_for_rest(client)
+        return client.model(), client.status()["points"]
 
 
 def measure(task: Task, near: np.ndarray, model: Model) -> float:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import signal
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from benchmarks.clusters import PUSH_S, background, fed
 from streammac.client import Client
 from tests.workers.live_cluster import LiveCluster
 
@@ -26,34 +23,15 @@ WINDOW_S = 10.0
 SLOW = "w2"
 
 
-@contextmanager
-def background(turn: threading.Event, work: Iterator[None]) -> Iterator[None]:
-    """Advance ``work`` in a thread until the block ends."""
-
-    def go() -> None:
-        for _ in work:
-            if turn.is_set():
-                return
-
-    thread = threading.Thread(target=go)
-    thread.start()
-    try:
-        yield
-    finally:
-        turn.set()
-        thread.join()
-
-
-def feed(client: Client, seed: int = 0) -> Iterator[None]:
-    """Push points at a steady rate."""
-    rng = np.random.default_rng(seed)
+def feed() -> Callable[[Client], None]:
+    """Return what pushes the points of a turn."""
+    rng = np.random.default_rng(0)
     basis = rng.random((32, DIM), np.float32)
-    due = time.monotonic()
-    while True:
-        client.push(rng.random((RATE // 10, 32), np.float32) @ basis)
-        due += 0.1
-        time.sleep(max(0.0, due - time.monotonic()))
-        yield
+
+    def push(client: Client) -> None:
+        client.push(rng.random((int(RATE * PUSH_S), 32), np.float32) @ basis)
+
+    return push
 
 
 def duty(cluster: LiveCluster, name: str) -> Iterator[None]:
@@ -86,29 +64,24 @@ def main() -> None:
         "training": {"growth": 1e6},
         "publish": {"interval_s": 5.0},
     }
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        LiveCluster(Path(folder), settings, workers=2) as cluster,
-    ):
-        cluster.wait(lambda s: bool(s["ingest"]) and len(s["workers"]) == 2, "the cluster")
-        with Client(Path(folder)) as client, background(threading.Event(), feed(client)):
-            time.sleep(2 * KEPT_S)
-            even, _, _ = window(cluster)
-            print("| | epoch, s | of the ideal | largest over mean busy time | points |")
-            print("|---|---|---|---|---|")
-            print(f"| both at full speed | {even:.3f} | | | |", flush=True)
-            ideal = even * 2 / (1 + 1 / 3)
-            with background(threading.Event(), duty(cluster, SLOW)):
-                slowed = time.monotonic()
-                for _ in range(6):
-                    epoch, imbalance, points = window(cluster)
-                    after = time.monotonic() - slowed
-                    shares = ", ".join(f"{name} {count:,}" for name, count in points.items())
-                    print(
-                        f"| {SLOW} slowed, after {after:.0f} s | {epoch:.3f} | {epoch / ideal:.2f} "
-                        f"| {imbalance:.2f} | {shares} |",
-                        flush=True,
-                    )
+    with fed(settings, feed()) as cluster:
+        time.sleep(2 * KEPT_S)
+        even, _, _ = window(cluster)
+        print("| | epoch, s | of the ideal | largest over mean busy time | points |")
+        print("|---|---|---|---|---|")
+        print(f"| both at full speed | {even:.3f} | | | |", flush=True)
+        ideal = even * 2 / (1 + 1 / 3)
+        with background(duty(cluster, SLOW)):
+            slowed = time.monotonic()
+            for _ in range(6):
+                epoch, imbalance, points = window(cluster)
+                after = time.monotonic() - slowed
+                shares = ", ".join(f"{name} {count:,}" for name, count in points.items())
+                print(
+                    f"| {SLOW} slowed, after {after:.0f} s | {epoch:.3f} | {epoch / ideal:.2f} "
+                    f"| {imbalance:.2f} | {shares} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -8,14 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from streammac.client import Client
+from benchmarks.clusters import running, wait_for_epochs
 from streammac.config import Settings
-from streammac.run_directory import RunDirectory
-from streammac.supervisor.local_cluster import LocalCluster
 
 POINTS, DIM, BITS = 60_000, 784, 32
 MEASURED_S = 12.0
-PATIENCE_S = 90.0
 REPEATS = 3
 
 
@@ -31,17 +28,12 @@ def epoch_s(folder: Path, feed: Path, workers: int) -> float:
             "probe": {"share": 0.002},
         }
     )
-    with LocalCluster(RunDirectory(folder), settings):
-        RunDirectory(folder).wait_for("coordinator", PATIENCE_S)
-        with Client(folder) as client:
-            end = time.monotonic() + PATIENCE_S
-            while client.status()["epoch"] < 4 and time.monotonic() < end:
-                time.sleep(0.05)
-            first, begin = client.status()["epoch"], time.monotonic()
-            time.sleep(MEASURED_S)
-            while client.status()["epoch"] == (last := client.status()["epoch"]):
-                time.sleep(0.005)
-            return (time.monotonic() - begin) / (last + 1 - first)
+    with running(folder, settings) as client:
+        first, begin = wait_for_epochs(client)["epoch"], time.monotonic()
+        time.sleep(MEASURED_S)
+        while client.status()["epoch"] == (last := client.status()["epoch"]):
+            time.sleep(0.005)
+        return (time.monotonic() - begin) / (last + 1 - first)
 
 
 def main() -> None:

@@ -123,6 +123,13 @@ def test_a_mark_is_remembered_or_as_if_it_had_never_been_here(tmp_path):
     assert 2 not in numbers(opened(tmp_path / "s"))
 
 
+def test_what_was_withdrawn_is_not_found_again_although_its_mark_is_known(tmp_path):
+    shard = filled(tmp_path / "s")
+    assert shard.withdraw([mark(5)], remember=True) == 3
+    assert shard.batch(mark(5)) is None
+    assert shard.withdraw([mark(5)], remember=True) == 0
+
+
 @pytest.mark.parametrize("steps", range(8))
 def test_a_kill_in_between_leaves_all_of_an_order_or_nothing(tmp_path, steps):
     disk = FailingDisk()

@@ -1,0 +1,92 @@
+"""Clusters that benchmarks measure: one with a client, one that is fed steadily, and what there is to wait for."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from streammac.client import Client
+from streammac.config import Settings
+from streammac.run_directory import RunDirectory
+from streammac.supervisor.local_cluster import LocalCluster
+from tests.workers.live_cluster import LiveCluster
+
+PATIENCE_S = 180.0
+RESTING_AGE = 10
+"""At this age of the continuation the hash functions have come to rest."""
+PUSH_S = 0.1
+"""Points of a steady feed come so often."""
+
+
+@contextmanager
+def running(folder: Path, settings: Settings) -> Iterator[Client]:
+    """Run a cluster with a client of it."""
+    directory = RunDirectory(folder)
+    with LocalCluster(directory, settings):
+        directory.wait_for("coordinator", PATIENCE_S)
+        with Client(folder) as client:
+            yield client
+
+
+def wait_for_epochs(client: Client) -> dict[str, Any]:
+    """Wait until some epochs are over, or patience is; return the status."""
+    end = time.monotonic() + PATIENCE_S
+    while (status := client.status())["epoch"] < 4 and time.monotonic() < end:
+        time.sleep(0.05)
+    return status
+
+
+def wait_for_rest(client: Client) -> None:
+    """Wait until the hash functions have come to rest for a while, or patience is over."""
+    end = time.monotonic() + PATIENCE_S
+    rested = 0
+    while rested < 3 and time.monotonic() < end:
+        age = client.status()["age"]
+        rested = rested + 1 if age is not None and age >= RESTING_AGE else 0
+        time.sleep(1.0)
+
+
+@contextmanager
+def fed(settings: dict[str, Any], push: Callable[[Client], object]) -> Iterator[LiveCluster]:
+    """Run two workers that are fed: ``push`` is called every `PUSH_S`."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LiveCluster(Path(folder), settings, workers=2) as cluster,
+    ):
+        cluster.wait(lambda s: bool(s["ingest"]) and len(s["workers"]) == 2, "the cluster")
+        with Client(Path(folder)) as client, background(steadily(lambda: push(client))):
+            yield cluster
+
+
+def steadily(push: Callable[[], object]) -> Iterator[None]:
+    """Call a function every `PUSH_S`."""
+    due = time.monotonic()
+    while True:
+        push()
+        due += PUSH_S
+        time.sleep(max(0.0, due - time.monotonic()))
+        yield
+
+
+@contextmanager
+def background(work: Iterator[None]) -> Iterator[None]:
+    """Advance ``work`` in a thread until the block ends."""
+    over = threading.Event()
+
+    def go() -> None:
+        for _ in work:
+            if over.is_set():
+                return
+
+    thread = threading.Thread(target=go)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
