@@ -40,7 +40,7 @@ def ingest_s(folder: Path, feed: Path) -> float:
             status = client.status()
             nodes = status["ingest"]
             if nodes and status["points"]["accepted"] >= POINTS:
-                return time.time() - nodes[0]["first_ack_s"]
+                return time.time() - float(nodes[0]["first_ack_s"])
             time.sleep(0.01)
     raise SystemExit("the feed was not stored in time")
 

@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -23,6 +24,8 @@ DURING_S = 4.0
 """From the start of the process on; it enters the ring within this time."""
 JOINER = "w3"
 OTHERS = ("w1", "w2")
+Moment: TypeAlias = tuple[float, dict[str, Any]]
+"""A time and the status then."""
 
 
 def pin(pid: int, core: int) -> None:
@@ -31,11 +34,11 @@ def pin(pid: int, core: int) -> None:
         os.sched_setaffinity(int(thread.name), {core})
 
 
-def hops(status: dict) -> dict[str, int]:
+def hops(status: dict[str, Any]) -> dict[str, int]:
     return {worker["name"]: worker["hops"] for worker in status["workers"]}
 
 
-def rate(first: tuple[float, dict], last: tuple[float, dict]) -> float:
+def rate(first: Moment, last: Moment) -> float:
     """Return visits per second of the others between two moments."""
     done = sum(hops(last[1])[name] - hops(first[1])[name] for name in OTHERS)
     return done / (last[0] - first[0])
@@ -44,7 +47,7 @@ def rate(first: tuple[float, dict], last: tuple[float, dict]) -> float:
 def joined(cluster: LiveCluster) -> tuple[float, float, float, int]:
     """Let one join; return the visit rates before and during it, its seconds, and epochs until it has visited."""
 
-    def now() -> tuple[float, dict]:
+    def now() -> Moment:
         return time.monotonic(), cluster.wait(lambda s: True, "a status")
 
     begin = now()

@@ -33,7 +33,7 @@ def epoch_s(folder: Path, feed: Path, workers: int) -> float:
         time.sleep(MEASURED_S)
         while client.status()["epoch"] == (last := client.status()["epoch"]):
             time.sleep(0.005)
-        return (time.monotonic() - begin) / (last + 1 - first)
+        return float((time.monotonic() - begin) / (last + 1 - first))
 
 
 def main() -> None:

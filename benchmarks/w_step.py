@@ -6,6 +6,7 @@ import os
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy is imported
 
+import functools
 import tempfile
 import time
 from collections.abc import Callable
@@ -74,9 +75,9 @@ def shares(shard: Shard, block_bits: int) -> list[str]:
             outputs = state[f"{block.name}/cross"].shape[1]
             useful = 2.0 * POINTS * (BITS + 1) * (outputs + BITS + 1)
 
-        def visit(block=block, state=state) -> None:
-            train_visit(model, block, params, state, view, plan, epoch=1, lap=0, member="w")
-
+        visit = functools.partial(
+            train_visit, model, block, params, state, view, plan, epoch=1, lap=0, member="w"
+        )
         seconds[kind] += median_s(visit) * block.laps
         flops[kind] += useful * block.laps
     peak = peak_flops()
