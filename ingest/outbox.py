@@ -220,6 +220,7 @@ class Outbox:
             "acknowledged": float(courier.acknowledged),
             "duplicate": float(courier.duplicate),
             "unacknowledged": float(courier.unacknowledged),
+            "disowned": float(courier.disowned),
             "resent": float(courier.resent),
             "blocked_s": courier.blocked_s,
         }

@@ -50,6 +50,7 @@ def _ingest(peer: Peer) -> dict[str, Any]:
         "first_ack_s": peer.facts.get("first_ack_s", 0.0),
         "blocked_s": peer.facts.get("blocked_s", 0.0),
         "unacknowledged": int(peer.facts.get("unacknowledged", 0)),
+        "disowned": int(peer.facts.get("disowned", 0)),
     }
 
 

@@ -53,7 +53,7 @@ def is_done(status):
     points = status["points"]
     return (
         status["ingest"]
-        and all(node["finished"] for node in status["ingest"])
+        and all(node["finished"] and not node["disowned"] for node in status["ingest"])
         and points["sent"] == points["accepted"] + points["dead_lettered"]
         and points["accepted"] == points["stored"]
     )
