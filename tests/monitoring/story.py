@@ -289,6 +289,7 @@ def _slowness(story: Story, cluster: LiveCluster, source: str) -> None:
         further_feed(cluster, "i2", f"{source}&rate=15000"),
         story.chapter("a slow worker"),
     ):
+        story.shows(of("cluster", "Held up by back-pressure"), -1, name="i2")
         scrapes(6)  # nothing of before is in the windows any more
         story.sees(stands_out("w1", "w2", "w4"))
         story.has_shown(of("cluster", "Imbalance"), 1.5, "a slow worker")
@@ -298,7 +299,7 @@ def _slowness(story: Story, cluster: LiveCluster, source: str) -> None:
         further_feed(cluster, "i3", source),
         story.chapter("back-pressure"),
     ):
-        story.fires("IngestHeldUp")
+        story.fires("IngestHeldUp", name="i3")
         scrapes(1)
 
 
