@@ -11,7 +11,8 @@ import logging
 import queue
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 import zmq
 
@@ -93,7 +94,7 @@ class IngestNode:
         self.metrics = IngestMetrics(name)
         metrics_url, self._close_metrics = self.metrics.serve(http_host)
         self.link.addresses |= {"client": self.clients.address, "metrics": metrics_url}
-        self._close_http: Callable[[], None] = lambda: None
+        self._listening = ExitStack()
         self.settings: Settings | None = None
         self.proposed: StreamSchema | None = None
         self.first_ack_s = 0.0
@@ -193,7 +194,8 @@ class IngestNode:
         app = http.application(
             self.intake, lambda: self.outbox.courier.has_room, self.settings.ingest.request_bytes
         )
-        url, self._close_http = http.listen(uri, self.http_host, app)
+        url, close = http.listen(uri, self.http_host, app)
+        self._listening.callback(close)
         self.link.addresses["http"] = url
         self.directory.announce(self.name, dict(self.link.addresses))
         self.link.register()
@@ -298,7 +300,7 @@ class IngestNode:
         if facts.get("unacknowledged"):
             log.warning("%d points end without an answer", facts["unacknowledged"])
         self.link.leave(facts)
-        self._close_http()
+        self._listening.close()
         self.directory.retract(self.name)
         self._close_metrics()
         if self.settings is not None:
