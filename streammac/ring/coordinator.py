@@ -336,6 +336,9 @@ class Coordinator:
             missed = self.change.reminder(beat.name, seen, frozen=frozen)
             if missed is not None:
                 orders.append(Tell(identity, missed))
+        elif self.change is not None and self.membership.peers[beat.name].state == "draining":
+            # it was taken for lost while it left, and waits for a ring that goes on without it
+            orders.append(Tell(identity, self.change.view))
         return orders + self._members_changed(now, routes=back)
 
     def _troubles(
