@@ -72,6 +72,8 @@ class Member:
         self.frozen = True
         """A view has been announced (or none yet): nothing is passed on before `Resume`."""
         self.leaving = False
+        self.outside = False
+        """A newer view does without us: we were given up while we left, and nothing that we have counts any more."""
         self.resumed = 0
         """The last view that resumed here."""
         self.resume: Resume | None = None
@@ -134,7 +136,7 @@ class Member:
     @property
     def released(self) -> bool:
         """Return whether the ring needs nothing more of a member that leaves."""
-        return self.leaving and not self.frozen and not self.holding
+        return self.outside or (self.leaving and not self.frozen and not self.holding)
 
     def signs(self, *, busy: bool) -> dict[str, float]:
         """Return what the coordinator watches the ring by; ``busy``: a job waits or is being done."""
@@ -152,7 +154,8 @@ class Member:
         if view.number > self.view:
             members = {m.name for m in view.members}
             leaving = {m.name for m in view.leaving}
-            if self.name not in members | leaving:
+            self.outside = self.name not in members | leaving
+            if self.outside:
                 return []
             self.view = view.number
             self.members = tuple(sorted(members))

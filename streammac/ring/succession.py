@@ -135,9 +135,14 @@ class Succession:
         return self.change
 
     def reminder(self, beat: Heartbeat) -> View | Resume | None:
-        """Return what a member has missed of the newest view, judging by its heartbeat."""
-        if self.change is None or self.change.members.get(beat.name) != beat.incarnation:
+        """Return what a process has missed of the newest view, judging by its heartbeat."""
+        if self.change is None:
             return None
+        if self.change.members.get(beat.name) != beat.incarnation:
+            # who was taken for lost while it left waits for a ring that goes on without it
+            peer = self.membership.find(beat.name, beat.incarnation)
+            leaves = peer is not None and peer.state == "draining"
+            return self.change.view if leaves else None
         seen, frozen = int(beat.facts.get("view", 0)), beat.facts.get("frozen", 0) > 0
         return self.change.reminder(beat.name, seen, frozen=frozen)
 

@@ -732,6 +732,16 @@ def test_a_worker_that_leaves_is_taken_for_leaving_though_the_word_was_lost():
     assert states(core)["w2"] == "draining"
 
 
+def test_a_worker_that_was_given_up_while_it_left_is_told_that_the_ring_does_without_it():
+    core, _ = cluster()
+    core.handle(b"w2", Leaving("w2", 1), now=1.0)
+    core.disconnected("w2", 1, since=1.1, now=1.1)
+    orders = core.handle(b"w2", Heartbeat("w2", 1, facts(100, leaving=1.0)), now=2.0)
+    assert states(core)["w2"] == "draining"
+    (view,) = {view.number: view for to, view in sent(orders, View) if to == "w2"}.values()
+    assert {m.name for m in view.members + view.leaving} == {"w1"}
+
+
 def test_what_became_of_its_points_is_said_when_a_worker_has_left():
     core, _ = cluster()
     core.handle(b"w2", Leaving("w2", 1), now=1.0)

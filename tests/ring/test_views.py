@@ -277,6 +277,16 @@ def test_a_model_that_comes_before_the_view_resumes_is_kept():
     assert member.base is not None
 
 
+def test_whoever_was_given_up_while_it_left_is_released_by_a_view_without_it():
+    names = ("w1", "w2")
+    member = Member("w1", TallyModel(), 2, seed=5)
+    begin(member, names)
+    member.handle(View(2, addresses(["w2"]), addresses(["w1"])))
+    assert not member.released, "nobody has resumed the view"
+    assert member.handle(View(3, addresses(["w2"]))) == []
+    assert member.released
+
+
 def test_who_has_not_heard_that_it_begins_anew_holds_nothing_that_counts():
     members = {"a": 1, "b": 1}
     change = ViewChange(View(7, addresses("ab")), members, frozenset("ab"), {"b": 6})

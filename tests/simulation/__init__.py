@@ -14,6 +14,7 @@ module              its idea
 ``coordinator``     a process round the real `Coordinator`
 ``worker``          a process round the real `Member`
 ``store``           a worker's real shard on a disk that tears, fills up and loses power
+``moving``          what a worker's real mover is connected to, and its ledger
 ``ingest``          a process round the real `Outbox`, and its client
 ``cluster``         all of them, and what can happen to them
 ``story``           from a seed: how large, how fast, and which faults when

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
+from streammac.delivery.closing import Closing
 from streammac.delivery.courier import Courier
+from streammac.delivery.handover import Handover
 from streammac.delivery.ledger import Disowned, Handed, Ledger
 from streammac.delivery.reception import Reception
 from streammac.ring import recovery
@@ -19,6 +21,7 @@ from streammac.ring.accounts import Accounts
 from streammac.ring.coordinator import Coordinator
 from streammac.ring.epochs import EpochBook
 from streammac.ring.member import Member
+from streammac.ring.membership import Peer
 from streammac.ring.stall import StallWatch
 from streammac.ring.views import ViewChange
 from streammac.store import Shard
@@ -147,6 +150,18 @@ def _forgets_withdrawals(original, withdrawals, *args):
     withdrawals.rows.clear()
 
 
+def _lets_everything_go(original, closing, sender):
+    return True
+
+
+def _takes_a_refusal_for_an_answer(original, handover, worker, ack, now):
+    return original(handover, worker, replace(ack, outcome="stored"), now)
+
+
+def _remembers_what_it_gave(original, shard, marks, *, remember, sender=None):
+    return original(shard, marks, remember=sender is None, sender=sender)
+
+
 def _counts_no_withdrawals(original, accounts, name, facts):
     return original(accounts, name, facts | {"withdrawn": 0.0})
 
@@ -171,7 +186,7 @@ def _does_nothing(original, *args, **kwargs):
     return None
 
 
-def _sees_no_stall(original, *args):
+def _never(original, *args):
     return False
 
 
@@ -265,7 +280,7 @@ MUTATIONS = (
     Mutation(
         "no stall watch",
         "Nobody notices that a token is lost although all are well.",
-        ((StallWatch, "stalled", _sees_no_stall),),
+        ((StallWatch, "stalled", _never),),
     ),
     Mutation(
         "late reports",
@@ -311,6 +326,31 @@ MUTATIONS = (
         "withdrawals forgotten",
         "A shard that is opened again has what was withdrawn from it.",
         ((Withdrawals, "__init__", _forgets_withdrawals),),
+    ),
+    Mutation(
+        "not closed",
+        "A worker moves batches whose senders may still send them again.",
+        ((Closing, "lets_go", _lets_everything_go),),
+    ),
+    Mutation(
+        "refusals withdrawn",
+        "A batch is withdrawn where it was although the other worker has refused it.",
+        ((Handover, "acknowledge", _takes_a_refusal_for_an_answer),),
+    ),
+    Mutation(
+        "moves forgotten",
+        "A worker that was killed in the middle of a move does not take it up again.",
+        ((Handover, "_go_on", _does_nothing),),
+    ),
+    Mutation(
+        "moved names",
+        "A worker remembers the names of what it gave away, and takes what comes back for duplicates.",
+        ((Shard, "withdraw", _remembers_what_it_gave),),
+    ),
+    Mutation(
+        "lost orders",
+        "An order to move points that was lost is not given again.",
+        ((Peer, "unheard", _never),),
     ),
     Mutation(
         "withdrawals not counted",

@@ -94,9 +94,11 @@ class PointRules:
     @property
     def again(self) -> int:
         """Points that were stored once more after they had expired, before their sender had its answer."""
-        copies = Counter(mark for held in self.held.values() for mark in held)
-        times = {mark: copies[mark] + self._expired[mark] for mark in self.settled}
-        return sum((count - 1) * self.sizes[mark] for mark, count in times.items() if count > 1)
+        again = 0
+        for mark, times in self._expired.items():
+            copies = sum(mark in held for held in self.held.values())
+            again += (times + copies - 1) * self.sizes[mark]
+        return again
 
     def check_the_end(self) -> None:
         """Everything has come to rest: each batch is in one shard, disowned copies are gone."""

@@ -12,6 +12,7 @@ REGRESSIONS: dict[int, str] = {
     136: "a member that had not heard that it begins anew was asked for its copies",
     142: "a late report, of a member taken for dead meanwhile, counted for a ring that it was not in",
     242: "a member that is an epoch behind counted on one that died and came back meanwhile",
+    272: "a worker that hung while it left was never let go, and waited for the end of its time",
     565: "a member that leaves without having heard that it began anew was taken for one of the ring",
 }
 
@@ -26,5 +27,6 @@ FOUND_SOON = (
     "view not persisted",
     "nothing disowned",
     "not durable",
+    "moves forgotten",
 )
 """Mutations that are looked at in every test run: one of the first few seeds finds them, whatever stories there are."""

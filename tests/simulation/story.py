@@ -79,6 +79,7 @@ FAULTS_MOVING = {
     "ingest": 2,
     "coordinator": 1,
     "drain": 1,
+    "pass on": 4,
 }
 """The same, for what happens to one of two workers between which points move."""
 SUDDEN = {"drain": 3, "coordinator": 1, "kill": 1}
@@ -228,6 +229,8 @@ class Story:
                     cluster.start(f"j{self.kernel.events}")
             case "drain":
                 self._drain(rng.choice(here))
+            case "pass on":
+                self._move_all(rng.choice(here))
             case "exodus":
                 for name in rng.sample(here, min(len(here), rng.randint(2, 3))):
                     self.kernel.after(
@@ -294,12 +297,20 @@ class Story:
         if len(here) < 2:
             return
         name, *others = rng.sample(here, len(here))
+        if rng.random() < 0.2:
+            cluster.note("deaf", name)
+            cluster.network.cut("coordinator", name, lasting_s=0.5)  # the order may be lost
         if rng.random() < 0.6:
-            cluster.move_all(name, rng.choice([2.0, 10.0, PATIENT_S, PATIENT_S]))
-            self._later(4.0, 12.0, cluster.start, name)
+            self._move_all(name)
         else:
             to = tuple(sorted(others[: rng.randint(1, len(others))]))
             cluster.move_some(name, rng.randint(1, 60), to)
+
+    def _move_all(self, name: str) -> None:
+        """A worker is to leave its points to the others, and comes back some time after it has left."""
+        deadline_s = self._moves.choice([2.0, 10.0, PATIENT_S, PATIENT_S])
+        self.cluster.move_all(name, deadline_s)
+        self._later(4.0, 12.0, self.cluster.start, name)
 
     def _on_batch(self, giver: str, taker: str) -> None:
         """A batch goes from one worker to another: a good moment for something to happen to one of them."""
