@@ -384,7 +384,7 @@ class Coordinator:
                 return self._give_up(self.membership.peers[name], now)
         self.views.ring = change.ring
         orders: list[Order] = [Tell(self._identity(n), resume) for n in sorted(change.members)]
-        for result in self.book.begin(change.names, resume):
+        for result in self.book.begin(change.names, resume, change.members):
             orders += self._finished(result)
         return orders
 

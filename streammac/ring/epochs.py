@@ -55,15 +55,19 @@ class EpochBook:
         self.done = -1
         """The newest complete epoch: reports on it and older ones come too late."""
 
-    def begin(self, members: Iterable[str], resume: Resume) -> list[EpochResult]:
+    def begin(
+        self, members: Iterable[str], resume: Resume, leaving: Iterable[str] = ()
+    ) -> list[EpochResult]:
         """Expect reports of these members alone from now on; return what is complete by that.
 
         Nobody who is left has ended the epoch that the ring resumes: reports on it are of members that are gone.
+        Who leaves reports nothing more, but may still be asked what it holds.
         """
         self._members = frozenset(members)
+        ring = self._members.union(leaving)
         epoch = resume.epoch
-        anew = self._members if resume.cold else self._members.intersection(resume.joining)
-        self.began = {name: view for name, view in self.began.items() if name in self._members}
+        anew = ring if resume.cold else ring.intersection(resume.joining)
+        self.began = {name: view for name, view in self.began.items() if name in ring}
         self.began |= dict.fromkeys(sorted(anew), resume.view)
         if resume.cold:
             self._open.clear()

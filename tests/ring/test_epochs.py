@@ -64,3 +64,15 @@ def test_when_members_began_anew_outlives_the_coordinator():
     assert again.add(report("a", 4)) is None
     assert again.add(report("b", 6)) is None
     assert again.add(report("a", 5)) is not None
+
+
+def test_when_a_member_began_anew_is_remembered_while_it_leaves():
+    """It may not have heard of it, and is still asked what it holds."""
+    book = EpochBook()
+    book.begin(*resumed(5, ("a", "b"), joining=("b",)))
+    book.begin(*resumed(6, ("a",)), leaving=("b",))
+    assert book.began == {"b": 5}
+    book.begin(*resumed(7, ("a",), cold=True), leaving=("b",))
+    assert book.began == {"a": 7, "b": 7}
+    book.begin(*resumed(8, ("a",)))
+    assert book.began == {"a": 7}

@@ -215,11 +215,9 @@ class RingRules:
         assert member is not None
         self._keeps_to_its_view(worker, member, event, actions)
         is_in_ring = self.ring.get(worker.name) == worker.incarnation
-        if (
-            is_in_ring
-            and not (member.frozen or member.leaving)
-            and member.view == max(self._resumes)
-        ):
+        # who leaves begins nothing but what the whole ring begins anew
+        begins = not member.leaving or (member.resume is not None and member.resume.cold)
+        if is_in_ring and begins and not member.frozen and member.view == max(self._resumes):
             self._carriers.add(worker.name)
         if is_in_ring and worker.name in self._carriers:
             if isinstance(event, Trained):
