@@ -266,7 +266,9 @@ LEAST_ENTROPY = Series(
     "gauge",
     "entropy of the least balanced bit; 0: it is constant",
 )
-DRIFTS = Series("streammac_drift_events_total", "counter", "drifts that a majority of workers saw")
+DRIFTS = Series(
+    "streammac_drift_events_total", "counter", "drifts that workers with most of the points saw"
+)
 
 COORDINATOR = (
     BUILD, VIEW, MEMBERS, WORKER_UP, WEIGHT, FAILURES, RECOVERY_LAST, RECOVERY_SECONDS, EVENTS,

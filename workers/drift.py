@@ -1,7 +1,7 @@
 """Watching a shard for drift: River's ADWIN over the reconstruction error of new points.
 
 Each worker watches its own share of the feed, as points enter and before anything is trained on them; the
-coordinator takes the majority.
+coordinator takes the word of those who have most of the points.
 """
 
 from __future__ import annotations

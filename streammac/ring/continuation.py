@@ -6,10 +6,13 @@ data stays what it was. The coordinator asks `Continuation` after every epoch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streammac.wire.messages import EpochPlan, Restart
 
+MAJORITY = 0.6
+"""Drift votes decide with so much of all points: of two workers with about as many, one alone does not."""
 VOTE_EPOCHS = 10
 """Drift votes count together if they fall into so many epochs,"""
 VOTE_S = 15.0
@@ -70,13 +73,29 @@ class Continuation:
         return None
 
     def vote(
-        self, name: str, epoch: int, now: float, members: int, points: int, appended: int
+        self, name: str, epoch: int, now: float, shards: Mapping[str, int], appended: int
     ) -> Restart | None:
-        """Take a worker's word that its data drifted; return a restart on a majority."""
+        """Take a worker's word that its data drifted; return a restart on a majority.
+
+        Parameters
+        ----------
+        name : str
+            The worker.
+        epoch : int
+            In which it noticed.
+        now : float
+            Monotonic seconds.
+        shards : mapping of str to int
+            Points of each worker: its vote weighs so much. By heads, a worker that gets little of the feed, and so
+            notices late or never, would have its way.
+        appended : int
+            Points ever stored.
+        """
         self._votes[name] = (epoch, now)
-        votes = self._votes.values()
-        recent = [e for e, at in votes if epoch - e <= VOTE_EPOCHS or now - at <= VOTE_S]
-        if 2 * len(recent) <= members:
+        votes = self._votes.items()
+        recent = [n for n, (e, at) in votes if epoch - e <= VOTE_EPOCHS or now - at <= VOTE_S]
+        points = sum(shards.values())
+        if sum(shards.get(voter, 0) for voter in recent) < MAJORITY * points:
             return None
         self.drifts += 1
         self.due = [appended + int(share * points) for share in TURNED_OVER]

@@ -426,11 +426,8 @@ class Coordinator:
         return [Finished(result), *self._order(restart, "new data")]
 
     def _drift(self, vote: Drift, now: float) -> list[Order]:
-        members = len(self.membership.of("worker"))
-        points, appended = self.membership.points_to_train_on, self.membership.appended
-        restart = self.progress.continuation.vote(
-            vote.name, vote.epoch, now, members, points, appended
-        )
+        shards, appended = self.membership.shards, self.membership.appended
+        restart = self.progress.continuation.vote(vote.name, vote.epoch, now, shards, appended)
         text = f"reconstruction error {vote.error:.4g}"
         return [self.note("drift", vote.name, text), *self._order(restart, "drift")]
 

@@ -173,10 +173,15 @@ class Membership:
         )
 
     @property
+    def shards(self) -> dict[str, int]:
+        """Points that each live worker has to train on: without the held-out ones."""
+        facts = {peer.name: peer.facts for peer in self.of("worker")}
+        return {n: int(f.get("points", 0) - f.get("held_out", 0)) for n, f in facts.items()}
+
+    @property
     def points_to_train_on(self) -> int:
-        """Points in the shards of all live workers, without the held-out ones."""
-        facts = [peer.facts for peer in self.of("worker")]
-        return int(sum(f.get("points", 0) - f.get("held_out", 0) for f in facts))
+        """Points to train on in the shards of all live workers."""
+        return sum(self.shards.values())
 
     @property
     def appended(self) -> int:

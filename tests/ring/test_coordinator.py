@@ -438,19 +438,31 @@ def test_growth_restarts_from_new_statistics_and_insists_until_heeded():
     assert sent(core.handle(b"w1", heeded, now=2.0), Restart) == []
 
 
+def alike(workers: int) -> dict[str, int]:
+    return {f"w{n}": 100 for n in range(1, workers + 1)}
+
+
 def test_drift_takes_a_majority():
-    rule = Continuation(growth=2.0, points=100)
-    assert rule.vote("w1", 5, 50.0, members=4, points=100, appended=100) is None
-    assert rule.vote("w1", 6, 60.0, members=4, points=100, appended=100) is None
-    assert rule.vote("w2", 6, 60.0, members=4, points=100, appended=100) is None
-    assert rule.vote("w3", 7, 70.0, members=4, points=100, appended=100) == Restart(1, fresh=False)
+    rule = Continuation(growth=2.0, points=400)
+    assert rule.vote("w1", 5, 50.0, alike(4), appended=400) is None
+    assert rule.vote("w1", 6, 60.0, alike(4), appended=400) is None
+    assert rule.vote("w2", 6, 60.0, alike(4), appended=400) is None
+    assert rule.vote("w3", 7, 70.0, alike(4), appended=400) == Restart(1, fresh=False)
     assert rule.drifts == 1
-    assert rule.vote("w4", 8, 80.0, members=4, points=100, appended=100) is None
+    assert rule.vote("w4", 8, 80.0, alike(4), appended=400) is None
+
+
+def test_votes_weigh_as_much_as_the_points_behind_them():
+    rule = Continuation(growth=2.0, points=100)
+    assert rule.vote("w1", 5, 50.0, {"w1": 55, "w2": 45}, appended=100) is None
+    assert rule.vote("w3", 5, 50.0, {"w1": 10, "w2": 85, "w3": 5}, appended=100) is None
+    assert rule.vote("w2", 6, 60.0, {"w1": 10, "w2": 85, "w3": 5}, appended=100) is not None
+    assert rule.vote("w2", 9, 90.0, {"w1": 30, "w2": 70}, appended=100) is not None
 
 
 def test_after_a_drift_it_begins_anew_while_the_data_is_replaced():
     rule = Continuation(growth=2.0, points=100, appended=1000)
-    assert rule.vote("w1", 5, 50.0, members=1, points=100, appended=1010) == Restart(1, fresh=False)
+    assert rule.vote("w1", 5, 50.0, alike(1), appended=1010) == Restart(1, fresh=False)
     assert rule.grown(100, 1059) is None
     assert rule.grown(100, 1060) == Restart(2, fresh=False)
     assert rule.grown(100, 1109) is None
@@ -460,22 +472,22 @@ def test_after_a_drift_it_begins_anew_while_the_data_is_replaced():
 
 
 def test_old_votes_do_not_count():
-    rule = Continuation(growth=2.0, points=100)
-    assert rule.vote("w1", 5, 50.0, members=3, points=100, appended=100) is None
-    assert rule.vote("w2", 50, 500.0, members=3, points=100, appended=100) is None
+    rule = Continuation(growth=2.0, points=300)
+    assert rule.vote("w1", 5, 50.0, alike(3), appended=300) is None
+    assert rule.vote("w2", 50, 500.0, alike(3), appended=300) is None
 
 
 def test_votes_of_the_same_moment_count_however_short_epochs_are():
-    rule = Continuation(growth=2.0, points=100)
-    assert rule.vote("w1", 5, 1.0, members=3, points=100, appended=100) is None
-    assert rule.vote("w2", 500, 11.0, members=3, points=100, appended=100) is not None
+    rule = Continuation(growth=2.0, points=300)
+    assert rule.vote("w1", 5, 1.0, alike(3), appended=300) is None
+    assert rule.vote("w2", 500, 11.0, alike(3), appended=300) is not None
 
 
 def test_a_deterministic_run_never_restarts():
     rule = Continuation(growth=2.0, enabled=False)
     assert rule.grown(100, 100) is None
     assert rule.grown(1000, 1000) is None
-    assert rule.vote("w1", 1, 10.0, members=1, points=1, appended=1) is None
+    assert rule.vote("w1", 1, 10.0, alike(1), appended=100) is None
     assert rule.drifts == 1
 
 

@@ -47,7 +47,7 @@ def test_a_restarted_cluster_goes_on_where_it_was():
     former = Progress(Training())
     former.advance(RESULT)
     former.continuation.grown(100, 100)
-    former.continuation.vote("w1", 4, 1.0, members=1, points=100, appended=100)
+    former.continuation.vote("w1", 4, 1.0, shards={"w1": 100}, appended=100)
     state = json.loads(json.dumps(former.durable()))
     assert Progress(Training(), state, PARAMS).durable() == state
 
@@ -55,7 +55,7 @@ def test_a_restarted_cluster_goes_on_where_it_was():
 def test_without_a_model_only_numbers_are_kept():
     former = Progress(Training())
     former.advance(RESULT)
-    former.continuation.vote("w1", 4, 1.0, members=1, points=100, appended=100)
+    former.continuation.vote("w1", 4, 1.0, shards={"w1": 100}, appended=100)
     now = Progress(Training(), former.durable())
     assert (now.epoch, now.plan.fresh, now.continuation.points) == (0, True, 0)
     assert (now.continuation.due, now.continuation.drifts) == ([], 1)
@@ -65,6 +65,6 @@ def test_without_a_model_only_numbers_are_kept():
 def test_whoever_plans_without_the_newest_restart_has_missed_it():
     rule = Progress(Training()).continuation
     assert rule.missed(EpochPlan()) is None
-    rule.vote("w1", 4, 1.0, members=1, points=100, appended=100)
+    rule.vote("w1", 4, 1.0, shards={"w1": 100}, appended=100)
     assert rule.missed(EpochPlan()) == Restart(1, fresh=False)
     assert rule.missed(EpochPlan(restart=1)) is None
