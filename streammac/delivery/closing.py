@@ -25,8 +25,15 @@ class Closing:
         self._senders: frozenset[str] | None = None
 
     def tell(self, senders: Collection[str]) -> None:
-        """Take the names of all who may have something under way here: those that have not ended in good order."""
+        """Take the names of all who may have something under way here: those that have not ended in good order.
+
+        The sessions of all others are over: a late copy of what they sent would not be known again once the batch is
+        with another worker.
+        """
         self._senders = frozenset(senders)
+        for name, session in self._sessions.items():
+            if name not in self._senders and not session.closed and not session.ended:
+                session.end()
 
     def forget(self) -> None:
         """Forget them: nothing goes until they are told again."""
@@ -46,7 +53,10 @@ class Closing:
         """Return whether batches that this one brought may go."""
         if self._senders is None:
             return False
-        return sender not in self._senders or not self._is_open(sender)
+        session = self._sessions.get(sender)
+        if session is None:
+            return sender not in self._senders
+        return session.closed or (session.ended and sender not in self._senders)
 
     def _is_open(self, name: str) -> bool:
         session = self._sessions.get(name)

@@ -10,6 +10,7 @@ Hello of a newer session                  nothing of the former counts any more;
                                           then `Credit`. No answer while the disk does not take the withdrawal
 Points of the session that was agreed on  stored, a duplicate, or refused
 Points of any other                       no answer: the sender has taken them back, or sends them again
+Either, of a session that was ended       `Credit` of the next one: a sender that is not through begins anew
 ========================================  ==================================================================
 
 Sessions are not kept on disk. A `Hello` names the process it is meant for, so a session that a former process agreed
@@ -80,16 +81,25 @@ class Store(Protocol):
 
 @dataclass(slots=True)
 class Session:
-    """What is known of a sender. Not ``agreed``: its greeting came, and could not be heeded yet."""
+    """What is known of a sender. Not ``agreed``: its greeting came, and could not be heeded yet.
+
+    ``ended``: the coordinator has said that the sender is through; `number` is that of the session that it would have
+    to begin next.
+    """
 
     number: int
     agreed: bool = False
     closing: bool = False
+    ended: bool = False
 
     @property
     def closed(self) -> bool:
         """Return whether nothing of this sender can come any more, and nothing is disowned any more."""
         return self.agreed and self.closing
+
+    def end(self) -> None:
+        """Let nothing of it count any more: what still comes was sent twice, and may live elsewhere by now."""
+        self.number, self.agreed, self.closing, self.ended = self.number + 1, False, False, True
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +175,9 @@ class Reception(Generic[P]):
                 outcomes.append((peer, self._stored(message, now)))
             else:
                 self.stale += 1
+                session = self.sessions.get(message.sender)
+                if session is not None and session.ended:
+                    outcomes.append((peer, session))
         if any(isinstance(outcome, _Taken) for _, outcome in outcomes):
             outcomes = self._committed(outcomes, now)
         return [(peer, self._answer(outcome, now)) for peer, outcome in outcomes]
@@ -192,9 +205,9 @@ class Reception(Generic[P]):
             except (OSError, ShardUnusable) as error:
                 self._failed(error, now)
                 return None
-            known.agreed, known.closing = True, hello.closing
+            known.agreed, known.closing, known.ended = True, hello.closing, False
         # a second greeting of a session withdraws nothing: what it disowned may have come back since
-        return known if known.agreed else None
+        return known if known.agreed or known.ended else None
 
     # -- points ---------------------------------------------------------------------------
 

@@ -28,7 +28,21 @@ def test_a_sender_has_closed_once_its_closing_session_is_agreed_on():
     assert not closing.lets_go("i3"), "it has not greeted since this process began"
 
 
-def test_batches_of_senders_that_have_ended_go():
-    closing = Closing({"i1": Session(1, agreed=True)})
+def test_batches_of_senders_that_have_ended_go_and_nothing_of_their_sessions_counts_any_more():
+    session = Session(1, agreed=True)
+    closing = Closing({"i1": session})
     closing.tell(["i2"])
     assert closing.lets_go("i1")
+    assert (session.number, session.agreed, session.ended) == (2, False, True)
+    closing.tell(["i1", "i2"])
+    assert not closing.lets_go("i1"), "it sends again"
+
+
+def test_who_begins_while_it_is_said_to_be_through_is_waited_for():
+    sessions: dict[str, Session] = {}
+    closing = Closing(sessions)
+    closing.tell([])
+    sessions["w5"] = Session(7, agreed=True)
+    assert not closing.lets_go("w5"), "the coordinator's word was older"
+    closing.tell([])
+    assert closing.lets_go("w5")
