@@ -223,9 +223,9 @@ class Coordinator:
         peer = self.membership.find(beat.name, beat.incarnation)
         if peer is None:
             return [Tell(identity, Introduce())]
-        before, moved, gave = peer.facts, peer.moves, peer.giving
+        before, gave = peer.facts, peer.giving
+        known = (peer.moves, peer.giving, peer.heeded, self.accounts.handing)
         back = self.membership.hear(peer, beat, now)
-        handing = self.accounts.handing
         self._count(peer, beat.facts)
         if peer.ready:
             self.views.is_ready(beat.name)
@@ -239,8 +239,9 @@ class Coordinator:
         if gave and not peer.giving and peer.state == "alive":
             text = f"{beat.facts.get('moved', 0):,.0f} points are with others since it began"
             orders.append(self.note("moved", beat.name, text))
-        # a former process of its name may have been handing over points, too
-        if (peer.moves, peer.giving, self.accounts.handing) != (moved, gave, handing):
+        # a former process of its name may have been handing over points, too; and whoever has heeded an order is told
+        # once more, because it has no use for routes before, and may have forgotten them
+        if (peer.moves, peer.giving, peer.heeded, self.accounts.handing) != known:
             orders += self.feed.tell()
         if peer.unheard(now):
             orders += self.feed.tell_mover(peer)

@@ -704,6 +704,15 @@ def test_an_order_to_hand_over_points_that_was_lost_is_given_again():
     assert sent(core.handle(b"w1", heard, now=20.0), Drain) == []
 
 
+def test_a_worker_that_has_heeded_an_order_is_told_the_routes_once_more():
+    """It may have forgotten them between `Routes` and the order: it had nothing to move then."""
+    core, _ = cluster()
+    core.handle(b"op", DrainRequest("w1", 9.0, "move"), now=1.0)
+    heard = Heartbeat("w1", 1, facts(100, orders=1.0, giving=1.0))
+    assert "w1" in dict(sent(core.handle(b"w1", heard, now=2.0), Routes))
+    assert sent(core.handle(b"w1", heard, now=3.0), Routes) == []
+
+
 def test_a_worker_that_died_with_an_order_counts_as_a_sender_until_its_ledger_says_otherwise():
     """It may have handed over a batch, and told nobody."""
     core, _ = cluster()

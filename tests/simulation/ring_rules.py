@@ -184,7 +184,9 @@ class RingRules:
             if (visit.name, visit.incarnation) in self._entitled and number not in self._disclaimed:
                 raise Violation(f"lost, though who made it is in the ring: {visit}")
         makers = {(self.visits[n].name, n in self._disclaimed) for n in lost}
-        if len(lost) > 1 and len(makers) == 1:
+        # who was alone in the ring passed nothing on; one that has left it may be here still, with an old copy
+        stayed = change.carriers - {member.name for member in change.view.leaving}
+        if len(lost) > 1 and len(makers) == 1 and stayed:
             raise Violation(
                 f"one that is gone took more than its last hop with it: {self._tell(lost)}"
             )
