@@ -10,7 +10,7 @@ Hello of a newer session                  nothing of the former counts any more;
                                           then `Credit`. No answer while the disk does not take the withdrawal
 Points of the session that was agreed on  stored, a duplicate, or refused
 Points of any other                       no answer: the sender has taken them back, or sends them again
-Either, of a session that was ended       `Credit` of the next one: a sender that is not through begins anew
+Either, of a session that was ended       no answer: its sender is through, and this is a late copy
 ========================================  ==================================================================
 
 Sessions are not kept on disk. A `Hello` names the process it is meant for, so a session that a former process agreed
@@ -83,8 +83,7 @@ class Store(Protocol):
 class Session:
     """What is known of a sender. Not ``agreed``: its greeting came, and could not be heeded yet.
 
-    ``ended``: the coordinator has said that the sender is through; `number` is that of the session that it would have
-    to begin next.
+    ``ended``: the coordinator has said that the sender is through; only a newer session counts.
     """
 
     number: int
@@ -99,7 +98,7 @@ class Session:
 
     def end(self) -> None:
         """Let nothing of it count any more: what still comes was sent twice, and may live elsewhere by now."""
-        self.number, self.agreed, self.closing, self.ended = self.number + 1, False, False, True
+        self.agreed, self.closing, self.ended = False, False, True
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +174,6 @@ class Reception(Generic[P]):
                 outcomes.append((peer, self._stored(message, now)))
             else:
                 self.stale += 1
-                session = self.sessions.get(message.sender)
-                if session is not None and session.ended:
-                    outcomes.append((peer, session))
         if any(isinstance(outcome, _Taken) for _, outcome in outcomes):
             outcomes = self._committed(outcomes, now)
         return [(peer, self._answer(outcome, now)) for peer, outcome in outcomes]
@@ -199,15 +195,15 @@ class Reception(Generic[P]):
                 return None
             # from here on nothing of the former session is stored, whether the rest succeeds or not
             known = self.sessions[hello.sender] = Session(hello.session)
-        if hello.session == known.number and not known.agreed:
+        if hello.session == known.number and not (known.agreed or known.ended):
             try:
                 self.withdrawn += self._store.withdraw(_marks(hello.disowned), hello.sender)
             except (OSError, ShardUnusable) as error:
                 self._failed(error, now)
                 return None
-            known.agreed, known.closing, known.ended = True, hello.closing, False
+            known.agreed, known.closing = True, hello.closing
         # a second greeting of a session withdraws nothing: what it disowned may have come back since
-        return known if known.agreed or known.ended else None
+        return known if known.agreed else None
 
     # -- points ---------------------------------------------------------------------------
 

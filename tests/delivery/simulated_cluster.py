@@ -147,6 +147,9 @@ class Worker:
     def turn(self) -> None:
         for post in self.handover.turn(self.cluster.now):
             self.cluster.post(self.name, post.worker, post.message)
+        if self.handover.idle:  # it has no use for routes, nor for what was said of its senders
+            self.handover.route([])
+            self.closing.forget()
 
     def route(self, routes, senders) -> None:
         self.closing.tell(senders - {self.name})
@@ -269,6 +272,8 @@ class Cluster:
 
     def tell(self, name: str) -> None:
         self.untold.discard(name)
+        if isinstance(self.here[name], Worker) and name not in self.unsettled:
+            return  # it moves nothing
         routes = [
             Route(n, n, w.incarnation, 0.0 if n in self.drains else 1.0)
             for n, w in self.here.items()
