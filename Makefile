@@ -32,7 +32,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 docs: $(READY)
-	$(BIN)/python -m streammac.reference docs
+	$(BIN)/python -m tools.reference docs
 	$(BIN)/python -m monitoring
 
 bench: $(READY)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from streammac.client import Client
-from streammac.config import Settings
 from streammac.run_directory import RunDirectory
+from streammac.settings.schema import Settings
 from streammac.supervisor.local_cluster import LocalCluster
 from tests.workers.live_cluster import LiveCluster
 

@@ -37,7 +37,7 @@ def main() -> None:
     settings = {
         "model": {"bits": 16},
         "store": {"retain_s": KEPT_S, "segment_bytes": 1 << 18},
-        "probe": {"points": 1024},
+        "held_out": {"points": 1024},
     }
     feed = Feed()
     with fed(settings, feed.push) as cluster:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.clusters import PATIENCE_S, running
-from streammac.config import Settings
+from streammac.settings.schema import Settings
 
 POINTS, DIM, BATCH = 1_000_000, 128, 1024
 REPEATS = 3
@@ -31,7 +31,7 @@ def ingest_s(folder: Path, feed: Path) -> float:
             "cluster": {"workers": 1, "heartbeat_s": 0.02},
             "ingest": {"sources": [str(feed)], "batch_points": BATCH},
             "training": {"start_points": 10 * POINTS},
-            "probe": {"share": 0.0},
+            "held_out": {"share": 0.0},
         }
     )
     with running(folder, settings) as client:

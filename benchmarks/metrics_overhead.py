@@ -14,17 +14,17 @@ import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.clusters import running, wait_for_epochs
-from streammac import metrics
-from streammac.config import Settings
-from streammac.exporter import WorkerMetrics
-from streammac.http_server import serve
-from streammac.ring.coordinator import Coordinator
-from streammac.ring.status import status
+from streammac.coordinator.coordinator import Coordinator
+from streammac.coordinator.status import status
+from streammac.link.http_server import serve
 from streammac.run_directory import RunDirectory
+from streammac.settings.schema import Settings
+from streammac.telemetry import metrics
+from streammac.telemetry.exporter import WorkerMetrics
 from streammac.wire.messages import Register
-from workers.http import application
-from workers.live import Live
-from workers.targets import targets
+from workers.coordinator.http import application
+from workers.coordinator.live import Live
+from workers.coordinator.targets import targets
 
 POINTS, DIM, BITS, WORKERS = 60_000, 128, 32, 2
 MEASURED_S = 6.0
@@ -161,7 +161,7 @@ def page(folder: Path, workers: int) -> float:
     end, begin = time.monotonic() + PAGE_S, time.process_time()
     try:
         while (now := time.monotonic()) < end:
-            live.turn(now, lambda: status(core), lambda: targets(core, url))
+            live.step(now, lambda: status(core), lambda: targets(core, url))
             time.sleep(0.1)
         return (time.process_time() - begin) / PAGE_S
     finally:
@@ -174,7 +174,7 @@ def page(folder: Path, workers: int) -> float:
 def discovery(folder: Path) -> None:
     folder.mkdir()
     core, live = registered(1000), Live(RunDirectory(folder))
-    live.turn(0.0, lambda: status(core), lambda: targets(core, "http://127.0.0.1:1/metrics"))
+    live.step(0.0, lambda: status(core), lambda: targets(core, "http://127.0.0.1:1/metrics"))
     url, close = serve(application(live), "127.0.0.1", 0)
     for path in ("sd", "status"):
         took = 1000 * float(np.median([scrape_s(f"{url}/{path}") for _ in range(20)]))

@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks.clusters import running, wait_for_rest
 from benchmarks.data import Task, baseline_precisions, fashion_mnist
 from streammac.client import Model
-from streammac.config import Settings
 from streammac.models.retrieval import precision
+from streammac.settings.schema import Settings
 
 CHUNKS = 20
 CHUNK_S = 1.5

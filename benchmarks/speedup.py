@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.clusters import running, wait_for_epochs
-from streammac.config import Settings
+from streammac.settings.schema import Settings
 
 POINTS, DIM, BITS = 60_000, 784, 32
 MEASURED_S = 12.0
@@ -25,7 +25,7 @@ def epoch_s(folder: Path, feed: Path, workers: int) -> float:
             "ingest": {"sources": [str(feed)]},
             "training": {"start_points": int(POINTS * 0.9), "growth": 100.0},
             "publish": {"interval_s": 5.0},
-            "probe": {"share": 0.002},
+            "held_out": {"share": 0.002},
         }
     )
     with running(folder, settings) as client:

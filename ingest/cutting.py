@@ -1,7 +1,7 @@
-"""Validated points to batches, whose marks say which records of which feed or push they are.
+"""Validated points to batches, whose names (batch ids) say which records of which feed or push they are.
 
 Called by the node's I/O loop. The same records cut again, after the node or a client was killed, make the same
-batches under the same marks: that is how a shard knows them.
+batches under the same batch ids: that is how a shard knows them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.records import Arrays
-from streammac.delivery.courier import BATCH_OVERHEAD_BYTES, Batch, Ticket
+from streammac.delivery.sender import BATCH_OVERHEAD_BYTES, Batch, Ticket
 from streammac.wire.messages import Points
 
 PUSH_POINTS = 1 << 23
@@ -30,7 +30,7 @@ class Origin:
     Attributes
     ----------
     source, incarnation : str, int
-        The first parts of the marks.
+        The first parts of the batch ids.
     first : int
         Number of the first record. The record ``n`` begins the batch ``2 n``, or ``2 n + 1`` if it is held out.
     batch_points : int

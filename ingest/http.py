@@ -26,11 +26,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ingest.formats import decode_json, decode_packed
-from ingest.intake import Delivery, Intake, Stopping
+from ingest.ingest_queue import Delivery, IngestQueue, Stopping
 from ingest.records import Arrays, Chunk, Raw
 from ingest.sources import SourceError
-from streammac.delivery.courier import Ticket
-from streammac.http_server import serve
+from streammac.delivery.sender import Ticket
+from streammac.link.http_server import serve
 from streammac.security import is_loopback
 
 ACK_PATIENCE_S = 60.0
@@ -118,7 +118,9 @@ def _unpack(body: bytes) -> tuple[Chunk, str]:
     return Raw(tuple(msgpack.packb(r) for r in records), decode_packed), "msgpack"
 
 
-def application(intake: Intake, has_room: Callable[[], bool], request_bytes: int) -> Starlette:
+def application(
+    ingest_queue: IngestQueue, has_room: Callable[[], bool], request_bytes: int
+) -> Starlette:
     """Return the application.
 
     Parameters
@@ -143,7 +145,7 @@ def application(intake: Intake, has_room: Callable[[], bool], request_bytes: int
         nonlocal in_hand
         body = bytearray()
         try:
-            if intake.stopping:
+            if ingest_queue.stopping:
                 return refuse(503, "the ingest node ends")
             if not has_room():
                 return later("the workers do not keep up")
@@ -184,12 +186,12 @@ def application(intake: Intake, has_room: Callable[[], bool], request_bytes: int
             loop.call_soon_threadsafe(resolve, ticket)
 
         try:
-            prepared = await asyncio.to_thread(intake.prepare, chunk)
+            prepared = await asyncio.to_thread(ingest_queue.prepare, chunk)
         except Stopping:
             return refuse(503, "the ingest node ends")
         assert prepared is not None
         points, refused = prepared
-        intake.request(Delivery("http", form, points, refused, settled))
+        ingest_queue.request(Delivery("http", form, points, refused, settled))
         try:
             ticket = await asyncio.wait_for(answer, ACK_PATIENCE_S)
         except TimeoutError:

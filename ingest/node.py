@@ -1,8 +1,8 @@
 """The ingest node's process: an I/O loop that gets stored what feeds, requests and clients bring.
 
 ``streammac ingest`` calls `run`. The loop (main thread) owns the sockets: one DEALER to each worker, one to the
-coordinator, a ROUTER for clients. Threads that read feeds (`ingest.feeds`) and serve requests (`ingest.http`) hand
-over through the `Intake`, and wake it. What becomes of points is decided by `ingest.outbox`.
+coordinator, a ROUTER for clients. Threads that read feeds (`ingest.feed_readers`) and serve requests (`ingest.http`)
+hand over through the `IngestQueue`, and wake it. What becomes of points is decided by `ingest.outbox`.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import zmq
 from ingest import http
 from ingest.clients import Clients
 from ingest.dead_letters import DeadLetterFile
-from ingest.feeds import Feeds
-from ingest.intake import Intake
+from ingest.feed_readers import FeedReaders
+from ingest.ingest_queue import IngestQueue
 from ingest.outbox import Outbox
 from ingest.pushes import Pushes
 from ingest.sources import SourceError
 from ingest.wake import Wake
-from streammac.config import Settings
-from streammac.coordinator_link import CoordinatorLink
 from streammac.delivery.ledger import Ledger, LedgerError
 from streammac.delivery.worker_sockets import WorkerSockets
-from streammac.exporter import IngestMetrics
+from streammac.link.coordinator import CoordinatorLink
 from streammac.run_directory import RunDirectory
 from streammac.security import SecureContext, open_context
+from streammac.settings.schema import Settings
+from streammac.telemetry.exporter import IngestMetrics
 from streammac.wire.messages import Ack, Credit, Registered, Routes, Stop, StreamSchema
 
 log = logging.getLogger(__name__)
@@ -128,9 +128,9 @@ class IngestNode:
             self._flush(now)
             self.link.beat(now, self.settings.cluster.heartbeat_s, self._pulse)
             if self.ending:
-                self.intake.stop()
+                self.ingest_queue.stop()
                 end_by = end_by or now + DRAIN_S
-                if (self.outbox.idle and self.intake.empty) or now > end_by:
+                if (self.outbox.idle and self.ingest_queue.empty) or now > end_by:
                     break
         self._end()
         return self.exit_code
@@ -161,9 +161,9 @@ class IngestNode:
     def _configure(self, settings: Settings) -> None:
         ingest = settings.ingest
         self.settings = settings
-        self.intake = Intake(ingest.record_bytes, self.wake)
-        self.pushes = Pushes(self.intake, self.clients.answer, settings)
-        self.feeds = Feeds(self.name, self.intake, settings, self.wake)
+        self.ingest_queue = IngestQueue(ingest.record_bytes, self.wake)
+        self.pushes = Pushes(self.ingest_queue, self.clients.answer, settings)
+        self.feeds = FeedReaders(self.name, self.ingest_queue, settings, self.wake)
         path = self.directory.dead_letters / f"{self.name}.ndjson"
         letters = DeadLetterFile(path, ingest.dead_letter_bytes)
         try:
@@ -192,7 +192,9 @@ class IngestNode:
     def _listen(self, uri: str) -> None:
         assert self.settings is not None
         app = http.application(
-            self.intake, lambda: self.outbox.courier.has_room, self.settings.ingest.request_bytes
+            self.ingest_queue,
+            lambda: self.outbox.sender.has_room,
+            self.settings.ingest.request_bytes,
         )
         url, close = http.listen(uri, self.http_host, app)
         self._listening.callback(close)
@@ -202,34 +204,34 @@ class IngestNode:
         log.info("points are taken at %s/points", url)
 
     def _agree(self, schema: StreamSchema) -> None:
-        if self.settings is None or self.intake.schema is not None:
+        if self.settings is None or self.ingest_queue.schema is not None:
             return
-        self.intake.agree(schema)
+        self.ingest_queue.agree(schema)
         self.pushes.agreed()
 
     # -- feeds and requests ---------------------------------------------------------------
 
     def _serve_clients(self) -> None:
         for identity, push in self.clients.receive():
-            room = self.outbox.courier.has_room and not self.ending
+            room = self.outbox.sender.has_room and not self.ending
             self.pushes.take(identity, push, has_room=room)
             self._admit_requests()  # so that the next push sees how much room is left
 
     def _admit(self) -> None:
         """Take what threads have brought, as long as there is room."""
-        while not self.intake.proposals.empty():
-            self.proposed = self.intake.proposals.get()
+        while not self.ingest_queue.proposals.empty():
+            self.proposed = self.ingest_queue.proposals.get()
             self.link.tell(self.proposed)
         self._admit_requests()
-        while self.outbox.courier.has_room:
+        while self.outbox.sender.has_room:
             try:
-                self.outbox.take(self.intake.feeds.get_nowait())
+                self.outbox.take(self.ingest_queue.feeds.get_nowait())
             except queue.Empty:
                 return
 
     def _admit_requests(self) -> None:
-        while not self.intake.requests.empty():
-            self.outbox.take(self.intake.requests.get())
+        while not self.ingest_queue.requests.empty():
+            self.outbox.take(self.ingest_queue.requests.get())
 
     # -- workers --------------------------------------------------------------------------
 
@@ -242,13 +244,13 @@ class IngestNode:
         for name, message in self.workers.receive(ready):
             if not isinstance(message, Ack | Credit):
                 continue
-            batch = self.outbox.heed(name, message, now)
+            batch = self.outbox.handle(name, message, now)
             if batch is not None:
                 self.metrics.acknowledged(now - batch.first_sent_at)
                 self.first_ack_s = self.first_ack_s or time.time()
 
     def _flush(self, now: float) -> None:
-        self.outbox.courier.on_hold = not self._workers_are_there(now)
+        self.outbox.sender.on_hold = not self._workers_are_there(now)
         for post in self.outbox.flush(now):
             self.workers.post(post.worker, post.message)
 
@@ -258,7 +260,7 @@ class IngestNode:
         A fast feed would otherwise be stored whole by the worker that is up first.
         """
         assert self.settings is not None
-        granted = sum(lane.window_bytes > 0 for lane in self.outbox.courier.lanes.values())
+        granted = sum(lane.window_bytes > 0 for lane in self.outbox.sender.lanes.values())
         if granted >= self.settings.cluster.workers or now - self._began > START_PATIENCE_S:
             self._began = float("-inf")  # from now on, whoever is there will do
             return True
@@ -270,7 +272,7 @@ class IngestNode:
         if self.settings is None:
             return {}
         # first of all whether they have ended: what they brought to the last has then been handed over
-        finished = self.feeds.ended and self.outbox.idle and self.intake.feeds.empty()
+        finished = self.feeds.ended and self.outbox.idle and self.ingest_queue.feeds.empty()
         facts = self.outbox.facts() | {
             "malformed": float(self.clients.malformed + self.workers.malformed),
             "finished": float(finished),
@@ -285,13 +287,13 @@ class IngestNode:
 
     def _pulse(self, elapsed_s: float) -> tuple[dict[str, float], tuple[str, ...]]:
         """Return what a heartbeat tells."""
-        acknowledged = self.outbox.courier.acknowledged
+        acknowledged = self.outbox.sender.acknowledged
         self._rate = ((acknowledged - self._rate[1]) / max(elapsed_s, 1e-9), acknowledged)
         facts = self._facts()
         self.metrics.update(facts)
-        self.metrics.lanes(self.outbox.courier.lanes, self.outbox.courier.waiting_bytes)
+        self.metrics.lanes(self.outbox.sender.lanes, self.outbox.sender.waiting_bytes)
         self.metrics.handshakes(self.context.handshake_failures())
-        if self.proposed is not None and self.intake.schema is None:
+        if self.proposed is not None and self.ingest_queue.schema is None:
             self.link.tell(self.proposed)  # the coordinator may have been replaced before it agreed
         return facts, ()
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from ingest.cutting import Origin, cut
 from ingest.dead_letters import DeadLetterFile
-from ingest.intake import Delivery
+from ingest.ingest_queue import Delivery
 from ingest.positions import Position, Positions
 from ingest.records import Refused
 from ingest.sources.base import Seekable
-from streammac.config import Settings
-from streammac.delivery.courier import Batch, Courier, Post, Ticket, Write
 from streammac.delivery.ledger import Ledger
+from streammac.delivery.sender import Batch, Post, Sender, Ticket, Write
+from streammac.settings.schema import Settings
 from streammac.wire.messages import Ack, Credit, Route
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Outbox:
 
     Attributes
     ----------
-    courier : Courier
+    sender : Sender
         Sees to it that every batch is stored exactly once.
     positions : Positions
         Of seekable feeds.
@@ -66,13 +66,11 @@ class Outbox:
     ) -> None:
         ingest = settings.ingest
         self.name = name
-        self.courier = Courier(
-            name, incarnation, ingest.resend_s, ingest.window_bytes, ledger.state
-        )
+        self.sender = Sender(name, incarnation, ingest.resend_s, ingest.window_bytes, ledger.state)
         self.positions = Positions(ledger.state, incarnation)
         self._incarnation = incarnation
         self._batch_points = ingest.batch_points
-        self._share = settings.probe.share
+        self._share = settings.held_out.share
         self._ledger = ledger
         self._letters = letters
         self._open: list[_Open] = []
@@ -88,7 +86,7 @@ class Outbox:
         """Return where a feed is to be read from."""
         position, begun = self.positions.open(name, source, self._batch_points, self._share)
         if begun is not None:
-            self.courier.note(begun)
+            self.sender.note(begun)
         return position
 
     def take(self, delivery: Delivery) -> None:
@@ -104,10 +102,10 @@ class Outbox:
             self._dead_lettered += len(delivery.refused)
         origin = delivery.origin or self._stream(records)
         for batch in cut(delivery.points, origin, ticket):
-            if self._ledger.state.is_settled(batch.mark):
+            if self._ledger.state.is_settled(batch.batch_id):
                 ticket.duplicate += len(batch)  # in a former life
                 continue
-            self.courier.put(batch)
+            self.sender.put(batch)
             if delivery.feed:
                 continue
             if batch.durable:
@@ -128,25 +126,25 @@ class Outbox:
     def route(self, routes: Iterable[Route]) -> None:
         """Take the workers that there are now."""
         self._routed = True
-        self.courier.route(routes)
+        self.sender.route(routes)
 
-    def heed(self, worker: str, message: Ack | Credit, now: float) -> Batch | None:
+    def handle(self, worker: str, message: Ack | Credit, now: float) -> Batch | None:
         """Take what a worker says; return the batch that it settles."""
         if isinstance(message, Credit):
-            self.courier.credit(worker, message)
+            self.sender.credit(worker, message)
             return None
         if message.outcome == "refused":
             log.warning("%s refused a batch: %s", worker, message.reason)
-        return self.courier.acknowledge(worker, message, now)
+        return self.sender.acknowledge(worker, message, now)
 
     def flush(self, now: float) -> list[Post]:
         """Settle what can be settled; return what is to be sent now."""
-        self._bury()
+        self._dead_letter()
         self._move()
         self._tell_settled()
         if not self._routed:
             return []  # or what former lives had handed to workers would seem to be nobody's
-        orders = self.courier.send(now)
+        orders = self.sender.send(now)
         records = [r for order in orders if isinstance(order, Write) for r in order.records]
         try:
             self._ledger.write(records)  # also what could not be written before
@@ -159,15 +157,15 @@ class Outbox:
         self._stuck = False
         return [order for order in orders if isinstance(order, Post)]
 
-    def _bury(self) -> None:
+    def _dead_letter(self) -> None:
         """Make dead letters of what no worker takes."""
         feeds = {position.begun.incarnation for position in self.positions}
-        for batch, reason in self.courier.given_up:
+        for batch, reason in self.sender.given_up:
             x = batch.message.tensors["x"]
             self._letters.append(self.name, x.dtype.str, [Refused(r.tobytes(), reason) for r in x])
             if batch.message.incarnation not in feeds:  # those of feeds are counted by position
                 self._dead_lettered += len(batch)
-        self.courier.given_up.clear()
+        self.sender.given_up.clear()
 
     def _move(self) -> None:
         for position in self.positions:
@@ -177,7 +175,7 @@ class Outbox:
             if moved.refused:
                 source = position.source
                 self._letters.append(source.name, source.format, moved.refused)
-            self.courier.note(moved.record)
+            self.sender.note(moved.record)
 
     def _tell_settled(self) -> None:
         still_open = []
@@ -197,7 +195,7 @@ class Outbox:
     @property
     def idle(self) -> bool:
         """Return whether everything that was taken is settled, and the ledger knows it."""
-        return self.courier.idle and not self._open and not self._stuck
+        return self.sender.idle and not self._open and not self._stuck
 
     @property
     def sent(self) -> int:
@@ -210,17 +208,17 @@ class Outbox:
 
     def facts(self) -> dict[str, float]:
         """Return the counts for heartbeats. What is ``lasting`` of them the node's next life counts again."""
-        courier = self.courier
+        sender = self.sender
         dead = sum(position.at.dead_lettered for position in self.positions)
         return {
             "sent": float(self.sent),
             "lasting_sent": float(self._lasting_sent),
             "dead_lettered": float(self._dead_lettered + dead),
             "lasting_dead_lettered": float(dead),
-            "acknowledged": float(courier.acknowledged),
-            "duplicate": float(courier.duplicate),
-            "unacknowledged": float(courier.unacknowledged),
-            "disowned": float(courier.disowned),
-            "resent": float(courier.resent),
-            "blocked_s": courier.blocked_s,
+            "acknowledged": float(sender.acknowledged),
+            "duplicate": float(sender.duplicate),
+            "unacknowledged": float(sender.unacknowledged),
+            "disowned": float(sender.revoked),
+            "resent": float(sender.resent),
+            "blocked_s": sender.blocked_s,
         }

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from ingest.records import Refused
 from ingest.sources.base import Seekable
-from streammac.delivery.courier import Ticket
 from streammac.delivery.ledger import FeedAt, FeedBegun, State
+from streammac.delivery.sender import Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Position:
     source : Seekable
         The feed.
     begun : FeedBegun
-        Its name, its marks' incarnation, and how it is cut.
+        Its name, its batch ids' incarnation, and how it is cut.
     at : FeedAt
         Up to where it is settled.
     taken : int

@@ -2,7 +2,7 @@
 
 Called by the node's I/O loop. A client that hears nothing sends its push again under the same number; what
 was settled is answered from memory and what is under way is only waited for. After the node was killed its batches
-have the same marks again, and the ledger knows where they went: so nothing is stored twice.
+have the same batch ids again, and the ledger knows where they went: so nothing is stored twice.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ingest.cutting import MAX_PUSH, PUSH_POINTS, origin_of_push
-from ingest.intake import Delivery, Intake
+from ingest.ingest_queue import Delivery, IngestQueue
 from ingest.records import Arrays, Refused
-from streammac.config import Settings
-from streammac.delivery.courier import Ticket
+from streammac.delivery.sender import Ticket
+from streammac.settings.schema import Settings
 from streammac.wire.messages import Push, Pushed
 
 REMEMBERED = 10_000
@@ -41,7 +41,7 @@ class Pushes:
         Sizes of requests and batches, share of held-out points.
     """
 
-    intake: Intake
+    ingest_queue: IngestQueue
     answer: Callable[[bytes, Pushed], None]
     settings: Settings
     _under_way: dict[Key, bytes] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Pushes:
             return
         x = push.tensors["x"]
         chunk = Arrays(x, push.tensors.get("y"), _time(push), push.keys)
-        prepared = self.intake.prepare(chunk, wait=False)
+        prepared = self.ingest_queue.prepare(chunk, wait=False)
         if prepared is None:
             if key in self._early or len(self._early) < MAX_EARLY:
                 self._early[key] = (identity, push)
@@ -75,9 +75,9 @@ class Pushes:
             return
         points, refused = prepared
         self._under_way[key] = identity
-        ingest, share = self.settings.ingest, self.settings.probe.share
+        ingest, share = self.settings.ingest, self.settings.held_out.share
         origin = origin_of_push(*key, ingest.batch_points, share)
-        self.intake.request(
+        self.ingest_queue.request(
             Delivery(
                 push.client,
                 x.dtype.str,

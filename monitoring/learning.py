@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from monitoring.panels import Dashboard, Mark, Panel, Row, Steps, stat_of
+from monitoring.panels import BatchId, Dashboard, Panel, Row, Steps, stat_of
 from monitoring.queries import each, increase, of, rate, total
-from streammac import metrics as m
+from streammac.telemetry import metrics as m
 
 MARGIN: Steps = ((None, "red"), (0, "green"))
 
@@ -185,9 +185,9 @@ VERSIONS = Row(
 DRIFTED = increase(of(m.DRIFTS))
 RESTARTED = increase(of(m.EVENTS, 'kind="restart"'))
 
-MARKS = [
-    Mark("Drift", f"{DRIFTED} > 0", "orange"),
-    Mark("Continuation begun anew", f"{RESTARTED} > 0", "purple"),
+BATCH_IDS = [
+    BatchId("Drift", f"{DRIFTED} > 0", "orange"),
+    BatchId("Continuation begun anew", f"{RESTARTED} > 0", "purple"),
 ]
 
 DASHBOARD = Dashboard(
@@ -195,5 +195,5 @@ DASHBOARD = Dashboard(
     "streammac: learning",
     "Whether the model gets better, whether its codes are good, and whether it follows the feed.",
     [OVERVIEW, TRAINING, CODES, FEED, VERSIONS],
-    MARKS,
+    BATCH_IDS,
 )

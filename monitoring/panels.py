@@ -24,7 +24,7 @@ from grafana_foundation_sdk.models import common as values
 from grafana_foundation_sdk.models import dashboard as grafana
 
 from monitoring import queries
-from streammac import metrics
+from streammac.telemetry import metrics
 
 SOURCE = grafana.DataSourceRef(type_val="prometheus", uid="${datasource}")
 COLUMNS = 24
@@ -81,7 +81,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class BatchId:
     """Vertical lines in all graphs where an expression is above zero."""
 
     name: str
@@ -97,7 +97,7 @@ class Dashboard:
     title: str
     description: str
     rows: Sequence[Row]
-    marks: Sequence[Mark]
+    batch_ids: Sequence[BatchId]
 
 
 def stat_of(title: str, description: str, unit: str, expression: str, steps: Steps = CALM) -> Panel:
@@ -128,8 +128,8 @@ def to_json(told: Dashboard) -> str:
     )
     for variable in _variables():
         board.with_variable(variable)
-    for mark in told.marks:
-        board.annotation(_annotation(mark))
+    for batch_id in told.batch_ids:
+        board.annotation(_annotation(batch_id))
     identifier = 0
     for row in told.rows:
         identifier += 1
@@ -169,10 +169,10 @@ def _choice(name: str, label: str, query: str, *, multi: bool = False) -> dashbo
     )
 
 
-def _annotation(mark: Mark) -> dashboard.AnnotationQuery:
+def _annotation(batch_id: BatchId) -> dashboard.AnnotationQuery:
     query = dashboard.AnnotationQuery()
-    query.name(mark.name).datasource(SOURCE).enable(True).icon_color(mark.colour)
-    return query.expr(mark.expression)
+    query.name(batch_id.name).datasource(SOURCE).enable(True).icon_color(batch_id.colour)
+    return query.expr(batch_id.expression)
 
 
 Builder: TypeAlias = timeseries.Panel | stat.Panel | statetimeline.Panel

@@ -6,7 +6,7 @@ cluster, ``$name`` its processes.
 
 from __future__ import annotations
 
-from streammac.metrics import Series
+from streammac.telemetry.metrics import Series
 
 CLUSTER = 'job=~"$job",cluster=~"$cluster"'
 """Matches the processes of the cluster."""
@@ -18,7 +18,7 @@ WINDOW = "[$__rate_interval]"
 def of(series: Series | str, *matchers: str, suffix: str = "") -> str:
     """Return a series of the whole cluster.
 
-    >>> from streammac.metrics import POINTS
+    >>> from streammac.telemetry.metrics import POINTS
     >>> of(POINTS, 'state="away"')
     'streammac_points{job=~"$job",cluster=~"$cluster",state="away"}'
     """

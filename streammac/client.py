@@ -21,7 +21,7 @@ import numpy as np
 import zmq
 from numpy.typing import ArrayLike, NDArray
 
-from streammac.control import ask, ask_status
+from streammac.link.request import ask, ask_status
 from streammac.models.base import NestedModel
 from streammac.models.registry import create
 from streammac.run_directory import RunDirectory

@@ -24,7 +24,7 @@ class RunDirectory:
     ``coordinator.json``      the coordinator's durable state
     ``processes/NAME.json``   how to reach each running process
     ``shards/WORKER/``        a worker's points, and which of its batches it has handed to others
-    ``probe/WORKER/``         a worker's held-out points
+    ``held_out/WORKER/``         a worker's held-out points
     ``models/``               model versions
     ``dead-letters/``         records that could not be used, one file per ingest node
     ``ingest/NAME/ledger``    what an ingest node goes on from after a crash
@@ -110,13 +110,13 @@ class RunDirectory:
         return self.shards / worker
 
     @property
-    def probes(self) -> Path:
+    def held_out_shards(self) -> Path:
         """One directory of held-out points per worker."""
-        return self.root / "probe"
+        return self.root / "held-out"
 
-    def probe(self, worker: str) -> Path:
+    def held_out(self, worker: str) -> Path:
         """Directory of a worker's held-out points."""
-        return self.probes / worker
+        return self.held_out_shards / worker
 
     def handover(self, worker: str) -> Path:
         """What a worker has under way to other workers."""

@@ -13,10 +13,10 @@ PATIENCE_S = 60.0
 LOOK_S = 0.005
 
 
-def wait_for(condition: Callable[[], Value]) -> Value:
+def wait_for(health: Callable[[], Value]) -> Value:
     """Look again and again until a condition is true; return its value."""
     end = time.monotonic() + PATIENCE_S
-    while not (value := condition()):
+    while not (value := health()):
         assert time.monotonic() < end, f"it did not happen within {PATIENCE_S:.0f} s"
         time.sleep(LOOK_S)
     return value

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import zmq
 
-from streammac.ring.actions import Done, Job
+from streammac.ring.member_actions import Done, Job
 from workers.learner import Learner, PhaseTimes
 
 log = logging.getLogger(__name__)

@@ -10,11 +10,11 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from streammac.config import Settings
 from streammac.delivery.closing import Closing
 from streammac.delivery.handover import Handover, Holder, Wanted
 from streammac.delivery.ledger import Ledger
-from streammac.delivery.reception import Session
+from streammac.delivery.receiver import Session
+from streammac.settings.schema import Settings
 from streammac.store import StoreError
 from streammac.wire.codec import Message
 from streammac.wire.messages import Ack, Credit, Route, Routes
@@ -55,7 +55,7 @@ class Mover:
     shards : mapping of bool to Holder
         What is moved, see `Handover`.
     sessions : mapping
-        Those of its `Reception`.
+        Those of its `Receiver`.
     ledger : Ledger
         Its own, open.
     sockets : Sockets
@@ -136,11 +136,11 @@ class Mover:
 
     # -- the turn -------------------------------------------------------------------------
 
-    def turn(self, ready: Mapping[object, int], now: float) -> None:
+    def step(self, ready: Mapping[object, int], now: float) -> None:
         """Take answers, and send what is due."""
         self._take(self._sockets.receive(ready), now)
         try:
-            posts = self._core.turn(now)
+            posts = self._core.step(now)
         except (OSError, StoreError) as error:
             if str(error) != self._trouble:
                 log.error("nothing is moved at present: %s", error)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 
 from streammac.models.base import Array, NestedModel
 from streammac.models.local import VisitPlan
-from streammac.ring.actions import Answer, Report, Send
 from streammac.ring.member import Member
+from streammac.ring.member_actions import Answer, Report, Send
 from streammac.wire.messages import EpochPlan, MemberAddress, Resume, View
 from workers.learner import Learner, SnapshotSource
 from workers.transports.inprocess import Hub, InProcessTransport

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from streammac.config import Settings, visit_budget
 from streammac.models.base import LocalData, NestedModel, Tensors
 from streammac.models.local import VisitPlan, enter, train_visit, z_pass
-from streammac.ring.actions import Done, Improved, Job, OpenEpoch, Train, Trained, ZStep
+from streammac.ring.member_actions import Done, Job, OpenEpoch, Train, TrainDone, ZStep, ZStepDone
+from streammac.settings.schema import Settings, visit_budget
 from streammac.store import Shard
 from workers.drift import DriftWatch
 
@@ -107,9 +107,9 @@ class Learner:
                 self.times.train += self.clock() - begin
                 return done
             case ZStep():
-                improved = self._z_step(job)
+                z_step_done = self._z_step(job)
                 self.times.z_step += self.clock() - begin
-                return improved
+                return z_step_done
 
     def _open(self, job: OpenEpoch) -> None:
         self._data = self.shard.view()
@@ -129,7 +129,7 @@ class Learner:
         assert self._data is not None, "an epoch is opened before anything is trained in it"
         return self._data
 
-    def _train(self, job: Train) -> Trained:
+    def _train(self, job: Train) -> TrainDone:
         token = job.token
         state: Tensors = token.tensors
         if job.visits:
@@ -148,9 +148,9 @@ class Learner:
             )
         if job.ends_lap:
             state = self.model.end_lap(job.block, job.params, state, token.lap)
-        return Trained(job, state)
+        return TrainDone(job, state)
 
-    def _z_step(self, job: ZStep) -> Improved:
+    def _z_step(self, job: ZStep) -> ZStepDone:
         data = self._snapshot()
         if job.plan.fresh:
             enter(self.model, job.params, data, 0)
@@ -161,7 +161,7 @@ class Learner:
             resume = 0
         objective = z_pass(self.model, job.params, data, mu, first=resume, expired=self._timer())
         self._resume = data.number((resume + objective.points) % max(1, len(data)))
-        return Improved(job.view, job.epoch, objective)
+        return ZStepDone(job.view, job.epoch, objective)
 
     def _timer(self) -> Callable[[], bool]:
         if self.visit_s is None:

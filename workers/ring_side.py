@@ -11,11 +11,19 @@ import time
 from dataclasses import asdict
 from typing import TypeAlias
 
-from streammac.coordinator_link import CoordinatorLink
-from streammac.exporter import WorkerMetrics
-from streammac.ring.actions import Action, Answer, Report, Send, Trained
+from streammac.link.coordinator import CoordinatorLink
 from streammac.ring.member import Member
-from streammac.wire.messages import Drift, Model, Restart, Resume, Token, View, Working
+from streammac.ring.member_actions import Action, Answer, Report, Send, TrainDone
+from streammac.telemetry.exporter import WorkerMetrics
+from streammac.wire.messages import (
+    Drift,
+    ModelState,
+    RestartContinuation,
+    Resume,
+    RingMoving,
+    Token,
+    View,
+)
 from workers.compute import ComputeThread, Result
 from workers.learner import Learner
 from workers.timing import EpochTimes, Stays
@@ -23,7 +31,7 @@ from workers.transports.base import Transport, TransportError
 
 log = logging.getLogger(__name__)
 
-RingEvent: TypeAlias = View | Resume | Token | Model | Restart
+RingEvent: TypeAlias = View | Resume | Token | ModelState | RestartContinuation
 
 
 class RingSide:
@@ -97,7 +105,7 @@ class RingSide:
             log.info("view %d: %s", event.number, ", ".join(m.name for m in event.members))
         self._do(self.member.handle(event))
 
-    def heed(self, result: Result) -> None:
+    def handle_result(self, result: Result) -> None:
         """Take what the compute thread has done."""
         assert self.member is not None
         self._times.work = result.times
@@ -105,12 +113,12 @@ class RingSide:
             self.link.tell(Drift(self.name, self.member.epoch, result.drift))
         if result.done is not None:
             self._do(self.member.handle(result.done))
-        if isinstance(result.done, Trained) and result.done.job.visits:
+        if isinstance(result.done, TrainDone) and result.done.job.visits:
             self.metrics.visited(result.seconds)
-        turns = isinstance(result.done, Trained) and not self.member.frozen
+        turns = isinstance(result.done, TrainDone) and not self.member.frozen
         if turns and self._announced < self.member.view:
             self._announced = self.member.view
-            self.link.tell(Working(self.name, self._announced))
+            self.link.tell(RingMoving(self.name, self._announced))
 
     # -- what is done ---------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""A worker's two shards, training and held out, as the one store that `streammac.delivery.reception` wants."""
+"""A worker's two shards, training and held out, as the one store that `streammac.delivery.receiver` wants."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from streammac.config import Settings
+from streammac.points.batch_id import BatchId
 from streammac.run_directory import RunDirectory
-from streammac.store import Mark, Outcome, Retention, Schema, Shard, StoreError
+from streammac.settings.schema import Settings
+from streammac.store import Outcome, Retention, Schema, Shard, StoreError
 from streammac.store import Points as StoredPoints
 from streammac.wire.messages import Points, StreamSchema
 
 log = logging.getLogger(__name__)
 
-PROBE_SEGMENT_BYTES = 4 << 20
+HELD_OUT_SEGMENT_BYTES = 4 << 20
 
 
 def schema_of(stream: StreamSchema) -> Schema:
@@ -44,9 +45,9 @@ class WorkerShards:
 
     Attributes
     ----------
-    train, probe : Shard
+    train, held-out sample : Shard
         The shards.
-    fresh_probe : list of arrays
+    fresh_held_out : list of arrays
         Held-out points stored since somebody took them from here.
 
     Raises
@@ -68,49 +69,49 @@ class WorkerShards:
             retention=Retention(store.retain_points, store.retain_bytes, store.retain_s),
         )
         try:
-            self.probe = Shard.open(
-                directory.probe(name),
+            self.held_out = Shard.open(
+                directory.held_out(name),
                 schema,
                 ack=store.ack,
-                segment_bytes=min(store.segment_bytes, PROBE_SEGMENT_BYTES),
-                retention=Retention(points=4 * settings.probe.points),
+                segment_bytes=min(store.segment_bytes, HELD_OUT_SEGMENT_BYTES),
+                retention=Retention(points=4 * settings.held_out.points),
             )
         except BaseException:
             self.train.close()
             raise
-        self.fresh_probe: list[NDArray[np.float32]] = []
+        self.fresh_held_out: list[NDArray[np.float32]] = []
 
     def __iter__(self) -> Iterator[Shard]:
-        return iter((self.train, self.probe))
+        return iter((self.train, self.held_out))
 
-    # -- the store of a `Reception` -------------------------------------------------------
+    # -- the store of a `Receiver` -------------------------------------------------------
 
     def append(self, batch: Points) -> Literal["stored", "duplicate"]:
-        """See `streammac.delivery.reception.Store.append`."""
+        """See `streammac.delivery.receiver.Store.append`."""
         tensors = batch.tensors
         if "x" not in tensors:
             raise StoreError("x: missing - a batch has an array x (n, D)")
         points = StoredPoints(
             tensors["x"], tensors.get("y"), tensors.get("time"), batch.keys or None
         )
-        mark = Mark(batch.source, batch.incarnation, batch.sequence)
-        shard = self.probe if batch.held_out else self.train
+        batch_id = BatchId(batch.source, batch.incarnation, batch.sequence)
+        shard = self.held_out if batch.held_out else self.train
         if (
-            shard.append(points, mark, time.time(), batch.sender, moved=batch.moved)
+            shard.append(points, batch_id, time.time(), batch.sender, moved=batch.moved)
             is Outcome.DUPLICATE
         ):
             return "duplicate"
         if batch.held_out and not batch.moved:  # those were told of when they were fresh
-            self.fresh_probe.append(tensors["x"])
+            self.fresh_held_out.append(tensors["x"])
         return "stored"
 
-    def withdraw(self, marks: Iterable[Mark], sender: str) -> int:
-        """See `streammac.delivery.reception.Store.withdraw`."""
-        wanted = list(marks)
+    def withdraw(self, batch_ids: Iterable[BatchId], sender: str) -> int:
+        """See `streammac.delivery.receiver.Store.withdraw`."""
+        wanted = list(batch_ids)
         return sum(shard.withdraw(wanted, remember=False, sender=sender) for shard in self)
 
     def commit(self) -> None:
-        """See `streammac.delivery.reception.Store.commit`."""
+        """See `streammac.delivery.receiver.Store.commit`."""
         for shard in self:
             shard.commit()
 
@@ -141,7 +142,7 @@ class WorkerShards:
             "withdrawn": float(sum(s.withdrawn for s in self)),
             "dropped": float(sum(s.dropped for s in self)),
             "bytes": float(sum(s.bytes for s in self)),
-            "held_out": float(self.probe.points),
+            "held_out": float(self.held_out.points),
             "quarantined": float(sum(len(s.quarantined) for s in self)),
         }
 

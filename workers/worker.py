@@ -16,21 +16,21 @@ from collections.abc import Callable
 
 import zmq
 
-from streammac.config import Settings
-from streammac.coordinator_link import CoordinatorLink
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.worker_sockets import WorkerSockets
-from streammac.exporter import WorkerMetrics
+from streammac.link.coordinator import CoordinatorLink
 from streammac.ring.member import Member
 from streammac.run_directory import RunDirectory
 from streammac.security import SecureContext, open_context
+from streammac.settings.schema import Settings
+from streammac.telemetry.exporter import WorkerMetrics
 from streammac.wire.codec import MAX_FRAME_BYTES
 from streammac.wire.messages import (
     Drain,
     Leaving,
     Move,
     Registered,
-    Restart,
+    RestartContinuation,
     Resume,
     Routes,
     Stop,
@@ -39,9 +39,9 @@ from streammac.wire.messages import (
 )
 from workers.compute import ComputeThread
 from workers.handover import Mover
-from workers.intake import Intake
 from workers.learner import Learner, learner_for
 from workers.leaving import DRAIN_S, Departure, Points
+from workers.point_endpoint import PointEndpoint
 from workers.ring_side import RingSide
 from workers.timing import Rate
 from workers.transports.zeromq import ZeroMQTransport
@@ -111,7 +111,7 @@ class Worker:
         self.late = False
         """The ring turned before this worker came."""
         self.schema: StreamSchema | None = None
-        self.intake: Intake | None = None
+        self.endpoint: PointEndpoint | None = None
         self.mover: Mover | None = None
         self.compute: ComputeThread | None = None
         self._busy_s, self._appended = Rate(), Rate()
@@ -133,13 +133,13 @@ class Worker:
             if self.link.socket in ready:
                 self._serve_control()
             self.link.keep_registered(now, answered=self.settings is not None)
-            if self.settings is None or self.intake is None:
+            if self.settings is None or self.endpoint is None:
                 self.ending = self.ending or self.departure.asked > 0
                 continue
             if self.data in ready:
                 self._take_points()
             if self.mover is not None:
-                self.mover.turn(ready, now)
+                self.mover.step(ready, now)
             self.ring.receive()
             if self.compute is not None and self.compute.wake in ready:
                 self._take_results()
@@ -147,8 +147,8 @@ class Worker:
             if now - retain_at >= RETENTION_S:
                 retain_at = now
                 if self.mover is None or not self.mover.reads:
-                    self.intake.enforce_retention()
-            self._look_whether_to_leave(now)
+                    self.endpoint.enforce_retention()
+            self._check_departure(now)
         self._end()
         return self.exit_code
 
@@ -167,7 +167,7 @@ class Worker:
             self.link.tell(Leaving(self.name, self.link.incarnation))
             log.info("leaving")
 
-    def _look_whether_to_leave(self, now: float) -> None:
+    def _check_departure(self, now: float) -> None:
         if self.departure.unheeded:
             self._leave(DRAIN_S)
         end = self.departure.end(now, self.ring.member, self.mover)
@@ -189,7 +189,7 @@ class Worker:
                         self._configure(settings, late=message.turning)
                 case StreamSchema():
                     self._open(message)
-                case View() | Resume() | Restart():
+                case View() | Resume() | RestartContinuation():
                     self.ring.handle(message)
                 case Drain():
                     self._leave(message.deadline_s, message.points)
@@ -207,7 +207,7 @@ class Worker:
 
     def _configure(self, settings: Settings, *, late: bool) -> None:
         self.settings, self.late = settings, late
-        self.intake = Intake(self.name, self.link.incarnation, self.directory, settings)
+        self.endpoint = PointEndpoint(self.name, self.link.incarnation, self.directory, settings)
         self.compute = ComputeThread(self.context, self._build)
         self.poller.register(self.compute.wake, zmq.POLLIN)
         if self.schema is not None:
@@ -216,39 +216,39 @@ class Worker:
     def _open(self, schema: StreamSchema) -> None:
         """Open the shards and start to compute: now it is known what a point looks like."""
         self.schema = schema
-        if self.intake is None or self.compute is None or self.intake.train is not None:
+        if self.endpoint is None or self.compute is None or self.endpoint.train is not None:
             return
-        self.intake.open(schema)
+        self.endpoint.open(schema)
         assert self.settings is not None
-        assert self.intake.shards is not None
-        assert self.intake.reception is not None
-        shards = self.intake.shards
+        assert self.endpoint.shards is not None
+        assert self.endpoint.receiver is not None
+        shards = self.endpoint.shards
         self.mover = Mover(
             self.name,
             self.link.incarnation,
             self.settings,
-            {False: shards.train, True: shards.probe},
-            self.intake.reception.sessions,
+            {False: shards.train, True: shards.held_out},
+            self.endpoint.receiver.sessions,
             Ledger(self.directory.handover(self.name)),
             WorkerSockets(self.context, self.poller),
         )
-        remembered = self.intake.remembered_probe(self.settings.probe.points)
+        remembered = self.endpoint.remembered_held_out(self.settings.held_out.points)
         if remembered is not None:
             self.link.tell(remembered)
         self._take_points()
         self.compute.start()
 
     def _take_points(self) -> None:
-        assert self.intake is not None
-        for held_out in self.intake.serve(self.data):
+        assert self.endpoint is not None
+        for held_out in self.endpoint.serve(self.data):
             self.link.tell(held_out)
 
     def _build(self, cancelled: Callable[[], bool]) -> Learner:
         """Build the learner, in the compute thread: what it imports is slow to import."""
         assert self.settings is not None
-        assert self.intake is not None
-        assert self.intake.train is not None
-        learner = learner_for(self.name, self.settings, self.intake.train, cancelled)
+        assert self.endpoint is not None
+        assert self.endpoint.train is not None
+        learner = learner_for(self.name, self.settings, self.endpoint.train, cancelled)
         if self.late:
             # the others would wait for it; in a ring that is yet to begin, all load it at the same time
             learner.prepare()
@@ -280,7 +280,7 @@ class Worker:
         return facts
 
     def _facts(self) -> dict[str, float]:
-        facts = self.intake.facts() if self.intake is not None else {}
+        facts = self.endpoint.facts() if self.endpoint is not None else {}
         facts |= self.mover.facts() if self.mover is not None else {}
         return facts | {"leaving": float(self.departure.under_way)} | self.ring.facts()
 
@@ -296,7 +296,7 @@ class Worker:
             self.exit_code = 1
             self.stop()
         else:
-            self.ring.heed(result)
+            self.ring.handle_result(result)
 
     def _begin(self, learner: Learner) -> None:
         assert self.settings is not None
@@ -329,13 +329,13 @@ class Worker:
             self.mover.stop()
             facts |= self.mover.facts()
             self.mover.close()
-        if self.intake is None or not ended:
+        if self.endpoint is None or not ended:
             return facts
         if self.departure.drops:
-            facts["given_up"] = self.intake.facts().get("points", 0.0)
-            self.intake.drop()
-            facts |= self.intake.facts()
-        self.intake.close()
+            facts["given_up"] = self.endpoint.facts().get("points", 0.0)
+            self.endpoint.drop()
+            facts |= self.endpoint.facts()
+        self.endpoint.close()
         return facts
 
 

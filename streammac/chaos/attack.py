@@ -1,4 +1,4 @@
-"""Strikes a running cluster, and measures what each strike cost the others.
+"""Injects faults into a running cluster, and measures what each injection cost the others.
 
 `streammac.chaos.faults` says what to do; only processes that the cluster's supervisor started are touched. Times come
 from the coordinator's events, by this machine's clock, and where the ring has no reason to change from the survivors'
@@ -18,11 +18,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from streammac.attached import Attached, Status
-from streammac.chaos.faults import KILLS, Fault, Plan, Strike
+from streammac.chaos.faults import KILLS, Fault, Injection, Plan
 from streammac.chaos.verdict import Outcome
-from streammac.exit_codes import Failure
-from streammac.metrics import VISIT_SECONDS
+from streammac.errors import Failure
+from streammac.link.attached import Attached, Status
+from streammac.telemetry.metrics import VISIT_SECONDS
 from streammac.wire.messages import (
     AddWorkers,
     DrainReply,
@@ -45,13 +45,13 @@ DRAIN_S = 20.0
 """Deadline of a worker that is removed."""
 
 
-class NotStruck(Exception):
+class NotInjected(Exception):
     """A fault did not come about; the message says why."""
 
 
 @dataclass(slots=True)
 class Attack:
-    """Strikes one cluster.
+    """Injects faults into one cluster.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ class Attack:
     Attributes
     ----------
     outcomes : list of Outcome
-        Of all strikes so far.
-    struck : Counter
+        Of all injections so far.
+    injected : Counter
         Our kills of each process: so often it has to be restarted.
     hangs : int
         How often we stopped a worker: so often it is taken for lost, and comes back.
@@ -76,17 +76,17 @@ class Attack:
     plan: Plan
     show: Callable[[Outcome], None]
     outcomes: list[Outcome] = field(default_factory=list)
-    struck: Counter[str] = field(default_factory=Counter)
+    injected: Counter[str] = field(default_factory=Counter)
     hangs: int = 0
 
     def run(self, ended: Callable[[], bool]) -> None:
-        """Strike until it is time to end, or the cluster does not recover."""
+        """Inject faults until it is time to end, or the cluster does not recover."""
         while not ended():
-            strike = self.plan.next(self._targets())
-            if strike is None:
+            injection = self.plan.next(self._targets())
+            if injection is None:
                 return
-            time.sleep(strike.rest_s)
-            outcome = self.strike(strike)
+            time.sleep(injection.rest_s)
+            outcome = self.injection(injection)
             self.outcomes.append(outcome)
             self.show(outcome)
             if outcome.whole_s is None and not outcome.trouble:
@@ -95,84 +95,84 @@ class Attack:
     @property
     def kills(self) -> int:
         """Processes that were killed so far."""
-        return sum(self.struck.values())
+        return sum(self.injected.values())
 
     def _targets(self) -> list[str]:
-        """Return the workers that can be struck: their supervisor is here, and they take part."""
+        """Return the workers that can be injected: their supervisor is here, and they take part."""
         status = self.cluster.status(ASK_S) or {}
         kept = {one["name"] for one in _processes(status) if one["state"] == "running"}
         here = (w["name"] for w in status.get("workers", []) if w["state"] == "alive")
         return [name for name in here if name in kept]
 
-    # -- one strike -----------------------------------------------------------------------
+    # -- one injection -----------------------------------------------------------------------
 
-    def strike(self, strike: Strike) -> Outcome:
+    def injection(self, injection: Injection) -> Outcome:
         """Do it, and wait until the cluster is whole again."""
         before = self.wait_whole(lambda _: True)
         if before is None:
-            return Outcome(strike, None, None, "the cluster was not whole before")
+            return Outcome(injection, None, None, "the cluster was not whole before")
         try:
-            with self._struck(strike, before) as began:
-                visit = self._next_visit(strike, before, began)
-        except (NotStruck, Failure, ProcessLookupError) as error:
-            return Outcome(strike, None, None, str(error) or type(error).__name__)
-        again = self.wait_whole(lambda status: is_over(strike, before, status))
+            with self._injected(injection, before) as began:
+                visit = self._next_visit(injection, before, began)
+        except (NotInjected, Failure, ProcessLookupError) as error:
+            return Outcome(injection, None, None, str(error) or type(error).__name__)
+        again = self.wait_whole(lambda status: is_over(injection, before, status))
         if again is None:
-            return Outcome(strike, visit, None)
+            return Outcome(injection, visit, None)
         whole_s = round(time.time() - began, 3)
-        if strike.fault is Fault.MOVE:
-            self._forget(strike.target, again)
-        return Outcome(strike, visit, whole_s)
+        if injection.fault is Fault.MOVE:
+            self._forget(injection.target, again)
+        return Outcome(injection, visit, whole_s)
 
     @contextmanager
-    def _struck(self, strike: Strike, before: Status) -> Iterator[float]:
+    def _injected(self, injection: Injection, before: Status) -> Iterator[float]:
         """Do it; the time at which it was done. What hangs goes on in the end."""
-        if strike.fault is Fault.HANG_WORKER:
-            pid = self._pid(before, strike.target)
+        if injection.fault is Fault.HANG_WORKER:
+            pid = self._pid(before, injection.target)
             began = time.time()
             os.kill(pid, signal.SIGSTOP)
             self.hangs += 1
             try:
                 yield began
-                time.sleep(max(0.0, began + strike.hang_s - time.time()))
+                time.sleep(max(0.0, began + injection.hang_s - time.time()))
             finally:
                 os.kill(pid, signal.SIGCONT)
             return
         began = time.time()
-        if strike.fault in KILLS:
-            os.kill(self._pid(before, strike.target), signal.SIGKILL)
-            self.struck[strike.target] += 1
-        elif strike.fault is Fault.ADD:
+        if injection.fault in KILLS:
+            os.kill(self._pid(before, injection.target), signal.SIGKILL)
+            self.injected[injection.target] += 1
+        elif injection.fault is Fault.ADD:
             added = self.cluster.ask_supervisor(AddWorkers(1), WorkersAdded)
             if added is None or not added.names:
-                raise NotStruck(added.reason if added else "the supervisor does not answer")
+                raise NotInjected(added.reason if added else "the supervisor does not answer")
         else:
-            self._remove(strike)
+            self._remove(injection)
         yield began
 
-    def _remove(self, strike: Strike) -> None:
-        points: Literal["move", "keep"] = "move" if strike.fault is Fault.MOVE else "keep"
-        request = DrainRequest(strike.target, DRAIN_S, points)
+    def _remove(self, injection: Injection) -> None:
+        points: Literal["move", "keep"] = "move" if injection.fault is Fault.MOVE else "keep"
+        request = DrainRequest(injection.target, DRAIN_S, points)
         reply = self.cluster.ask(request, DrainReply)
         if not reply.accepted:
-            raise NotStruck(reply.reason)
+            raise NotInjected(reply.reason)
 
     @staticmethod
     def _pid(status: Status, name: str) -> int:
         for one in _processes(status):
             if one["name"] == name and one["pid"] is not None:
                 return int(one["pid"])
-        raise NotStruck(f"{name} is not running here")
+        raise NotInjected(f"{name} is not running here")
 
     # -- measuring ------------------------------------------------------------------------
 
-    def _next_visit(self, strike: Strike, before: Status, began: float) -> float | None:
-        if strike.fault in (Fault.KILL_COORDINATOR, Fault.KILL_INGEST):
+    def _next_visit(self, injection: Injection, before: Status, began: float) -> float | None:
+        if injection.fault in (Fault.KILL_COORDINATOR, Fault.KILL_INGEST):
             return self._next_count(before, began)
         event = self._wait(lambda status: first_turn(status, began))
         if event is None:
             return None
-        died = strike.fault in (Fault.KILL_WORKER, Fault.HANG_WORKER)
+        died = injection.fault in (Fault.KILL_WORKER, Fault.HANG_WORKER)
         return float(round(event["time"] - began if died else event["seconds"], 4))
 
     def _next_count(self, before: Status, began: float) -> float | None:
@@ -237,17 +237,19 @@ def whole(status: Status) -> bool:
     return True
 
 
-def is_over(strike: Strike, before: Status, now: Status) -> bool:
-    """Return whether what a strike did is undone, or done, and an epoch has passed."""
+def is_over(injection: Injection, before: Status, now: Status) -> bool:
+    """Return whether what a injection did is undone, or done, and an epoch has passed."""
     if now["epoch"] <= before["epoch"]:
         return False
-    if strike.fault in KILLS:
-        return restarts(now, strike.target) > restarts(before, strike.target)
-    if strike.fault is Fault.ADD:
+    if injection.fault in KILLS:
+        return restarts(now, injection.target) > restarts(before, injection.target)
+    if injection.fault is Fault.ADD:
         return len(_members(now)) > len(_members(before))
-    if strike.fault is Fault.HANG_WORKER:
+    if injection.fault is Fault.HANG_WORKER:
         return True
-    return any(one["name"] == strike.target and one["state"] == "left" for one in _processes(now))
+    return any(
+        one["name"] == injection.target and one["state"] == "left" for one in _processes(now)
+    )
 
 
 def first_turn(status: Status, since: float) -> Facts | None:

@@ -1,7 +1,7 @@
 """What is done to a cluster, to whom and when: a function of the seed and of who is there.
 
-Pure. `Plan` draws from a deck of faults that is shuffled again whenever it is empty, so that every kind comes up in
-every dozen or so; `streammac.chaos.attack` carries the strikes out.
+Pure. `Plan` draws from a list of faults that is shuffled again whenever it is empty, so that every kind comes up in
+every dozen or so; `streammac.chaos.attack` carries the injections out.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TITLES: Mapping[Fault, str] = {
     Fault.REMOVE: "worker removed",
     Fault.MOVE: "removed, points moved",
 }
-DECK: Mapping[Fault, int] = {
+FAULT_WEIGHTS: Mapping[Fault, int] = {
     Fault.KILL_WORKER: 5,
     Fault.HANG_WORKER: 2,
     Fault.KILL_COORDINATOR: 2,
@@ -54,7 +54,7 @@ DECK: Mapping[Fault, int] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Strike:
+class Injection:
     """One fault.
 
     Attributes
@@ -79,7 +79,7 @@ class Strike:
 
 
 class Plan:
-    """All the strikes there will be; the same for the same seed and the same answers to "who is there".
+    """All the injections there will be; the same for the same seed and the same answers to "who is there".
 
     Parameters
     ----------
@@ -87,29 +87,31 @@ class Plan:
         Of everything that is drawn.
     workers : int
         How many there are at the beginning: the plan stays near that number.
-    deck : mapping of Fault to int
+    list of faults : mapping of Fault to int
         Which faults, and how often each relative to the others.
     """
 
-    def __init__(self, seed: int, workers: int, deck: Mapping[Fault, int] = DECK) -> None:
+    def __init__(
+        self, seed: int, workers: int, weights: Mapping[Fault, int] = FAULT_WEIGHTS
+    ) -> None:
         self._random = random.Random(seed)
         self._fewest = max(2, workers - 1)
         self._most = workers + 2
-        self._deck = [fault for fault, times in deck.items() for _ in range(times)]
-        if not self._deck:
+        self._weights = [fault for fault, times in weights.items() for _ in range(times)]
+        if not self._weights:
             raise ValueError("deck: expected at least one fault")
         self._left: list[Fault] = []
         self._count = 0
 
-    def next(self, workers: Sequence[str]) -> Strike | None:
-        """Return the next strike, None if no fault of the deck is possible.
+    def next(self, workers: Sequence[str]) -> Injection | None:
+        """Return the next injection, None if no fault of the list of faults is possible.
 
         Parameters
         ----------
         workers : sequence of str
-            Who can be struck now.
+            Who can be injected now.
         """
-        for _ in range(2 * len(self._deck)):
+        for _ in range(2 * len(self._weights)):
             fault = self._draw()
             if self._possible(fault, len(workers)):
                 break
@@ -117,7 +119,7 @@ class Plan:
             return None
         self._count += 1
         target = {Fault.KILL_COORDINATOR: "coordinator", Fault.KILL_INGEST: "i1", Fault.ADD: ""}
-        return Strike(
+        return Injection(
             self._count,
             fault,
             target[fault] if fault in target else self._random.choice(sorted(workers)),
@@ -129,7 +131,7 @@ class Plan:
 
     def _draw(self) -> Fault:
         if not self._left:
-            self._left = list(self._deck)
+            self._left = list(self._weights)
             self._random.shuffle(self._left)
         return self._left.pop()
 

@@ -1,6 +1,6 @@
 """A feed whose points can be told from each other, and what is on the disks of all workers in the end.
 
-`streammac.chaos.arena` writes the feed before it starts its cluster, and counts when the cluster has ended. The first
+`streammac.chaos.testbed` writes the feed before it starts its cluster, and counts when the cluster has ended. The first
 coordinate of a point is its number, as a fraction that float32 represents exactly; whatever is missing or there
 twice is found, whatever the cluster's own books say.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streammac.chaos.verdict import Books
+from streammac.chaos.verdict import PointAudit
 from streammac.run_directory import RunDirectory
 from streammac.store.points import Schema
 from streammac.store.shard import Shard
@@ -52,7 +52,7 @@ def stored_numbers(directory: RunDirectory) -> NDArray[np.int64]:
     """Return the numbers of all points in all shards, held-out ones included; no process may be running."""
     schema = Schema(DIM, "float32")
     found = [np.empty(0, np.int64)]
-    for folder in (directory.shards, directory.probes):
+    for folder in (directory.shards, directory.held_out_shards):
         for path in sorted(folder.glob("*")):
             shard = Shard.open(path, schema)
             try:
@@ -65,13 +65,13 @@ def stored_numbers(directory: RunDirectory) -> NDArray[np.int64]:
     return np.concatenate(found)
 
 
-def count(numbers: NDArray[np.int64], expired: int = 0) -> Books:
-    """Return the books of points that were sent in the order of their numbers, some of which have expired.
+def count(numbers: NDArray[np.int64], expired: int = 0) -> PointAudit:
+    """Return the audit of points that were sent in the order of their numbers, some of which have expired.
 
     >>> count(np.array([0, 1, 1, 3]))
-    Books(source='disks', sent=4, stored=3, missing=1, twice=1, under_way=0)
+    PointAudit(source='disks', sent=4, stored=3, missing=1, twice=1, under_way=0)
     """
     different = len(np.unique(numbers))
     sent = int(numbers.max()) + 1 if len(numbers) else 0
     missing = max(0, sent - different - expired)
-    return Books("disks", sent, different, missing, len(numbers) - different)
+    return PointAudit("disks", sent, different, missing, len(numbers) - different)

@@ -22,10 +22,10 @@ BAR_WIDTH = 40
 def told(outcome: Outcome) -> str:
     """Return an outcome in one line."""
     if outcome.trouble:
-        return f"{named(outcome.strike)}: not done, {outcome.trouble}"
+        return f"{named(outcome.injection)}: not done, {outcome.trouble}"
     visit = f"next visit after {seconds(outcome.next_visit_s)}"
     whole = f"all whole after {seconds(outcome.whole_s)}"
-    return f"{named(outcome.strike)}: {visit}, {whole}"
+    return f"{named(outcome.injection)}: {visit}, {whole}"
 
 
 def seconds(value: float | None) -> str:
@@ -72,21 +72,21 @@ def _bars(found: Sequence[Summary], glyphs: Glyphs) -> Table:
 
 def _facts(evidence: Evidence) -> list[str]:
     outcomes = [outcome for outcome in evidence.outcomes if not outcome.trouble]
-    kills = sum(outcome.strike.fault in KILLS for outcome in outcomes)
+    kills = sum(outcome.injection.fault in KILLS for outcome in outcomes)
     first, last = evidence.epochs
     lines = [
-        f"{len(outcomes)} strikes, {kills} of them kill -9, in {evidence.seconds:.0f} s "
+        f"{len(outcomes)} injections, {kills} of them kill -9, in {evidence.seconds:.0f} s "
         f"(seed {evidence.seed}); {last - first:,} epochs meanwhile"
     ]
-    books = evidence.books
-    if books is not None:
+    audit = evidence.audit
+    if audit is not None:
         lines.append(
-            f"{books.sent:,} points sent, {books.stored:,} stored, {books.missing:,} missing, "
-            f"{books.twice:,} twice"
+            f"{audit.sent:,} points sent, {audit.stored:,} stored, {audit.missing:,} missing, "
+            f"{audit.twice:,} twice"
             + (
                 ", counted one by one on the disks"
-                if books.source == "disks"
-                else f", by the cluster's own books, {books.under_way:,} under way"
+                if audit.source == "disks"
+                else f", by the cluster's own books, {audit.under_way:,} under way"
             )
         )
     restarted = sum(evidence.restarted.values())

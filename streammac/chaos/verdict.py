@@ -1,4 +1,4 @@
-"""What the strikes came to: times by kind of fault, and every promise that was broken.
+"""What the injections came to: times by kind of fault, and every promise that was broken.
 
 Pure: `streammac.chaos.attack` measures, `streammac.chaos.feed` counts, ``streammac chaos`` ends with an exit code of
 its own if `complaints` has anything to say.
@@ -11,16 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from streammac.chaos.faults import KILLS, TITLES, Fault, Strike
+from streammac.chaos.faults import KILLS, TITLES, Fault, Injection
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a strike came to; times are None where it did not happen in time.
+    """What a injection came to; times are None where it did not happen in time.
 
     Attributes
     ----------
-    strike : Strike
+    injection : Injection
         The fault.
     next_visit_s : float or None
         Until the others finished the next visit of a submodel. After a death or a hang: the first one without the lost
@@ -29,17 +29,17 @@ class Outcome:
     whole_s : float or None
         Until all processes were there again, in the same ring, and a further epoch was done.
     trouble : str
-        Why the fault did not come about; such a strike has no times.
+        Why the fault did not come about; such a injection has no times.
     """
 
-    strike: Strike
+    injection: Injection
     next_visit_s: float | None
     whole_s: float | None
     trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class PointAudit:
     """What became of the points.
 
     Attributes
@@ -73,11 +73,11 @@ class Evidence:
     seconds : float
         How long it went on.
     outcomes : sequence of Outcome
-        Of all strikes.
-    books : Books or None
+        Of all injections.
+    audit : PointAudit or None
         None where they could not be read.
     restarted : mapping of str to int
-        Restarts of each process that no strike of ours explains.
+        Restarts of each process that no injection of ours explains.
     epochs : tuple of int
         Epochs done at the beginning and at the end.
     fenced : int
@@ -87,7 +87,7 @@ class Evidence:
     seed: int
     seconds: float
     outcomes: Sequence[Outcome]
-    books: Books | None
+    audit: PointAudit | None
     restarted: Mapping[str, int] = field(default_factory=dict)
     epochs: tuple[int, int] = (0, 0)
     fenced: int = 0
@@ -97,21 +97,21 @@ def complaints(evidence: Evidence) -> list[str]:
     """Return every promise that was broken, in words."""
     found = []
     for outcome in evidence.outcomes:
-        what = f"strike {outcome.strike.number} ({named(outcome.strike)})"
+        what = f"injection {outcome.injection.number} ({named(outcome.injection)})"
         if outcome.trouble:
             found.append(f"{what}: {outcome.trouble}")
         elif outcome.next_visit_s is None:
             found.append(f"{what}: the others did not go on")
         elif outcome.whole_s is None:
             found.append(f"{what}: not everybody came back, or no further epoch was done")
-    books = evidence.books
-    if books is None:
+    audit = evidence.audit
+    if audit is None:
         found.append("the points could not be counted")
     else:
-        if books.missing > books.under_way:
-            found.append(f"{books.missing:,} of {books.sent:,} points are missing")
-        if books.twice > books.under_way:
-            found.append(f"{books.twice:,} points are stored twice")
+        if audit.missing > audit.under_way:
+            found.append(f"{audit.missing:,} of {audit.sent:,} points are missing")
+        if audit.twice > audit.under_way:
+            found.append(f"{audit.twice:,} points are stored twice")
     found += [
         f"{name} was restarted {times} times without our doing"
         for name, times in evidence.restarted.items()
@@ -122,9 +122,9 @@ def complaints(evidence: Evidence) -> list[str]:
     return found
 
 
-def named(strike: Strike) -> str:
-    """Return a strike in words."""
-    return f"{TITLES[strike.fault]}{': ' if strike.target else ''}{strike.target}"
+def named(injection: Injection) -> str:
+    """Return a injection in words."""
+    return f"{TITLES[injection.fault]}{': ' if injection.target else ''}{injection.target}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def summaries(outcomes: Sequence[Outcome]) -> list[Summary]:
     """Return the times of each kind of fault that came about."""
     found = []
     for fault in Fault:
-        of_kind = [o for o in outcomes if o.strike.fault is fault and not o.trouble]
+        of_kind = [o for o in outcomes if o.injection.fault is fault and not o.trouble]
         if of_kind:
             visits = [o.next_visit_s for o in of_kind if o.next_visit_s is not None]
             whole = [o.whole_s for o in of_kind if o.whole_s is not None]
@@ -160,16 +160,16 @@ def _median(values: Sequence[float]) -> float | None:
 
 def to_json(evidence: Evidence) -> dict[str, Any]:
     """Return everything as plain values (docs/operations.md)."""
-    struck = [outcome for outcome in evidence.outcomes if not outcome.trouble]
+    injected = [outcome for outcome in evidence.outcomes if not outcome.trouble]
     return {
         "seed": evidence.seed,
         "seconds": round(evidence.seconds, 3),
         "kept": not complaints(evidence),
         "complaints": complaints(evidence),
-        "kills": sum(outcome.strike.fault in KILLS for outcome in struck),
+        "kills": sum(outcome.injection.fault in KILLS for outcome in injected),
         "faults": [asdict(summary) for summary in summaries(evidence.outcomes)],
-        "strikes": [asdict(outcome) for outcome in evidence.outcomes],
-        "points": asdict(evidence.books) if evidence.books else None,
+        "injections": [asdict(outcome) for outcome in evidence.outcomes],
+        "points": asdict(evidence.audit) if evidence.audit else None,
         "restarted_without_reason": sum(evidence.restarted.values()),
         "fenced_without_reason": evidence.fenced,
         "epochs": list(evidence.epochs),

@@ -23,7 +23,7 @@ from streammac.cli.report import report
 from streammac.cli.status import status
 from streammac.cli.top import top
 from streammac.cli.workers import workers
-from streammac.exit_codes import Failure
+from streammac.errors import Failure
 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """A process of the cluster computes in one thread; there is one process per core."""

@@ -19,20 +19,20 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from streammac.cli.options import JsonOption
-from streammac.exit_codes import ExitCode, Failure
+from streammac.errors import ExitCode, Failure
 
 if TYPE_CHECKING:
-    from streammac.attached import Attached
     from streammac.chaos.faults import Fault
-    from streammac.chaos.verdict import Books, Evidence, Outcome
+    from streammac.chaos.verdict import Evidence, Outcome, PointAudit
+    from streammac.link.attached import Attached
 
-    Count: TypeAlias = Callable[[], Books | None]
+    Count: TypeAlias = Callable[[], PointAudit | None]
 
 FOR_S = 60.0
 WORKERS = 4
 RATE = 2000.0
-LONGEST_STRIKE_S = 20.0
-"""For the length of the feed: more than a strike takes by far."""
+LONGEST_INJECTION_S = 20.0
+"""For the length of the feed: more than a injection takes by far."""
 MARGIN_S = 120.0
 SETTLE_S = 15.0
 """The books of a cluster that goes on have so long to balance."""
@@ -66,13 +66,13 @@ def chaos(
 
     from streammac.chaos.report import report, told
     from streammac.chaos.verdict import complaints, to_json
-    from streammac.terminal.picture import glyphs_for
+    from streammac.terminal.render import glyphs_for
 
-    deck = _deck(only)
+    weights = _weights(only)
     if duration is None and kills is None:
         duration = FOR_S
     console = Console()
-    length = duration if duration is not None else (kills or 0) * LONGEST_STRIKE_S
+    length = duration if duration is not None else (kills or 0) * LONGEST_INJECTION_S
     scratch = None if directory else Path(tempfile.mkdtemp(prefix="streammac-chaos-"))
     folder = directory or scratch
     assert folder is not None
@@ -87,7 +87,7 @@ def chaos(
                 since = time.monotonic() - began
                 console.print(f"{since:5.0f} s  {told(outcome)}", highlight=False, soft_wrap=True)
 
-        evidence = _attack(cluster, deck, seed, duration, kills, show, count)
+        evidence = _attack(cluster, weights, seed, duration, kills, show, count)
     if as_json:
         typer.echo(json.dumps(to_json(evidence), indent=1))
     else:
@@ -109,15 +109,15 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _deck(only: list[str] | None) -> dict[Fault, int]:
-    from streammac.chaos.faults import DECK, Fault
+def _weights(only: list[str] | None) -> dict[Fault, int]:
+    from streammac.chaos.faults import FAULT_WEIGHTS, Fault
 
     unknown = set(only or ()) - set(Fault)
     if unknown:
         raise typer.BadParameter(
             f"no fault {', '.join(sorted(unknown))}: there are {', '.join(Fault)}"
         )
-    return {fault: times for fault, times in DECK.items() if not only or fault in only}
+    return {fault: times for fault, times in FAULT_WEIGHTS.items() if not only or fault in only}
 
 
 @contextmanager
@@ -125,30 +125,30 @@ def _field(
     folder: Path, workers: int, rate: float, length_s: float, seed: int
 ) -> Iterator[tuple[Attached, Count]]:
     """Return the cluster to attack, and what reads its books in the end."""
-    from streammac.attached import Attached
+    from streammac.link.attached import Attached
     from streammac.run_directory import RunDirectory
 
     cluster = Attached(RunDirectory(folder))
     if cluster.address is not None:
-        if cluster.supervision() is None:
+        if cluster.supervisor_status() is None:
             raise Failure(
                 ExitCode.REFUSED,
                 f"no supervisor runs the cluster in {folder}: nothing that is killed would come "
                 "back - start it with `streammac up`",
             )
-        yield cluster, lambda: books_of_a_running_one(cluster)
+        yield cluster, lambda: audit_of_a_running_one(cluster)
         return
-    from streammac.chaos.arena import Arena
     from streammac.chaos.feed import NUMBERS
+    from streammac.chaos.testbed import Testbed
 
     points = min(NUMBERS, int(rate * length_s))
-    with Arena(folder, workers, points, rate, seed) as arena:
-        yield arena.cluster, arena.books
+    with Testbed(folder, workers, points, rate, seed) as testbed:
+        yield testbed.cluster, testbed.audit
 
 
 def _attack(
     cluster: Attached,
-    deck: dict[Fault, int],
+    weights: dict[Fault, int],
     seed: int,
     duration: float | None,
     kills: int | None,
@@ -160,7 +160,7 @@ def _attack(
     from streammac.chaos.verdict import Evidence
 
     before = cluster.demand_status()
-    attack = Attack(cluster, Plan(seed, len(before["workers"]), deck), show)
+    attack = Attack(cluster, Plan(seed, len(before["workers"]), weights), show)
     began = time.monotonic()
 
     def ended() -> bool:
@@ -173,22 +173,23 @@ def _attack(
     after = attack.wait_whole(lambda _: True) or cluster.demand_status()
     names = [one["name"] for one in after["supervisor"]["processes"]]
     restarted = {
-        name: restarts(after, name) - restarts(before, name) - attack.struck[name] for name in names
+        name: restarts(after, name) - restarts(before, name) - attack.injected[name]
+        for name in names
     }
     return Evidence(
         seed=seed,
         seconds=seconds,
         outcomes=attack.outcomes,
-        books=count(),
+        audit=count(),
         restarted={name: times for name, times in restarted.items() if times},
         epochs=(before["epoch"], after["epoch"]),
         fenced=max(0, after["failures"]["fenced"] - before["failures"]["fenced"] - attack.hangs),
     )
 
 
-def books_of_a_running_one(cluster: Attached) -> Books | None:
+def audit_of_a_running_one(cluster: Attached) -> PointAudit | None:
     """Return what a cluster tells that goes on, once nothing is missing but what is under way."""
-    from streammac.chaos.verdict import Books
+    from streammac.chaos.verdict import PointAudit
 
     end = time.monotonic() + SETTLE_S
     while True:
@@ -200,9 +201,9 @@ def books_of_a_running_one(cluster: Attached) -> Books | None:
             # what comes in between two heartbeats is in some counts and not in others
             under_way = sum(int(n["unacknowledged"] + n["rate"]) for n in status["ingest"])
             missing, twice = max(0, -difference), max(0, difference)
-            books = Books("status", expected, points["accepted"], missing, twice, under_way)
+            audit = PointAudit("status", expected, points["accepted"], missing, twice, under_way)
             if max(missing, twice) <= under_way or time.monotonic() > end:
-                return books
+                return audit
         elif time.monotonic() > end:
             return None
         time.sleep(0.5)

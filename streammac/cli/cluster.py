@@ -28,10 +28,10 @@ from streammac.cli.options import (
     SummaryOption,
     WorkersOption,
 )
-from streammac.exit_codes import ExitCode, Failure
+from streammac.errors import ExitCode, Failure
 
 if TYPE_CHECKING:
-    from streammac.config import Settings
+    from streammac.settings.schema import Settings
 
 DEMO_S = 60.0
 DEMO_SOURCE = "patches:?rate=2000"
@@ -100,10 +100,11 @@ def _run(
 ) -> None:
     from rich.console import Console
 
-    from streammac import logs, open_files
+    from streammac.cli import open_files
     from streammac.run_directory import RunDirectory, write_json
     from streammac.supervisor.local_cluster import LocalCluster
-    from streammac.supervisor.one_run import supervise
+    from streammac.supervisor.run import supervise
+    from streammac.telemetry import logs
     from streammac.terminal.live_view import view_for
     from streammac.terminal.summary import final_table, summarise
 

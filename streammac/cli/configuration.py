@@ -15,7 +15,7 @@ import typer
 from streammac.cli.options import DEFAULT_DIRECTORY, ConfigOption, DirectoryOption, LogFormat
 
 if TYPE_CHECKING:
-    from streammac.settings_sources import Loaded
+    from streammac.settings.sources import Loaded
 
 configuration = typer.Typer(help="Settings and where they come from.", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ def load_settings(
 ) -> Loaded:
     """Return the settings of a command in a run directory; a flag that was not given has no say."""
     from streammac.run_directory import RunDirectory
-    from streammac.settings_sources import Flag, load
+    from streammac.settings.sources import Flag, load
 
     flags = {
         "cluster.workers": Flag("--workers", workers),
@@ -50,7 +50,7 @@ def load_settings(
 @configuration.command("show")
 def show(config: ConfigOption = None, directory: DirectoryOption = DEFAULT_DIRECTORY) -> None:
     """Print all settings as TOML, with the origin of each that is not a default."""
-    from streammac.reference import settings_toml
+    from streammac.settings.toml import settings_toml
 
     loaded = load_settings(config, directory)
     typer.echo(settings_toml(loaded.settings, loaded.origins))

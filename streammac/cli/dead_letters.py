@@ -11,7 +11,7 @@ import time
 import typer
 
 from streammac.cli.options import DEFAULT_DIRECTORY, DirectoryOption, JsonOption
-from streammac.exit_codes import ExitCode, Failure
+from streammac.errors import ExitCode, Failure
 
 dead_letters = typer.Typer(help="Records that could not be used.", no_args_is_help=True)
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from streammac.cli.options import DEFAULT_DIRECTORY, DirectoryOption, JsonOption
-from streammac.exit_codes import ExitCode, Failure
+from streammac.errors import ExitCode, Failure
 
 keys = typer.Typer(help="Keys of this host, and who may connect to it.", no_args_is_help=True)
 KeyArgument = Annotated[

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streammac.cli.options import DEFAULT_DIRECTORY, DirectoryOption, JsonOption, VersionOption
-from streammac.exit_codes import ExitCode, Failure
+from streammac.errors import ExitCode, Failure
 
 if TYPE_CHECKING:
-    from streammac.versions import ModelVersion, VersionStore
+    from streammac.publishing.versions import ModelVersion, VersionStore
 
 models = typer.Typer(help="Model versions of a run directory.", no_args_is_help=True)
 
@@ -38,7 +38,7 @@ def encode(
 
     from ingest.sources.array_files import read_arrays
     from ingest.sources.base import SourceError
-    from streammac.encoding import encode_file
+    from streammac.publishing.encoding import encode_file
 
     found = _model(directory, model)
     try:
@@ -67,7 +67,7 @@ def encode(
 
 
 def _model(directory: Path, model: Path | None) -> ModelVersion:
-    from streammac.versions import VersionError, read_model
+    from streammac.publishing.versions import VersionError, read_model
 
     try:
         if model is not None:
@@ -84,8 +84,8 @@ def _model(directory: Path, model: Path | None) -> ModelVersion:
 
 
 def _versions(directory: Path) -> VersionStore:
+    from streammac.publishing.versions import VersionStore
     from streammac.run_directory import RunDirectory
-    from streammac.versions import VersionStore
 
     return VersionStore(RunDirectory(directory).models, keep=1 << 30)  # commands prune nothing
 
@@ -93,7 +93,7 @@ def _versions(directory: Path) -> VersionStore:
 @models.command("list")
 def model_list(directory: DirectoryOption = DEFAULT_DIRECTORY, as_json: JsonOption = False) -> None:
     """List the model versions that are kept."""
-    from streammac.versions import VersionError
+    from streammac.publishing.versions import VersionError
 
     versions = _versions(directory)
     try:
@@ -133,8 +133,8 @@ def model_export(
     directory: DirectoryOption = DEFAULT_DIRECTORY,
 ) -> None:
     """Write a model version to a file of its own."""
-    from streammac.encoding import export_model
-    from streammac.versions import VersionError
+    from streammac.publishing.encoding import export_model
+    from streammac.publishing.versions import VersionError
 
     try:
         found = _versions(directory).load(version) if version else _model(directory, None)
@@ -150,8 +150,8 @@ def model_rollback(
     directory: DirectoryOption = DEFAULT_DIRECTORY,
 ) -> None:
     """Make an older version the current one, while the cluster is stopped."""
+    from streammac.publishing.versions import VersionError
     from streammac.run_directory import RunDirectory
-    from streammac.versions import VersionError
 
     if RunDirectory(directory).announced("coordinator") is not None:
         raise Failure(

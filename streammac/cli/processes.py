@@ -28,11 +28,11 @@ from streammac.cli.options import (
     NameOption,
     QuietOption,
 )
-from streammac.exit_codes import ExitCode, Failure
+from streammac.errors import ExitCode, Failure
 
 if TYPE_CHECKING:
-    from streammac.config import Settings
     from streammac.run_directory import RunDirectory
+    from streammac.settings.schema import Settings
 
 FIRST_WORKER = "w1"
 JOIN_S = 60.0
@@ -51,8 +51,8 @@ def coordinator(
 ) -> None:
     """Run a coordinator alone; workers and ingest nodes of other machines may join it."""
     run_directory = _begin_process("coordinator", directory, lifeline, log_format, quiet=quiet)
-    from streammac.config import Settings
-    from workers.coordinator import run
+    from streammac.settings.schema import Settings
+    from workers.coordinator.process import run
 
     if lifeline is not None:  # the supervisor has merged all sources already
         settings = Settings.model_validate_json(run_directory.settings.read_text())
@@ -96,7 +96,7 @@ def worker(
 
 def _name_of_its_own(directory: Path, *, joins: bool) -> str:
     """Return the name of a worker that was given none."""
-    from streammac.names import host_name
+    from streammac.cli.worker_name import host_name
 
     return host_name(directory) if joins else FIRST_WORKER
 
@@ -132,8 +132,9 @@ def _begin_process(
     *,
     quiet: bool,
 ) -> RunDirectory:
-    from streammac import logs, open_files
+    from streammac.cli import open_files
     from streammac.run_directory import RunDirectory
+    from streammac.telemetry import logs
 
     open_files.allow_many()
     if lifeline is not None:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from streammac.cli.options import DEFAULT_DIRECTORY
-from streammac.exit_codes import ExitCode, Failure
+from streammac.errors import ExitCode, Failure
 
 
 def report(
@@ -25,7 +25,7 @@ def report(
     ] = None,
 ) -> None:
     """Write a run's history to one HTML file that opens anywhere, without a network."""
-    from streammac.control import ask_status
+    from streammac.link.request import ask_status
     from streammac.page.report import NothingToReport, render
     from streammac.run_directory import RunDirectory
 

@@ -29,18 +29,18 @@ def status(
     if explain:
         console.print(_glossary())
         return
-    from streammac.attached import Attached
+    from streammac.link.attached import Attached
     from streammac.run_directory import RunDirectory
 
     answer = Attached(RunDirectory(directory), join).demand_status()
     if as_json:
         typer.echo(json.dumps(answer, indent=1))
         return
-    from streammac.terminal.condition import started
-    from streammac.terminal.picture import glyphs_for, picture
+    from streammac.terminal.health import started
+    from streammac.terminal.render import glyphs_for, render
 
     elapsed_s = time.time() - started(answer)
-    console.print(picture(answer, elapsed_s, None, glyphs_for(console)))
+    console.print(render(answer, elapsed_s, None, glyphs_for(console)))
 
 
 def _glossary() -> Table:

@@ -12,7 +12,7 @@ from streammac.cli.options import DEFAULT_DIRECTORY, DirectoryOption, JoinOption
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from streammac.attached import Attached
+    from streammac.link.attached import Attached
 
 REFRESH_S = 0.5
 
@@ -25,16 +25,16 @@ def top(
     """Watch a running cluster; q or Ctrl-C leaves, and the cluster goes on."""
     from rich.console import Console
 
-    from streammac.attached import Attached
+    from streammac.link.attached import Attached
     from streammac.run_directory import RunDirectory
-    from streammac.terminal.condition import started
-    from streammac.terminal.picture import glyphs_for, picture
+    from streammac.terminal.health import started
+    from streammac.terminal.render import glyphs_for, render
 
     cluster = Attached(RunDirectory(directory), join)
     status = cluster.demand_status()
     console = Console()
     if once:
-        console.print(picture(status, time.time() - started(status), None, glyphs_for(console)))
+        console.print(render(status, time.time() - started(status), None, glyphs_for(console)))
         return
     _watch(console, cluster, started(status))
 
@@ -49,10 +49,10 @@ def _watch(console: Console, cluster: Attached, started_s: float) -> None:
         with keyboard() as keys, TerminalView(console, screen=True) as view:
             while True:
                 status = cluster.status()
-                supervision = cluster.supervision()
+                supervisor_status = cluster.supervisor_status()
                 if status is None and last is not None:  # it is away: show what was, and who acts
                     status = last | {"stale": True}
-                    status |= {"supervisor": supervision} if supervision else {}
+                    status |= {"supervisor": supervisor_status} if supervisor_status else {}
                 else:
                     last = status or last
                 view.show(status, time.time() - started_s)

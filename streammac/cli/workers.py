@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from streammac.cli.options import DEFAULT_DIRECTORY, DirectoryOption, JoinOption, JsonOption
-from streammac.exit_codes import ExitCode, Failure
+from streammac.errors import ExitCode, Failure
 
 if TYPE_CHECKING:
-    from streammac.attached import Attached
+    from streammac.link.attached import Attached
 
 workers = typer.Typer(help="The workers of a running cluster.", no_args_is_help=True)
 
@@ -83,10 +83,10 @@ def remove(
     after = _wait_until_left(cluster, name, deadline)
     if points != "keep" and not _points_of(after, name):
         cluster.ask_supervisor(ForgetWorker(name), WorkerForgotten)
-    typer.echo(farewell(after, name, directory))
+    typer.echo(exit_message(after, name, directory))
 
 
-def farewell(status: dict[str, Any], name: str, directory: Path) -> str:
+def exit_message(status: dict[str, Any], name: str, directory: Path) -> str:
     """Return what became of a worker that has left, and of its points; the coordinator tells it."""
     told = [e["text"] for e in status["events"] if (e["kind"], e["name"]) == ("left", name)]
     text = f"{name} has left{': ' if told else ''}{told[-1] if told else ''}"
@@ -188,7 +188,7 @@ def listing(status: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _attached(directory: Path, join: str | None) -> Attached:
-    from streammac.attached import Attached
+    from streammac.link.attached import Attached
     from streammac.run_directory import RunDirectory
 
     return Attached(RunDirectory(directory), join)

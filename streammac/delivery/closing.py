@@ -1,14 +1,14 @@
 """Which of a worker's batches may go to another worker: those whose senders have closed.
 
 A sender that has not closed may still send a batch again, or give it to somebody else. `Handover` asks; the coordinator
-tells who sends (`Routes`), `Reception` what they have said.
+tells who sends (`Routes`), `Receiver` what they have said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from streammac.delivery.reception import Session
+from streammac.delivery.receiver import Session
 
 
 class Closing:
@@ -17,7 +17,7 @@ class Closing:
     Parameters
     ----------
     sessions : mapping
-        `Reception.sessions`, as it changes.
+        `Receiver.sessions`, as it changes.
     """
 
     def __init__(self, sessions: Mapping[str, Session]) -> None:

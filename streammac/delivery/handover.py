@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streammac.delivery.closing import Closing
-from streammac.delivery.courier import BATCH_OVERHEAD_BYTES, Batch, Courier, Post, Ticket, Write
 from streammac.delivery.ledger import Record, Settled, State
-from streammac.store.points import Mark
+from streammac.delivery.sender import BATCH_OVERHEAD_BYTES, Batch, Post, Sender, Ticket, Write
+from streammac.points.batch_id import BatchId
 from streammac.store.points import Points as StoredPoints
 from streammac.wire.messages import Ack, Credit, Points, Route
 
@@ -35,15 +35,15 @@ PASS_S = 0.5
 class Holder(Protocol):
     """A shard, as far as it is moved."""
 
-    def batches(self) -> Iterator[tuple[Mark, str]]:
+    def batches(self) -> Iterator[tuple[BatchId, str]]:
         """Yield the batches that it holds and who brought each, the oldest first."""
         ...
 
-    def batch(self, mark: Mark) -> StoredPoints | None:
+    def batch(self, batch_id: BatchId) -> StoredPoints | None:
         """Return a batch, None if it is not here."""
         ...
 
-    def withdraw(self, marks: Iterable[Mark], *, remember: bool) -> int:
+    def withdraw(self, batch_ids: Iterable[BatchId], *, remember: bool) -> int:
         """Take batches out; return how many points that were."""
         ...
 
@@ -87,7 +87,7 @@ class Handover:
     session : int
         Greater at every start.
     resend_s, room_bytes
-        See `Courier`.
+        See `Sender`.
     shards : mapping of bool to Holder
         Its shard of training points (False) and that of held-out points (True).
     ledger : Book
@@ -111,39 +111,41 @@ class Handover:
         self.name = name
         self.shards = shards
         self.ledger = ledger
-        self.courier = Courier(name, session, resend_s, room_bytes, ledger.state)
+        self.sender = Sender(name, session, resend_s, room_bytes, ledger.state)
         self.moved = 0
         self._wanted: Wanted | None = None
         self._taken = 0  # points of the order that have been read
-        self._pass: Iterator[tuple[bool, Mark, str]] = iter(())
+        self._pass: Iterator[tuple[bool, BatchId, str]] = iter(())
         self._pass_at = float("-inf")
         self._last = False  # nothing can come any more that this pass does not see
         self._passed_over = 0  # batches of this pass that could not go yet
         self._whole = False
-        self._inside: dict[Mark, bool] = {}  # what the courier has
-        self._stored: list[Mark] = []  # at another worker, and not yet withdrawn here
+        self._inside: dict[BatchId, bool] = {}  # what the sender has
+        self._stored: list[BatchId] = []  # at another worker, and not yet withdrawn here
         self._routes: dict[str, Route] | None = None
         self._go_on()
 
     def _go_on(self) -> None:
         """Take up what a former life had handed to others."""
-        for mark in list(self.ledger.state.handed):
-            if not any(self._put(held_out, mark) for held_out in self.shards):
+        for batch_id in list(self.ledger.state.handed):
+            if not any(self._put(held_out, batch_id) for held_out in self.shards):
                 # it was withdrawn, or has expired, and only the last record is missing
-                self.courier.note(Settled(mark.source, mark.incarnation, mark.sequence, 0))
+                self.sender.note(
+                    Settled(batch_id.source, batch_id.incarnation, batch_id.sequence, 0)
+                )
 
     # -- what is asked --------------------------------------------------------------------
 
     @property
     def idle(self) -> bool:
         """Return whether nothing is under way, here or in the ledger, and nothing is to go."""
-        quiet = self.courier.idle and not self._stored and not self.courier.disowned
+        quiet = self.sender.idle and not self._stored and not self.sender.revoked
         return self._wanted is None and quiet
 
     @property
     def reads(self) -> bool:
         """Return whether batches are under way that must not expire here meanwhile."""
-        return self._wanted is not None or bool(self._stored) or self.courier.moving
+        return self._wanted is not None or bool(self._stored) or self.sender.moving
 
     @property
     def done(self) -> bool:
@@ -151,12 +153,12 @@ class Handover:
         nothing_left = self._whole
         if self._wanted is not None and self._wanted.points is not None:
             nothing_left = nothing_left or self._taken >= self._wanted.points
-        return nothing_left and self.courier.idle and not self._stored
+        return nothing_left and self.sender.idle and not self._stored
 
     @property
     def in_doubt(self) -> int:
         """Batches that workers may hold which have gone (rule 4)."""
-        return sum(1 for marks in self.ledger.state.disowned.values() for _ in marks)
+        return sum(1 for batch_ids in self.ledger.state.revoked.values() for _ in batch_ids)
 
     # -- orders ---------------------------------------------------------------------------
 
@@ -167,15 +169,15 @@ class Handover:
         self._taken = self._passed_over = 0
         self._last = self._whole = False
         self._pass, self._pass_at = iter(()), float("-inf")
-        self._tell_courier()
+        self._tell_sender()
 
     def route(self, routes: Iterable[Route]) -> None:
         """Take the workers that there are now."""
         self._routes = {route.name: route for route in routes if route.name != self.name}
-        self._tell_courier()
+        self._tell_sender()
 
-    def _tell_courier(self) -> None:
-        """Let the courier see whom it may send to; the others are there to give back what they have."""
+    def _tell_sender(self) -> None:
+        """Let the sender see whom it may send to; the others are there to give back what they have."""
         if self._routes is None:
             return
         to = self._wanted.to if self._wanted is not None else None
@@ -185,26 +187,26 @@ class Handover:
             seen.append(
                 Route(route.name, route.address, route.incarnation, 0.0) if aside else route
             )
-        # to the courier, who is gone for good loses its batches at once: that would be a guess (rule 4)
-        for name in self.courier.concerned - self._routes.keys():
-            lane = self.courier.lanes.get(name)
+        # to the sender, who is gone for good loses its batches at once: that would be a guess (rule 4)
+        for name in self.sender.concerned - self._routes.keys():
+            lane = self.sender.lanes.get(name)
             seen.append(Route(name, "", 0 if lane is None else lane.incarnation, 0.0))
-        self.courier.route(seen)
+        self.sender.route(seen)
 
     def credit(self, worker: str, credit: Credit) -> None:
         """Take a worker's consent to a session."""
-        self.courier.credit(worker, credit)
+        self.sender.credit(worker, credit)
 
     def acknowledge(self, worker: str, ack: Ack, now: float) -> None:
         """Take a worker's answer to a batch."""
-        batch = self.courier.acknowledge(worker, ack, now)
+        batch = self.sender.acknowledge(worker, ack, now)
         if batch is not None:
             self.moved += len(batch)
-            self._stored.append(batch.mark)
+            self._stored.append(batch.batch_id)
 
     # -- the turn -------------------------------------------------------------------------
 
-    def turn(self, now: float) -> list[Post]:
+    def step(self, now: float) -> list[Post]:
         """Do what is due, on disk first; return what is to be sent.
 
         Raises
@@ -220,28 +222,30 @@ class Handover:
             self._recall()  # what a worker has given back stays
         self._fill(now)
         posts = []
-        for order in self.courier.send(now):
+        for order in self.sender.send(now):
             if isinstance(order, Write):
                 self.ledger.write(order.records)
             else:
                 posts.append(order)
-        for batch, _ in self.courier.given_up:  # nobody takes it: it stays
-            self._inside.pop(batch.mark, None)
+        for batch, _ in self.sender.given_up:  # nobody takes it: it stays
+            self._inside.pop(batch.batch_id, None)
             self._passed_over += 1
-        self.courier.given_up.clear()
+        self.sender.given_up.clear()
         return posts
 
     def _recall(self) -> None:
-        for batch in self.courier.recall():
-            del self._inside[batch.mark]
+        for batch in self.sender.recall():
+            del self._inside[batch.batch_id]
 
     def _withdraw(self) -> None:
         for held_out, shard in self.shards.items():
-            marks = [mark for mark in self._stored if self._inside[mark] == held_out]
-            if marks:
-                shard.withdraw(marks, remember=False)
-        for mark in self._stored:
-            del self._inside[mark]
+            batch_ids = [
+                batch_id for batch_id in self._stored if self._inside[batch_id] == held_out
+            ]
+            if batch_ids:
+                shard.withdraw(batch_ids, remember=False)
+        for batch_id in self._stored:
+            del self._inside[batch_id]
         self._stored.clear()
 
     def _fill(self, now: float) -> None:
@@ -250,7 +254,7 @@ class Handover:
             self._last = self._whole = (
                 False  # somebody came who had not heard that this worker gives all away
             )
-        while wanted is not None and self.courier.has_room:
+        while wanted is not None and self.sender.has_room:
             if wanted.points is not None and self._taken >= wanted.points:
                 return
             following = next(self._pass, None)
@@ -266,17 +270,17 @@ class Handover:
             else:
                 return
 
-    def _consider(self, held_out: bool, mark: Mark, sender: str, wanted: Wanted) -> None:
-        if mark in self._inside:
+    def _consider(self, held_out: bool, batch_id: BatchId, sender: str, wanted: Wanted) -> None:
+        if batch_id in self._inside:
             return
-        doubtful = any(mark in marks for marks in self.ledger.state.disowned.values())
+        doubtful = any(batch_id in batch_ids for batch_ids in self.ledger.state.revoked.values())
         if doubtful or not wanted.closing.lets_go(sender):
             self._passed_over += 1
         else:
-            self._put(held_out, mark)
+            self._put(held_out, batch_id)
 
-    def _put(self, held_out: bool, mark: Mark) -> bool:
-        stored = self.shards[held_out].batch(mark)
+    def _put(self, held_out: bool, batch_id: BatchId) -> bool:
+        stored = self.shards[held_out].batch(batch_id)
         if stored is None:
             return False
         tensors = {"x": stored.x}
@@ -284,10 +288,10 @@ class Handover:
             tensors["y"] = stored.y
         if stored.time is not None:
             tensors["time"] = stored.time
-        name = (mark.source, mark.incarnation, mark.sequence)
+        name = (batch_id.source, batch_id.incarnation, batch_id.sequence)
         message = Points(*name, held_out, tensors, tuple(stored.keys or ()), moved=True)
         size = sum(t.nbytes for t in tensors.values()) + sum(map(len, message.keys))
-        self._inside[mark] = held_out
+        self._inside[batch_id] = held_out
         self._taken += len(stored)
-        self.courier.put(Batch(message, size + BATCH_OVERHEAD_BYTES, Ticket(), durable=True))
+        self.sender.put(Batch(message, size + BATCH_OVERHEAD_BYTES, Ticket(), durable=True))
         return True

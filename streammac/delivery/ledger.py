@@ -1,6 +1,6 @@
 """What a sender of points must know after it was killed: records, what they add up to, and their file.
 
-`Courier` and the readers of feeds make records; the shell writes them before it sends anything that they speak
+`Sender` and the readers of feeds make records; the shell writes them before it sends anything that they speak
 of. `State.apply` is pure. The file is handed to the kernel at each write, so it survives a killed process; a tail
 that is torn is dropped, and with it only what was never acted on.
 """
@@ -18,8 +18,8 @@ from typing import Any, TypeAlias
 
 import msgpack
 
-from streammac.store.dedup import Marks
-from streammac.store.points import Mark
+from streammac.points.batch_id import BatchId
+from streammac.points.batch_id_set import BatchIdSet
 
 HEADER = struct.Struct("<II")  # length of the body, its CRC-32
 COMPACT_BYTES = 1 << 20
@@ -29,7 +29,7 @@ REMEMBERED = 10_000
 """Settled batches that are remembered, besides those of feeds: a client may ask for so long."""
 
 Ranges: TypeAlias = list[Any]
-"""Marks as `Marks.to_json` returns them."""
+"""Batch ids as `BatchIdSet.to_json` returns them."""
 
 
 class LedgerError(Exception):
@@ -57,24 +57,24 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Disowned:
+class Revoked:
     """Batches do not belong to a worker any more, though it may hold copies."""
 
     worker: str
-    marks: Ranges
+    batch_ids: Ranges
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
+class RevocationConfirmed:
     """The worker holds no copies of these any more."""
 
     worker: str
-    marks: Ranges
+    batch_ids: Ranges
 
 
 @dataclass(frozen=True, slots=True)
 class FeedBegun:
-    """A feed, and how it is cut into batches: that must not change while it is read, or marks would.
+    """A feed, and how it is cut into batches: that must not change while it is read, or batch ids would.
 
     ``feed`` names it within the node, ``identity`` changes when its content does.
     """
@@ -107,12 +107,12 @@ class Counted:
     points: int
 
 
-Record: TypeAlias = Handed | Settled | Disowned | Confirmed | FeedBegun | FeedAt | Counted
+Record: TypeAlias = Handed | Settled | Revoked | RevocationConfirmed | FeedBegun | FeedAt | Counted
 KINDS: tuple[type[Record], ...] = (
     Handed,
     Settled,
-    Disowned,
-    Confirmed,
+    Revoked,
+    RevocationConfirmed,
     FeedBegun,
     FeedAt,
     Counted,
@@ -120,7 +120,7 @@ KINDS: tuple[type[Record], ...] = (
 
 
 @dataclass(slots=True)
-class Feed:
+class FeedProgress:
     """How far a feed is settled."""
 
     begun: FeedBegun
@@ -139,10 +139,10 @@ class State:
     Attributes
     ----------
     handed : dict
-        Unsettled batches, by mark: the worker that each belongs to.
-    settled : Marks
+        Unsettled batches, by batch id: the worker that each belongs to.
+    settled : Batch ids
         Settled batches of feeds, beyond the feed's position.
-    disowned : dict
+    revoked : dict
         By worker, the batches it is still to be told of.
     feeds : dict
         Feeds by name.
@@ -152,48 +152,48 @@ class State:
         Points of all such batches ever.
     """
 
-    handed: dict[Mark, str] = field(default_factory=dict)
-    settled: Marks = field(default_factory=Marks)
-    disowned: dict[str, Marks] = field(default_factory=dict)
-    feeds: dict[str, Feed] = field(default_factory=dict)
-    answered: dict[Mark, int] = field(default_factory=dict)
+    handed: dict[BatchId, str] = field(default_factory=dict)
+    settled: BatchIdSet = field(default_factory=BatchIdSet)
+    revoked: dict[str, BatchIdSet] = field(default_factory=dict)
+    feeds: dict[str, FeedProgress] = field(default_factory=dict)
+    answered: dict[BatchId, int] = field(default_factory=dict)
     points: int = 0
 
-    def is_settled(self, mark: Mark) -> bool:
+    def is_settled(self, batch_id: BatchId) -> bool:
         """Return whether a batch needs no sending, as far as that is remembered."""
-        return mark in self.settled or mark in self.answered
+        return batch_id in self.settled or batch_id in self.answered
 
     def apply(self, record: Record) -> None:
         """Take a record."""
         match record:
             case Handed():
-                mark = Mark(record.source, record.incarnation, record.sequence)
-                self.handed[mark] = record.worker
+                batch_id = BatchId(record.source, record.incarnation, record.sequence)
+                self.handed[batch_id] = record.worker
             case Settled():
-                mark = Mark(record.source, record.incarnation, record.sequence)
-                self.handed.pop(mark, None)
-                if any(f.begun.incarnation == mark.incarnation for f in self.feeds.values()):
-                    self.settled.add(mark)
+                batch_id = BatchId(record.source, record.incarnation, record.sequence)
+                self.handed.pop(batch_id, None)
+                if any(f.begun.incarnation == batch_id.incarnation for f in self.feeds.values()):
+                    self.settled.add(batch_id)
                 else:
                     self.points += record.points
-                    self._remember(mark, record.points)
-            case Disowned():
-                marks = Marks(record.marks)
-                self.disowned.setdefault(record.worker, Marks()).update(marks)
-                for mark in marks:
-                    if self.handed.get(mark) == record.worker:
-                        del self.handed[mark]
-            case Confirmed():
-                left = self.disowned.get(record.worker, Marks())
-                for mark in Marks(record.marks):
-                    left.discard(mark)
+                    self._remember(batch_id, record.points)
+            case Revoked():
+                batch_ids = BatchIdSet(record.batch_ids)
+                self.revoked.setdefault(record.worker, BatchIdSet()).update(batch_ids)
+                for batch_id in batch_ids:
+                    if self.handed.get(batch_id) == record.worker:
+                        del self.handed[batch_id]
+            case RevocationConfirmed():
+                left = self.revoked.get(record.worker, BatchIdSet())
+                for batch_id in BatchIdSet(record.batch_ids):
+                    left.discard(batch_id)
                 if not left:
-                    self.disowned.pop(record.worker, None)
+                    self.revoked.pop(record.worker, None)
             case FeedBegun():
                 former = self.feeds.get(record.feed)
                 if former is not None:
                     self._forget(former.begun.incarnation, None)
-                self.feeds[record.feed] = Feed(record, FeedAt(record.feed, 0, 0, 0))
+                self.feeds[record.feed] = FeedProgress(record, FeedAt(record.feed, 0, 0, 0))
             case FeedAt():
                 if record.feed in self.feeds:
                     feed = self.feeds[record.feed]
@@ -202,36 +202,38 @@ class State:
             case Counted():
                 self.points += record.points
 
-    def _remember(self, mark: Mark, points: int) -> None:
-        self.answered[mark] = points
+    def _remember(self, batch_id: BatchId, points: int) -> None:
+        self.answered[batch_id] = points
         while len(self.answered) > REMEMBERED:
             del self.answered[next(iter(self.answered))]
 
     def _forget(self, incarnation: int, before: int | None) -> None:
         """Forget the batches of a feed, up to a sequence or all."""
 
-        def old(mark: Mark) -> bool:
-            return mark.incarnation == incarnation and (before is None or mark.sequence < before)
+        def old(batch_id: BatchId) -> bool:
+            return batch_id.incarnation == incarnation and (
+                before is None or batch_id.sequence < before
+            )
 
-        for mark in [mark for mark in self.handed if old(mark)]:
-            del self.handed[mark]
-        for mark in [mark for mark in self.settled if old(mark)]:
-            self.settled.discard(mark)
+        for batch_id in [batch_id for batch_id in self.handed if old(batch_id)]:
+            del self.handed[batch_id]
+        for batch_id in [batch_id for batch_id in self.settled if old(batch_id)]:
+            self.settled.discard(batch_id)
 
     def records(self) -> Iterator[Record]:
         """Yield the fewest records that add up to this."""
         for feed in self.feeds.values():
             yield feed.begun
             yield feed.at
-        for mark in self.settled:
-            yield Settled(mark.source, mark.incarnation, mark.sequence, 0)
+        for batch_id in self.settled:
+            yield Settled(batch_id.source, batch_id.incarnation, batch_id.sequence, 0)
         yield Counted(self.points - sum(self.answered.values()))
-        for mark, points in self.answered.items():
-            yield Settled(mark.source, mark.incarnation, mark.sequence, points)
-        for worker, marks in self.disowned.items():
-            yield Disowned(worker, marks.to_json())
-        for mark, worker in self.handed.items():
-            yield Handed(mark.source, mark.incarnation, mark.sequence, worker)
+        for batch_id, points in self.answered.items():
+            yield Settled(batch_id.source, batch_id.incarnation, batch_id.sequence, points)
+        for worker, batch_ids in self.revoked.items():
+            yield Revoked(worker, batch_ids.to_json())
+        for batch_id, worker in self.handed.items():
+            yield Handed(batch_id.source, batch_id.incarnation, batch_id.sequence, worker)
 
 
 def pack(record: Record) -> bytes:

@@ -1,6 +1,6 @@
 """How well codes retrieve: the share of true neighbours among the first found by Hamming distance.
 
-Used by the probe of a running cluster and by the benchmarks, with the baselines that codes are compared to:
+Used by the held-out sample of a running cluster and by the benchmarks, with the baselines that codes are compared to:
 ITQ, signs of principal components, signs of random projections.
 """
 

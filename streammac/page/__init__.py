@@ -1,6 +1,6 @@
 """The page that shows a cluster: one HTML document, style and scripts inside, nothing loaded from elsewhere.
 
-The coordinator serves `document` as it is and feeds it over HTTP (``workers.http``); a report is the same
+The coordinator serves `document` as it is and feeds it over HTTP (``workers.coordinator.http``); a report is the same
 document with its data inside (`streammac.page.report`). The scripts are ES modules that a browser or node can also
 load one by one; here they are joined in the order of `MODULES`.
 """

@@ -20,12 +20,12 @@ const PHASES = [
 
 /** All charts in a container; draw(history, seconds) shows the last so many seconds, or everything. */
 export function chartsView(container) {
-  const probe = chartView({ id: "chart-quality", title: "Quality", unit: "on held-out points", kind: "lines", format: measure, tight: true });
+  const quality_view = chartView({ id: "chart-quality", title: "Quality", unit: "on held-out points", kind: "lines", format: measure, tight: true });
   const feed = chartView({ id: "chart-throughput", title: "Throughput", unit: "points stored per second", kind: "area", format: short });
   const time = chartView({ id: "chart-epoch", title: "Epoch time", unit: "mean over workers", kind: "stack", format: duration });
   const error = chartView({ id: "chart-objective", title: "Error", unit: "of the nested model, per point", kind: "area", format: measure });
-  container.replaceChildren(...[probe, feed, time, error].map((chart) => chart.figure));
-  const unit = probe.figure.querySelector(".unit");
+  container.replaceChildren(...[quality_view, feed, time, error].map((chart) => chart.figure));
+  const unit = quality_view.figure.querySelector(".unit");
 
   function draw(history, seconds, metric) {
     const end = Math.max(1, elapsed(history, history.last));
@@ -34,7 +34,7 @@ export function chartsView(container) {
       .filter((event) => MARKED.has(event.kind))
       .map((event) => ({ x: elapsed(history, event.t), kind: event.kind, text: `${event.name ?? ""} ${event.kind}` }));
     if (metric && unit.textContent !== metric) unit.textContent = metric;
-    probe.draw(METHODS.map((one) => ({ ...one, points: quality(history, one.key) })), marks, range);
+    quality_view.draw(METHODS.map((one) => ({ ...one, points: quality(history, one.key) })), marks, range);
     feed.draw([{ name: "Points/s", colour: "blue", points: throughput(history) }], marks, range);
     time.draw(phases(history), marks, range);
     const objective = history.epoch.filter((line) => Number.isFinite(line.objective));

@@ -115,7 +115,7 @@ export function hasPhase(history, name) {
   return history.epoch.some((line) => name in (line.seconds ?? {}));
 }
 
-/** One method's values on the probe: [seconds, value]. */
+/** One method's values on held-out points: [seconds, value]. */
 export function quality(history, method) {
   return history.quality
     .filter((line) => Number.isFinite(line[method]))

@@ -30,28 +30,15 @@ answers with its `Holdings`. From these the coordinator decides where the ring i
 everybody how it goes on (`Resume`): of each block the most advanced copy, with those struck off its
 itinerary who are gone. Tokens of an older view are dropped wherever they turn up.
 
-======================  ==================================================================================
-module                  its idea
-======================  ==================================================================================
-``member``              a worker's side: events in, actions out
-``itinerary``           where a token goes next
-``coordinator``         the other side: messages in, orders out
-``beginning``           when there is enough to begin training with
-``succession``          view after view: when one is due, who carries the ring into it
-``views``               one view from announcement to resumption
-``recovery``            how the ring goes on, from what its members hold
-``membership``          who is there, who was
-``suspicion``           when silence means trouble
-``stall``               when nothing moves although all are well
-``links``               which way between two members does not carry
-``epochs``              reports put together
-``progress``            how far training has come, and what a restarted cluster goes on from
-``continuation``        when the penalty begins anew
-``feed``                where new points go, and who is told
-``balance``             what share each worker is to get
-``rebalance``           when old points move
-``accounts``            what has become of every point
-``failures``            how often processes failed, and how long the ring took to recover
-``events``, ``status``  what people see
-======================  ==================================================================================
+==================  ======================================================================================
+module              its idea
+==================  ======================================================================================
+``member``          a worker's side: events in, actions out
+``member_actions``  what it asks of the process round it
+``itinerary``       where a token goes next
+``views``           one view from announcement to resumption
+``recovery``        how the ring goes on, from what its members hold
+==================  ======================================================================================
+
+What the coordinator knows and decides besides is in `streammac.coordinator`.
 """

@@ -12,25 +12,25 @@ from typing import Literal, TypeAlias
 
 from streammac.models.base import Array, Block, NestedModel, Tensors
 from streammac.models.shuffling import ring_order
-from streammac.ring.actions import (
+from streammac.ring.itinerary import next_stop, without
+from streammac.ring.member_actions import (
     Action,
     Answer,
     Done,
-    Improved,
     OpenEpoch,
     Report,
     Send,
     Train,
-    Trained,
+    TrainDone,
     ZStep,
+    ZStepDone,
 )
-from streammac.ring.itinerary import next_stop, without
 from streammac.wire.messages import (
     Copy,
     EpochPlan,
     Holdings,
-    Model,
-    Restart,
+    ModelState,
+    RestartContinuation,
     Resume,
     Token,
     View,
@@ -39,7 +39,7 @@ from streammac.wire.messages import (
 MAX_WAITING = 10_000
 """Tokens that may wait for their epoch or view; more can only come from a peer gone wrong."""
 
-Event: TypeAlias = View | Resume | Token | Model | Restart | Done
+Event: TypeAlias = View | Resume | Token | ModelState | RestartContinuation | Done
 
 
 class Member:
@@ -98,12 +98,12 @@ class Member:
         self.holding: dict[str, Train] = {}
         self.trained: dict[str, int] = {}
         """The newest lap in which each block of this epoch was trained here: never twice in one lap."""
-        self.improved: Improved | None = None
+        self.z_step_done: ZStepDone | None = None
         """The Z step is done, but the view has not begun yet."""
         # -- beyond
-        self.waiting: list[Token | Model] = []
+        self.waiting: list[Token | ModelState] = []
         """What came before its view or epoch was opened here."""
-        self.restart: Restart | None = None
+        self.restart: RestartContinuation | None = None
         self.dropped = 0
         """Tokens that were dropped: of an older view, or twice delivered."""
         self.progress = 0
@@ -118,20 +118,20 @@ class Member:
                 return self._resume(event)
             case Token():
                 return self._receive(event)
-            case Model():
+            case ModelState():
                 return self._catch_up(event)
-            case Restart():
+            case RestartContinuation():
                 self.restart = event
                 return []
-            case Trained():
-                return self._trained(event)
-            case Improved():
-                return self._improved(event)
+            case TrainDone():
+                return self._train_done(event)
+            case ZStepDone():
+                return self._z_step_done(event)
 
     @property
     def working(self) -> bool:
         """Return whether a job of the current epoch is under way here."""
-        return bool(self.holding) or (self.state == "z_step" and self.improved is None)
+        return bool(self.holding) or (self.state == "z_step" and self.z_step_done is None)
 
     @property
     def released(self) -> bool:
@@ -208,7 +208,7 @@ class Member:
         needy = [name for name, donor in sorted(resume.donors.items()) if donor == self.name]
         if not needy or self.base is None or self.epoch != resume.epoch:
             return []
-        model = Model(self.view, self.epoch, dict(self.base))
+        model = ModelState(self.view, self.epoch, dict(self.base))
         actions: list[Action] = []
         for name in needy:
             if name in resume.joining:
@@ -265,7 +265,7 @@ class Member:
             left &= set(self.resume.trainers)
         return replace(token, view=self.view, itinerary=tuple(sorted(left)))
 
-    def _catch_up(self, model: Model) -> list[Action]:
+    def _catch_up(self, model: ModelState) -> list[Action]:
         """Take the model with which the epoch began that is under way where we join."""
         if self._too_early(model.view):
             self.waiting.append(model)
@@ -302,7 +302,7 @@ class Member:
         self.blocks = {block.name: block for block in blocks}
         self.final, self.copies, self.holding, self.trained = {}, {}, {}, {}
         self.closed.clear()
-        self.improved = None
+        self.z_step_done = None
 
     def _line_up(self, trainers: Iterable[str]) -> None:
         """Set who trains in this epoch; those who only get copies stand at the end."""
@@ -393,7 +393,7 @@ class Member:
         self.holding[token.block] = job
         return [job]
 
-    def _trained(self, done: Trained) -> list[Action]:
+    def _train_done(self, done: TrainDone) -> list[Action]:
         name = done.job.token.block
         if self.holding.get(name) is not done.job:
             return []  # a new view has come meanwhile, and somebody else went on with the block
@@ -466,16 +466,16 @@ class Member:
         self.state = "z_step"
         return [ZStep(self.view, self.epoch, self.plan, params)]
 
-    def _improved(self, done: Improved) -> list[Action]:
+    def _z_step_done(self, done: ZStepDone) -> list[Action]:
         if (done.epoch, self.state) != (self.epoch, "z_step"):
             return []  # it was of an epoch that has been given up
-        self.improved = done
+        self.z_step_done = done
         self.progress += 1
         return [] if self.frozen else self._finish()
 
     def _finish(self) -> list[Action]:
         """Report the epoch and open the next one, if the Z step is done."""
-        done = self.improved
+        done = self.z_step_done
         if done is None or self.leaving:
             return []
         assert self.following is not None, "the first block's last round carries the next plan"

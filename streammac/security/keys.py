@@ -15,7 +15,7 @@ from pathlib import Path
 import zmq
 from zmq.utils import z85
 
-from streammac.exit_codes import ExitCode, Failure
+from streammac.errors import ExitCode, Failure
 
 KEY_BYTES = 32
 MAX_FILE_BYTES = 1 << 20

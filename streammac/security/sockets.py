@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import zmq
 
-from streammac.exit_codes import ExitCode, Failure
+from streammac.errors import ExitCode, Failure
 from streammac.security.guard import DOMAIN, REASONS, Guard
 from streammac.security.keys import BadKey, KeyFolder, Keys
 from streammac.wire.codec import MAX_FRAME_BYTES

@@ -1,13 +1,12 @@
 """The shard: an append-only, crash-safe, memory-mapped store of points and their coordinates."""
 
 from streammac.store.errors import ShardLocked, ShardUnusable, StoreError
-from streammac.store.points import Mark, Points, Schema
+from streammac.store.points import Points, Schema
 from streammac.store.retention import Retention
 from streammac.store.shard import Outcome, Shard
 from streammac.store.view import ShardView
 
 __all__ = [
-    "Mark",
     "Outcome",
     "Points",
     "Retention",

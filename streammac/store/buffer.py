@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from streammac.store.points import Mark
+from streammac.points.batch_id import BatchId
 
 BUFFER_BYTES = 4 << 20
 """So much may wait."""
@@ -21,7 +21,7 @@ class Batch(NamedTuple):
     """A batch that fits the schema, as `Segment.append` takes it."""
 
     columns: dict[str, NDArray[Any]]
-    mark: Mark
+    batch_id: BatchId
     arrival: float
     keys: Sequence[bytes] | None
     sender: str

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streammac.store.dedup import Marks
+from streammac.points.batch_id_set import BatchIdSet
 from streammac.store.disk import Disk
 from streammac.store.errors import ShardLocked, StoreError
 from streammac.store.points import Schema
@@ -102,14 +102,14 @@ class Checkpoint:
         Points in them that had been withdrawn before; these are not counted as expired.
     dropped : int
         Points in them that were given up; neither are these.
-    marks : Marks
-        Those of their batches alone: the marks of the others live and die with their journals, so that a
+    batch_ids : BatchIdSet
+        Those of their batches alone: the batch ids of the others live and die with their journals, so that a
         batch which power loss takes back is not mistaken for one that was kept.
     """
 
     first_segment: int = 1
     expired: int = 0
-    marks: Marks = field(default_factory=Marks)
+    batch_ids: BatchIdSet = field(default_factory=BatchIdSet)
     withdrawn: int = 0
     dropped: int = 0
 
@@ -135,7 +135,7 @@ class Checkpoint:
             return cls(
                 value["first_segment"],
                 value["expired"],
-                Marks(value["marks"]),
+                BatchIdSet(value["marks"]),
                 value.get("withdrawn", 0),
                 value.get("dropped", 0),
             )
@@ -149,7 +149,7 @@ class Checkpoint:
             "expired": self.expired,
             "withdrawn": self.withdrawn,
             "dropped": self.dropped,
-            "marks": self.marks.to_json(),
+            "marks": self.batch_ids.to_json(),
         }
         data = json.dumps(value).encode()
         path = directory / "checkpoint.json"

@@ -1,4 +1,4 @@
-"""Where in its segments a shard has a batch: the segments' marks say which one, its journal says which rows.
+"""Where in its segments a shard has a batch: the segments' batch ids say which one, its journal says which rows.
 
 For the writer thread alone. Journals are read when somebody asks, which is rare: batches are withdrawn or moved.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from streammac.points.batch_id import BatchId
 from streammac.store.journal import Record
-from streammac.store.points import Mark
 from streammac.store.segment import Segment
 
 
@@ -16,18 +16,18 @@ class Index:
     """Finds batches; the records of the segment that was asked for last are kept at hand."""
 
     def __init__(self) -> None:
-        self._last: tuple[Segment, int, dict[Mark, Record]] | None = None
+        self._last: tuple[Segment, int, dict[BatchId, Record]] | None = None
 
-    def find(self, segments: Iterable[Segment], mark: Mark) -> tuple[Segment, Record] | None:
+    def find(self, segments: Iterable[Segment], batch_id: BatchId) -> tuple[Segment, Record] | None:
         """Return where a batch with points is, None if it is in none of the segments."""
-        for segment, (record,) in self.search(segments, [mark]):
+        for segment, (record,) in self.search(segments, [batch_id]):
             return segment, record
         return None
 
     def search(
-        self, segments: Iterable[Segment], marks: Collection[Mark], sender: str | None = None
+        self, segments: Iterable[Segment], batch_ids: Collection[BatchId], sender: str | None = None
     ) -> Iterable[tuple[Segment, list[Record]]]:
-        """Yield segments with the batches that they have of these marks.
+        """Yield segments with the batches that they have of these batch ids.
 
         A batch without points has no place of its own and is not found.
 
@@ -35,27 +35,29 @@ class Index:
         ----------
         segments : iterable of Segment
             Where to look.
-        marks : collection of Mark
+        batch_ids : collection of BatchId
             Of what.
         sender : str, optional
             Only batches that this one brought.
         """
         for segment in segments:
-            here = [mark for mark in marks if mark in segment.marks]
+            here = [batch_id for batch_id in batch_ids if batch_id in segment.batch_ids]
             index = self._records(segment) if here else {}
-            records = [index[mark] for mark in here if mark in index and index[mark].count]
+            records = [
+                index[batch_id] for batch_id in here if batch_id in index and index[batch_id].count
+            ]
             if sender is not None:
-                records = [r for r in records if (r.sender or r.mark.source) == sender]
+                records = [r for r in records if (r.sender or r.batch_id.source) == sender]
             if records:
                 yield segment, records
 
-    def _records(self, segment: Segment) -> dict[Mark, Record]:
+    def _records(self, segment: Segment) -> dict[BatchId, Record]:
         if self._last is None or self._last[:2] != (segment, segment.rows):
-            self._last = (segment, segment.rows, {r.mark: r for r in segment.records()})
+            self._last = (segment, segment.rows, {r.batch_id: r for r in segment.records()})
         return self._last[2]
 
     def forget(self, segment: Segment, records: Iterable[Record]) -> None:
         """Take note that batches were withdrawn."""
         if self._last is not None and self._last[0] is segment:
             for record in records:
-                self._last[2].pop(record.mark, None)
+                self._last[2].pop(record.batch_id, None)

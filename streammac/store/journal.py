@@ -1,4 +1,4 @@
-"""The records of a segment: one for each batch, with the checksums of its rows and its mark.
+"""The records of a segment: one for each batch, with the checksums of its rows and its batch id.
 
 A record is written after the rows it speaks of, so a record that verifies vouches for them. Reading
 stops at the first record that does not verify: that is where a crash cut the writing short.
@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from streammac.store.points import Mark
+from streammac.points.batch_id import BatchId
 
 HEADER = struct.Struct("<4sII")  # magic, length of the body, its CRC-32
 # row, count, arrival, incarnation, sequence, bytes of the source's name, checksums, has keys?
@@ -35,20 +35,20 @@ class Record:
     row: int
     count: int
     arrival: float
-    mark: Mark
+    batch_id: BatchId
     checksums: tuple[int, ...]
     keys: tuple[bytes, ...] | None
     sender: str = ""
 
     def encode(self) -> bytes:
         """Return the bytes to append to the journal."""
-        source = self.mark.source.encode()
+        source = self.batch_id.source.encode()
         fields = FIELDS.pack(
             self.row,
             self.count,
             self.arrival,
-            self.mark.incarnation,
-            self.mark.sequence,
+            self.batch_id.incarnation,
+            self.batch_id.sequence,
             len(source),
             len(self.checksums),
             self.keys is not None,
@@ -135,5 +135,5 @@ def _decode(body: bytes) -> Record | None:
     for length in lengths:
         keys.append(body[at : at + length])
         at += length
-    mark = Mark(source, incarnation, sequence)
-    return Record(row, count, arrival, mark, checksums, tuple(keys) if keyed else None)
+    batch_id = BatchId(source, incarnation, sequence)
+    return Record(row, count, arrival, batch_id, checksums, tuple(keys) if keyed else None)

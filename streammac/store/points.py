@@ -1,4 +1,4 @@
-"""What is stored: the schema of a stream's points, a batch of them, and the mark that names it.
+"""What is stored: the schema of a stream's points, and a batch of them.
 
 `Schema.check` is the border: behind it arrays have the right shape and type.
 """
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streammac.points.batch_id import BatchId
 from streammac.store.errors import StoreError
 
 X_DTYPES = ("float32", "uint8")
@@ -20,31 +21,19 @@ MAX_KEYS_BYTES = 64 << 20
 MAX_SOURCE_BYTES = (1 << 16) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """The name of a batch, for ever: what comes again under it is a duplicate.
-
-    Sequences of one ``(source, incarnation)`` may arrive in any order and with gaps: a source spreads its
-    batches over several shards.
-    """
-
-    source: str
-    incarnation: int
-    sequence: int
-
-    def check(self) -> None:
-        """Raise StoreError if the journal could not hold it."""
-        try:
-            length = len(self.source.encode())
-        except UnicodeEncodeError as error:
-            raise StoreError(f"source: expected a name in UTF-8, got {self.source!r}") from error
-        if length > MAX_SOURCE_BYTES:
-            raise StoreError(
-                f"source: expected at most {MAX_SOURCE_BYTES} bytes, got {length} - use a shorter name"
-            )
-        for field, number in (("incarnation", self.incarnation), ("sequence", self.sequence)):
-            if not -(1 << 63) <= number < 1 << 63:
-                raise StoreError(f"{field}: expected a signed 64-bit number, got {number}")
+def check_batch_id(batch_id: BatchId) -> None:
+    """Raise StoreError if the journal could not hold the name of a batch."""
+    try:
+        length = len(batch_id.source.encode())
+    except UnicodeEncodeError as error:
+        raise StoreError(f"source: expected a name in UTF-8, got {batch_id.source!r}") from error
+    if length > MAX_SOURCE_BYTES:
+        raise StoreError(
+            f"source: expected at most {MAX_SOURCE_BYTES} bytes, got {length} - use a shorter name"
+        )
+    for field, number in (("incarnation", batch_id.incarnation), ("sequence", batch_id.sequence)):
+        if not -(1 << 63) <= number < 1 << 63:
+            raise StoreError(f"{field}: expected a signed 64-bit number, got {number}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streammac.points.batch_id import BatchId
+from streammac.points.batch_id_set import BatchIdSet
 from streammac.store import journal
-from streammac.store.dedup import Marks
 from streammac.store.disk import Disk, File
 from streammac.store.journal import Entry, Record
-from streammac.store.points import Column, Mark, Schema
+from streammac.store.points import Column, Schema
 from streammac.store.retention import Extent
 from streammac.store.withdrawals import Rows
 
@@ -57,7 +58,7 @@ class Segment:
         self.rows = 0
         self.sealed = False
         self.newest = 0.0
-        self.marks = Marks()
+        self.batch_ids = BatchIdSet()
         self.holes: tuple[tuple[int, int], ...] = ()
         """Withdrawn rows, as disjoint ranges in order. Replaced, never changed: a reader takes it once."""
         self._journal_bytes = 0
@@ -119,7 +120,7 @@ class Segment:
     def append(
         self,
         columns: dict[str, NDArray[Any]],
-        mark: Mark,
+        batch_id: BatchId,
         arrival: float,
         keys: Sequence[bytes] | None,
         sender: str = "",
@@ -138,12 +139,12 @@ class Segment:
             self._files[column.name].write(self.rows * column.row_bytes, data)
             checksums.append(zlib.crc32(data))
         named = None if keys is None else tuple(keys)
-        record = Record(self.rows, count, arrival, mark, tuple(checksums), named, sender)
+        record = Record(self.rows, count, arrival, batch_id, tuple(checksums), named, sender)
         self._write_journal(record.encode())
         self._count(record)
 
     def _count(self, record: Record) -> None:
-        self.marks.add(record.mark)
+        self.batch_ids.add(record.batch_id)
         self.newest = max(self.newest, record.arrival)
         self.rows += record.count  # last: now readers see the rows
 
@@ -178,7 +179,7 @@ class Segment:
         self._files.clear()
 
     def withdraw(self, records: Iterable[Record], *, remember: bool) -> None:
-        """Leave these batches out from now on; their marks stay known if they are to be remembered."""
+        """Leave these batches out from now on; their batch ids stay known if they are to be remembered."""
         holes = sorted([*self.holes, *((r.row, r.row + r.count) for r in records if r.count)])
         merged: list[tuple[int, int]] = []
         for start, stop in holes:
@@ -188,7 +189,7 @@ class Segment:
         self.holes = tuple(merged)
         if not remember:
             for record in records:
-                self.marks.discard(record.mark)
+                self.batch_ids.discard(record.batch_id)
 
     # -- recovery -------------------------------------------------------------------------
 
@@ -201,7 +202,7 @@ class Segment:
         Parameters
         ----------
         withdrawn : mapping
-            First rows of batches that were withdrawn; True: the mark stays known.
+            First rows of batches that were withdrawn; True: the batch id stays known.
 
         Returns
         -------
@@ -216,10 +217,10 @@ class Segment:
             self._count(record)
         gone = [record for record in records[:good] if record.row in withdrawn and record.count]
         self.withdraw(gone, remember=True)
-        self.marks = Marks()
+        self.batch_ids = BatchIdSet()
         for record in records[:good]:
             if record.count == 0 or withdrawn.get(record.row, True):
-                self.marks.add(record.mark)
+                self.batch_ids.add(record.batch_id)
         entries = entries[: good + self.sealed]
         self._journal_bytes = entries[-1].end if entries else 0
         return {record.row: withdrawn[record.row] for record in gone}

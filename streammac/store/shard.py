@@ -16,14 +16,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from streammac.points.batch_id import BatchId
+from streammac.points.batch_id_set import BatchIdSet
 from streammac.store.buffer import Batch, Buffer
-from streammac.store.dedup import Marks
 from streammac.store.directory import Checkpoint, describe, keep_reserve, lock
 from streammac.store.disk import Disk
 from streammac.store.errors import ShardUnusable, StoreError
 from streammac.store.index import Index
 from streammac.store.journal import Record
-from streammac.store.points import Column, Mark, Points, Schema
+from streammac.store.points import Column, Points, Schema, check_batch_id
 from streammac.store.recovery import recover
 from streammac.store.retention import Retention
 from streammac.store.segment import Segment
@@ -45,7 +46,7 @@ class Shard:
     ----------
     quarantined : list of str
         Segments that were found corrupt when the shard was opened, and set aside. Their points are not
-        counted any more, nor are their marks remembered: what is sent again is stored.
+        counted any more, nor are their batch ids remembered: what is sent again is stored.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Shard:
         self._next = 1
         self._withdrawals: Withdrawals | None = None
         self._index = Index()
-        self._marks = Marks()
+        self._batch_ids = BatchIdSet()
         self._buffer = Buffer()
         self._dirty: list[Segment] = []
         self._coordinates: Column | None = None
@@ -132,8 +133,11 @@ class Shard:
         self._withdrawals = found.withdrawals
         self._checkpoint, self._next = found.checkpoint, found.next
         self._segments, self.quarantined = tuple(found.segments), found.quarantined
-        for known in (found.checkpoint.marks, *(segment.marks for segment in found.segments)):
-            self._marks.update(known)
+        for known in (
+            found.checkpoint.batch_ids,
+            *(segment.batch_ids for segment in found.segments),
+        ):
+            self._batch_ids.update(known)
         if self.ack == "fsync":
             # a former process may have left batches with the kernel alone, and they count as stored now
             for segment in self._segments:
@@ -153,15 +157,21 @@ class Shard:
     # -- writing --------------------------------------------------------------------------
 
     def append(
-        self, points: Points, mark: Mark, now: float, sender: str = "", *, moved: bool = False
+        self,
+        points: Points,
+        batch_id: BatchId,
+        now: float,
+        sender: str = "",
+        *,
+        moved: bool = False,
     ) -> Outcome:
-        """Add a batch, unless one of this mark is there already.
+        """Add a batch, unless one of this id is there already.
 
         Parameters
         ----------
         points : Points
             The batch.
-        mark : Mark
+        batch_id : BatchId
             Its name.
         now : float
             Time of arrival, seconds since 1970.
@@ -174,31 +184,31 @@ class Shard:
         Raises
         ------
         StoreError
-            If the points do not fit the schema, or the mark the journal.
+            If the points do not fit the schema, or the batch id the journal.
         ShardUnusable
             If the shard is closed or has failed.
         OSError
             If the disk takes no more. Nothing of the batch is kept; the shard stays usable.
         """
         self._check_usable()
-        mark.check()
-        sender = "" if sender == mark.source else sender
+        check_batch_id(batch_id)
+        sender = "" if sender == batch_id.source else sender
         left_behind = None
-        if mark in self._marks:
-            left_behind = self._find(mark) if moved else None
+        if batch_id in self._batch_ids:
+            left_behind = self._find(batch_id) if moved else None
             if not moved or (left_behind is not None and left_behind[1].sender == sender):
                 return Outcome.DUPLICATE
         columns = self.schema.check(points)
         if left_behind is not None:
-            self.withdraw([mark], remember=False)
-        batch = Batch(columns, mark, now, points.keys, sender)
+            self.withdraw([batch_id], remember=False)
+        batch = Batch(columns, batch_id, now, points.keys, sender)
         if self.ack == "memory":
             if self._buffer.full:
                 self._flush()
             self._buffer.put(batch)
         else:
             self._write(batch)
-        self._marks.add(mark)
+        self._batch_ids.add(batch_id)
         return Outcome.STORED
 
     def _flush(self) -> None:
@@ -289,7 +299,7 @@ class Shard:
         return self._let_go(surplus, expired=True)
 
     def drop(self) -> int:
-        """Give up all points; return how many that were. Their marks stay known: what comes again is a duplicate.
+        """Give up all points; return how many that were. Their batch ids stay known: what comes again is a duplicate.
 
         Raises
         ------
@@ -306,14 +316,14 @@ class Shard:
             return 0
         gone, kept = self._segments[:count], self._segments[count:]
         points = sum(segment.live for segment in gone)
-        # the marks must outlive the segments, or a batch sent again would be taken for a new one
-        marks = Marks()
-        for known in (self._checkpoint.marks, *(segment.marks for segment in gone)):
-            marks.update(known)
+        # the batch ids must outlive the segments, or a batch sent again would be taken for a new one
+        batch_ids = BatchIdSet()
+        for known in (self._checkpoint.batch_ids, *(segment.batch_ids for segment in gone)):
+            batch_ids.update(known)
         checkpoint = Checkpoint(
             int(kept[0].stem.name) if kept else self._next,
             self.expired + points * expired,
-            marks,
+            batch_ids,
             self._checkpoint.withdrawn + sum(segment.withdrawn for segment in gone),
             self.dropped + points * (not expired),
         )
@@ -331,7 +341,9 @@ class Shard:
         keep_reserve(self._disk, self.path)
         return points
 
-    def withdraw(self, marks: Iterable[Mark], *, remember: bool, sender: str | None = None) -> int:
+    def withdraw(
+        self, batch_ids: Iterable[BatchId], *, remember: bool, sender: str | None = None
+    ) -> int:
         """Take batches out again, because they live in another shard; return how many points that were.
 
         They leave the counts and the views that are taken from now on. All of them are gone, as safely as
@@ -339,13 +351,13 @@ class Shard:
 
         Parameters
         ----------
-        marks : iterable of Mark
-            Their marks; one that is not here is passed over.
+        batch_ids : iterable of BatchId
+            Their batch ids; one that is not here is passed over.
         remember : bool
-            Whether the marks stay known: a batch that comes again is then a duplicate, and is not
+            Whether the batch ids stay known: a batch that comes again is then a duplicate, and is not
             stored. Otherwise it is as if it had never been here.
         sender : str, optional
-            Only batches that this one brought: another one may have brought a batch that was disowned long
+            Only batches that this one brought: another one may have brought a batch that was revoked long
             before, and it lives here now.
 
         Raises
@@ -355,7 +367,7 @@ class Shard:
         """
         self._check_usable()
         self._flush()
-        wanted = {mark for mark in marks if mark in self._marks}
+        wanted = {batch_id for batch_id in batch_ids if batch_id in self._batch_ids}
         found = list(self._index.search(self._segments, wanted, sender))
         places = [Place(s.number, r.row, remember) for s, records in found for r in records]
         if not places:
@@ -373,7 +385,7 @@ class Shard:
             self._index.forget(segment, records)
             if not remember:
                 for record in records:
-                    self._marks.discard(record.mark)
+                    self._batch_ids.discard(record.batch_id)
         return sum(record.count for _, records in found for record in records)
 
     def close(self) -> None:
@@ -459,7 +471,7 @@ class Shard:
                     raise
                 # retention has dropped one before it was mapped: what is here now has the newer points
 
-    def batches(self) -> Iterator[tuple[Mark, str]]:
+    def batches(self) -> Iterator[tuple[BatchId, str]]:
         """Yield the batches with points that it holds, and who brought each; the oldest first; for the writer thread.
 
         Raises
@@ -473,9 +485,9 @@ class Shard:
             with contextlib.suppress(FileNotFoundError):  # it has expired
                 for record in segment.records():
                     if record.count:
-                        yield record.mark, record.sender or record.mark.source
+                        yield record.batch_id, record.sender or record.batch_id.source
 
-    def batch(self, mark: Mark) -> Points | None:
+    def batch(self, batch_id: BatchId) -> Points | None:
         """Return the points of a batch, None if it does not hold any; for the writer thread.
 
         Raises
@@ -484,7 +496,7 @@ class Shard:
             If the disk fails.
         """
         self._check_usable()
-        found = self._find(mark)
+        found = self._find(batch_id)
         if found is None:
             return None
         segment, record = found
@@ -492,10 +504,10 @@ class Shard:
         part = {c.name: np.array(segment.column(c)[rows]) for c in self.schema.columns}
         return Points(part["x"], part.get("y"), part["time"], record.keys)
 
-    def _find(self, mark: Mark) -> tuple[Segment, Record] | None:
+    def _find(self, batch_id: BatchId) -> tuple[Segment, Record] | None:
         """Return where a batch with points is, if it is here."""
         self._flush()
-        return self._index.find(self._segments, mark) if mark in self._marks else None
+        return self._index.find(self._segments, batch_id) if batch_id in self._batch_ids else None
 
     def verify(self) -> list[str]:
         """Read every row of every segment; return the names of the segments that are not as written."""

@@ -1,7 +1,7 @@
 """Which stored batches were withdrawn: a journal beside the segments, one record for each order to withdraw.
 
 `Shard.withdraw` writes here before anything changes in memory, and opening a shard reads it. A record names
-batches by segment and row, because one mark may be stored, withdrawn and stored again. It verifies as a whole
+batches by segment and row, because one batch id may be stored, withdrawn and stored again. It verifies as a whole
 or not at all, so of one order either everything is done or nothing.
 """
 
@@ -22,7 +22,7 @@ NAME = "withdrawn"
 
 
 class Place(NamedTuple):
-    """A withdrawn batch: its segment, its first row there, and whether its mark stays known."""
+    """A withdrawn batch: its segment, its first row there, and whether its batch id stays known."""
 
     segment: int
     row: int
@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 
 Rows = dict[int, bool]
-"""First rows of the withdrawn batches of a segment; True: the mark stays known."""
+"""First rows of the withdrawn batches of a segment; True: the batch id stays known."""
 
 
 class Withdrawals:

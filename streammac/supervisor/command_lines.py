@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from streammac.config import Settings
 from streammac.run_directory import RunDirectory
-from streammac.supervisor.kept_process import Role
+from streammac.settings.schema import Settings
+from streammac.supervisor.supervised_process import Role
 
 STDIN = "stdin:"
 """Sources that begin so read standard input."""

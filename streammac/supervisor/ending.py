@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from streammac.control import ask, ask_status
+from streammac.link.request import ask, ask_status
 from streammac.run_directory import RunDirectory
 from streammac.supervisor import processes
-from streammac.supervisor.kept_process import KeptProcess
 from streammac.supervisor.processes import Child
+from streammac.supervisor.supervised_process import SupervisedProcess
 from streammac.wire.messages import Shutdown
 
 INGEST_PATIENCE_S = 20.0
@@ -49,9 +49,9 @@ class Interrupt:
 
 
 def end(
-    ingest: Sequence[KeptProcess],
-    workers: Sequence[KeptProcess],
-    coordinator: Sequence[KeptProcess],
+    ingest: Sequence[SupervisedProcess],
+    workers: Sequence[SupervisedProcess],
+    coordinator: Sequence[SupervisedProcess],
     directory: RunDirectory,
     address: str | None,
     hurry: Callable[[], bool],
@@ -60,7 +60,7 @@ def end(
 
     Parameters
     ----------
-    ingest, workers, coordinator : sequence of KeptProcess
+    ingest, workers, coordinator : sequence of SupervisedProcess
         Those that have ended already are passed over.
     directory : RunDirectory
         The cluster's.
@@ -83,7 +83,7 @@ def end(
     return final
 
 
-def _running(kept: Sequence[KeptProcess]) -> list[Child]:
+def _running(kept: Sequence[SupervisedProcess]) -> list[Child]:
     return [one.child for one in kept if one.exit_code is None]
 
 

@@ -1,6 +1,6 @@
 """A cluster on this machine: coordinator, workers and an ingest node as child processes.
 
-``streammac up`` and ``streammac demo`` run a `LocalCluster` through `one_run.supervise`; benchmarks
+``streammac up`` and ``streammac demo`` run a `LocalCluster` through `run.supervise`; benchmarks
 and tests may use it alone. All processes start at once, as `command_lines` says, and find each other through the run
 directory. One that dies is started again on its own directory, as `restart_policy` allows. `ending` ends them.
 """
@@ -15,20 +15,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from streammac.config import Settings
-from streammac.control import ask_status
-from streammac.exit_codes import ExitCode, Failure
+from streammac.errors import ExitCode, Failure
+from streammac.link.request import ask_status
 from streammac.run_directory import RunDirectory, write_json
 from streammac.security import KeyFolder, refuse_open_host
+from streammac.settings.schema import Settings
 from streammac.supervisor import ending, processes
 from streammac.supervisor.command_lines import arguments, reads_stdin
 from streammac.supervisor.ending import Interrupt
-from streammac.supervisor.kept_process import KeptProcess, Role
 from streammac.supervisor.processes import Child, Lifeline
 from streammac.supervisor.requests import SupervisorSocket
 from streammac.supervisor.restart_policy import RestartPolicy
 from streammac.supervisor.roster import Roster
-from streammac.supervisor.supervision import Supervision
+from streammac.supervisor.supervised_process import Role, SupervisedProcess
+from streammac.supervisor.supervisor_status import SupervisorStatus
 from streammac.wire.codec import Message
 from streammac.wire.messages import AddWorkers, ForgetWorker, WorkerForgotten, WorkersAdded
 
@@ -58,20 +58,20 @@ class LocalCluster:
     settings: Settings
     program: Sequence[str] = (sys.executable, "-m", "streammac")
     interrupt: Interrupt = field(default_factory=Interrupt)
-    coordinator: list[KeptProcess] = field(default_factory=list)
-    workers: list[KeptProcess] = field(default_factory=list)
-    ingest: list[KeptProcess] = field(default_factory=list)
+    coordinator: list[SupervisedProcess] = field(default_factory=list)
+    workers: list[SupervisedProcess] = field(default_factory=list)
+    ingest: list[SupervisedProcess] = field(default_factory=list)
     address: str | None = None
     last: Status | None = None
     """The newest status while the cluster was running."""
     _roster: Roster | None = None
-    _supervision: Supervision | None = None
+    _supervisor_status: SupervisorStatus | None = None
     _socket: SupervisorSocket | None = None
     _lock: IO[str] | None = None
     _lifeline: Lifeline | None = None
 
     @property
-    def children(self) -> list[KeptProcess]:
+    def children(self) -> list[SupervisedProcess]:
         """All processes, in the order in which they are ended."""
         return self.ingest + self.workers + self.coordinator
 
@@ -112,7 +112,7 @@ class LocalCluster:
             self.workers.append(self._keep("worker", name))
         self.ingest.append(self._keep("ingest", "i1"))
         self._socket = SupervisorSocket()
-        self._supervision = Supervision(directory, self.settings.cluster.restart)
+        self._supervisor_status = SupervisorStatus(directory, self.settings.cluster.restart)
         self._publish()
 
     def _take_lock(self) -> IO[str]:
@@ -128,11 +128,11 @@ class LocalCluster:
             ) from None
         return lock
 
-    def _keep(self, role: Role, name: str) -> KeptProcess:
+    def _keep(self, role: Role, name: str) -> SupervisedProcess:
         cluster = self.settings.cluster
         policy = RestartPolicy(cluster.restart_budget, cluster.restart_window_s)
         spawn = functools.partial(self._spawn, role, name)
-        return KeptProcess.start(name, role, spawn, policy, time.monotonic())
+        return SupervisedProcess.start(name, role, spawn, policy, time.monotonic())
 
     def _spawn(self, role: Role, name: str) -> Child:
         assert self._lock is not None
@@ -146,7 +146,7 @@ class LocalCluster:
 
     # -- while it runs --------------------------------------------------------------------
 
-    def turn(self, wait_s: float = 0.0) -> None:
+    def step(self, wait_s: float = 0.0) -> None:
         """Start again who has died, tell what is new, wait so long for requests; call it often.
 
         Raises
@@ -166,27 +166,27 @@ class LocalCluster:
         if self._socket is not None:
             self._socket.serve(wait_s, self._answer)
 
-    def _ended(self, kept: KeptProcess) -> None:
+    def _ended(self, kept: SupervisedProcess) -> None:
         """React to the end of a process: the one place where that is decided."""
         never = self.settings.cluster.restart == "never"
         if kept.role == "coordinator" and kept.state in ("left", "down"):
             # who ended in good order has told all others to end, too
-            raise Failure(ExitCode.PROCESS_DIED, self._epitaph(kept))
+            raise Failure(ExitCode.PROCESS_DIED, self._exit_message(kept))
         if kept.state == "left":
             self._note("process_left", kept.name, "ended as it was asked to, and stays away")
-        elif never or kept.hopeless:
-            raise Failure(ExitCode.PROCESS_DIED, kept.child.obituary())
+        elif never or kept.is_non_retryable:
+            raise Failure(ExitCode.PROCESS_DIED, kept.child.exit_message())
         elif kept.state == "down":
-            self._note("process_down", kept.name, self._epitaph(kept))
+            self._note("process_down", kept.name, self._exit_message(kept))
         else:
             self._note("process_died", kept.name, f"ended with {kept.reason}; it is restarted")
 
-    def _epitaph(self, kept: KeptProcess) -> str:
+    def _exit_message(self, kept: SupervisedProcess) -> str:
         window_s = self.settings.cluster.restart_window_s
         spent = f"{kept.policy.budget} restarts within {window_s:.0f} s did not help: "
-        return (spent if kept.state == "down" else "") + kept.child.obituary()
+        return (spent if kept.state == "down" else "") + kept.child.exit_message()
 
-    def _restarted(self, kept: KeptProcess) -> None:
+    def _restarted(self, kept: SupervisedProcess) -> None:
         if kept.state != "running":
             self._ended(kept)
             return
@@ -196,12 +196,12 @@ class LocalCluster:
         self._note("process_restarted", kept.name, text + (lost if reads else ""))
 
     def _note(self, kind: str, name: str, text: str) -> None:
-        assert self._supervision is not None
-        self._supervision.note(kind, name, text)
+        assert self._supervisor_status is not None
+        self._supervisor_status.note(kind, name, text)
 
     def _publish(self) -> None:
-        if self._supervision is not None and self._socket is not None:
-            self._supervision.publish(self._socket.address, self._processes())
+        if self._supervisor_status is not None and self._socket is not None:
+            self._supervisor_status.publish(self._socket.address, self._processes())
 
     def _processes(self) -> list[dict[str, Any]]:
         now = time.monotonic()
@@ -226,9 +226,9 @@ class LocalCluster:
         return self.last | self._own_facts() | {"stale": True} if self.last else None
 
     def _own_facts(self) -> Status:
-        if self._supervision is None:
+        if self._supervisor_status is None:
             return {}
-        return {"supervisor": self._supervision.facts(self._processes())}
+        return {"supervisor": self._supervisor_status.facts(self._processes())}
 
     # -- requests -------------------------------------------------------------------------
 
@@ -280,8 +280,8 @@ class LocalCluster:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        if self._supervision is not None:
-            self._supervision.close()
+        if self._supervisor_status is not None:
+            self._supervisor_status.close()
         if self._lifeline is not None:
             self._lifeline.close()
             self._lifeline = None

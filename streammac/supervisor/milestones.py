@@ -1,6 +1,6 @@
 """When a run first had what users wait for: points stored safely, and a model.
 
-Pure. `one_run.supervise` shows it each status; the summary tells the times. A process that is restarted
+Pure. `run.supervise` shows it each status; the summary tells the times. A process that is restarted
 forgets them, so they have to be remembered outside.
 """
 

@@ -49,7 +49,7 @@ class Child:
             return f"signal {signal.Signals(-code).name}"
         return f"exit status {code}"
 
-    def obituary(self) -> str:
+    def exit_message(self) -> str:
         """Return how it ended, in words, with the end of its log."""
         return (
             f"{self.name} (process {self.process.pid}) ended with {self.how_it_ended()}; "

@@ -1,7 +1,7 @@
 """When a process that died is started again: after a pause that grows, and not for ever.
 
-Pure: the supervisor (`streammac.supervisor.kept_process`) tells what happens and when, and does as it is told. The
-first restart comes almost at once, since most deaths are accidents; each further one waits twice as
+Pure: the supervisor (`streammac.supervisor.supervised_process`) tells what happens and when, and does as it is told.
+The first restart comes almost at once, since most deaths are accidents; each further one waits twice as
 long, until the process has been well for a while. A budget ends a loop that no restart can mend.
 """
 

@@ -1,6 +1,6 @@
 """Small drawings made of characters: bars and sparklines, for terminals that have Unicode and those that have not.
 
-`streammac.terminal.picture` and `streammac.chaos_report` draw with them.
+`streammac.terminal.render` and `streammac.chaos_report` draw with them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Glyphs:
     empty: str
     levels: str
     """From the lowest to the highest."""
-    mark: str
+    batch_id: str
     """Stands before each of the four answers."""
 
     def bar(self, share: float, width: int) -> str:

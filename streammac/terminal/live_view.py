@@ -1,6 +1,6 @@
 """Shows a running cluster for as long as it runs: as a picture that is redrawn, or a line now and then.
 
-``up``, ``demo`` and ``top`` hand their statuses over; `streammac.terminal.picture` says what is to be seen of them.
+``up``, ``demo`` and ``top`` hand their statuses over; `streammac.terminal.render` says what is to be seen of them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Self
 from rich.console import Console
 from rich.live import Live
 
-from streammac.terminal.condition import Status, Trend, members, point_rate, recent_events
-from streammac.terminal.picture import glyphs_for, number, picture
+from streammac.terminal.health import Status, Trend, members, point_rate, recent_events
+from streammac.terminal.render import glyphs_for, number, render
 
 LINE_S = 5.0
 """Time between two lines of `LineView`."""
@@ -86,7 +86,7 @@ class TerminalView(View):
             return
         if status is not None and not status.get("stale"):
             self._trend.add(status, elapsed_s)
-        self._live.update(picture(status, elapsed_s, self._trend, self._glyphs), refresh=True)
+        self._live.update(render(status, elapsed_s, self._trend, self._glyphs), refresh=True)
 
 
 class LineView(View):

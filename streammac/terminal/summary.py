@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from streammac.supervisor.one_run import Run
+from streammac.supervisor.run import Run
 
 if TYPE_CHECKING:
     from rich.table import Table

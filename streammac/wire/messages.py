@@ -46,7 +46,7 @@ class Registered(Message):
 
     cluster: Name
     settings: Text
-    """The shared settings as JSON (`streammac.config.Settings`)."""
+    """The shared settings as JSON (`streammac.settings.schema.Settings`)."""
     turning: bool = False
     """The ring turns already: who enters it should have loaded everything, or the others wait for it."""
 
@@ -210,7 +210,7 @@ class Route:
 
 @message
 @dataclass(frozen=True, slots=True)
-class Working(Message):
+class RingMoving(Message):
     """A worker has finished its first visit of a view: the ring turns again."""
 
     name: Name
@@ -256,7 +256,7 @@ class Heartbeat(Message):
 
 @message
 @dataclass(frozen=True, slots=True)
-class Restart(Message):
+class RestartContinuation(Message):
     """Coordinator to workers: begin the continuation anew with the next epoch that is not planned yet."""
 
     number: Count
@@ -273,7 +273,7 @@ class Stop(Message):
 
 @message
 @dataclass(frozen=True, slots=True)
-class Introduce(Message):
+class PleaseRegister(Message):
     """Coordinator to a process it does not know: register (again)."""
 
 
@@ -346,7 +346,7 @@ class Token(Message):
 
 @message
 @dataclass(frozen=True, slots=True)
-class Model(Message):
+class ModelState(Message):
     """The model with which an epoch begins, for a member that has to catch up."""
 
     view: Count
@@ -382,8 +382,8 @@ class EpochReport(Message):
 
 @message
 @dataclass(frozen=True, slots=True)
-class HeldOut(Message):
-    """Points of the probe, ``tensors["x"]`` (n, D): stored by the worker, never trained on."""
+class HeldOutPoints(Message):
+    """Points of the held-out sample, ``tensors["x"]`` (n, D): stored by the worker, never trained on."""
 
     name: Name
     tensors: Tensors
@@ -403,7 +403,7 @@ class Drift(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class MarkRanges:
+class BatchIdRanges:
     """Names of batches: sequences of one source and incarnation, as inclusive ranges."""
 
     source: Name
@@ -417,7 +417,7 @@ class Hello(Message):
     """A sender of points begins a session with a worker; repeated until a `Credit` of this session answers.
 
     Sessions of a sender only grow. With a new one the worker forgets the former, so that nothing of it can
-    be stored any more, and then the batches in ``disowned``: they live elsewhere, or will.
+    be stored any more, and then the batches in ``revoked``: they live elsewhere, or will.
 
     Attributes
     ----------
@@ -431,7 +431,7 @@ class Hello(Message):
     sender: Name
     session: Count
     incarnation: Count
-    disowned: tuple[MarkRanges, ...] = ()
+    revoked: tuple[BatchIdRanges, ...] = ()
     closing: bool = False
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from streammac.attached import Attached
 from streammac.chaos import attack
 from streammac.chaos.attack import Attack, first_turn, is_over, restarts, visits, whole
-from streammac.chaos.faults import Fault, Plan, Strike
-from streammac.cli.chaos import books_of_a_running_one
+from streammac.chaos.faults import Fault, Injection, Plan
+from streammac.cli.chaos import audit_of_a_running_one
+from streammac.link.attached import Attached
 from streammac.run_directory import RunDirectory
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 
@@ -97,13 +97,13 @@ def test_the_turn_that_counts_is_the_first_in_a_view_made_since():
         (Fault.HANG_WORKER, "w2", lambda s: None),
     ],
 )
-def test_a_strike_is_over_when_its_work_is_done_and_an_epoch_has_passed(fault, target, change):
-    strike, now = Strike(1, fault, target, 0.0), copy.deepcopy(STATUS)
+def test_an_injection_is_over_when_its_work_is_done_and_an_epoch_has_passed(fault, target, change):
+    injection, now = Injection(1, fault, target, 0.0), copy.deepcopy(STATUS)
     change(now)
-    assert not is_over(strike, STATUS, now)
+    assert not is_over(injection, STATUS, now)
     now["epoch"] += 1
-    assert is_over(strike, STATUS, now)
-    assert fault is Fault.HANG_WORKER or not is_over(strike, STATUS, STATUS | {"epoch": 10})
+    assert is_over(injection, STATUS, now)
+    assert fault is Fault.HANG_WORKER or not is_over(injection, STATUS, STATUS | {"epoch": 10})
 
 
 def test_restarts_of_one_and_of_nobody():
@@ -144,7 +144,7 @@ def test_visits_are_read_from_a_worker_s_metrics(endpoint):
     assert visits("http://127.0.0.1:9/metrics") is None
 
 
-def striker(tmp_path: Path) -> Attack:
+def injector(tmp_path: Path) -> Attack:
     plan = Plan(0, 2)
     return Attack(Attached(RunDirectory(tmp_path)), plan, lambda _: None)
 
@@ -157,8 +157,8 @@ def test_without_the_coordinator_the_survivors_are_asked(
     status = copy.deepcopy(STATUS)
     status["workers"][0]["metrics_url"] = url
     status["workers"][1]["metrics_url"] = "http://127.0.0.1:9/metrics"
-    strike = Strike(1, Fault.KILL_COORDINATOR, "coordinator", 0.0)
-    assert striker(tmp_path)._next_visit(strike, status, attack.time.time()) is not None
+    injection = Injection(1, Fault.KILL_COORDINATOR, "coordinator", 0.0)
+    assert injector(tmp_path)._next_visit(injection, status, attack.time.time()) is not None
     assert answers == ["streammac_worker_visit_seconds_count 6.0\n"]
 
 
@@ -169,19 +169,19 @@ def test_a_cluster_that_does_not_recover_ends_the_attack(tmp_path, monkeypatch):
     for one in (status["workers"][0], status["supervisor"]["processes"][1]):
         one["pid"] = child.pid
     monkeypatch.setattr(Attached, "status", lambda *_: status)
-    struck = striker(tmp_path)
-    struck.plan = Plan(0, 2, {Fault.KILL_WORKER: 1})
-    monkeypatch.setattr(struck.plan, "next", lambda _: Strike(1, Fault.KILL_WORKER, "w1", 0.0))
-    struck.run(lambda: False)
+    injected = injector(tmp_path)
+    injected.plan = Plan(0, 2, {Fault.KILL_WORKER: 1})
+    monkeypatch.setattr(injected.plan, "next", lambda _: Injection(1, Fault.KILL_WORKER, "w1", 0.0))
+    injected.run(lambda: False)
     assert child.wait(5) == -signal.SIGKILL
-    (outcome,) = struck.outcomes
+    (outcome,) = injected.outcomes
     assert outcome.next_visit_s is outcome.whole_s is None
-    assert struck.kills == 1
+    assert injected.kills == 1
 
 
-def test_who_is_gone_cannot_be_struck(tmp_path, monkeypatch):
+def test_who_is_gone_cannot_be_injected_into(tmp_path, monkeypatch):
     monkeypatch.setattr(Attached, "status", lambda *_: STATUS)
-    outcome = striker(tmp_path).strike(Strike(1, Fault.KILL_WORKER, "w9", 0.0))
+    outcome = injector(tmp_path).injection(Injection(1, Fault.KILL_WORKER, "w9", 0.0))
     assert outcome.trouble == "w9 is not running here"
 
 
@@ -189,10 +189,10 @@ def test_what_hangs_goes_on_whatever_happens(tmp_path, monkeypatch):
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     status = copy.deepcopy(STATUS)
     status["supervisor"]["processes"][1]["pid"] = child.pid
-    strike = Strike(1, Fault.HANG_WORKER, "w1", 0.0, 60.0)
+    injection = Injection(1, Fault.HANG_WORKER, "w1", 0.0, 60.0)
     try:
         with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it is raised while it hangs
-            with striker(tmp_path)._struck(strike, status):
+            with injector(tmp_path)._injected(injection, status):
                 os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
                 raise KeyboardInterrupt
         assert os.waitid(os.P_PID, child.pid, os.WCONTINUED) is not None
@@ -206,16 +206,16 @@ def test_books_of_a_cluster_that_goes_on(tmp_path, monkeypatch):
     told = copy.deepcopy(STATUS)
     monkeypatch.setattr(Attached, "status", lambda *_: told)
     cluster = Attached(RunDirectory(tmp_path))
-    books = books_of_a_running_one(cluster)
-    assert books is not None
-    assert (books.sent, books.stored, books.missing, books.twice) == (95, 95, 0, 0)
-    assert books.under_way == 100
+    audit = audit_of_a_running_one(cluster)
+    assert audit is not None
+    assert (audit.sent, audit.stored, audit.missing, audit.twice) == (95, 95, 0, 0)
+    assert audit.under_way == 100
     told["points"]["accepted"] = 300
-    books = books_of_a_running_one(cluster)
-    assert books is not None
-    assert books.twice == 205
+    audit = audit_of_a_running_one(cluster)
+    assert audit is not None
+    assert audit.twice == 205
     monkeypatch.setattr(Attached, "status", lambda *_: None)
-    assert books_of_a_running_one(cluster) is None
+    assert audit_of_a_running_one(cluster) is None
 
 
 def test_commands_that_cannot_work(tmp_path, run: Run):  # noqa: F811
@@ -233,7 +233,7 @@ def test_commands_that_cannot_work(tmp_path, run: Run):  # noqa: F811
 
 
 @pytest.mark.processes
-def test_chaos_strikes_a_real_cluster_and_counts_every_point(tmp_path, run: Run):  # noqa: F811
+def test_chaos_injects_faults_into_a_real_cluster_and_counts_every_point(tmp_path, run: Run):  # noqa: F811
     code, out, err = run(
         *("chaos", "arena", "--kills", 3, "--workers", 2, "--seed", 5, "--json"),
         *("--only", "kill-worker", "--only", "kill-coordinator", "--only", "kill-ingest"),
@@ -242,7 +242,7 @@ def test_chaos_strikes_a_real_cluster_and_counts_every_point(tmp_path, run: Run)
     assert told["complaints"] == [], err
     assert code == 0
     assert told["kills"] == 3
-    assert all(one["next_visit_s"] > 0 < one["whole_s"] for one in told["strikes"])
+    assert all(one["next_visit_s"] > 0 < one["whole_s"] for one in told["injections"])
     assert told["points"]["stored"] == told["points"]["sent"] > 1000
     assert told["points"]["twice"] == 0
     assert told["epochs"][1] > told["epochs"][0]

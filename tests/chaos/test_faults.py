@@ -4,51 +4,55 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streammac.chaos.faults import DECK, TITLES, Fault, Plan, Strike
+from streammac.chaos.faults import FAULT_WEIGHTS, TITLES, Fault, Injection, Plan
 
 
-def replay(seed: int, workers: int, strikes: int, deck: dict[Fault, int] | None = None) -> list:
+def replay(
+    seed: int, workers: int, injections: int, weights: dict[Fault, int] | None = None
+) -> list:
     """Carry a plan out on names only."""
     names = [f"w{n}" for n in range(1, workers + 1)]
-    plan = Plan(seed, workers, deck or DECK)
-    told: list[Strike] = []
-    for _ in range(strikes):
-        strike = plan.next(names)
-        if strike is None:
+    plan = Plan(seed, workers, weights or FAULT_WEIGHTS)
+    told: list[Injection] = []
+    for _ in range(injections):
+        injection = plan.next(names)
+        if injection is None:
             break
-        told.append(strike)
-        match strike.fault:
+        told.append(injection)
+        match injection.fault:
             case Fault.ADD:
                 names.append(f"w{len(told) + workers}")
             case Fault.REMOVE | Fault.MOVE:
-                names.remove(strike.target)
+                names.remove(injection.target)
             case Fault.KILL_WORKER | Fault.HANG_WORKER:
-                assert strike.target in names
+                assert injection.target in names
         assert max(2, workers - 1) <= len(names) <= workers + 2
     return told
 
 
 @given(st.integers(0, 1000), st.integers(2, 6))
-def test_the_same_seed_strikes_alike_and_the_cluster_keeps_its_size(seed: int, workers: int):
+def test_the_same_seed_injects_alike_and_the_cluster_keeps_its_size(seed: int, workers: int):
     first = replay(seed, workers, 40)
     assert len(first) == 40
     assert first == replay(seed, workers, 40)
-    assert [strike.number for strike in first] == list(range(1, 41))
+    assert [injection.number for injection in first] == list(range(1, 41))
 
 
-def test_other_seeds_strike_otherwise():
+def test_other_seeds_inject_otherwise():
     assert replay(1, 4, 10) != replay(2, 4, 10)
 
 
 @given(st.integers(0, 1000))
 def test_every_kind_comes_up_in_every_deck(seed: int):
-    kinds = Counter(strike.fault for strike in replay(seed, 4, 3 * sum(DECK.values())))
+    kinds = Counter(
+        injection.fault for injection in replay(seed, 4, 3 * sum(FAULT_WEIGHTS.values()))
+    )
     assert set(kinds) == set(Fault)
 
 
 def test_a_deck_of_one_kind_and_one_that_becomes_impossible():
     only = replay(0, 3, 5, {Fault.KILL_WORKER: 1})
-    assert {strike.fault for strike in only} == {Fault.KILL_WORKER}
+    assert {injection.fault for injection in only} == {Fault.KILL_WORKER}
     assert len(replay(0, 3, 50, {Fault.ADD: 1})) == 2  # then there are enough of them
     with pytest.raises(ValueError, match="at least one fault"):
         Plan(0, 3, {})
@@ -61,6 +65,6 @@ def test_nobody_is_killed_who_is_alone():
 
 
 def test_every_kind_has_words_and_only_hanging_takes_time():
-    assert set(TITLES) == set(DECK) == set(Fault)
-    for strike in replay(3, 4, 50):
-        assert (strike.hang_s > 0) == (strike.fault is Fault.HANG_WORKER)
+    assert set(TITLES) == set(FAULT_WEIGHTS) == set(Fault)
+    for injection in replay(3, 4, 50):
+        assert (injection.hang_s > 0) == (injection.fault is Fault.HANG_WORKER)

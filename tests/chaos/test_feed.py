@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from streammac.chaos.feed import DIM, NUMBERS, count, stored_numbers, write_feed
-from streammac.chaos.verdict import Books
+from streammac.chaos.verdict import PointAudit
+from streammac.points.batch_id import BatchId
 from streammac.run_directory import RunDirectory
-from streammac.store.points import Mark, Points, Schema
+from streammac.store.points import Points, Schema
 from streammac.store.shard import Shard
 
 
@@ -16,14 +17,14 @@ def test_every_point_is_found_on_the_disks_by_its_number(tmp_path):
     parts = {
         directory.shard("w1"): feed[:40_000],
         directory.shard("w2"): feed[39_990:69_000],
-        directory.probe("w2"): feed[69_001:],
+        directory.held_out("w2"): feed[69_001:],
     }
     for path, part in parts.items():
         shard = Shard.open(path, Schema(DIM, "float32"))
-        shard.append(Points(part), Mark("i1", 1, 1), 0.0)
+        shard.append(Points(part), BatchId("i1", 1, 1), 0.0)
         shard.close()
-    books = count(stored_numbers(directory))
-    assert books == Books("disks", 70_000, 69_999, missing=1, twice=10)
+    audit = count(stored_numbers(directory))
+    assert audit == PointAudit("disks", 70_000, 69_999, missing=1, twice=10)
 
 
 def test_the_highest_number_is_exact():
@@ -32,7 +33,7 @@ def test_the_highest_number_is_exact():
 
 
 def test_nothing_and_what_has_expired():
-    assert count(np.empty(0, np.int64)) == Books("disks", 0, 0, 0, 0)
+    assert count(np.empty(0, np.int64)) == PointAudit("disks", 0, 0, 0, 0)
     assert count(np.array([4, 5])).missing == 4
     assert count(np.array([4, 5]), expired=4).missing == 0
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from streammac.chaos.faults import Fault, Strike
+from streammac.chaos.faults import Fault, Injection
 from streammac.chaos.report import report, seconds, told
-from streammac.chaos.verdict import Books, Evidence, Outcome, complaints, summaries, to_json
+from streammac.chaos.verdict import Evidence, Outcome, PointAudit, complaints, summaries, to_json
 from streammac.terminal.glyphs import PLAIN
 
 
 def outcome(fault: Fault, visit: float | None, whole: float | None, trouble: str = "") -> Outcome:
-    return Outcome(Strike(3, fault, "w2", 0.5), visit, whole, trouble)
+    return Outcome(Injection(3, fault, "w2", 0.5), visit, whole, trouble)
 
 
 GOOD = Evidence(
@@ -24,7 +24,7 @@ GOOD = Evidence(
         outcome(Fault.KILL_WORKER, 0.5, 9.0),
         outcome(Fault.REMOVE, 0.01, 1.0),
     ],
-    books=Books("disks", 1000, 1000, 0, 0),
+    audit=PointAudit("disks", 1000, 1000, 0, 0),
     epochs=(3, 50),
 )
 
@@ -44,10 +44,10 @@ def test_all_is_well():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"books": Books("disks", 1000, 999, 1, 0)}, "1 of 1,000 points are missing"),
-        ({"books": Books("disks", 1000, 1000, 0, 2)}, "2 points are stored twice"),
-        ({"books": Books("status", 1000, 1000, 60, 0, 50)}, "60 of 1,000 points are missing"),
-        ({"books": None}, "could not be counted"),
+        ({"audit": PointAudit("disks", 1000, 999, 1, 0)}, "1 of 1,000 points are missing"),
+        ({"audit": PointAudit("disks", 1000, 1000, 0, 2)}, "2 points are stored twice"),
+        ({"audit": PointAudit("status", 1000, 1000, 60, 0, 50)}, "60 of 1,000 points are missing"),
+        ({"audit": None}, "could not be counted"),
         ({"restarted": {"w3": 1}}, "w3 was restarted 1 times without our doing"),
         ({"epochs": (3, 3)}, "no epoch was done"),
         ({"outcomes": [outcome(Fault.KILL_WORKER, None, 1.0)]}, "w2): the others did not go on"),
@@ -65,7 +65,7 @@ def test_each_broken_promise_is_told(change, words):
 
 
 def test_counts_of_a_cluster_that_goes_on_may_lag():
-    assert complaints(replace(GOOD, books=Books("status", 1000, 1000, 50, 0, 50))) == []
+    assert complaints(replace(GOOD, audit=PointAudit("status", 1000, 1000, 50, 0, 50))) == []
 
 
 def test_times_by_kind():
@@ -82,7 +82,7 @@ def test_the_report_fits_and_documents_can_take_the_table():
     row = next(line for line in shown.splitlines() if line.startswith("| worker killed"))
     cells = [cell.strip() for cell in row.strip("| ").split("|")]
     assert cells == ["worker killed", "3", "500 ms", "750 ms", "2.5 s", "9.0 s"]
-    assert "4 strikes, 3 of them kill -9, in 60 s (seed 7); 47 epochs meanwhile" in shown
+    assert "4 injections, 3 of them kill -9, in 60 s (seed 7); 47 epochs meanwhile" in shown
     bars = [line for line in shown.splitlines() if "#" in line]
     assert bars[0].count("#") == 27  # the median: two thirds of the longest
     assert bars[0].count(".") == 40 - 27
@@ -107,5 +107,5 @@ def test_json_has_everything():
     plain = json.loads(json.dumps(to_json(GOOD)))
     assert plain["kills"] == 3
     assert plain["points"]["sent"] == 1000
-    assert plain["strikes"][0]["strike"]["fault"] == "kill-worker"
+    assert plain["injections"][0]["injection"]["fault"] == "kill-worker"
     assert plain["faults"][0]["next_visit_median_s"] == 0.5

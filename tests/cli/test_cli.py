@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streammac import encoding
 from streammac.cli import app as cli
 from streammac.cli import processes
 from streammac.cli.cluster import DEMO_SOURCE
+from streammac.publishing import encoding
+from streammac.publishing.versions import VersionStore
 from streammac.run_directory import RunDirectory
-from streammac.supervisor import local_cluster, one_run
-from streammac.versions import VersionStore
-from tests.cli.test_encoding import Signs
-from tests.cli.test_supervisor import PROGRAM, cluster, until
+from streammac.supervisor import local_cluster
+from streammac.supervisor import run as cluster_run
+from tests.publishing.test_encoding import Signs
+from tests.supervisor.test_supervisor import PROGRAM, cluster, until
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., tuple[int, str, str]]
@@ -125,13 +126,13 @@ def test_a_dead_process_gives_its_exit_code_and_still_a_summary(run: Run, tmp_pa
 @pytest.mark.usefixtures("stand_ins")
 def test_the_demo_has_its_source_and_leaves_nothing(run: Run, monkeypatch: Any) -> None:
     seen: list[Any] = []
-    original = one_run.supervise
+    original = cluster_run.supervise
 
     def spy(local: Any, *rest: Any) -> Any:
         seen.append(local)
         return original(local, *rest)
 
-    monkeypatch.setattr(one_run, "supervise", spy)
+    monkeypatch.setattr(cluster_run, "supervise", spy)
     code, out, _ = run("demo", "--for", 0.5, "--no-ui")
     assert code == 0
     assert "points in" in out

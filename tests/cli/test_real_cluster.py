@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from streammac import metrics
-from streammac.config import Settings
-from streammac.control import ask_status
+from streammac.link.request import ask_status
+from streammac.publishing.versions import VersionStore
 from streammac.run_directory import RunDirectory
+from streammac.settings.schema import Settings
 from streammac.supervisor.local_cluster import LocalCluster
-from streammac.supervisor.one_run import supervise
-from streammac.versions import VersionStore
+from streammac.supervisor.run import supervise
+from streammac.telemetry import metrics
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("run")]
@@ -51,7 +51,7 @@ def test_a_cluster_from_start_to_resumption(tmp_path: Path, feed: Path, run: Run
             "model": {"bits": 8},
             "ingest": {"sources": [str(feed)]},
             "training": {"start_points": 500},
-            "probe": {"share": 0.1},
+            "held_out": {"share": 0.1},
         }
     )
     local = LocalCluster(RunDirectory(tmp_path / "d"), settings)

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from streammac import open_files
-from streammac.attached import Attached
+from streammac.cli import open_files
 from streammac.cli import workers as cli_workers
-from streammac.cli.workers import farewell, listing
-from streammac.exit_codes import ExitCode, Failure
-from streammac.names import host_name
+from streammac.cli.worker_name import host_name
+from streammac.cli.workers import exit_message, listing
+from streammac.errors import ExitCode, Failure
+from streammac.link.attached import Attached
 from streammac.run_directory import RunDirectory
 from streammac.terminal.keyboard import Keyboard
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
-from tests.cli.test_supervisor import ALWAYS, cluster, turn_until
+from tests.supervisor.test_supervisor import ALWAYS, cluster, turn_until
 
 
 def test_a_generated_name_is_kept_and_one_s_own(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_who_leaves_says_what_became_of_its_points(events: list[str], left: int,
         {"kind": "lost", "name": "w2", "text": "y"},
     ]
     status = {"workers": [{"name": "w2", "points": left}], "events": told + others}
-    assert farewell(status, "w2", Path("d")) == said
+    assert exit_message(status, "w2", Path("d")) == said
 
 
 def test_the_list_has_what_either_of_the_two_knows() -> None:
@@ -79,7 +79,9 @@ def test_the_list_has_what_either_of_the_two_knows() -> None:
 
 
 def test_the_limit_on_open_files_is_as_high_as_it_may_be() -> None:
-    program = "import resource; from streammac import open_files; print(open_files.allow_many())"
+    program = (
+        "import resource; from streammac.cli import open_files; print(open_files.allow_many())"
+    )
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     told = subprocess.run(
         ["sh", "-c", f"ulimit -Sn 64; exec {sys.executable} -c '{program}'"],
@@ -123,7 +125,7 @@ def test_workers_come_and_go_by_commands(tmp_path: Path, run: Run) -> None:  # n
         def supervise() -> None:
             while not stop.is_set():
                 with working:
-                    local.turn(0.02)
+                    local.step(0.02)
 
         thread = threading.Thread(target=supervise)
         thread.start()

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from streammac.delivery.closing import Closing
-from streammac.delivery.courier import Batch, Courier, Ticket, Write
 from streammac.delivery.handover import Handover, Wanted
 from streammac.delivery.ledger import FeedBegun, State, pack, unpack
-from streammac.delivery.reception import Reception
-from streammac.store.points import Mark
+from streammac.delivery.receiver import Receiver
+from streammac.delivery.sender import Batch, Sender, Ticket, Write
+from streammac.points.batch_id import BatchId
 from streammac.store.points import Points as StoredPoints
 from streammac.wire.messages import Ack, Credit, Hello, Points, Route
 
@@ -35,7 +35,7 @@ class Killed(Exception):
 class Disk:
     """Survives the process. ``fuse``: the process dies at the write after so many, before or after it is done."""
 
-    shards: dict[bool, dict[Mark, tuple[str, np.ndarray]]] = field(
+    shards: dict[bool, dict[BatchId, tuple[str, np.ndarray]]] = field(
         default_factory=lambda: {False: {}, True: {}}
     )
     ledger: bytearray = field(default_factory=bytearray)
@@ -80,21 +80,21 @@ class MemoryShard:
         self.disk, self.kept = disk, disk.shards[held_out]
 
     def batches(self):
-        yield from [(mark, sender) for mark, (sender, _) in self.kept.items()]
+        yield from [(batch_id, sender) for batch_id, (sender, _) in self.kept.items()]
 
-    def batch(self, mark):
-        found = self.kept.get(mark)
+    def batch(self, batch_id):
+        found = self.kept.get(batch_id)
         return None if found is None else StoredPoints(found[1])
 
-    def withdraw(self, marks, *, remember, sender=None):
+    def withdraw(self, batch_ids, *, remember, sender=None):
         assert not remember
-        here = [m for m in marks if m in self.kept]
+        here = [m for m in batch_ids if m in self.kept]
         gone = [m for m in here if sender is None or self.kept[m][0] == sender]
         return self.disk.writing(lambda: sum(len(self.kept.pop(m)[1]) for m in gone))
 
 
 class Shards:
-    """A worker's shards, as its reception sees them."""
+    """A worker's shards, as its receiver sees them."""
 
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
@@ -103,18 +103,18 @@ class Shards:
     def append(self, batch):
         shard = self.shards[batch.held_out]
         batches = shard.kept
-        mark = Mark(batch.source, batch.incarnation, batch.sequence)
-        if mark in batches:
-            if not batch.moved or batch.sender == batches[mark][0]:
+        batch_id = BatchId(batch.source, batch.incarnation, batch.sequence)
+        if batch_id in batches:
+            if not batch.moved or batch.sender == batches[batch_id][0]:
                 return "duplicate"
-            shard.withdraw([mark], remember=False)
-        self.disk.writing(lambda: batches.__setitem__(mark, (batch.sender, batch.tensors["x"])))
+            shard.withdraw([batch_id], remember=False)
+        self.disk.writing(lambda: batches.__setitem__(batch_id, (batch.sender, batch.tensors["x"])))
         return "stored"
 
-    def withdraw(self, marks, sender):
-        marks = list(marks)
+    def withdraw(self, batch_ids, sender):
+        batch_ids = list(batch_ids)
         shards = self.shards.values()
-        return sum(shard.withdraw(marks, remember=False, sender=sender) for shard in shards)
+        return sum(shard.withdraw(batch_ids, remember=False, sender=sender) for shard in shards)
 
     def commit(self):
         pass
@@ -128,24 +128,24 @@ class Worker:
         self.disk = cluster.disks[name]
         self.incarnation = cluster.next()
         self.store = Shards(self.disk)
-        self.reception = Reception(self.incarnation, ROOM_BYTES // 2, self.store)
+        self.receiver = Receiver(self.incarnation, ROOM_BYTES // 2, self.store)
         self.ledger = MemoryLedger(self.disk)
         self.handover = Handover(
             name, cluster.session(), RESEND_S, ROOM_BYTES, self.store.shards, self.ledger
         )
-        self.closing = Closing(self.reception.sessions)
+        self.closing = Closing(self.receiver.sessions)
 
     def hear(self, sender: str, message) -> None:
         if isinstance(message, Hello | Points):
-            for peer, answer in self.reception.take([(sender, message)], self.cluster.now):
+            for peer, answer in self.receiver.take([(sender, message)], self.cluster.now):
                 self.cluster.post(self.name, peer, answer)
         elif isinstance(message, Credit):
             self.handover.credit(sender, message)
         elif isinstance(message, Ack):
             self.handover.acknowledge(sender, message, self.cluster.now)
 
-    def turn(self) -> None:
-        for post in self.handover.turn(self.cluster.now):
+    def step(self) -> None:
+        for post in self.handover.step(self.cluster.now):
             self.cluster.post(self.name, post.worker, post.message)
         if self.handover.idle:  # it has no use for routes, nor for what was said of its senders
             self.handover.route([])
@@ -170,31 +170,31 @@ class Feed:
         if not self.ledger.state.feeds:
             self.ledger.write([FeedBegun("feed", "", 1, 1, 0.0)])
         self.incarnation = cluster.next()
-        self.courier = Courier(name, cluster.session(), RESEND_S, ROOM_BYTES, self.ledger.state)
+        self.sender = Sender(name, cluster.session(), RESEND_S, ROOM_BYTES, self.ledger.state)
         for sequence in range(cluster.fed):
-            if Mark(name, 1, sequence) not in self.ledger.state.settled:
+            if BatchId(name, 1, sequence) not in self.ledger.state.settled:
                 self.put(sequence)
 
     def put(self, sequence: int) -> None:
         x = np.full((1 + sequence % 3, 2), sequence, np.float32)
         message = Points(self.name, 1, sequence, sequence % 4 == 3, {"x": x})
-        self.courier.put(Batch(message, 1000, Ticket(), durable=True))
+        self.sender.put(Batch(message, 1000, Ticket(), durable=True))
 
     def hear(self, sender: str, message) -> None:
         if isinstance(message, Credit):
-            self.courier.credit(sender, message)
+            self.sender.credit(sender, message)
         elif isinstance(message, Ack):
-            self.courier.acknowledge(sender, message, self.cluster.now)
+            self.sender.acknowledge(sender, message, self.cluster.now)
 
-    def turn(self) -> None:
-        for order in self.courier.send(self.cluster.now):
+    def step(self) -> None:
+        for order in self.sender.send(self.cluster.now):
             if isinstance(order, Write):
                 self.ledger.write(order.records)
             else:
                 self.cluster.post(self.name, order.worker, order.message)
 
     def route(self, routes, senders) -> None:
-        self.courier.route(routes)
+        self.sender.route(routes)
 
 
 class Cluster:
@@ -295,7 +295,7 @@ class Cluster:
             return
         try:
             if what == "turn":
-                process.turn()
+                process.step()
             elif what == "tell" and name in self.untold:
                 self.tell(name)
             elif what == "hear":
@@ -344,14 +344,14 @@ class Cluster:
     def at_rest(self) -> bool:
         workers = [w for n, w in self.here.items() if isinstance(w, Worker)]
         moved = all(w.handover.done if w.name in self.drains else not w.unsettled for w in workers)
-        courier = self.here[FEED].courier
-        return moved and courier.idle and not courier.disowned and not self.untold
+        sender = self.here[FEED].sender
+        return moved and sender.idle and not sender.revoked and not self.untold
 
     def holders(self) -> dict[int, list[str]]:
         """Return by sequence who stores it."""
         found: dict[int, list[str]] = {sequence: [] for sequence in range(self.fed)}
         for name, disk in self.disks.items():
             for batches in disk.shards.values():
-                for mark in batches:
-                    found[mark.sequence].append(name)
+                for batch_id in batches:
+                    found[batch_id.sequence].append(name)
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streammac.delivery.closing import Closing
-from streammac.delivery.reception import Session
+from streammac.delivery.receiver import Session
 
 
 def test_nothing_goes_before_it_is_known_who_sends():

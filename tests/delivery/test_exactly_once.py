@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from streammac.delivery.courier import Batch, Courier, Post, Ticket, Write
 from streammac.delivery.ledger import Settled, State, pack, unpack
-from streammac.delivery.reception import RETRY_S, Reception
-from streammac.store.points import Mark
+from streammac.delivery.receiver import RETRY_S, Receiver
+from streammac.delivery.sender import Batch, Post, Sender, Ticket, Write
+from streammac.points.batch_id import BatchId
 from streammac.wire.messages import Ack, Points, Route
 from tests.delivery.memory_store import MemoryStore
 
@@ -36,13 +36,13 @@ class Worker:
     def __init__(self) -> None:
         self.store = MemoryStore()
         self.life = 0
-        self.reception: Reception[None] | None = None
+        self.receiver: Receiver[None] | None = None
         self.weight = 1.0
         self.begin()
 
     def begin(self) -> None:
         self.life += 1
-        self.reception = Reception(self.life, WINDOW, self.store)
+        self.receiver = Receiver(self.life, WINDOW, self.store)
 
 
 class Delivery(RuleBasedStateMachine):
@@ -57,8 +57,8 @@ class Delivery(RuleBasedStateMachine):
         self.routes: dict[str, Route] = {}
         self.to_workers: list[tuple[str, object]] = []
         self.to_sender: list[tuple[str, object]] = []
-        self.settling: dict[Mark, str] = {}
-        self.settled: dict[Mark, str] = {}
+        self.settling: dict[BatchId, str] = {}
+        self.settled: dict[BatchId, str] = {}
 
     # -- the sender -----------------------------------------------------------------------
 
@@ -74,16 +74,16 @@ class Delivery(RuleBasedStateMachine):
         self.state = State()
         for record, _ in unpack(content):
             self.state.apply(record)
-        self.courier = Courier("i1", self.lives << 32, RESEND_S, 1 << 30, self.state)
+        self.sender = Sender("i1", self.lives << 32, RESEND_S, 1 << 30, self.state)
         for number in range(self.batches):
             self.put(number)
-        self.courier.route(self.routes.values())
+        self.sender.route(self.routes.values())
 
     def put(self, number) -> None:
         message = Points("i1", 1, number, False, {"x": np.zeros((1, 1), np.float32)})
         batch = Batch(message, BATCH_BYTES, Ticket(), durable=True)
-        if not self.state.is_settled(batch.mark):
-            self.courier.put(batch)
+        if not self.state.is_settled(batch.batch_id):
+            self.sender.put(batch)
 
     @rule(count=st.integers(1, 4))
     def offer(self, count) -> None:
@@ -94,7 +94,7 @@ class Delivery(RuleBasedStateMachine):
     @rule(fate=st.sampled_from(FATES))
     def send(self, fate="sent", seconds=0.3) -> None:
         self.now += seconds
-        orders = self.courier.send(self.now)
+        orders = self.sender.send(self.now)
         if fate != "killed before":
             for order in orders:
                 if isinstance(order, Write):
@@ -109,8 +109,8 @@ class Delivery(RuleBasedStateMachine):
     def write(self, record) -> None:
         self.state.apply(record)
         if isinstance(record, Settled):
-            mark = Mark(record.source, record.incarnation, record.sequence)
-            self.settled[mark] = self.settling[mark]
+            batch_id = BatchId(record.source, record.incarnation, record.sequence)
+            self.settled[batch_id] = self.settling[batch_id]
 
     # -- the net --------------------------------------------------------------------------
 
@@ -170,9 +170,9 @@ class Delivery(RuleBasedStateMachine):
         if not again:
             del self.to_workers[place]
         worker = self.workers.get(name)
-        if worker is None or worker.reception is None:
+        if worker is None or worker.receiver is None:
             return
-        answers = worker.reception.take([(None, message)], self.now)
+        answers = worker.receiver.take([(None, message)], self.now)
         self.to_sender += [(name, answer) for _, answer in answers]
 
     def answer(self, place, again=False) -> None:
@@ -180,18 +180,18 @@ class Delivery(RuleBasedStateMachine):
         if not again:
             del self.to_sender[place]
         if not isinstance(message, Ack):
-            self.courier.credit(name, message)
+            self.sender.credit(name, message)
             return
-        batch = self.courier.acknowledge(name, message, self.now)
+        batch = self.sender.acknowledge(name, message, self.now)
         if batch is not None:
-            self.settling[batch.mark] = name
+            self.settling[batch.batch_id] = name
 
     # -- the workers ----------------------------------------------------------------------
 
     @rule(name=st.sampled_from(WORKERS))
     def kill(self, name) -> None:
         if name in self.workers:
-            self.workers[name].reception = None
+            self.workers[name].receiver = None
 
     @rule(name=st.sampled_from(WORKERS))
     def restart(self, name) -> None:
@@ -216,7 +216,7 @@ class Delivery(RuleBasedStateMachine):
         """It notices what has happened to a worker."""
         worker = self.workers.get(name)
         if worker is not None:
-            self.route(name, worker.reception is not None, worker.weight)
+            self.route(name, worker.receiver is not None, worker.weight)
 
     @rule(
         name=st.sampled_from(WORKERS), there=st.booleans(), weight=st.sampled_from([0.0, 1.0, 2.0])
@@ -228,41 +228,41 @@ class Delivery(RuleBasedStateMachine):
             self.routes[name] = Route(name, "a", worker.life, weight)
         else:
             self.routes.pop(name, None)
-        self.courier.route(self.routes.values())
+        self.sender.route(self.routes.values())
 
     # -- what is promised -----------------------------------------------------------------
 
     @invariant()
     def what_is_settled_stays_where_it_was_settled(self) -> None:
-        for mark, name in self.settled.items():
+        for batch_id, name in self.settled.items():
             worker = self.workers.get(name) or self.gone[name]
-            assert mark in worker.store.batches, (mark, name)
+            assert batch_id in worker.store.batches, (batch_id, name)
 
     def teardown(self) -> None:
         """Let everything heal; then every batch must be settled, and be in one place."""
         for worker in self.workers.values():
             worker.store.full = worker.store.stuck = False
-            if worker.reception is None:
+            if worker.receiver is None:
                 worker.begin()
         self.now += RETRY_S
         self.routes = {name: Route(name, "a", worker.life) for name, worker in self.workers.items()}
-        self.courier.route(self.routes.values())
+        self.sender.route(self.routes.values())
         for _ in range(PATIENCE):
             self.quiet(1, 0.3)
-            told = not (self.state.disowned.keys() & self.workers.keys())
-            if self.courier.idle and told:
+            told = not (self.state.revoked.keys() & self.workers.keys())
+            if self.sender.idle and told:
                 break
-        assert self.courier.idle, "everything is settled in the end"
-        assert self.courier.given_up == []
+        assert self.sender.idle, "everything is settled in the end"
+        assert self.sender.given_up == []
         self.what_is_settled_stays_where_it_was_settled()
         for number in range(self.batches):
-            mark = Mark("i1", 1, number)
-            copies = [n for n, w in self.workers.items() if mark in w.store.batches]
-            if self.settled.get(mark) in self.gone:
+            batch_id = BatchId("i1", 1, number)
+            copies = [n for n, w in self.workers.items() if batch_id in w.store.batches]
+            if self.settled.get(batch_id) in self.gone:
                 assert copies == [], "it burnt with the worker that had it"
             else:
-                assert len(copies) == 1, (mark, copies)
-        assert all(lane.outstanding_bytes == 0 for lane in self.courier.lanes.values())
+                assert len(copies) == 1, (batch_id, copies)
+        assert all(lane.outstanding_bytes == 0 for lane in self.sender.lanes.values())
 
 
 Delivery.TestCase.settings = settings(max_examples=40, stateful_step_count=12)

@@ -106,13 +106,13 @@ def test_what_a_worker_may_hold_that_has_gone_goes_to_nobody_else():
 
 def test_a_feed_takes_back_its_own_copies_and_none_that_were_moved_there():
     cluster = Cluster(["w1", "w2"], random.Random(0))
-    cluster.run(lambda: all(lane.is_open for lane in cluster.here[FEED].courier.lanes.values()))
+    cluster.run(lambda: all(lane.is_open for lane in cluster.here[FEED].sender.lanes.values()))
     cluster.feed()
     assert cluster.run(lambda: bool(cluster.holders()[0]))
     ((first,), (other,)) = cluster.holders()[0], {"w1", "w2"} - set(cluster.holders()[0])
     cluster.kill(first)
     cluster.queues[first, FEED].clear()  # its answer
-    assert cluster.run(lambda: cluster.here[FEED].courier.idle)
+    assert cluster.run(lambda: cluster.here[FEED].sender.idle)
     assert doubled(cluster) == {0: sorted((first, other))}
     cluster.begin(first)
     cluster.blocked = {(FEED, first)}  # it does not hear yet that the batch is not its own
@@ -121,7 +121,7 @@ def test_a_feed_takes_back_its_own_copies_and_none_that_were_moved_there():
     assert cluster.run(lambda: cluster.here[other].handover.done)
     assert cluster.holders()[0] == [first]
     cluster.blocked.clear()
-    assert cluster.run(lambda: cluster.here[FEED].courier.disowned == 0)
+    assert cluster.run(lambda: cluster.here[FEED].sender.revoked == 0)
     assert_once(cluster)
 
 

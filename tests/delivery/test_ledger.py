@@ -12,31 +12,31 @@ from hypothesis import strategies as st
 from streammac.delivery import ledger as module
 from streammac.delivery.ledger import (
     HEADER,
-    Confirmed,
     Counted,
-    Disowned,
     FeedAt,
     FeedBegun,
     Handed,
     Ledger,
     LedgerError,
+    RevocationConfirmed,
+    Revoked,
     Settled,
     State,
     pack,
     unpack,
 )
-from streammac.store.points import Mark
+from streammac.points.batch_id import BatchId
 
 names = st.sampled_from(["w1", "w2"])
 sequences = st.integers(0, 20)
-marks = st.lists(sequences, min_size=1, max_size=3, unique=True).map(
+batch_ids = st.lists(sequences, min_size=1, max_size=3, unique=True).map(
     lambda ns: [["s", 1, [[n, n] for n in sorted(ns)]]]
 )
 records = st.one_of(
     st.builds(Handed, st.just("s"), st.sampled_from([1, 9]), sequences, names),
     st.builds(Settled, st.just("s"), st.sampled_from([1, 9]), sequences, st.integers(0, 50)),
-    st.builds(Disowned, names, marks),
-    st.builds(Confirmed, names, marks),
+    st.builds(Revoked, names, batch_ids),
+    st.builds(RevocationConfirmed, names, batch_ids),
     st.builds(FeedBegun, st.just("f"), st.just("id"), st.just(9), st.just(4), st.just(0.1)),
     st.builds(FeedAt, st.just("f"), st.integers(0, 10), st.integers(0, 99), st.integers(0, 3)),
 )
@@ -46,7 +46,7 @@ def plain(state: State):
     return (
         state.handed,
         state.settled.to_json(),
-        {worker: m.to_json() for worker, m in state.disowned.items()},
+        {worker: m.to_json() for worker, m in state.revoked.items()},
         {name: (f.begun, f.at) for name, f in state.feeds.items()},
         state.answered,
         state.points,
@@ -84,7 +84,7 @@ def test_a_torn_tail_is_dropped_and_what_follows_is_read_again(tmp_path_factory,
     again.write([Handed("s", 1, 77, "w1")])
     again.close()
     last = Ledger(path)
-    assert last.state.handed[Mark("s", 1, 77)] == "w1"
+    assert last.state.handed[BatchId("s", 1, 77)] == "w1"
     last.close()
 
 
@@ -137,7 +137,13 @@ def test_where_it_cannot_be_written_anew_it_stays_as_long_as_it_is(tmp_path, mon
 def test_what_is_settled_is_remembered_for_a_while_and_counted_for_ever(monkeypatch):
     monkeypatch.setattr(module, "REMEMBERED", 3)
     state = added_up(Settled("c", 1, n, 10) for n in range(5))
-    assert [state.is_settled(Mark("c", 1, n)) for n in range(5)] == [False, False, True, True, True]
+    assert [state.is_settled(BatchId("c", 1, n)) for n in range(5)] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
     assert added_up(state.records()).points == state.points == 50
     assert Counted(20) in list(state.records())
 

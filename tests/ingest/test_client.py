@@ -12,8 +12,8 @@ from sklearn.datasets import load_digits
 from ingest.dead_letters import read, replay
 from streammac import Client
 from streammac.client import ClientError
-from streammac.config import Settings
 from streammac.run_directory import RunDirectory
+from streammac.settings.schema import Settings
 from streammac.supervisor.local_cluster import LocalCluster
 from streammac.wire.codec import MAX_HEADER_BYTES
 from tests.patience import PATIENCE_S, wait_for

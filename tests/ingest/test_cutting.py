@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ingest.cutting import PUSH_POINTS, Origin, cut, origin_of_push
 from ingest.records import MAX_KEY_BYTES, Arrays
-from streammac.delivery.courier import Ticket
+from streammac.delivery.sender import Ticket
 from streammac.wire.codec import decode, encode
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from ingest.http import BODIES, application
-from ingest.intake import Intake
-from streammac.delivery.courier import Ticket
-from streammac.http_server import serve
+from ingest.ingest_queue import IngestQueue
+from streammac.delivery.sender import Ticket
+from streammac.link.http_server import serve
 from streammac.wire.messages import StreamSchema
 from tests.patience import PATIENCE_S
 
@@ -27,16 +27,16 @@ class Node:
 
     def __init__(self) -> None:
         self.woken = queue.SimpleQueue()
-        self.intake = Intake(record_bytes=500, wake=lambda: self.woken.put(None))
-        self.intake.agree(StreamSchema(2, "float32"))
+        self.ingest_queue = IngestQueue(record_bytes=500, wake=lambda: self.woken.put(None))
+        self.ingest_queue.agree(StreamSchema(2, "float32"))
         self.room = True
         self.url, self.close = serve(
-            application(self.intake, lambda: self.room, LIMIT), "127.0.0.1", 0
+            application(self.ingest_queue, lambda: self.room, LIMIT), "127.0.0.1", 0
         )
         self.taken: list[np.ndarray] = []
 
     def settle(self) -> None:
-        delivery = self.intake.requests.get(timeout=PATIENCE_S)
+        delivery = self.ingest_queue.requests.get(timeout=PATIENCE_S)
         self.taken.append(delivery.points.x)
         count = len(delivery.points)
         delivery.settled(Ticket(points=count, stored=count))
@@ -56,7 +56,7 @@ class Node:
 def node():
     node = Node()
     yield node
-    node.intake.stop()
+    node.ingest_queue.stop()
     node.close()
 
 
@@ -84,7 +84,7 @@ def test_every_format_brings_the_same_points(node, body, kind):
 def test_there_is_no_answer_before_the_acknowledgement(node):
     answers = queue.SimpleQueue()
     threading.Thread(target=lambda: answers.put(node.post(b"[1, 2]")), daemon=True).start()
-    delivery = node.intake.requests.get(timeout=PATIENCE_S)
+    delivery = node.ingest_queue.requests.get(timeout=PATIENCE_S)
     with pytest.raises(queue.Empty):
         answers.get(timeout=0.2)
     delivery.settled(Ticket(points=1, stored=1))
@@ -106,7 +106,7 @@ def test_under_back_pressure_nothing_is_taken(node):
     assert answer.status == 429
     assert answer.getheader("Retry-After") == "1"
     assert "back-pressure" in content["error"]
-    assert node.intake.requests.empty()
+    assert node.ingest_queue.requests.empty()
 
 
 def test_the_bodies_in_hand_are_bounded_and_room_comes_back(node):
@@ -114,7 +114,7 @@ def test_the_bodies_in_hand_are_bounded_and_room_comes_back(node):
     threads = [threading.Thread(target=node.post, args=(body,), daemon=True) for _ in range(BODIES)]
     for thread in threads:
         thread.start()
-    waiting = [node.intake.requests.get(timeout=PATIENCE_S) for _ in threads]
+    waiting = [node.ingest_queue.requests.get(timeout=PATIENCE_S) for _ in threads]
     answer, content = node.post(body)
     assert (answer.status, answer.getheader("Retry-After")) == (429, "1")
     assert "too many requests" in content["error"]
@@ -155,11 +155,11 @@ def test_a_request_that_cannot_be_used_is_refused(node, body, kind, status):
     answer, content = node.post(body, kind)
     assert answer.status == status
     assert content["error"]
-    assert node.intake.requests.empty()
+    assert node.ingest_queue.requests.empty()
 
 
 def test_a_node_that_ends_says_so(node):
-    node.intake.stop()
+    node.ingest_queue.stop()
     answer, _ = node.post(b"[1, 2]")
     assert answer.status == 503
 

@@ -15,11 +15,11 @@ from ingest.dead_letters import read
 from ingest.node import IngestNode
 from ingest.pushes import MAX_EARLY
 from ingest.records import MAX_KEY_BYTES
-from streammac.config import Settings
-from streammac.delivery.courier import BATCH_OVERHEAD_BYTES
-from streammac.delivery.reception import Reception
+from streammac.delivery.receiver import Receiver
+from streammac.delivery.sender import BATCH_OVERHEAD_BYTES
+from streammac.points.batch_id import BatchId
 from streammac.run_directory import RunDirectory
-from streammac.store.points import Mark
+from streammac.settings.schema import Settings
 from streammac.wire.codec import decode, encode
 from streammac.wire.messages import (
     Goodbye,
@@ -34,7 +34,7 @@ from streammac.wire.messages import (
     Stop,
     StreamSchema,
 )
-from tests.delivery.memory_store import mark_of
+from tests.delivery.memory_store import batch_id_of
 from tests.patience import PATIENCE_S, wait_for
 
 POINTS = 500
@@ -52,10 +52,10 @@ class Stage:
         self.control_address = self.bind(self.control)
         self.data = self.context.socket(zmq.ROUTER)
         self.data_address = self.bind(self.data)
-        self.stored: dict[Mark, Points] = {} if stored is None else stored
-        self.reception: Reception[bytes] = Reception(LIFE, settings.ingest.window_bytes, self)
+        self.stored: dict[BatchId, Points] = {} if stored is None else stored
+        self.receiver: Receiver[bytes] = Receiver(LIFE, settings.ingest.window_bytes, self)
         self.received = 0
-        self.seen: set[Mark] = set()
+        self.seen: set[BatchId] = set()
         self.facts: dict[str, float] = {}
         self.beats = 0
         self.goodbye: Goodbye | None = None
@@ -115,10 +115,10 @@ class Stage:
         points = isinstance(message, Points)
         self.received += points
         if points:
-            self.seen.add(mark_of(message))
+            self.seen.add(batch_id_of(message))
         if points and not self.acking:
             return
-        for to, answer in self.reception.take([(identity, message)], time.monotonic()):
+        for to, answer in self.receiver.take([(identity, message)], time.monotonic()):
             if points and self.lose_acks:
                 self.lose_acks -= 1
                 continue
@@ -127,14 +127,14 @@ class Stage:
     # -- the worker's store ---------------------------------------------------------------
 
     def append(self, batch) -> str:
-        mark = mark_of(batch)
-        if mark in self.stored:
+        batch_id = batch_id_of(batch)
+        if batch_id in self.stored:
             return "duplicate"
-        self.stored[mark] = batch
+        self.stored[batch_id] = batch
         return "stored"
 
-    def withdraw(self, marks, sender) -> int:
-        return sum(self.stored.pop(mark, None) is not None for mark in marks)
+    def withdraw(self, batch_ids, sender) -> int:
+        return sum(self.stored.pop(batch_id, None) is not None for batch_id in batch_ids)
 
     def commit(self) -> None:
         pass
@@ -151,7 +151,7 @@ def running(tmp_path, sources=(), workers=1, stored=None, lose_acks=0, **ingest)
         {
             "cluster": {"heartbeat_s": 0.05, "workers": workers},
             "ingest": {"batch_points": 50, "resend_s": 0.3} | ingest,
-            "probe": {"share": 0.1},
+            "held_out": {"share": 0.1},
         }
     )
     stage = Stage(settings, stored, lose_acks)
@@ -237,14 +237,14 @@ def test_a_worker_that_stalls_holds_the_feed_up_and_memory_stays_bounded(tmp_pat
             before = node.outbox.sent, len(stage.seen)
             turns(stage)
             after = node.outbox.sent, len(stage.seen)
-            return before == after and not node.outbox.courier.has_room
+            return before == after and not node.outbox.sender.has_room
 
         wait_for(held_up)
-        lane = node.outbox.courier.lanes["w1"]
+        lane = node.outbox.sender.lanes["w1"]
         assert lane.outstanding_bytes <= 40_000
         batch = 50 * 192
-        assert node.outbox.courier._waiting_bytes <= node.outbox.courier.room_bytes + batch
-        assert node.intake.feeds.qsize() <= node.intake.feeds.maxsize
+        assert node.outbox.sender._waiting_bytes <= node.outbox.sender.room_bytes + batch
+        assert node.ingest_queue.feeds.qsize() <= node.ingest_queue.feeds.maxsize
         wait_for(lambda: stage.facts.get("blocked_s", 0) > 0)
 
 
@@ -344,7 +344,7 @@ def test_pushes_that_come_together_cannot_outrun_the_room(tmp_path):
             wait_for(all_are_taken_or_refused)
         assert 0 < pushes - busy < 20
         one = X.nbytes + 20 * BATCH_OVERHEAD_BYTES
-        assert node.outbox.courier._waiting_bytes <= node.outbox.courier.room_bytes + one
+        assert node.outbox.sender._waiting_bytes <= node.outbox.sender.room_bytes + one
 
 
 def test_pushes_before_the_schema_is_agreed_are_bounded_and_kept_once(tmp_path):
@@ -384,7 +384,7 @@ def test_points_wait_for_the_workers_that_are_to_come_but_not_for_ever(tmp_path,
     with running(tmp_path, [feed], workers=2) as (stage, node):
 
         def granted():
-            lane = node.outbox.courier.lanes.get("w1") if node.routes else None
+            lane = node.outbox.sender.lanes.get("w1") if node.routes else None
             return lane is not None and lane.window_bytes
 
         wait_for(granted)

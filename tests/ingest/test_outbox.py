@@ -9,16 +9,16 @@ import pytest
 
 from ingest.cutting import Origin, origin_of_push
 from ingest.dead_letters import DeadLetterFile, read
-from ingest.intake import Delivery
+from ingest.ingest_queue import Delivery
 from ingest.outbox import Outbox
 from ingest.positions import Place
 from ingest.records import Arrays, Refused
 from ingest.sources import open_source
 from ingest.sources.base import seekable
-from streammac.config import Settings
+from streammac.coordinator.accounts import Accounts
 from streammac.delivery.ledger import Ledger
-from streammac.delivery.reception import Reception
-from streammac.ring.accounts import Accounts
+from streammac.delivery.receiver import Receiver
+from streammac.settings.schema import Settings
 from streammac.wire.messages import Route
 from tests.delivery.memory_store import MemoryStore
 
@@ -26,7 +26,7 @@ POINTS = 400
 SETTINGS = Settings.model_validate(
     {
         "ingest": {"batch_points": 10, "resend_s": 1.0, "window_bytes": 1 << 16},
-        "probe": {"share": 0.1},
+        "held_out": {"share": 0.1},
     }
 )
 
@@ -38,7 +38,7 @@ class Life:
         ledger = Ledger(root / "ledger")
         letters = DeadLetterFile(root / "letters" / "i1.ndjson", 1 << 20)
         self.outbox = Outbox("i1", number << 40, SETTINGS, ledger, letters)
-        self.receptions = {name: Reception(1, 1 << 16, store) for name, store in stores.items()}
+        self.receivers = {name: Receiver(1, 1 << 16, store) for name, store in stores.items()}
         self.outbox.route(Route(name, "a", 1) for name in stores)
         self.now = 0.0
         self.number = number
@@ -64,14 +64,14 @@ class Life:
         self.outbox.take(delivery)
         return True
 
-    def turn(self, loss=0.0, rng=random) -> None:
+    def step(self, loss=0.0, rng=random) -> None:
         self.now += 0.5
         for post in self.outbox.flush(self.now):
             if rng.random() < loss:
                 continue
-            for _, answer in self.receptions[post.worker].take([(None, post.message)], self.now):
+            for _, answer in self.receivers[post.worker].take([(None, post.message)], self.now):
                 if rng.random() >= loss:
-                    self.outbox.heed(post.worker, answer, self.now)
+                    self.outbox.handle(post.worker, answer, self.now)
 
     def facts(self):
         return self.outbox.facts()
@@ -96,13 +96,13 @@ def test_however_often_it_is_killed_every_record_is_settled_once(root, seed):
     while reading or not life.outbox.idle:
         reading = life.read() if reading else False
         for _ in range(rng.randint(0, 3)):
-            life.turn(0.2, rng)
+            life.step(0.2, rng)
         if number < 8 and rng.random() < 0.15:
             accounts.count_feed("i1", number, life.facts())
             life.outbox.close()  # nothing else of a process outlives a kill
             number += 1
             life, reading = Life(root, number, stores), True
-    life.turn()
+    life.step()
     accounts.count_feed("i1", number, life.facts())
     stored = sum(sum(store.batches.values()) for store in stores.values())
     letters = list(read(root / "letters"))
@@ -124,10 +124,10 @@ def test_a_push_that_comes_again_in_another_life_is_stored_and_counted_once(root
     first = Life(root, 1, stores)
     first.outbox.take(push(1))
     for _ in range(6):
-        first.turn()
+        first.step()
     assert first.outbox.idle
     first.outbox.take(push(2))
-    first.turn(0.5, random.Random(3))
+    first.step(0.5, random.Random(3))
     first.outbox.close()
     later = Life(root, 2, stores)
     tickets = []
@@ -137,7 +137,7 @@ def test_a_push_that_comes_again_in_another_life_is_stored_and_counted_once(root
             Delivery("c", "<f4", delivery.points, [], tickets.append, delivery.origin)
         )
     for _ in range(9):
-        later.turn()
+        later.step()
     assert [t.stored + t.duplicate for t in tickets] == [25, 25]
     assert sum(sum(store.batches.values()) for store in stores.values()) == 50
     assert later.facts()["sent"] == later.facts()["lasting_sent"] == 50
@@ -156,11 +156,11 @@ def test_nothing_is_sent_that_the_ledger_could_not_take(root, monkeypatch):
     with monkeypatch.context() as disk:
         disk.setattr(ledger, "write", full)
         while life.read():
-            life.turn()
+            life.step()
         assert stores["w1"].batches == {}
         assert not life.outbox.idle
     for _ in range(60):
-        life.turn()
+        life.step()
     assert life.outbox.idle
     assert sum(stores["w1"].batches.values()) == POINTS - 8
     life.outbox.close()
@@ -170,8 +170,8 @@ def test_before_it_knows_the_workers_nothing_is_taken_from_them(root):
     stores = {"w1": MemoryStore()}
     first = Life(root, 1, stores)
     first.read()
-    first.turn()
-    first.turn()
+    first.step()
+    first.step()
     assert first.outbox._ledger.state.handed
     first.outbox.close()
     ledger = Ledger(root / "ledger")
@@ -180,5 +180,5 @@ def test_before_it_knows_the_workers_nothing_is_taken_from_them(root):
     source = seekable(open_source(str(root / "feed.npy")))
     later.open_feed("feed", source)
     assert later.flush(0.0) == []
-    assert not ledger.state.disowned
+    assert not ledger.state.revoked
     later.close()

@@ -24,9 +24,9 @@ PATIENCE_S = 60.0
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as held_out:
+        held_out.bind(("127.0.0.1", 0))
+        return int(held_out.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class Prometheus:
             return bool(answer.status == 200)
         return False
 
-    def until(self, condition: Callable[[], object], what: str) -> None:
+    def until(self, health: Callable[[], object], what: str) -> None:
         end = time.monotonic() + PATIENCE_S
-        while not condition():
+        while not health():
             if time.monotonic() > end:
                 raise TimeoutError(f"{what}: not within {PATIENCE_S:.0f} s")
             time.sleep(0.1)

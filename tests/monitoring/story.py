@@ -18,7 +18,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from streammac.client import Client, ClientError
-from streammac.control import ask_status
+from streammac.link.request import ask_status
 from streammac.security import KeyFolder
 from tests.monitoring.dashboards import Query, of
 from tests.monitoring.programs import MONITORING
@@ -41,7 +41,7 @@ def settings() -> dict[str, object]:
         "model": {"bits": 16, "options": {"starts": 3, "refined": 1, "mu_factor": 1.1}},
         "store": {"retain_points": 1000, "segment_bytes": 1 << 16},
         "ingest": {"batch_points": 64, "window_bytes": 1 << 18},
-        "probe": {"share": 0.1, "points": 1000, "queries": 500},
+        "held_out": {"share": 0.1, "points": 1000, "queries": 500},
     }
 
 

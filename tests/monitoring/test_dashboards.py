@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 import yaml
 
-from streammac.metrics import COORDINATOR, INGEST, WORKER, Series
+from streammac.telemetry.metrics import COORDINATOR, INGEST, WORKER, Series
 from tests.monitoring.dashboards import NAMES, everything, load, panels
 from tests.monitoring.programs import MONITORING
 
@@ -98,8 +98,10 @@ class TestDashboard:
 
 
 def expressions() -> list[str]:
-    marks = [mark["expr"] for name in NAMES for mark in load(name)["annotations"]["list"]]
-    return [query.expression for query in everything()] + marks
+    batch_ids = [
+        batch_id["expr"] for name in NAMES for batch_id in load(name)["annotations"]["list"]
+    ]
+    return [query.expression for query in everything()] + batch_ids
 
 
 @pytest.mark.parametrize("expression", expressions())

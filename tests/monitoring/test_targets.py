@@ -7,17 +7,17 @@ import urllib.request
 
 import pytest
 
-from streammac.config import Settings
-from streammac.exporter import CoordinatorMetrics
-from streammac.http_server import serve
-from streammac.ring.coordinator import Coordinator
-from streammac.ring.status import status
+from streammac.coordinator.coordinator import Coordinator
+from streammac.coordinator.status import status
+from streammac.link.http_server import serve
 from streammac.run_directory import RunDirectory
+from streammac.settings.schema import Settings
+from streammac.telemetry.exporter import CoordinatorMetrics
 from streammac.wire.messages import Goodbye, Register
 from tests.monitoring.programs import promtool
-from workers.http import application
-from workers.live import Live
-from workers.targets import targets
+from workers.coordinator.http import application
+from workers.coordinator.live import Live
+from workers.coordinator.targets import targets
 
 OWN = "http://127.0.0.1:9000/metrics"
 
@@ -46,12 +46,12 @@ def test_the_file_is_written_when_the_list_changes_and_only_then(tmp_path) -> No
     directory = RunDirectory(tmp_path)
     live, core = Live(directory), registered(2)
     file = directory.targets
-    live.turn(0.0, lambda: status(core), lambda: targets(core, OWN))
+    live.step(0.0, lambda: status(core), lambda: targets(core, OWN))
     first = file.stat().st_ino
-    live.turn(1e6, lambda: status(core), lambda: targets(core, OWN))
+    live.step(1e6, lambda: status(core), lambda: targets(core, OWN))
     assert file.stat().st_ino == first
     core.disconnected("w1", 1, 0.0, 1.0)
-    live.turn(2e6, lambda: status(core), lambda: targets(core, OWN))
+    live.step(2e6, lambda: status(core), lambda: targets(core, OWN))
     assert [t["labels"]["name"] for t in json.loads(file.read_text())] == ["coordinator", "w0"]
     live.close(status(core))
     assert json.loads(file.read_text()) == []
@@ -64,7 +64,7 @@ def thousand() -> Coordinator:
 
 def test_a_thousand_workers_are_listed(thousand, tmp_path) -> None:
     live = Live(RunDirectory(tmp_path))
-    live.turn(0.0, lambda: status(thousand), lambda: targets(thousand, OWN))
+    live.step(0.0, lambda: status(thousand), lambda: targets(thousand, OWN))
     url, close = serve(application(live), "127.0.0.1", 0)
     try:
         with urllib.request.urlopen(f"{url}/sd", timeout=10) as answer:

@@ -48,13 +48,13 @@ class Browser:
         """Return what a script's ``return`` gives."""
         return self.driver.execute_script(body)
 
-    def until(self, condition: str) -> Any:
+    def until(self, health: str) -> Any:
         """Wait until an expression is true in the page; return its value."""
         end = time.monotonic() + PATIENCE_S
-        while not (value := self.js(f"return {condition}")):
+        while not (value := self.js(f"return {health}")):
             if time.monotonic() > end:
                 text = self.js("return document.body.innerText")
-                raise AssertionError(f"never true: {condition}\n{text}\n{self.complaints()}")
+                raise AssertionError(f"never true: {health}\n{text}\n{self.complaints()}")
             time.sleep(LOOK_S)
         return value
 

@@ -14,18 +14,18 @@ from typing import Any
 
 import pytest
 
-from streammac.config import Settings
-from streammac.http_server import serve
+from streammac.coordinator.coordinator import Coordinator
+from streammac.coordinator.status import status
+from streammac.link.http_server import serve
 from streammac.page import history
-from streammac.ring.coordinator import Coordinator
-from streammac.ring.status import status
 from streammac.run_directory import RunDirectory
+from streammac.settings.schema import Settings
 from streammac.wire.messages import Register
 from tests.page.simulated import simulated_status, simulated_targets
 from tests.patience import PATIENCE_S, wait_for
-from workers import http
-from workers.http import application
-from workers.live import FRAMES, MOST_OF_A_CORE, PERIOD_S, Live
+from workers.coordinator.http import application
+from workers.coordinator.live import FRAMES, MOST_OF_A_CORE, PERIOD_S, Live
+from workers.coordinator.process import http
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def url(live: Live) -> Iterator[str]:
 
 
 def show(live: Live, number: int, workers: int = 3) -> None:
-    live.turn(number * 1e6, lambda: simulated_status(workers, number), list)
+    live.step(number * 1e6, lambda: simulated_status(workers, number), list)
 
 
 def get(url: str) -> tuple[bytes, str]:
@@ -88,14 +88,14 @@ def test_snapshots_come_twice_a_second_and_take_little_of_a_core(live: Live) -> 
             pass
         return simulated_status(1)
 
-    live.turn(100.0, slow_status, list)
-    live.turn(100.0 + PERIOD_S, slow_status, list)
+    live.step(100.0, slow_status, list)
+    live.step(100.0 + PERIOD_S, slow_status, list)
     assert len(asked) == 1, "it took 20 ms: two percent of a core are used up for a second"
-    live.turn(100.0 + 50 * 0.02 / MOST_OF_A_CORE, slow_status, list)
+    live.step(100.0 + 50 * 0.02 / MOST_OF_A_CORE, slow_status, list)
     assert len(asked) == 2
     quick = Live(RunDirectory(live.history.parent))
     for n in range(10):
-        quick.turn(n * PERIOD_S, dict, list)
+        quick.step(n * PERIOD_S, dict, list)
     assert quick.frames[-1].number == 10
 
 
@@ -119,7 +119,7 @@ def test_the_page_and_the_history(live: Live, url: str) -> None:
 
 
 def test_a_thousand_members_do_not_break_anything(live: Live, url: str) -> None:
-    live.turn(0.0, lambda: simulated_status(1000), lambda: simulated_targets(1000))
+    live.step(0.0, lambda: simulated_status(1000), lambda: simulated_targets(1000))
     assert len(json.loads(get(f"{url}/status")[0])["workers"]) == 1000
     targets = json.loads(get(f"{url}/sd")[0])
     assert len(targets) == 1000
@@ -210,7 +210,7 @@ def test_a_thousand_registered_workers(live: Live, url: str) -> None:
     for n in range(1000):
         addresses = dict.fromkeys(("ring", "data", "metrics"), f"tcp://10.0.0.1:{n}")
         core.handle(b"%d" % n, Register("worker", f"w{n}", 1, n, "here", addresses), 0.0)
-    live.turn(0.0, lambda: status(core), list)
+    live.step(0.0, lambda: status(core), list)
     told = json.loads(get(f"{url}/status")[0])
     assert len(told["workers"]) == 1000
     assert [event["kind"] for event in told["events"]] == ["joined"] * 200

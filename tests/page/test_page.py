@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 
-from streammac.config import Settings
-from streammac.http_server import serve
+from streammac.link.http_server import serve
 from streammac.page.report import render
 from streammac.run_directory import RunDirectory
+from streammac.settings.schema import Settings
 from streammac.supervisor.local_cluster import LocalCluster
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 from tests.page.browser import Browser
 from tests.page.simulated import simulated_status
 from tests.patience import PATIENCE_S
-from workers.http import application
-from workers.live import Live
+from workers.coordinator.http import application
+from workers.coordinator.live import Live
 
 SCREENSHOTS = (
     os.environ.get("STREAMMAC_SCREENSHOT") and Path(os.environ["STREAMMAC_SCREENSHOT"]).absolute()
@@ -56,7 +56,7 @@ def show(live: Live, browser: Browser) -> Iterator[Show]:
     def next_one(status: dict[str, Any]) -> None:
         nonlocal turn
         turn += 1e6
-        live.turn(turn, lambda: status, list)
+        live.step(turn, lambda: status, list)
         if turn == 1e6:
             browser.open(url)
         live_now = "document.querySelector('#connection').textContent === 'Live'"
@@ -90,7 +90,7 @@ def test_a_worker_is_killed_and_the_ring_closes(
             "model": {"bits": 16},
             "ingest": {"sources": ["patches:?rate=2000"]},
             "training": {"start_points": 500},
-            "probe": {"share": 0.1},
+            "held_out": {"share": 0.1},
         }
     )
     browser.prefer()

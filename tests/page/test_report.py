@@ -15,7 +15,7 @@ from streammac import page
 from streammac.run_directory import RunDirectory
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 from tests.page.simulated import simulated_status
-from workers.live import Live
+from workers.coordinator.live import Live
 
 
 class Scripts(html.parser.HTMLParser):
@@ -51,7 +51,7 @@ def finished(tmp_path: Path) -> RunDirectory:
     directory.root.mkdir()
     live = Live(directory)
     for n in range(1, 4):
-        live.turn(n * 1e3, lambda n=n: simulated_status(2, n), list)
+        live.step(n * 1e3, lambda n=n: simulated_status(2, n), list)
     live.close(simulated_status(2, 9))
     return directory
 

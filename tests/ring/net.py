@@ -8,8 +8,17 @@ from collections.abc import Collection
 import numpy as np
 
 from streammac.models.base import Objective
-from streammac.ring.actions import Answer, Improved, OpenEpoch, Report, Send, Train, Trained, ZStep
 from streammac.ring.member import Member
+from streammac.ring.member_actions import (
+    Answer,
+    OpenEpoch,
+    Report,
+    Send,
+    Train,
+    TrainDone,
+    ZStep,
+    ZStepDone,
+)
 from streammac.ring.views import ViewChange
 from streammac.wire.messages import EpochPlan, Holdings, MemberAddress, Resume, Token, View
 from tests.ring.tally import TallyModel
@@ -125,9 +134,9 @@ class Net:
                 state = {k: v + np.eye(len(v), dtype=v.dtype)[0] for k, v in state.items()}
             if job.ends_lap:
                 state = self.model.end_lap(job.block, job.params, state, token.lap)
-            self.feed(name, Trained(job, state))
+            self.feed(name, TrainDone(job, state))
         elif isinstance(job, ZStep):
-            self.feed(name, Improved(job.view, job.epoch, Objective(points=1)))
+            self.feed(name, ZStepDone(job.view, job.epoch, Objective(points=1)))
 
     def step(self) -> bool:
         busy = [name for name, jobs in self.jobs.items() if jobs]

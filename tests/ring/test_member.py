@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streammac.models.shuffling import ring_order
 from streammac.ring.member import MAX_WAITING, Member
-from streammac.wire.messages import EpochPlan, Restart, Token, View
+from streammac.wire.messages import EpochPlan, RestartContinuation, Token, View
 from tests.ring.net import Net, addresses, begin
 from tests.ring.tally import TallyModel
 
@@ -82,7 +82,7 @@ def test_a_restart_takes_effect_in_the_same_epoch_everywhere(seed, after, fresh)
     net = Net(names, epochs=8, seed=seed)
     for _ in range(after):
         net.step()
-    net.messages += [(name, Restart(1, fresh)) for name in names]
+    net.messages += [(name, RestartContinuation(1, fresh)) for name in names]
     net.run()
     plans: dict[int, set[EpochPlan]] = {}
     for _, report in net.reports:

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from streammac.coordinator.partitions import MEMORY_S, Partitions, broken
 from streammac.models.shuffling import ring_order
-from streammac.ring.actions import Trained
 from streammac.ring.itinerary import next_stop
-from streammac.ring.links import MEMORY_S, Links, broken
 from streammac.ring.member import Member
+from streammac.ring.member_actions import TrainDone
 from streammac.ring.recovery import resumption
 from streammac.ring.views import ViewChange
-from streammac.wire.messages import Copy, EpochPlan, Holdings, Model, Resume, View
+from streammac.wire.messages import Copy, EpochPlan, Holdings, ModelState, Resume, View
 from tests.ring.net import Net, addresses, begin
 from tests.ring.tally import TallyModel
 
@@ -225,7 +225,7 @@ def test_a_block_that_was_sent_and_is_nowhere_tells_which_way_it_was_lost():
 
 
 def test_a_way_that_fails_twice_costs_the_one_with_most_of_them_its_place():
-    links = Links()
+    links = Partitions()
     assert links.stalled({("a", "b"), ("c", "b")}, now=0.0) is None
     assert links.stalled({("c", "a")}, now=3.0) is None, "another way"
     assert links.stalled({("c", "a"), ("c", "b")}, now=6.0) == "c"
@@ -272,7 +272,7 @@ def test_a_model_that_comes_before_the_view_resumes_is_kept():
     net.add("w2")
     member = net.members["w2"]
     member.handle(View(2, addresses(["w1", "w2"])))
-    assert member.handle(Model(2, 3, {"tally/0": np.ones(2)})) == []
+    assert member.handle(ModelState(2, 3, {"tally/0": np.ones(2)})) == []
     member.handle(Resume(2, 3, EpochPlan(age=3), ("w1",), ("w2",), ("w2",), {}, {"w2": "w1"}))
     assert member.base is not None
 
@@ -302,7 +302,7 @@ def test_a_copy_that_nobody_goes_on_with_shows_who_had_not_trained_it():
     one, leaver, other = names = ring_order(["w1", "w2", "w3"], 5, 0)
     member = Member(one, TallyModel(), 2, seed=5)
     job = begin(member, names)[-1]
-    (sent,) = member.handle(Trained(job, job.token.tensors))
+    (sent,) = member.handle(TrainDone(job, job.token.tensors))
     assert sent.to == leaver
     member.handle(View(2, addresses([one, other]), addresses([leaver])))
     trainers = tuple(sorted((one, other)))

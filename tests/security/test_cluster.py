@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from streammac.client import Client, ClientError
-from streammac.config import Settings
-from streammac.control import ask_status
-from streammac.exit_codes import ExitCode
+from streammac.errors import ExitCode
+from streammac.link.request import ask_status
 from streammac.run_directory import RunDirectory
 from streammac.security import KeyFolder
-from streammac.settings_sources import load
+from streammac.settings.schema import Settings
+from streammac.settings.sources import load
 from streammac.supervisor.local_cluster import LocalCluster
-from streammac.supervisor.one_run import supervise
+from streammac.supervisor.run import supervise
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("run")]

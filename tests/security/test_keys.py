@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from streammac.cli.app import app
-from streammac.exit_codes import Failure
+from streammac.errors import Failure
 from streammac.security.keys import MAX_FILE_BYTES, BadKey, KeyFolder, KeyPair, read_allowed
 from tests.security.conftest import copy_cluster_key
 

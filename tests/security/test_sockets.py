@@ -9,7 +9,7 @@ import zmq
 import ingest
 import streammac
 import workers
-from streammac.exit_codes import ExitCode, Failure
+from streammac.errors import ExitCode, Failure
 from streammac.security import KeyFolder, SecureContext, is_loopback, open_context
 from streammac.security import guard as guarding
 from streammac.wire.codec import MAX_FRAME_BYTES

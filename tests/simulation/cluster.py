@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from streammac.config import Settings
-from streammac.ring.rebalance import Transfer
-from streammac.ring.status import points
-from streammac.store import Mark
+from streammac.coordinator.rebalance import Transfer
+from streammac.coordinator.status import points
+from streammac.points.batch_id import BatchId
+from streammac.settings.schema import Settings
 from streammac.wire.messages import DrainRequest
 from tests.simulation.coordinator import ADDRESS, CoordinatorProcess, Files
 from tests.simulation.ingest import Client, IngestProcess
@@ -82,8 +82,8 @@ class Cluster:
         """The newest process of each name, dead or alive."""
         self.rules = RingRules(self.model, self.visits, self.processes)
         self.points = PointRules()
-        self.points.disowns = self._disowns
-        self.points.handed = lambda worker, mark: self.disks[worker].handed.handed.get(mark)
+        self.points.revokes = self._revokes
+        self.points.handed = lambda worker, batch_id: self.disks[worker].handed.handed.get(batch_id)
         self.files = Files()
         self.disks: dict[str, WorkerDisk] = {}
         self.nodes: dict[str, IngestProcess] = {}
@@ -125,11 +125,11 @@ class Cluster:
         # nobody hears of a death through a partition
         return process.alive or self.network.is_blocked(process.name, "coordinator")
 
-    def _disowns(self, worker: str, mark: Mark, bringer: str) -> bool:
-        """Return whether who brought a batch to a worker has disowned the copy there."""
+    def _revokes(self, worker: str, batch_id: BatchId, bringer: str) -> bool:
+        """Return whether who brought a batch to a worker has revoked the copy there."""
         if bringer in self.disks:
-            return mark in self.disks[bringer].handed.disowned.get(worker, ())
-        return self.nodes[mark.source].disowns(worker, mark)
+            return batch_id in self.disks[bringer].handed.revoked.get(worker, ())
+        return self.nodes[batch_id.source].revokes(worker, batch_id)
 
     # -- what can happen ------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class Cluster:
         busy = any(peer.moves for peer in workers.values())
         if self.coordinator.alive and not busy and workers.keys() >= {name, *to}:
             self.note("move some", name, points, to)
-            self.coordinator.obey(core._transfer(Transfer(name, points, to), self.kernel.now))
+            self.coordinator.give_order(core._transfer(Transfer(name, points, to), self.kernel.now))
 
     def kill_in_a_write(self, name: str, steps: int) -> None:
         """``kill -9`` of a worker after so many more changes of its files, in the middle of the last one."""
@@ -338,7 +338,7 @@ class Cluster:
             if client.open:
                 found.append(f"{len(client.open)} pushes of {client.name} are not settled")
         for node in self.nodes.values():
-            if node.outbox.courier.disowned:
+            if node.outbox.sender.revoked:
                 found.append(f"{node.name} has not told everybody what it has disowned")
         books = points(self.coordinator.core)
         again = self.points.again

@@ -1,4 +1,4 @@
-"""A process round the real `Coordinator`: what `workers.coordinator` does with sockets, files and threads.
+"""A process round the real `Coordinator`: what `workers.coordinator.process` does with sockets, files and threads.
 
 It remembers across its restarts what the real one has on disk: the durable state, and the published versions.
 """
@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from streammac.config import Settings
-from streammac.ring.coordinator import Coordinator
-from streammac.ring.epochs import EpochResult
-from streammac.ring.events import Event
-from streammac.ring.orders import Finished, Note, Order, Tell
-from streammac.ring.status import status
+from streammac.coordinator.coordinator import Coordinator
+from streammac.coordinator.coordinator_actions import Action, Finished, Note, Tell
+from streammac.coordinator.epoch_reports import EpochResult
+from streammac.coordinator.events import Event
+from streammac.coordinator.status import status
+from streammac.settings.schema import Settings
 from streammac.wire.messages import EpochReport, Heartbeat, Register, Resume, Stop, View
 from tests.simulation.kernel import Kernel, Process
 from tests.simulation.network import Network
@@ -89,11 +89,11 @@ class CoordinatorProcess(Process):
     def receive(self, sender: str, message: Any) -> None:
         if not isinstance(message, CALM):
             self.say("got", sender, message)
-        done = self.core.book.done
+        done = self.core.epoch_reports.done
         orders = self.core.handle(sender.encode(), message, self.kernel.now)
         if isinstance(message, EpochReport):
-            self.rules.reported(message, self.core.book, done)
-        self.obey(orders)
+            self.rules.reported(message, self.core.epoch_reports, done)
+        self.give_order(orders)
 
     def _turn(self) -> None:
         now = self.kernel.now
@@ -102,7 +102,7 @@ class CoordinatorProcess(Process):
         orders = self.core.tick(now)
         for name in expected - self.core.views.expected:  # they have not come back in time
             self.rules.parted(name, self.files.state["ring"][name])
-        self.obey(orders)
+        self.give_order(orders)
         if now - self._saved_at >= SAVE_S:
             self._saved_at = now
             self._save()
@@ -117,9 +117,9 @@ class CoordinatorProcess(Process):
             since = self._broken.setdefault(process, now)
             if now - since > BACK_S:
                 del self._broken[process]
-                self.obey(self.core.disconnected(*process, since, now))
+                self.give_order(self.core.disconnected(*process, since, now))
 
-    def obey(self, orders: list[Order]) -> None:
+    def give_order(self, orders: list[Action]) -> None:
         """Do what the state machine says."""
         if orders:
             self._save_the_fences()
@@ -158,7 +158,7 @@ class CoordinatorProcess(Process):
         self.files.version += 1
         self.files.params = result.params
         self._resume = {"epoch": result.epoch + 1, "plan": asdict(result.following)}
-        self.obey(self.core.published(self.files.version, self.files.version, ""))
+        self.give_order(self.core.published(self.files.version, self.files.version, ""))
 
     def _save(self) -> None:
         # epoch and plan belong to the newest version on disk

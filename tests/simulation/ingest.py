@@ -12,19 +12,19 @@ import numpy as np
 
 from ingest.cutting import origin_of_push
 from ingest.dead_letters import DeadLetterFile
-from ingest.intake import Delivery
+from ingest.ingest_queue import Delivery
 from ingest.outbox import Outbox
 from ingest.records import Arrays
-from streammac.config import Settings
-from streammac.delivery.courier import Ticket
 from streammac.delivery.ledger import Ledger
-from streammac.store import Mark
+from streammac.delivery.sender import Ticket
+from streammac.points.batch_id import BatchId
+from streammac.settings.schema import Settings
 from streammac.wire.codec import Message
 from streammac.wire.messages import (
     Ack,
     Credit,
     Heartbeat,
-    Introduce,
+    PleaseRegister,
     Register,
     Registered,
     Routes,
@@ -113,7 +113,7 @@ class IngestProcess(Process):
 
     def receive(self, sender: str, message: Any) -> None:
         match message:
-            case Introduce():
+            case PleaseRegister():
                 self._register()
             case Registered():
                 self._configured = True
@@ -123,7 +123,7 @@ class IngestProcess(Process):
                 self.outbox.route(message.workers)
             case Ack() | Credit():
                 self.say("got", sender, message)
-                self._heed(sender, message)
+                self._handle(sender, message)
         self._flush()
 
     def _turn(self) -> None:
@@ -150,7 +150,7 @@ class IngestProcess(Process):
         if self.client.ends:
             return
         rng = self.kernel.rng
-        if self.outbox.courier.has_room:
+        if self.outbox.sender.has_room:
             self._take(self.client.push(rng.randint(1, 4)))
             self._flush()
         self.after(2.0 * self.client.every_s * rng.random(), self._push)
@@ -173,13 +173,13 @@ class IngestProcess(Process):
                 self.network.close(self, address, "data")
         self._workers = workers
 
-    def _heed(self, sender: str, message: Ack | Credit) -> None:
+    def _handle(self, sender: str, message: Ack | Credit) -> None:
         name = sender.split("#", maxsplit=1)[0]
         if self._workers.get(name) != sender:
             return  # of a socket that is closed
-        batch = self.outbox.heed(name, message, self.kernel.now)
+        batch = self.outbox.handle(name, message, self.kernel.now)
         if batch is not None:
-            self.rules.acknowledged(name, batch.mark)
+            self.rules.acknowledged(name, batch.batch_id)
 
     def _flush(self) -> None:
         for post in self.outbox.flush(self.kernel.now):
@@ -190,11 +190,11 @@ class IngestProcess(Process):
 
     # -- what is known of it --------------------------------------------------------------
 
-    def disowns(self, worker: str, mark: Mark) -> bool:
-        """Return whether it has disowned a worker's copy of a batch; if it is dead, its ledger knows."""
+    def revokes(self, worker: str, batch_id: BatchId) -> bool:
+        """Return whether it has revoked a worker's copy of a batch; if it is dead, its ledger knows."""
         if self.alive:
-            return mark in self.outbox.courier._disowned.get(worker, ())
-        return mark in self._ledger.state.disowned.get(worker, ())
+            return batch_id in self.outbox.sender._revoked.get(worker, ())
+        return batch_id in self._ledger.state.revoked.get(worker, ())
 
     def die(self) -> None:
         if self.alive:

@@ -11,21 +11,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
+from streammac.coordinator.accounts import Accounts
+from streammac.coordinator.coordinator import Coordinator
+from streammac.coordinator.epoch_reports import EpochReports
+from streammac.coordinator.membership import Peer
+from streammac.coordinator.stall import StallWatch
 from streammac.delivery.closing import Closing
-from streammac.delivery.courier import Courier
 from streammac.delivery.handover import Handover
-from streammac.delivery.ledger import Disowned, Handed, Ledger
-from streammac.delivery.reception import Reception
+from streammac.delivery.ledger import Handed, Ledger, Revoked
+from streammac.delivery.receiver import Receiver
+from streammac.delivery.sender import Sender
+from streammac.points.batch_id_set import BatchIdSet
 from streammac.ring import recovery
-from streammac.ring.accounts import Accounts
-from streammac.ring.coordinator import Coordinator
-from streammac.ring.epochs import EpochBook
 from streammac.ring.member import Member
-from streammac.ring.membership import Peer
-from streammac.ring.stall import StallWatch
 from streammac.ring.views import ViewChange
 from streammac.store import Shard
-from streammac.store.dedup import Marks
 from streammac.store.withdrawals import Withdrawals
 from tests.simulation.coordinator import CoordinatorProcess
 
@@ -121,28 +121,28 @@ def _gives_nothing_to_laggards(original, member, resume):
 # -- points ----------------------------------------------------------------------------------------
 
 
-def _disowns_nothing(original, courier, worker, batches):
-    original(courier, worker, batches)
-    courier._disowned.pop(worker, None)
-    courier._records = [r for r in courier._records if not isinstance(r, Disowned)]
+def _revokes_nothing(original, sender, worker, batches):
+    original(sender, worker, batches)
+    sender._revoked.pop(worker, None)
+    sender._records = [r for r in sender._records if not isinstance(r, Revoked)]
 
 
 def _forgets_owners(original, ledger, records):
     return original(ledger, [record for record in records if not isinstance(record, Handed)])
 
 
-def _stores_in_any_session(original, reception, batch):
-    return batch.sender in reception.sessions
+def _stores_in_any_session(original, receiver, batch):
+    return batch.sender in receiver.sessions
 
 
-def _acknowledges_what_failed(original, reception, batch, now):
-    taken = original(reception, batch, now)
+def _acknowledges_what_failed(original, receiver, batch, now):
+    taken = original(receiver, batch, now)
     return replace(taken, outcome="stored") if taken.outcome == "refused" else taken
 
 
-def _forgets_marks(original, shard):
+def _forgets_batch_ids(original, shard):
     original(shard)
-    shard._marks = Marks()
+    shard._batch_ids = BatchIdSet()
 
 
 def _forgets_withdrawals(original, withdrawals, *args):
@@ -158,8 +158,8 @@ def _takes_a_refusal_for_an_answer(original, handover, worker, ack, now):
     return original(handover, worker, replace(ack, outcome="stored"), now)
 
 
-def _remembers_what_it_gave(original, shard, marks, *, remember, sender=None):
-    return original(shard, marks, remember=sender is None, sender=sender)
+def _remembers_what_it_gave(original, shard, batch_ids, *, remember, sender=None):
+    return original(shard, batch_ids, remember=sender is None, sender=sender)
 
 
 def _counts_no_withdrawals(original, accounts, name, facts):
@@ -195,10 +195,10 @@ def _does_not_wait_for_its_ring(original, core, *args):
     core.views.expected.clear()
 
 
-def _believes_late_reports(original, book, report):
-    began, book.began = book.began, {}
-    result = original(book, report)
-    book.began = began
+def _believes_late_reports(original, epoch_reports, report):
+    began, epoch_reports.began = epoch_reports.began, {}
+    result = original(epoch_reports, report)
+    epoch_reports.began = began
     return result
 
 
@@ -285,7 +285,7 @@ MUTATIONS = (
     Mutation(
         "late reports",
         "Reports of a member on epochs before it began anew count for the ring.",
-        ((EpochBook, "add", _believes_late_reports),),
+        ((EpochReports, "add", _believes_late_reports),),
     ),
     Mutation(
         "old answers",
@@ -300,12 +300,12 @@ MUTATIONS = (
     Mutation(
         "refusal acknowledged",
         "What the disk did not take is acknowledged all the same.",
-        ((Reception, "_stored", _acknowledges_what_failed),),
+        ((Receiver, "_stored", _acknowledges_what_failed),),
     ),
     Mutation(
         "nothing disowned",
         "A batch goes to another worker, and the first one is never told that it is not its own any more.",
-        ((Courier, "_disown", _disowns_nothing),),
+        ((Sender, "_disown", _revokes_nothing),),
     ),
     Mutation(
         "owners forgotten",
@@ -315,12 +315,12 @@ MUTATIONS = (
     Mutation(
         "any session",
         "A worker stores points of sessions that are over, or not agreed on.",
-        ((Reception, "_counts", _stores_in_any_session),),
+        ((Receiver, "_counts", _stores_in_any_session),),
     ),
     Mutation(
         "marks forgotten",
         "A shard that is opened again does not know which batches it has.",
-        ((Shard, "_recover", _forgets_marks),),
+        ((Shard, "_recover", _forgets_batch_ids),),
     ),
     Mutation(
         "withdrawals forgotten",

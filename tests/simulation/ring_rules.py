@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streammac.ring.actions import Action, Report, Send, Train, Trained
-from streammac.ring.epochs import EpochBook, EpochResult
+from streammac.coordinator.epoch_reports import EpochReports, EpochResult
+from streammac.coordinator.membership import Membership
 from streammac.ring.member import Event, Member
-from streammac.ring.membership import Membership
+from streammac.ring.member_actions import Action, Report, Send, Train, TrainDone
 from streammac.ring.views import ViewChange
-from streammac.wire.messages import EpochReport, Model, Resume, Token, View
+from streammac.wire.messages import EpochReport, ModelState, Resume, Token, View
 from tests.simulation.kernel import Violation
 from tests.simulation.visits import Visit, VisitedModel, Visits
 
@@ -193,9 +193,12 @@ class RingRules:
         self.lost += len(lost)
         del line[len(kept) :]
 
-    def reported(self, report: EpochReport, book: EpochBook, done: int) -> None:
+    def reported(self, report: EpochReport, epoch_reports: EpochReports, done: int) -> None:
         """Look at a report that the coordinator has taken; ``done`` was the newest complete epoch before it."""
-        counts = book.done != done or book._open.get(report.epoch, {}).get(report.name) is report
+        counts = (
+            epoch_reports.done != done
+            or epoch_reports._open.get(report.epoch, {}).get(report.name) is report
+        )
         if counts and report.view < self._began.get(report.name, 0):
             raise Violation(
                 f"{report.name}'s report of view {report.view} counts, and it began anew in view "
@@ -222,8 +225,8 @@ class RingRules:
         if is_in_ring and begins and not member.frozen and member.view == max(self._resumes):
             self._carriers.add(worker.name)
         if is_in_ring and worker.name in self._carriers:
-            if isinstance(event, Trained):
-                self._trained(member, event)
+            if isinstance(event, TrainDone):
+                self._train_done(member, event)
             if not member.frozen:
                 self._has_true_copies(worker, member)
             for action in actions:
@@ -251,7 +254,7 @@ class RingRules:
         if member.frozen and any(isinstance(action, Send) for action in actions):
             raise Violation(f"{worker.name} passes something on before view {member.view} resumes")
 
-    def _trained(self, member: Member, done: Trained) -> None:
+    def _train_done(self, member: Member, done: TrainDone) -> None:
         token = done.job.token
         copy = member.copies.get(token.block)
         if not done.job.visits or copy is None or copy.tensors is not done.tensors:
@@ -334,4 +337,4 @@ def _numbers(tensor: np.ndarray) -> list[int]:
 def _view_of(event: object) -> int | None:
     if isinstance(event, View):
         return event.number
-    return event.view if isinstance(event, Token | Model | Resume) else None
+    return event.view if isinstance(event, Token | ModelState | Resume) else None

@@ -12,7 +12,8 @@ from random import Random
 from typing import Literal
 
 from streammac.delivery.ledger import State
-from streammac.store import Mark, Outcome, Retention, Schema, Shard, StoreError
+from streammac.points.batch_id import BatchId
+from streammac.store import Outcome, Retention, Schema, Shard, StoreError
 from streammac.store import Points as StoredPoints
 from streammac.wire.messages import Points
 from tests.simulation.moving import MoverLedger
@@ -79,7 +80,7 @@ class WorkerDisk:
             disk=self.disk,
         )
         # what had expired was deleted after the checkpoint had said so, whenever the process was killed
-        self._rules.reopened(self.name, dict(shard.batches()), set(shard._checkpoint.marks))
+        self._rules.reopened(self.name, dict(shard.batches()), set(shard._checkpoint.batch_ids))
         return OpenStore(self.name, shard, self.disk, self._rules)
 
     def open_ledger(self) -> MoverLedger:
@@ -102,7 +103,7 @@ class WorkerDisk:
 
 
 class OpenStore:
-    """The shard of a running worker, as its `Reception` and its `Mover` want it."""
+    """The shard of a running worker, as its `Receiver` and its `Mover` want it."""
 
     def __init__(self, name: str, shard: Shard, disk: FailingDisk, rules: PointRules) -> None:
         self.name = name
@@ -112,41 +113,45 @@ class OpenStore:
         self.now = 0.0
 
     def append(self, batch: Points) -> Literal["stored", "duplicate"]:
-        """See `streammac.delivery.reception.Store`."""
-        mark = Mark(batch.source, batch.incarnation, batch.sequence)
+        """See `streammac.delivery.receiver.Store`."""
+        batch_id = BatchId(batch.source, batch.incarnation, batch.sequence)
         points = StoredPoints(batch.tensors["x"])
-        self._rules.sizes[mark] = len(points)
+        self._rules.sizes[batch_id] = len(points)
         try:
-            outcome = self.shard.append(points, mark, self.now, batch.sender, moved=batch.moved)
+            outcome = self.shard.append(points, batch_id, self.now, batch.sender, moved=batch.moved)
         except OSError:
-            self._without([mark])  # a copy that somebody had left behind may have given way already
+            self._without(
+                [batch_id]
+            )  # a copy that somebody had left behind may have given way already
             raise
         if outcome is Outcome.DUPLICATE:
             return "duplicate"
-        self._rules.stored(self.name, mark, batch.sender, moved=batch.moved)
+        self._rules.stored(self.name, batch_id, batch.sender, moved=batch.moved)
         return "stored"
 
     def withdraw(
-        self, marks: Iterable[Mark], sender: str | None = None, *, remember: bool = False
+        self, batch_ids: Iterable[BatchId], sender: str | None = None, *, remember: bool = False
     ) -> int:
-        """See `streammac.delivery.reception.Store`, and `streammac.delivery.handover.Holder`."""
-        wanted = list(marks)
+        """See `streammac.delivery.receiver.Store`, and `streammac.delivery.handover.Holder`."""
+        wanted = list(batch_ids)
         points = self.shard.withdraw(wanted, remember=remember, sender=sender)
         if points:
             self._without(wanted)
         return points
 
-    def _without(self, marks: list[Mark]) -> None:
+    def _without(self, batch_ids: list[BatchId]) -> None:
         present = _present(self.shard)
-        self._rules.withdrawn(self.name, [mark for mark in marks if mark not in present])
+        self._rules.withdrawn(
+            self.name, [batch_id for batch_id in batch_ids if batch_id not in present]
+        )
 
-    def batches(self) -> Iterator[tuple[Mark, str]]:
+    def batches(self) -> Iterator[tuple[BatchId, str]]:
         """See `streammac.delivery.handover.Holder`."""
         return self.shard.batches()
 
-    def batch(self, mark: Mark) -> StoredPoints | None:
+    def batch(self, batch_id: BatchId) -> StoredPoints | None:
         """See `streammac.delivery.handover.Holder`."""
-        return self.shard.batch(mark)
+        return self.shard.batch(batch_id)
 
     @property
     def is_usable(self) -> bool:
@@ -154,7 +159,7 @@ class OpenStore:
         return not self.shard._unusable
 
     def commit(self) -> None:
-        """See `streammac.delivery.reception.Store`."""
+        """See `streammac.delivery.receiver.Store`."""
         self.shard.commit()
 
     def enforce_retention(self) -> None:
@@ -185,5 +190,5 @@ class OpenStore:
         self.shard._release()
 
 
-def _present(shard: Shard) -> set[Mark]:
-    return {mark for segment in shard._segments for mark in segment.marks}
+def _present(shard: Shard) -> set[BatchId]:
+    return {batch_id for segment in shard._segments for batch_id in segment.batch_ids}

@@ -21,14 +21,14 @@ DISKS = "/dev/shm" if Path("/dev/shm").is_dir() else None
 MAX_FAULTS = 12
 FEW_FAULTS = 3
 MORE_FAULTS = 8
-"""Besides, so many may strike while a view changes."""
+"""Besides, so many may come while a view changes."""
 TROUBLED_S = 20.0
 """Faults begin within that time after the ring has begun to turn."""
 MOVING = 0.4
 """Share of the stories in which points are moved from worker to worker."""
 MAX_MOVES = 3
 MORE_FAULTS_MOVING = 4
-"""Besides, so many may strike while points are moved."""
+"""Besides, so many may come while points are moved."""
 PATIENT_S = 600.0
 """Time to leave that is never up: it has to be enough that nothing fails any more."""
 CALM_S = 75.0
@@ -168,7 +168,7 @@ class Story:
                 moment = begin + TROUBLED_S * kernel.rng.random()
             else:
                 moment += 0.3 * kernel.rng.random() ** 2
-            kernel.after(moment, self._do_unless_healed, self._strike, ())
+            kernel.after(moment, self._do_unless_healed, self._injection, ())
         for _ in range(self._moves.randint(1, MAX_MOVES) * (self._moves.random() < MOVING)):
             moment = begin + TROUBLED_S * self._moves.random()
             kernel.after(moment, self._do_unless_healed, self._move, ())
@@ -202,12 +202,15 @@ class Story:
         if self._more > 0 and not self._healed and rng.random() < 0.5:
             self._more -= 1
             self.kernel.after(
-                0.1 * rng.random() ** 4, self._do_unless_healed, self._strike, (FAULTS_MEANWHILE,)
+                0.1 * rng.random() ** 4,
+                self._do_unless_healed,
+                self._injection,
+                (FAULTS_MEANWHILE,),
             )
 
     # -- faults ---------------------------------------------------------------------------
 
-    def _strike(self, faults: Mapping[str, int] = FAULTS, among: tuple[str, ...] = ()) -> None:
+    def _injection(self, faults: Mapping[str, int] = FAULTS, among: tuple[str, ...] = ()) -> None:
         """Have something happen, to some of these workers if it is to happen to workers (nobody: to any)."""
         rng, cluster = self.kernel.rng, self.cluster
         kind = rng.choices(list(faults), list(faults.values()))[0]
@@ -283,7 +286,9 @@ class Story:
         self.cluster.go_on(name)
         if rng.random() < 0.5:
             self.cluster.network.cut("coordinator", name, lasting_s=0.6)
-            self.kernel.after(0.5 * rng.random(), self._do_unless_healed, self._strike, (SUDDEN,))
+            self.kernel.after(
+                0.5 * rng.random(), self._do_unless_healed, self._injection, (SUDDEN,)
+            )
 
     def _drain(self, name: str) -> None:
         self.cluster.drain(name)
@@ -317,8 +322,10 @@ class Story:
         rng = self._moves
         if self._more_moving > 0 and not self._healed and rng.random() < 0.15:
             self._more_moving -= 1
-            strike = (FAULTS_MOVING, (giver, taker))
-            self.kernel.after(0.1 * rng.random() ** 2, self._do_unless_healed, self._strike, strike)
+            injection = (FAULTS_MOVING, (giver, taker))
+            self.kernel.after(
+                0.1 * rng.random() ** 2, self._do_unless_healed, self._injection, injection
+            )
 
     def _break(self, kind: str, one: str, other: str) -> None:
         rng, cluster = self.kernel.rng, self.cluster

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from streammac.models.base import Block, Objective
-from streammac.ring.actions import Train
+from streammac.ring.member_actions import Train
 from tests.ring.tally import TallyModel
 
 

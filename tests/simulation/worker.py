@@ -10,21 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from streammac.config import Settings
-from streammac.delivery.reception import Reception
-from streammac.ring.actions import (
+from streammac.delivery.receiver import Receiver
+from streammac.ring.member import Event, Member
+from streammac.ring.member_actions import (
     Action,
     Answer,
     Done,
-    Improved,
     Job,
     OpenEpoch,
     Report,
     Send,
     Train,
-    Trained,
+    TrainDone,
+    ZStepDone,
 )
-from streammac.ring.member import Event, Member
+from streammac.settings.schema import Settings
 from streammac.wire.codec import Message
 from streammac.wire.messages import (
     Ack,
@@ -33,20 +33,20 @@ from streammac.wire.messages import (
     Goodbye,
     Heartbeat,
     Hello,
-    Introduce,
     Leaving,
-    Model,
+    ModelState,
     Move,
+    PleaseRegister,
     Points,
     Register,
     Registered,
-    Restart,
+    RestartContinuation,
     Resume,
+    RingMoving,
     Routes,
     Stop,
     Token,
     View,
-    Working,
 )
 from tests.simulation.coordinator import ADDRESS
 from tests.simulation.kernel import Kernel, Process
@@ -126,7 +126,7 @@ class WorkerProcess(Process):
         self.dies = dies
         self.disk = disk
         self.store: OpenStore | None = None
-        self.reception: Reception[str] | None = None
+        self.receiver: Receiver[str] | None = None
         self.mover: Mover | None = None
         self._ledger: MoverLedger | None = None
         self._sockets = MoverSockets(self, network, moves)
@@ -149,14 +149,14 @@ class WorkerProcess(Process):
 
     def receive(self, sender: str, message: Any) -> None:
         match message:
-            case Introduce():
+            case PleaseRegister():
                 self._register()
             case Registered():
                 if not self._configured:
                     self._configured = True
                     self._open()
                     self.after(self.pace.load * self.kernel.rng.random(), self._begin)
-            case View() | Resume() | Restart() | Token() | Model():
+            case View() | Resume() | RestartContinuation() | Token() | ModelState():
                 self.say("got", sender, message)
                 self._ring(message)
             case Hello() | Points():
@@ -182,7 +182,7 @@ class WorkerProcess(Process):
                 self.leave(message.deadline_s, message.points)
             case Stop():
                 self._end("told to stop")
-        self._look_whether_to_leave()
+        self._check_departure()
 
     def _turn(self) -> None:
         now = self.kernel.now
@@ -193,7 +193,7 @@ class WorkerProcess(Process):
             self._beat()
         self._move()
         self._enforce_retention()
-        self._look_whether_to_leave()
+        self._check_departure()
         self.after(TURN_S, self._turn)
 
     def _tell(self, message: Message) -> None:
@@ -210,8 +210,8 @@ class WorkerProcess(Process):
 
     def _facts(self) -> dict[str, float]:
         facts: dict[str, float] = {}
-        if self.store is not None and self.reception is not None:
-            facts = self.store.facts() | {"duplicates": float(self.reception.duplicates)}
+        if self.store is not None and self.receiver is not None:
+            facts = self.store.facts() | {"duplicates": float(self.receiver.duplicates)}
         if self.mover is not None:
             facts |= self.mover.facts()
         member = self.member
@@ -234,7 +234,7 @@ class WorkerProcess(Process):
             self.say("leaving", points)
             self._tell(Leaving(self.name, self.incarnation))
 
-    def _look_whether_to_leave(self) -> None:
+    def _check_departure(self) -> None:
         if not self.alive:
             return
         end = self.departure.end(self.kernel.now, self.member, self.mover)
@@ -264,26 +264,26 @@ class WorkerProcess(Process):
 
     def _open(self) -> None:
         self.store = self.disk.open()
-        self.reception = Reception(self.incarnation, self.settings.ingest.window_bytes, self.store)
+        self.receiver = Receiver(self.incarnation, self.settings.ingest.window_bytes, self.store)
         self._ledger = self.disk.open_ledger()
         self.mover = Mover(
             self.name,
             self.incarnation << 20,  # a life has room for sessions of its own
             self.settings,
             {False: self.store},
-            self.reception.sessions,
+            self.receiver.sessions,
             self._ledger,
             self._sockets,
         )
 
     def _take_points(self) -> None:
-        if self.reception is None or self.store is None:
+        if self.receiver is None or self.store is None:
             self._arrived.clear()
             return
         arrived, self._arrived = self._arrived, []
         self.store.now = self.kernel.now
         try:
-            answers = self.reception.take(arrived, self.kernel.now)
+            answers = self.receiver.take(arrived, self.kernel.now)
         except Died:
             self.dies(self.name)
             return
@@ -296,7 +296,7 @@ class WorkerProcess(Process):
             return
         self.store.now = self.kernel.now
         try:
-            self.mover.turn({}, self.kernel.now)
+            self.mover.step({}, self.kernel.now)
         except Died:
             self.dies(self.name)
 
@@ -369,7 +369,7 @@ class WorkerProcess(Process):
             self.after(self._effort(self.jobs[0]), self._done)
         done = self._result(job)
         if done is not None:
-            self._heed(done)
+            self._handle(done)
 
     def _result(self, job: Job) -> Done | None:
         if isinstance(job, OpenEpoch):
@@ -377,15 +377,15 @@ class WorkerProcess(Process):
         if isinstance(job, Train):
             token = job.token
             visit = Visit(token.epoch, token.block, token.lap, self.name, self.incarnation)
-            return Trained(job, self.model.train(job, visit, self.visits))
+            return TrainDone(job, self.model.train(job, visit, self.visits))
         points = self.store.shard.points if self.store is not None else 0
-        return Improved(job.view, job.epoch, self.model.improve(points))
+        return ZStepDone(job.view, job.epoch, self.model.improve(points))
 
-    def _heed(self, done: Done) -> None:
+    def _handle(self, done: Done) -> None:
         assert self.member is not None
         self._ring(done)
-        turns = isinstance(done, Trained) and not self.member.frozen
+        turns = isinstance(done, TrainDone) and not self.member.frozen
         if turns and self._announced < self.member.view:
             self._announced = self.member.view
-            self._tell(Working(self.name, self._announced))
-        self._look_whether_to_leave()
+            self._tell(RingMoving(self.name, self._announced))
+        self._check_departure()

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streammac.store import Mark, Outcome, Points, Schema, Shard
+from streammac.points.batch_id import BatchId
+from streammac.store import Outcome, Points, Schema, Shard
 from streammac.store.disk import Disk, File
 
 DIM = 3
@@ -73,7 +74,7 @@ def test_after_a_crash_at_any_byte_of_any_write_every_acknowledged_batch_is_ther
     shard = Shard.open(tmp_path / "real", SCHEMA, segment_bytes=6 * DIM * 4, disk=recorder)
     acknowledged_at = []
     for n in range(BATCHES):
-        shard.append(batch(n), Mark("s", 1, n), float(n))
+        shard.append(batch(n), BatchId("s", 1, n), float(n))
         acknowledged_at.append(len(recorder.log))
     shard.close()
     crashes = []
@@ -108,7 +109,7 @@ def check(path: Path, acknowledged: int) -> None:
     assert shard.verify() == []
     for n in range(BATCHES):
         expected = Outcome.DUPLICATE if n in there else Outcome.STORED
-        assert shard.append(batch(n), Mark("s", 1, n), 0.0) is expected
+        assert shard.append(batch(n), BatchId("s", 1, n), 0.0) is expected
     assert shard.points == sum(len(batch(n)) for n in range(BATCHES))
     shard.close()
 
@@ -117,7 +118,7 @@ def check(path: Path, acknowledged: int) -> None:
 def test_a_file_that_is_cut_anywhere_costs_only_what_was_behind_the_cut(tmp_path, suffix):
     shard = Shard.open(tmp_path / "real", SCHEMA, segment_bytes=4096)
     for n in range(4):
-        shard.append(batch(n), Mark("s", 1, n), 0.0)
+        shard.append(batch(n), BatchId("s", 1, n), 0.0)
     shard.close()
     files = {p.name: p.read_bytes() for p in (tmp_path / "real").iterdir() if p.name != "lock"}
     name = f"00000001.{suffix}"
@@ -144,12 +145,13 @@ WRITER = """
 import sys
 import numpy as np
 from pathlib import Path
-from streammac.store import Mark, Points, Schema, Shard
+from streammac.points.batch_id import BatchId
+from streammac.store import Points, Schema, Shard
 
 shard = Shard.open(Path(sys.argv[1]), Schema(8), segment_bytes=1 << 14)
 n = 0
 while True:
-    shard.append(Points(np.full((7, 8), n, np.float32)), Mark("s", 1, n), 0.0)
+    shard.append(Points(np.full((7, 8), n, np.float32)), BatchId("s", 1, n), 0.0)
     sys.stdout.write(f"{n}\\n")
     sys.stdout.flush()
     n += 1

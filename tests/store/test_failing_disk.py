@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streammac.store import Mark, Outcome, Points, Retention, Schema, Shard, ShardUnusable
+from streammac.points.batch_id import BatchId
+from streammac.store import Outcome, Points, Retention, Schema, Shard, ShardUnusable
 from tests.store.failing_disk import Died, FailingDisk
 
 DIM = 2
@@ -22,8 +23,8 @@ def batch(n: int) -> Points:
     return Points(np.full((n % 4, DIM), n, np.float32), keys=[b"k"] * (n % 4))
 
 
-def mark(n: int) -> Mark:
-    return Mark("s", n % 2, n)
+def batch_id(n: int) -> BatchId:
+    return BatchId("s", n % 2, n)
 
 
 class History:
@@ -53,7 +54,7 @@ class History:
     def append(self, n) -> None:
         before = self.present()
         try:
-            outcome = self.shard.append(batch(n), mark(n), float(n))
+            outcome = self.shard.append(batch(n), batch_id(n), float(n))
         except OSError:
             assert self.present() == before, "nothing of a refused batch is visible"
             return
@@ -98,10 +99,10 @@ class History:
         assert view.first == self.shard.first == self.shard.expired
         assert self.shard.points == len(view)
         for n in sorted(self.promised):
-            outcome = self.shard.append(batch(n), mark(n), 0.0)
+            outcome = self.shard.append(batch(n), batch_id(n), 0.0)
             assert outcome is Outcome.DUPLICATE, "and its mark is remembered"
         for n in sorted(set(range(self.sent)) - there - self.gone - self.promised):
-            outcome = self.shard.append(batch(n), mark(n), 0.0)
+            outcome = self.shard.append(batch(n), batch_id(n), 0.0)
             assert outcome is Outcome.STORED or n % 4 == 0, "what is not there is taken again"
 
     def kill(self) -> None:
@@ -193,7 +194,7 @@ def test_an_end_between_any_two_changes_breaks_no_promise(tmp_path, ack, end, se
 def test_after_a_failed_sync_nothing_is_promised_until_it_is_opened_again(tmp_path):
     disk = FailingDisk()
     shard = Shard.open(tmp_path / "s", SCHEMA, ack="fsync", disk=disk)
-    shard.append(batch(1), mark(1), 0.0)
+    shard.append(batch(1), batch_id(1), 0.0)
 
     def broken():
         raise OSError(5, "Input/output error")
@@ -202,7 +203,7 @@ def test_after_a_failed_sync_nothing_is_promised_until_it_is_opened_again(tmp_pa
     with pytest.raises(OSError, match="Input/output"):
         shard.commit()
     with pytest.raises(ShardUnusable, match="open the shard again"):
-        shard.append(batch(1), mark(1), 0.0)
+        shard.append(batch(1), batch_id(1), 0.0)
     with pytest.raises(ShardUnusable):
         shard.commit()
     shard.close()
@@ -212,10 +213,10 @@ def test_after_a_failed_sync_nothing_is_promised_until_it_is_opened_again(tmp_pa
 def test_a_duplicate_of_what_a_killed_process_left_is_durable_before_it_is_acknowledged(tmp_path):
     disk, options = FailingDisk(), {"ack": "fsync", "segment_bytes": 100}
     killed = Shard.open(tmp_path / "s", SCHEMA, **options, disk=disk)
-    killed.append(batch(1), mark(1), 0.0)
+    killed.append(batch(1), batch_id(1), 0.0)
     os.close(killed._lock)
     shard = Shard.open(tmp_path / "s", SCHEMA, **options, disk=disk)
-    assert shard.append(batch(1), mark(1), 0.0) is Outcome.DUPLICATE
+    assert shard.append(batch(1), batch_id(1), 0.0) is Outcome.DUPLICATE
     shard.commit()
     for seed in range(20):
         after = disk.lose_power(tmp_path / f"{seed}", random.Random(seed))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from streammac.points.batch_id import BatchId
 from streammac.store.journal import FIELDS, HEADER, MAGIC, Record, read, seal
-from streammac.store.points import Mark
 
 
 def records(counts) -> list[Record]:
@@ -18,7 +18,7 @@ def records(counts) -> list[Record]:
     out = []
     for n, count in enumerate(counts):
         keys = tuple(bytes(range(i)) for i in range(count)) if n % 2 else None
-        out.append(Record(rows, count, float(n), Mark(f"søurce{n}", -1, n), (n, n + 1), keys))
+        out.append(Record(rows, count, float(n), BatchId(f"søurce{n}", -1, n), (n, n + 1), keys))
         rows += count
     return out
 

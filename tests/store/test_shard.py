@@ -7,8 +7,8 @@ import os
 import numpy as np
 import pytest
 
+from streammac.points.batch_id import BatchId
 from streammac.store import (
-    Mark,
     Outcome,
     Points,
     Retention,
@@ -31,8 +31,8 @@ def batch(n: int, count: int = ROWS) -> Points:
     return Points(np.full((count, DIM), n, np.float32))
 
 
-def mark(n: int) -> Mark:
-    return Mark("i1", 1, n)
+def batch_id(n: int) -> BatchId:
+    return BatchId("i1", 1, n)
 
 
 def open_shard(path, **options) -> Shard:
@@ -50,37 +50,37 @@ def reopened(shard: Shard, **options) -> Shard:
 
 def test_a_batch_is_stored_once(tmp_path):
     shard = open_shard(tmp_path)
-    assert shard.append(batch(1), mark(1), 0.0) is Outcome.STORED
-    assert shard.append(batch(1), mark(1), 0.0) is Outcome.DUPLICATE
+    assert shard.append(batch(1), batch_id(1), 0.0) is Outcome.STORED
+    assert shard.append(batch(1), batch_id(1), 0.0) is Outcome.DUPLICATE
     assert (shard.points, contents(shard)) == (ROWS, [1] * ROWS)
 
 
 def test_everything_is_there_after_reopening(tmp_path):
     shard = open_shard(tmp_path)
     for n in range(8):
-        shard.append(batch(n), mark(n), float(n))
+        shard.append(batch(n), batch_id(n), float(n))
     shard = reopened(shard)
     assert contents(shard) == np.repeat(np.arange(8), ROWS).tolist()
-    assert shard.append(batch(3), mark(3), 9.0) is Outcome.DUPLICATE
-    assert shard.append(batch(8), mark(8), 9.0) is Outcome.STORED
+    assert shard.append(batch(3), batch_id(3), 9.0) is Outcome.DUPLICATE
+    assert shard.append(batch(8), batch_id(8), 9.0) is Outcome.STORED
     assert contents(reopened(shard))[-1] == 8
 
 
 def test_a_batch_larger_than_a_segment_is_stored_whole(tmp_path):
     shard = open_shard(tmp_path)
-    shard.append(batch(1), mark(1), 0.0)
-    shard.append(batch(2, count=1000), mark(2), 0.0)
-    shard.append(batch(3), mark(3), 0.0)
+    shard.append(batch(1), batch_id(1), 0.0)
+    shard.append(batch(2, count=1000), batch_id(2), 0.0)
+    shard.append(batch(3), batch_id(3), 0.0)
     shard = reopened(shard)
     assert (shard.points, shard.verify()) == (1000 + 2 * ROWS, [])
 
 
 def test_an_empty_batch_is_remembered(tmp_path):
     shard = open_shard(tmp_path)
-    shard.append(batch(0, count=0), mark(0), 0.0)
-    shard.append(batch(1), mark(1), 0.0)
+    shard.append(batch(0, count=0), batch_id(0), 0.0)
+    shard.append(batch(1), batch_id(1), 0.0)
     shard = reopened(shard)
-    assert shard.append(batch(0, count=0), mark(0), 0.0) is Outcome.DUPLICATE
+    assert shard.append(batch(0, count=0), batch_id(0), 0.0) is Outcome.DUPLICATE
     assert shard.points == ROWS
 
 
@@ -89,7 +89,7 @@ def test_targets_times_and_keys_are_kept(tmp_path):
     shard = Shard.open(tmp_path, schema)
     y = np.arange(6, dtype=np.float32).reshape(3, 2)
     points = Points(np.ones((3, DIM), np.float32), y, np.array([1.0, 2.0, 3.0]), [b"a", b"", b"c"])
-    shard.append(points, mark(1), 0.0)
+    shard.append(points, batch_id(1), 0.0)
     shard.close()
     shard = Shard.open(tmp_path, schema)
     np.testing.assert_array_equal(shard.view().y(slice(None)), y)
@@ -98,9 +98,9 @@ def test_targets_times_and_keys_are_kept(tmp_path):
 
 def test_an_empty_batch_is_remembered_even_alone(tmp_path):
     shard = open_shard(tmp_path)
-    shard.append(batch(0, count=0), mark(0), 0.0)
+    shard.append(batch(0, count=0), batch_id(0), 0.0)
     shard = reopened(reopened(shard))
-    assert shard.append(batch(0, count=0), mark(0), 0.0) is Outcome.DUPLICATE
+    assert shard.append(batch(0, count=0), batch_id(0), 0.0) is Outcome.DUPLICATE
 
 
 def test_what_is_closed_stays_closed(tmp_path):
@@ -109,7 +109,7 @@ def test_what_is_closed_stays_closed(tmp_path):
     open_shard(tmp_path)
     shard.close()  # must not release what is another one's now
     with pytest.raises(ShardUnusable, match="it is closed - open"):
-        shard.append(batch(2), mark(2), 0.0)
+        shard.append(batch(2), batch_id(2), 0.0)
     with pytest.raises(ShardLocked):
         open_shard(tmp_path)
 
@@ -119,7 +119,7 @@ class TestRetention:
         limits = {"retention": Retention(points=2 * ROWS)}
         shard = open_shard(tmp_path, **limits)
         for n in range(9):  # three segments
-            shard.append(batch(n), mark(n), 0.0)
+            shard.append(batch(n), batch_id(n), 0.0)
         assert shard.enforce_retention(0.0) == 6 * ROWS
         for again in (shard, shard := reopened(shard, **limits)):
             assert (again.points, again.expired, again.appended) == (3 * ROWS, 6 * ROWS, 9 * ROWS)
@@ -129,17 +129,17 @@ class TestRetention:
         limits = {"retention": Retention(points=1)}
         shard = open_shard(tmp_path, **limits)
         for n in range(9):
-            shard.append(batch(n), mark(n), 0.0)
+            shard.append(batch(n), batch_id(n), 0.0)
         shard.enforce_retention(0.0)
-        assert shard.append(batch(0), mark(0), 0.0) is Outcome.DUPLICATE
+        assert shard.append(batch(0), batch_id(0), 0.0) is Outcome.DUPLICATE
         shard = reopened(shard, **limits)
-        assert shard.append(batch(0), mark(0), 0.0) is Outcome.DUPLICATE
+        assert shard.append(batch(0), batch_id(0), 0.0) is Outcome.DUPLICATE
 
     def test_by_age_drops_what_arrived_long_ago(self, tmp_path):
         limits = {"retention": Retention(age_s=10.0)}
         shard = open_shard(tmp_path, **limits)
         for n in range(7):
-            shard.append(batch(n), mark(n), float(n))
+            shard.append(batch(n), batch_id(n), float(n))
         shard = reopened(shard, **limits)  # ages are those of arrival, not of opening
         assert shard.enforce_retention(now=14.0) == 3 * ROWS
         assert shard.enforce_retention(now=1000.0) == 3 * ROWS
@@ -153,7 +153,7 @@ class TestRetention:
         limits = {"retention": Retention(points=1)}
         shard = open_shard(tmp_path, disk=Lazy(), **limits)
         for n in range(9):
-            shard.append(batch(n), mark(n), 0.0)
+            shard.append(batch(n), batch_id(n), 0.0)
         assert shard.enforce_retention(0.0) == 6 * ROWS
         assert (tmp_path / "00000001.x").exists()
         shard = reopened(shard, **limits)
@@ -163,7 +163,7 @@ class TestRetention:
     def test_may_drop_a_segment_while_a_view_of_it_is_taken(self, tmp_path, monkeypatch):
         shard = open_shard(tmp_path, retention=Retention(points=1))
         for n in range(9):
-            shard.append(batch(n), mark(n), 0.0)
+            shard.append(batch(n), batch_id(n), 0.0)
         column = Segment.column
 
         def late(segment, *args):
@@ -175,7 +175,7 @@ class TestRetention:
 
     def test_is_not_blamed_for_a_file_that_somebody_else_removed(self, tmp_path):
         shard = open_shard(tmp_path)
-        shard.append(batch(1), mark(1), 0.0)
+        shard.append(batch(1), batch_id(1), 0.0)
         (tmp_path / "00000001.x").unlink()
         with pytest.raises(FileNotFoundError):
             shard.view()
@@ -184,25 +184,25 @@ class TestRetention:
 class TestAckModes:
     def test_memory_writes_later_but_not_never(self, tmp_path):
         shard = open_shard(tmp_path, ack="memory")
-        shard.append(batch(1), mark(1), 0.0)
-        shard.append(batch(2), mark(2), 0.0)
-        assert shard.append(batch(1), mark(1), 0.0) is Outcome.DUPLICATE
+        shard.append(batch(1), batch_id(1), 0.0)
+        shard.append(batch(2), batch_id(2), 0.0)
+        assert shard.append(batch(1), batch_id(1), 0.0) is Outcome.DUPLICATE
         assert (shard.points, len(shard.view())) == (2 * ROWS, 0)
         shard.enforce_retention(0.0)
         assert len(shard.view()) == 2 * ROWS
-        shard.append(batch(3), mark(3), 0.0)
+        shard.append(batch(3), batch_id(3), 0.0)
         assert contents(reopened(shard)) == np.repeat([1, 2, 3], ROWS).tolist()
 
     def test_memory_keeps_no_hold_of_the_callers_arrays(self, tmp_path):
         shard = open_shard(tmp_path, ack="memory")
         points = batch(1)
-        shard.append(points, mark(1), 0.0)
+        shard.append(points, batch_id(1), 0.0)
         points.x[:] = 9
         assert contents(reopened(shard)) == [1] * ROWS
 
     def test_file_needs_no_close(self, tmp_path):
         shard = open_shard(tmp_path)
-        shard.append(batch(1), mark(1), 0.0)
+        shard.append(batch(1), batch_id(1), 0.0)
         os.close(shard._lock)  # as if the process had died
         assert contents(open_shard(tmp_path)) == [1] * ROWS
 
@@ -224,7 +224,7 @@ class TestAckModes:
 
         shard = open_shard(tmp_path, ack="fsync", disk=Watching())
         for n in range(2):
-            shard.append(batch(n), mark(n), 0.0)
+            shard.append(batch(n), batch_id(n), 0.0)
         assert synced == []
         shard.commit()
         assert synced == [".x", ".time", ".journal"]
@@ -252,13 +252,13 @@ class TestFullDisk:
                 return Small(path)
 
         shard = open_shard(tmp_path, disk=SmallDisk())
-        shard.append(batch(1), mark(1), 0.0)
+        shard.append(batch(1), batch_id(1), 0.0)
         left[0] = room
         with pytest.raises(OSError, match="No space"):
-            shard.append(batch(2), mark(2), 0.0)
+            shard.append(batch(2), batch_id(2), 0.0)
         assert (shard.points, contents(shard)) == (ROWS, [1] * ROWS)
         left[0] = 10**9
-        assert shard.append(batch(2), mark(2), 0.0) is Outcome.STORED
+        assert shard.append(batch(2), batch_id(2), 0.0) is Outcome.STORED
         shard = reopened(shard)
         assert (contents(shard), shard.verify()) == ([1] * ROWS + [2] * ROWS, [])
 
@@ -266,7 +266,7 @@ class TestFullDisk:
         disk = FailingDisk()
         shard = open_shard(tmp_path, disk=disk, retention=Retention(points=1))
         for n in range(7):
-            shard.append(batch(n), mark(n), 0.0)
+            shard.append(batch(n), batch_id(n), 0.0)
         disk.room = 0
         assert shard.enforce_retention(0.0) == 6 * ROWS
         assert contents(shard) == [6] * ROWS
@@ -299,15 +299,15 @@ class TestRefusals:
     def test_points_that_do_not_fit_are_refused_by_name(self, tmp_path, points, said):
         shard = open_shard(tmp_path)
         with pytest.raises(StoreError, match=said):
-            shard.append(points, mark(1), 0.0)
-        assert shard.append(batch(1), mark(1), 0.0) is Outcome.STORED
+            shard.append(points, batch_id(1), 0.0)
+        assert shard.append(batch(1), batch_id(1), 0.0) is Outcome.STORED
 
     def test_missing_targets_are_refused(self, tmp_path):
         shard = Shard.open(tmp_path, Schema(DIM, y_shape=()))
         with pytest.raises(StoreError, match="y: expected shape"):
-            shard.append(batch(1), mark(1), 0.0)
+            shard.append(batch(1), batch_id(1), 0.0)
 
-    @pytest.mark.parametrize("bad", [Mark("x" * 70_000, 1, 1), Mark("s", 1 << 63, 1)])
+    @pytest.mark.parametrize("bad", [BatchId("x" * 70_000, 1, 1), BatchId("s", 1 << 63, 1)])
     def test_a_mark_that_no_journal_can_hold_is_refused(self, tmp_path, bad):
         with pytest.raises(StoreError, match=r"source|incarnation"):
             open_shard(tmp_path).append(batch(1), bad, 0.0)
@@ -317,7 +317,7 @@ class TestRefusals:
         monkeypatch.setattr("streammac.store.points.MAX_KEYS_BYTES", 64)
         points = Points(np.ones((1, DIM), np.float32), keys=keys)
         with pytest.raises(StoreError, match=f"keys: .*{said}"):
-            open_shard(tmp_path).append(points, mark(1), 0.0)
+            open_shard(tmp_path).append(points, batch_id(1), 0.0)
 
     @pytest.mark.parametrize("content", [b"{", b"[]", b'{"format": 2}', b'{"dim": 4}'])
     def test_a_damaged_or_older_description_is_named(self, tmp_path, content):
@@ -336,7 +336,7 @@ class TestCorruption:
     def filled(self, path) -> None:
         shard = open_shard(path)
         for n in range(7):
-            shard.append(batch(n), mark(n), 0.0)
+            shard.append(batch(n), batch_id(n), 0.0)
         shard.close()
 
     def test_a_flipped_bit_in_a_sealed_segment_is_found(self, tmp_path):
@@ -355,7 +355,7 @@ class TestCorruption:
         assert shard.quarantined == ["00000001"]
         assert contents(shard) == np.repeat([3, 4, 5, 6], ROWS).tolist()
         assert (tmp_path / "quarantine" / "00000001.x").exists()
-        assert shard.append(batch(9), mark(9), 0.0) is Outcome.STORED
+        assert shard.append(batch(9), batch_id(9), 0.0) is Outcome.STORED
 
     def test_what_was_set_aside_is_neither_counted_nor_remembered_nor_overwritten(self, tmp_path):
         self.filled(tmp_path)
@@ -365,43 +365,43 @@ class TestCorruption:
         assert shard.quarantined == ["00000002", "00000003"]
         shard = reopened(shard)
         assert (shard.points, shard.appended) == (3 * ROWS, 3 * ROWS)
-        assert shard.append(batch(3), mark(3), 0.0) is Outcome.STORED
-        assert shard.append(batch(0), mark(0), 0.0) is Outcome.DUPLICATE
+        assert shard.append(batch(3), batch_id(3), 0.0) is Outcome.STORED
+        assert shard.append(batch(0), batch_id(0), 0.0) is Outcome.DUPLICATE
         assert [s.stem.name for s in shard._segments] == ["00000001", "00000004"]
 
 
 def test_what_somebody_disowns_is_withdrawn_only_if_they_brought_it(tmp_path):
     shard = open_shard(tmp_path)
-    shard.append(batch(1), mark(1), 0.0)
-    shard.append(batch(2), mark(2), 0.0, "w1", moved=True)
+    shard.append(batch(1), batch_id(1), 0.0)
+    shard.append(batch(2), batch_id(2), 0.0, "w1", moved=True)
     shard = reopened(shard)
-    assert list(shard.batches()) == [(mark(1), "i1"), (mark(2), "w1")]
-    assert shard.withdraw([mark(1), mark(2)], remember=False, sender="i1") == ROWS
-    assert list(shard.batches()) == [(mark(2), "w1")]
-    assert shard.withdraw([mark(2)], remember=False, sender="w1") == ROWS
+    assert list(shard.batches()) == [(batch_id(1), "i1"), (batch_id(2), "w1")]
+    assert shard.withdraw([batch_id(1), batch_id(2)], remember=False, sender="i1") == ROWS
+    assert list(shard.batches()) == [(batch_id(2), "w1")]
+    assert shard.withdraw([batch_id(2)], remember=False, sender="w1") == ROWS
     assert list(reopened(shard).batches()) == []
 
 
 @pytest.mark.parametrize("ack", ["memory", "file"])
 def test_a_batch_that_is_moved_here_replaces_a_copy_that_was_left_behind(tmp_path, ack):
     shard = open_shard(tmp_path, ack=ack)
-    shard.append(batch(1), mark(1), 0.0)
-    assert shard.append(batch(1), mark(1), 0.0, "w1", moved=True) is Outcome.STORED
-    assert shard.append(batch(1), mark(1), 0.0, "w1", moved=True) is Outcome.DUPLICATE
-    assert shard.append(batch(1), mark(1), 0.0) is Outcome.DUPLICATE
-    assert shard.withdraw([mark(1)], remember=False, sender="i1") == 0
+    shard.append(batch(1), batch_id(1), 0.0)
+    assert shard.append(batch(1), batch_id(1), 0.0, "w1", moved=True) is Outcome.STORED
+    assert shard.append(batch(1), batch_id(1), 0.0, "w1", moved=True) is Outcome.DUPLICATE
+    assert shard.append(batch(1), batch_id(1), 0.0) is Outcome.DUPLICATE
+    assert shard.withdraw([batch_id(1)], remember=False, sender="i1") == 0
     shard = reopened(shard)
     assert (contents(shard), shard.withdrawn) == ([1] * ROWS, ROWS)
 
 
 def test_a_batch_that_was_moved_away_may_come_back(tmp_path):
     shard = open_shard(tmp_path)
-    shard.append(batch(1), mark(1), 0.0)
-    shard.withdraw([mark(1)], remember=False)
-    assert shard.batch(mark(1)) is None
-    assert shard.append(batch(1), mark(1), 0.0, "w2", moved=True) is Outcome.STORED
+    shard.append(batch(1), batch_id(1), 0.0)
+    shard.withdraw([batch_id(1)], remember=False)
+    assert shard.batch(batch_id(1)) is None
+    assert shard.append(batch(1), batch_id(1), 0.0, "w2", moved=True) is Outcome.STORED
     shard = reopened(shard)
-    assert (contents(shard), list(shard.batches())) == ([1] * ROWS, [(mark(1), "w2")])
+    assert (contents(shard), list(shard.batches())) == ([1] * ROWS, [(batch_id(1), "w2")])
 
 
 def test_a_batch_is_read_as_it_was_stored(tmp_path):
@@ -409,26 +409,26 @@ def test_a_batch_is_read_as_it_was_stored(tmp_path):
     keys = [f"{row}".encode() for row in range(ROWS)]
     points = Points(batch(3).x, time=np.arange(ROWS, dtype=np.float64), keys=keys)
     for n in range(5):
-        shard.append(points if n == 3 else batch(n), mark(n), 0.0)
-    found = shard.batch(mark(3))
+        shard.append(points if n == 3 else batch(n), batch_id(n), 0.0)
+    found = shard.batch(batch_id(3))
     np.testing.assert_array_equal(found.x, points.x)
     np.testing.assert_array_equal(found.time, points.time)
     assert found.keys == tuple(keys)
-    assert shard.batch(mark(9)) is None
+    assert shard.batch(batch_id(9)) is None
 
 
 @pytest.mark.parametrize("ack", ["memory", "file", "fsync"])
-def test_points_that_are_dropped_are_counted_and_their_marks_stay_known(tmp_path, ack):
+def test_points_that_are_dropped_are_counted_and_their_batch_ids_stay_known(tmp_path, ack):
     shard = open_shard(tmp_path, ack=ack)
     for n in range(7):
-        shard.append(batch(n), mark(n), 0.0)
-    shard.withdraw([mark(2)], remember=False)
+        shard.append(batch(n), batch_id(n), 0.0)
+    shard.withdraw([batch_id(2)], remember=False)
     assert shard.drop() == 6 * ROWS
     for _ in range(2):
         assert (shard.points, shard.dropped, shard.withdrawn) == (0, 6 * ROWS, ROWS)
         assert shard.appended == 7 * ROWS
-        assert shard.append(batch(1), mark(1), 0.0) is Outcome.DUPLICATE
+        assert shard.append(batch(1), batch_id(1), 0.0) is Outcome.DUPLICATE
         shard = reopened(shard, ack=ack)
-    assert shard.append(batch(8), mark(8), 0.0) is Outcome.STORED
+    assert shard.append(batch(8), batch_id(8), 0.0) is Outcome.STORED
     shard = reopened(shard)
     assert (contents(shard), shard.first) == ([8] * ROWS, 7 * ROWS)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streammac.store import Mark, Outcome, Points, Retention, Schema, Shard
+from streammac.points.batch_id import BatchId
+from streammac.store import Outcome, Points, Retention, Schema, Shard
 from tests.store.failing_disk import Died, FailingDisk
 
 DIM = 2
@@ -19,8 +20,8 @@ def batch(number, rows=3) -> Points:
     return Points(np.full((rows, DIM), number, np.float32))
 
 
-def mark(number) -> Mark:
-    return Mark("s", 1, number)
+def batch_id(number) -> BatchId:
+    return BatchId("s", 1, number)
 
 
 def opened(path, **options) -> Shard:
@@ -34,7 +35,7 @@ def numbers(shard) -> list[int]:
 def filled(path, count=6, **options) -> Shard:
     shard = opened(path, **options)
     for number in range(count):
-        assert shard.append(batch(number), mark(number), 0.0) is Outcome.STORED
+        assert shard.append(batch(number), batch_id(number), 0.0) is Outcome.STORED
     return shard
 
 
@@ -61,7 +62,7 @@ def test_whatever_the_history_what_counts_is_what_was_not_withdrawn(tmp_path_fac
     for step, *args in history:
         if step == "append":
             (number,) = args
-            outcome = shard.append(batch(number), mark(number), 0.0)
+            outcome = shard.append(batch(number), batch_id(number), 0.0)
             assert (outcome is Outcome.DUPLICATE) == (number in known)
             if number not in known:
                 there[number] = None
@@ -69,7 +70,7 @@ def test_whatever_the_history_what_counts_is_what_was_not_withdrawn(tmp_path_fac
                 taken += 3
         elif step == "withdraw":
             chosen, remember = args
-            points = shard.withdraw(map(mark, chosen), remember=remember)
+            points = shard.withdraw(map(batch_id, chosen), remember=remember)
             gone = chosen & there.keys()
             assert points == 3 * len(gone)
             for number in gone:
@@ -97,7 +98,7 @@ def test_a_view_keeps_what_it_saw_and_later_ones_see_the_rest(tmp_path):
     shard = filled(tmp_path / "s")
     before = shard.view()
     last = before.number(len(before))
-    assert shard.withdraw([mark(1), mark(4), mark(99)], remember=False) == 6
+    assert shard.withdraw([batch_id(1), batch_id(4), batch_id(99)], remember=False) == 6
     after = shard.view()
     assert len(before) == 18
     assert len(after) == len(shard.view().x(slice(None))) == 12
@@ -105,29 +106,29 @@ def test_a_view_keeps_what_it_saw_and_later_ones_see_the_rest(tmp_path):
     assert after.number(len(after)) == last, "rows keep their numbers"
     for position in range(len(after)):
         assert after.position(after.number(position)) == position
-    assert shard.withdraw([mark(1)], remember=False) == 0
+    assert shard.withdraw([batch_id(1)], remember=False) == 0
     assert shard.withdrawn == 6
 
 
 def test_a_mark_is_remembered_or_as_if_it_had_never_been_here(tmp_path):
     shard = filled(tmp_path / "s")
-    shard.withdraw([mark(1)], remember=True)
-    shard.withdraw([mark(2)], remember=False)
+    shard.withdraw([batch_id(1)], remember=True)
+    shard.withdraw([batch_id(2)], remember=False)
     for _ in range(2):
-        assert shard.append(batch(1), mark(1), 0.0) is Outcome.DUPLICATE
+        assert shard.append(batch(1), batch_id(1), 0.0) is Outcome.DUPLICATE
         shard.close()
         shard = opened(tmp_path / "s")
-    assert shard.append(batch(2), mark(2), 0.0) is Outcome.STORED
-    assert shard.withdraw([mark(2)], remember=False) == 3
+    assert shard.append(batch(2), batch_id(2), 0.0) is Outcome.STORED
+    assert shard.withdraw([batch_id(2)], remember=False) == 3
     shard.close()
     assert 2 not in numbers(opened(tmp_path / "s"))
 
 
 def test_what_was_withdrawn_is_not_found_again_although_its_mark_is_known(tmp_path):
     shard = filled(tmp_path / "s")
-    assert shard.withdraw([mark(5)], remember=True) == 3
-    assert shard.batch(mark(5)) is None
-    assert shard.withdraw([mark(5)], remember=True) == 0
+    assert shard.withdraw([batch_id(5)], remember=True) == 3
+    assert shard.batch(batch_id(5)) is None
+    assert shard.withdraw([batch_id(5)], remember=True) == 0
 
 
 @pytest.mark.parametrize("steps", range(8))
@@ -137,7 +138,7 @@ def test_a_kill_in_between_leaves_all_of_an_order_or_nothing(tmp_path, steps):
     shard.commit()
     disk.steps = steps
     try:
-        shard.withdraw([mark(0), mark(5)], remember=False)
+        shard.withdraw([batch_id(0), batch_id(5)], remember=False)
         finished = True
     except Died:
         finished = False
@@ -146,7 +147,7 @@ def test_a_kill_in_between_leaves_all_of_an_order_or_nothing(tmp_path, steps):
     left = sorted(set(numbers(again)))
     assert left in ([1, 2, 3, 4], [0, 1, 2, 3, 4, 5])
     assert not finished or left == [1, 2, 3, 4]
-    assert again.append(batch(7), mark(7), 0.0) is Outcome.STORED
+    assert again.append(batch(7), batch_id(7), 0.0) is Outcome.STORED
 
 
 def test_a_full_disk_withdraws_nothing_and_the_shard_goes_on(tmp_path):
@@ -154,10 +155,10 @@ def test_a_full_disk_withdraws_nothing_and_the_shard_goes_on(tmp_path):
     shard = filled(tmp_path / "s", disk=disk)
     disk.room = 5
     with pytest.raises(OSError, match="No space"):
-        shard.withdraw([mark(0)], remember=False)
+        shard.withdraw([batch_id(0)], remember=False)
     disk.room = None
     assert numbers(shard)[:3] == [0, 0, 0]
-    assert shard.withdraw([mark(0)], remember=False) == 3
+    assert shard.withdraw([batch_id(0)], remember=False) == 3
     shard.close()
     assert 0 not in numbers(opened(tmp_path / "s"))
 
@@ -169,7 +170,7 @@ def test_power_loss_right_after_it_brings_nothing_back(tmp_path):
         disk = FailingDisk()
         shard = filled(tmp_path / f"s{seed}", disk=disk, ack="fsync")
         shard.commit()
-        shard.withdraw([mark(2), mark(3)], remember=False)
+        shard.withdraw([batch_id(2), batch_id(3)], remember=False)
         after = disk.lose_power(tmp_path / f"after{seed}", random.Random(seed))
         shard._release()
         again = opened(tmp_path / f"after{seed}", ack="fsync", disk=after)

@@ -28,7 +28,7 @@ from streammac.wire.codec import (
     decode,
     encode,
 )
-from streammac.wire.messages import HeldOut, Token
+from streammac.wire.messages import HeldOutPoints, Token
 
 KINDS = [v for v in vars(messages).values() if isinstance(v, type) and issubclass(v, Message)]
 KINDS.remove(Message)
@@ -103,7 +103,7 @@ def test_a_message_comes_back_as_it_was(kind, data):
 @pytest.mark.parametrize("dtype", sorted(DTYPES))
 def test_arrays_keep_their_shape_and_type_even_without_elements_or_dimensions(shape, dtype):
     array = np.ones(shape, dtype)
-    sent = encode(HeldOut("w1", {"x": array, "turned": array.T}))
+    sent = encode(HeldOutPoints("w1", {"x": array, "turned": array.T}))
     got = decode([bytes(frame) for frame in sent])
     assert (got.tensors["x"].shape, got.tensors["x"].dtype.str) == (shape, dtype)
     assert got.tensors["turned"].shape == array.T.shape
@@ -152,7 +152,12 @@ def test_a_damaged_message_is_a_wire_error_or_a_message(message, data):
 
 
 def header(**changes) -> bytes:
-    head = {"v": 1, "kind": "Restart", "body": {"number": 1, "fresh": True}, "arrays": []}
+    head = {
+        "v": 1,
+        "kind": "RestartContinuation",
+        "body": {"number": 1, "fresh": True},
+        "arrays": [],
+    }
     return msgpack.packb(head | changes)
 
 
@@ -166,9 +171,9 @@ def header(**changes) -> bytes:
         ([msgpack.packb([1])], "not a message header"),
         ([header(v=2)], "protocol 2"),
         ([header(kind="Nonesuch")], "unknown message kind"),
-        ([header(body={"number": 1})], "Restart.fresh"),
-        ([header(body={"number": -1, "fresh": True})], "Restart.number"),
-        ([header(body={"number": 1, "fresh": True, "more": 1})], "Restart.more"),
+        ([header(body={"number": 1})], "RestartContinuation.fresh"),
+        ([header(body={"number": -1, "fresh": True})], "RestartContinuation.number"),
+        ([header(body={"number": 1, "fresh": True, "more": 1})], "RestartContinuation.more"),
         ([header(arrays=[["x", "<f4", [1]]]), b"1234"], "carries arrays it should not"),
         ([header(arrays=[["x", "<f4", [1]]])], "differ"),
         ([header(arrays=[["x", "|O8", [1]]]), b"12345678"], "described wrongly"),

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from streammac.config import Settings
-from streammac.control import ask_status
+from streammac.link.request import ask_status
 from streammac.run_directory import RunDirectory, write_json
+from streammac.settings.schema import Settings
 from streammac.supervisor import processes
 from streammac.supervisor.processes import Child, Lifeline
 from tests.patience import PATIENCE_S

@@ -9,8 +9,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from streammac.client import Client
-from streammac.config import Settings
 from streammac.run_directory import RunDirectory
+from streammac.settings.schema import Settings
 from streammac.supervisor.local_cluster import LocalCluster
 from tests.patience import PATIENCE_S, wait_for
 
@@ -23,7 +23,7 @@ def test_drift_is_noticed_and_mu_drops_back(tmp_path):
             "cluster": {"workers": 2},
             "model": {"bits": 16, "options": {"rotations": 5, "starts": 4, "refined": 2}},
             "training": {"growth": 1000.0},
-            "probe": {"share": 0.0},
+            "held_out": {"share": 0.0},
         }
     )
     rng = np.random.default_rng(0)
@@ -34,7 +34,7 @@ def test_drift_is_noticed_and_mu_drops_back(tmp_path):
         with Client(tmp_path) as client:
 
             def seen() -> tuple[int, int]:
-                cluster.turn()
+                cluster.step()
                 status = client.status()
                 return status["drift_events"], status["age"] if status["age"] is not None else -1
 

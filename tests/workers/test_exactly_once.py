@@ -37,7 +37,7 @@ def stored(cluster, names=("w1", "w2")):
     """Return the first number of every point in the shards, read once their processes have ended."""
     numbers = []
     for name in names:
-        for path in (cluster.directory.shard(name), cluster.directory.probe(name)):
+        for path in (cluster.directory.shard(name), cluster.directory.held_out(name)):
             shard = Shard.open(path, Schema(8))
             numbers += shard.view().x(slice(None))[:, 0].astype(int).tolist()
             shard.close()
@@ -102,9 +102,9 @@ class Pushed:
     def __init__(self, cluster):
         self.cluster, self.sent = cluster, 0
 
-    def until(self, condition, what):
+    def until(self, health, what):
         def pushed(status):
-            if condition(status):
+            if health(status):
                 return True
             if status["points"]["accepted"] == self.sent:
                 self.push(500)

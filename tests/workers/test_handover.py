@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streammac.control import ask
+from streammac.link.request import ask
 from streammac.run_directory import RunDirectory
 from streammac.store import Schema, Shard
 from streammac.wire.messages import DrainReply, DrainRequest
@@ -52,7 +52,7 @@ def stored(directory: RunDirectory, *names: str) -> Counter[int]:
     """Return how often each point of the feed is in these workers' shards, all of which have ended."""
     found: Counter[int] = Counter()
     for name in names:
-        for path in (directory.shard(name), directory.probe(name)):
+        for path in (directory.shard(name), directory.held_out(name)):
             shard = Shard.open(path, Schema(DIM))
             view = shard.view()
             found.update(view.x(slice(None))[:, 0].astype(int).tolist() if len(view) else [])

@@ -7,8 +7,9 @@ import pytest
 
 from streammac.models.arrays import ArrayShard
 from streammac.models.local import CHUNK, VisitPlan
-from streammac.ring.actions import Improved, OpenEpoch, Train, Trained, ZStep
-from streammac.store import Mark, Points, Retention, Schema, Shard
+from streammac.points.batch_id import BatchId
+from streammac.ring.member_actions import OpenEpoch, Train, TrainDone, ZStep, ZStepDone
+from streammac.store import Points, Retention, Schema, Shard
 from streammac.wire.messages import EpochPlan, Token
 from tests.ring.tally import TallyModel
 from workers.drift import GROUP, DriftWatch
@@ -52,7 +53,7 @@ def train_job(model, epoch=1, *, fresh=False) -> Train:
 
 
 def visited(done) -> int:
-    assert isinstance(done, Trained)
+    assert isinstance(done, TrainDone)
     return int(done.tensors["tally/0"][0])
 
 
@@ -86,7 +87,7 @@ def test_after_a_fresh_epoch_all_points_enter_anew():
     learner.do(OpenEpoch(1, 1, LATER, {}))
     learner.do(OpenEpoch(1, 2, FRESH, {}))
     done = learner.do(ZStep(1, 2, FRESH, {}))
-    assert isinstance(done, Improved)
+    assert isinstance(done, ZStepDone)
     assert shard.z(slice(None)).ravel().tolist() == [2] * 10
 
 
@@ -99,7 +100,7 @@ def test_points_that_retention_dropped_do_not_shift_what_has_entered(tmp_path):
     learner = Learner("w1", model, shard, VisitPlan())
 
     def append(sequence):
-        shard.append(Points(np.zeros((10, 2), np.float32)), Mark("s", 1, sequence), 0.0)
+        shard.append(Points(np.zeros((10, 2), np.float32)), BatchId("s", 1, sequence), 0.0)
 
     for sequence in range(3):
         append(sequence)

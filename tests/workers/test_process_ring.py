@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from streammac.config import Settings
 from streammac.models.arrays import ArrayShard
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.local import VisitPlan
 from streammac.models.serial import parmac
+from streammac.points.batch_id import BatchId
+from streammac.publishing.versions import VersionStore
 from streammac.run_directory import RunDirectory
-from streammac.store import Mark, Points, Schema, Shard
+from streammac.settings.schema import Settings
+from streammac.store import Points, Schema, Shard
 from streammac.supervisor.local_cluster import LocalCluster
-from streammac.versions import VersionStore
 from tests.patience import wait_for
 
 pytestmark = pytest.mark.processes
@@ -33,7 +34,7 @@ def test_three_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):
     for name, part in parts.items():
         shard = Shard.open(directory.shard(name), Schema(64), segment_bytes=64 * 4 * 100)
         for sequence, first in enumerate(range(0, len(part), 70)):
-            shard.append(Points(part[first : first + 70]), Mark("test", 1, sequence), 0.0)
+            shard.append(Points(part[first : first + 70]), BatchId("test", 1, sequence), 0.0)
         shard.close()
     settings = Settings.model_validate(
         {
@@ -48,7 +49,7 @@ def test_three_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):
     with LocalCluster(directory, settings) as cluster:
 
         def last():
-            cluster.turn()
+            cluster.step()
             newest = versions.load(versions.newest) if versions.newest else None
             return newest if newest and newest.metadata["epoch"] == EPOCHS - 1 else None
 

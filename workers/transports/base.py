@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
-from streammac.wire.messages import Model, Token
+from streammac.wire.messages import ModelState, Token
 
-RingMessage: TypeAlias = Token | Model
+RingMessage: TypeAlias = Token | ModelState
 
 
 class TransportError(Exception):

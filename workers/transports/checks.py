@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from streammac.wire.messages import EpochPlan, Model, Token
+from streammac.wire.messages import EpochPlan, ModelState, Token
 from workers.transports.base import RingMessage, Transport, TransportError
 
 Make: TypeAlias = Callable[[Sequence[str]], dict[str, Transport]]
@@ -69,14 +69,14 @@ def check_delivers_what_was_sent(make: Make) -> None:
 def check_carries_models(make: Make) -> None:
     """Not only tokens travel: who joins gets a whole model."""
     ends = _ring(make, "ab")
-    ends["a"].send("b", Model(3, 4, {"weights": np.arange(5, dtype=np.float32)}))
+    ends["a"].send("b", ModelState(3, 4, {"weights": np.arange(5, dtype=np.float32)}))
     end = time.monotonic() + PATIENCE_S
     arrived: list[RingMessage] = []
     while not arrived and time.monotonic() < end:
         arrived = ends["b"].receive()
         time.sleep(0.001)
     (got,) = arrived
-    assert isinstance(got, Model)
+    assert isinstance(got, ModelState)
     assert (got.view, got.epoch) == (3, 4)
     np.testing.assert_array_equal(got.tensors["weights"], np.arange(5))
     for one in ends.values():

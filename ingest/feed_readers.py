@@ -1,0 +1,151 @@
+"""The node's feeds: opened by URI, then read to their ends by a thread each, which hands over to the `IngestQueue`.
+
+The I/O loop starts them and asks how far they are. A feed that fails ends alone: the others go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from ingest.cutting import Origin
+from ingest.ingest_queue import Delivery, IngestQueue, Stopping
+from ingest.positions import Place, Position
+from ingest.records import Chunk, pieces
+from ingest.sources import Source, SourceError, open_source
+from ingest.sources.base import Seekable, seekable
+from streammac.settings.schema import Settings
+
+log = logging.getLogger(__name__)
+
+
+class FeedReaders:
+    """All feeds of one node.
+
+    Parameters
+    ----------
+    node : str
+        The node's name, which names the batches of feeds that can be read again.
+    intake : Intake
+        Takes what they bring.
+    settings : Settings
+        Size of batches, and how long standard input may linger.
+    wake : callable
+        Wakes the I/O loop when a feed has ended; called from any thread.
+    """
+
+    def __init__(
+        self, node: str, ingest_queue: IngestQueue, settings: Settings, wake: Callable[[], None]
+    ) -> None:
+        self._node = node
+        self._intake = ingest_queue
+        self._settings = settings.ingest
+        self._wake = wake
+        self._sources: list[Source] = []
+        self._readers: list[threading.Thread] = []
+
+    def start(self, uris: Sequence[str], place: Callable[[str, Seekable], Position]) -> None:
+        """Open feeds, and read them once all of them are open.
+
+        Parameters
+        ----------
+        uris : sequence of str
+            Their URIs.
+        place : callable
+            Tells where a feed of this name is to be read from.
+
+        Raises
+        ------
+        SourceError
+            Naming what is wrong.
+        """
+        sources = [open_source(uri, self._settings.linger_s) for uri in uris]
+        self._sources = sources
+        for uri, source in zip(uris, sources, strict=True):
+            found = seekable(source)
+            if found is None:
+                deliveries = self._stream(source)
+            else:
+                # by its name alone: another rate or limit does not make it another feed
+                try:
+                    position = place(uri.partition("?")[0], found)
+                except (OSError, EOFError, zlib.error) as error:
+                    raise SourceError(f"{uri}: cannot be read: {error}") from None
+                deliveries = self._from_place(position)
+            reader = threading.Thread(
+                target=self._read, args=(deliveries,), name=source.name, daemon=True
+            )
+            self._readers.append(reader)
+            reader.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether there are feeds and all of them are read to their ends."""
+        return bool(self._sources) and not any(reader.is_alive() for reader in self._readers)
+
+    @property
+    def length(self) -> int | None:
+        """Number of records of all feeds, if they are known beforehand."""
+        lengths = [source.length for source in self._sources]
+        known = [length for length in lengths if length is not None]
+        return sum(known) if lengths and len(known) == len(lengths) else None
+
+    def join(self, patience_s: float) -> None:
+        """Wait until nobody reads any more, or for so long."""
+        end = time.monotonic() + patience_s
+        for reader in self._readers:
+            reader.join(max(0.0, end - time.monotonic()))
+
+    # -- the readers' threads -------------------------------------------------------------
+
+    def _read(self, deliveries: Iterator[Delivery]) -> None:
+        """Read a feed to its end."""
+        try:
+            for delivery in deliveries:
+                self._intake.feed(delivery)
+                if self._intake.stopping:
+                    return
+        except Stopping:
+            return
+        except Exception:  # whatever a feed's library raises: the others go on
+            log.exception("the feed %s ends here", threading.current_thread().name)
+        finally:
+            self._wake()
+
+    def _stream(self, source: Source) -> Iterator[Delivery]:
+        """Yield what a feed brings that can be read only once."""
+        for chunk in source.chunks(self._settings.batch_points):
+            for piece in pieces(chunk):
+                yield self._delivery(source, piece)
+
+    def _from_place(self, position: Position) -> Iterator[Delivery]:
+        """Yield what a seekable feed brings from its position on."""
+        begun, source, records = position.begun, position.source, position.at.records
+        for chunk, offset in source.places(begun.batch_points, position.at.offset, records):
+            end = Place(records + len(chunk), offset)
+            for piece in pieces(chunk):
+                origin = Origin(
+                    self._node,
+                    begun.incarnation,
+                    records,
+                    begun.batch_points,
+                    begun.share,
+                    durable=True,
+                )
+                records += len(piece)
+                yield replace(
+                    self._delivery(source, piece),
+                    origin=origin,
+                    feed=begun.feed,
+                    end=end if records == end.records else None,
+                )
+
+    def _delivery(self, source: Source, piece: Chunk) -> Delivery:
+        prepared = self._intake.prepare(piece)
+        assert prepared is not None
+        points, refused = prepared
+        return Delivery(source.name, source.format, points, refused)

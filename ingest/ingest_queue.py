@@ -1,0 +1,142 @@
+"""From what sources and requests bring to what the node's I/O loop takes: decoding and validation.
+
+Runs in the threads of sources and of the HTTP endpoint, so that the I/O loop only moves bytes. Nothing can
+be validated before the stream's schema is agreed; the first chunk with a usable point proposes one.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ingest.cutting import Origin
+from ingest.positions import Place
+from ingest.records import Arrays, Chunk, Refused
+from ingest.validation import propose, validate
+from streammac.delivery.sender import Ticket
+from streammac.wire.messages import StreamSchema
+
+NOTHING_USABLE = StreamSchema(1, "float32")
+"""Stands in where no schema is agreed and a chunk has no usable point: all of it is refused anyway."""
+CHUNKS_AHEAD = 8
+"""Validated chunks of feeds that may wait for the I/O loop."""
+
+
+class Stopping(Exception):
+    """The node ends: whoever waits for it is to give up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Validated points, with the records that were refused.
+
+    Attributes
+    ----------
+    settled : callable, optional
+        Called, in the I/O loop, with the ticket once every point has its answer.
+    origin : Origin, optional
+        Names the batches; without it the node counts them.
+    feed : str
+        The seekable feed that it is a piece of; empty: of none.
+    end : Place, optional
+        It is the last piece of a chunk, which ends there.
+    """
+
+    source: str
+    format: str
+    points: Arrays
+    refused: Sequence[Refused]
+    settled: Callable[[Ticket], None] | None = None
+    origin: Origin | None = None
+    feed: str = ""
+    end: Place | None = None
+
+
+class IngestQueue:
+    """Where the node's threads hand over.
+
+    Parameters
+    ----------
+    record_bytes : int
+        Largest record.
+    wake : callable
+        Wakes the I/O loop; called from any thread.
+    """
+
+    def __init__(self, record_bytes: int, wake: Callable[[], None]) -> None:
+        self._record_bytes = record_bytes
+        self._wake = wake
+        self._agreed = threading.Event()
+        self._stopping = threading.Event()
+        self.schema: StreamSchema | None = None
+        self.proposals: queue.SimpleQueue[StreamSchema] = queue.SimpleQueue()
+        self.feeds: queue.Queue[Delivery] = queue.Queue(CHUNKS_AHEAD)
+        self.requests: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
+
+    # -- any thread -----------------------------------------------------------------------
+
+    def prepare(self, chunk: Chunk, *, wait: bool = True) -> tuple[Arrays, list[Refused]] | None:
+        """Validate a chunk; propose a schema first if there is none.
+
+        Returns
+        -------
+        points, refused
+            See `validate`; None if no schema is agreed and ``wait`` is false.
+
+        Raises
+        ------
+        Stopping
+            If the node ends while this waits.
+        """
+        if self.schema is None:
+            proposal = propose(chunk)
+            if proposal is None:
+                return validate(chunk, NOTHING_USABLE, self._record_bytes)
+            self.proposals.put(proposal)
+            self._wake()
+            if not wait:
+                return None
+            self._agreed.wait()
+        if self.schema is None:
+            raise Stopping
+        return validate(chunk, self.schema, self._record_bytes)
+
+    def feed(self, delivery: Delivery) -> None:
+        """Hand over a chunk of a feed; waits while the node has no room (back-pressure)."""
+        while not self._stopping.is_set():
+            try:
+                self.feeds.put(delivery, timeout=0.1)
+            except queue.Full:
+                continue
+            self._wake()
+            return
+        raise Stopping
+
+    def request(self, delivery: Delivery) -> None:
+        """Hand over the points of a request."""
+        self.requests.put(delivery)
+        self._wake()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the node ends."""
+        return self._stopping.is_set()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing that was handed over waits for the I/O loop."""
+        return self.feeds.empty() and self.requests.empty()
+
+    # -- the I/O loop ---------------------------------------------------------------------
+
+    def agree(self, schema: StreamSchema) -> None:
+        """Take the agreed schema."""
+        self.schema = schema
+        self._agreed.set()
+
+    def stop(self) -> None:
+        """Let everybody who waits give up."""
+        self._stopping.set()
+        self._agreed.set()

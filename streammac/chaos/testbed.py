@@ -1,0 +1,120 @@
+"""A cluster of chaos' own: a real ``streammac up`` under a steady feed, in a directory of its own.
+
+``streammac chaos`` uses it where it is not pointed at a running cluster. Its feed is a file, which can be read again
+from any position, so that the books have to be exact whoever dies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from streammac.chaos.feed import count, stored_numbers, write_feed
+from streammac.chaos.verdict import PointAudit
+from streammac.errors import ExitCode, Failure
+from streammac.link.attached import Attached
+from streammac.run_directory import RunDirectory
+
+START_S = 60.0
+END_S = 60.0
+EPOCHS_FIRST = 3
+"""Epochs that are done before the first injection."""
+BITS = 8
+SETTINGS = {
+    "STREAMMAC_CLUSTER__RESTART_BUDGET": "1000000",
+    "STREAMMAC_HELD_OUT__SHARE": "0.005",  # what the held-out sample lets go of could not be counted
+    "STREAMMAC_STORE__ACK": "file",
+}
+
+
+class Testbed:
+    """A cluster under load; starts when it is entered, and ends in good order.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty or missing directory.
+    workers : int
+        How many.
+    points : int
+        Length of the feed; more than will be read.
+    rate : float
+        Points per second.
+    seed : int
+        Of the feed and of training.
+    """
+
+    def __init__(self, folder: Path, workers: int, points: int, rate: float, seed: int) -> None:
+        if folder.exists() and any(folder.iterdir()):
+            raise Failure(
+                ExitCode.BAD_INPUT,
+                f"{folder} is not empty, and no cluster runs there: name one that is, or none",
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder = folder.absolute()
+        self.directory = RunDirectory(folder / "run")
+        self.cluster = Attached(self.directory)
+        self._workers, self._rate, self._seed, self._points = workers, rate, seed, points
+        self._up: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Testbed:
+        """Write the feed, start the cluster, wait until it trains.
+
+        Raises
+        ------
+        Failure
+            If it does not.
+        """
+        feed = self.folder / "feed.npy"
+        write_feed(feed, self._points, self._seed)
+        command = [sys.executable, "-m", "streammac", "up", "--no-ui"]
+        command += ["--dir", str(self.directory.root), "--workers", str(self._workers)]
+        command += ["--bits", str(BITS), "--source", f"{feed}?rate={self._rate:g}"]
+        command += ["--summary", str(self.folder / "summary.json")]
+        settings = SETTINGS | {"STREAMMAC_CLUSTER__SEED": str(self._seed)}
+        with (self.folder / "up.log").open("wb") as log:
+            self._up = subprocess.Popen(
+                command,
+                env=os.environ | settings,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,  # no settings file of the user's is meant
+                start_new_session=True,
+            )
+        end = time.monotonic() + START_S
+        while (status := self.cluster.status()) is None or status["epoch"] < EPOCHS_FIRST:
+            if self._up.poll() is not None or time.monotonic() > end:
+                self._end()
+                raise Failure(
+                    ExitCode.NOT_RUNNING, f"the cluster did not begin to train, see {log.name}"
+                )
+            time.sleep(0.1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the cluster, if that has not happened yet."""
+        self._end()
+
+    def _end(self) -> int:
+        assert self._up is not None
+        if self._up.poll() is None:
+            self._up.send_signal(signal.SIGINT)
+        try:
+            return self._up.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._up.kill()
+            return self._up.wait()
+
+    def audit(self) -> PointAudit | None:
+        """End the cluster, and count the points on its disks; None if it did not end well."""
+        if self._end() != ExitCode.OK:
+            return None
+        summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
+        return count(stored_numbers(self.directory), summary["points"]["expired"])

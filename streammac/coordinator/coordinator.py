@@ -1,0 +1,440 @@
+"""The coordinator's side: who is in the ring, when training begins, what an epoch came to.
+
+Messages in, actions out (`streammac.coordinator.coordinator_actions`). What happens, and what is done about it, is
+here; each matter is kept by its own module: who is there (`membership`), views (`view_manager`), reports
+(`epoch_reports`), how far training has come (`progress`), the routes of points (`routing`), counts (`accounts`,
+`failures`). The coordinator is off the data path; the process round it (`workers.coordinator.process`) publishes the
+models and answers status questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Literal
+
+from streammac.coordinator.accounts import Accounts
+from streammac.coordinator.coordinator_actions import Action, Finished, Note, Tell
+from streammac.coordinator.epoch_reports import EpochReports, EpochResult
+from streammac.coordinator.events import EventLog, exit_message, troubles
+from streammac.coordinator.failures import Failures
+from streammac.coordinator.membership import Membership, Peer
+from streammac.coordinator.partitions import Partitions, broken
+from streammac.coordinator.progress import Progress
+from streammac.coordinator.rebalance import Transfer
+from streammac.coordinator.routing import Routing
+from streammac.coordinator.stall import StallWatch
+from streammac.coordinator.start_condition import StartCondition
+from streammac.coordinator.view_manager import ViewManager
+from streammac.models.base import Array
+from streammac.settings.schema import Settings
+from streammac.wire.codec import Message
+from streammac.wire.messages import (
+    Drain,
+    DrainReply,
+    DrainRequest,
+    Drift,
+    EpochReport,
+    Goodbye,
+    Heartbeat,
+    Holdings,
+    Leaving,
+    Move,
+    PleaseRegister,
+    Register,
+    Registered,
+    RestartContinuation,
+    RingMoving,
+    Routes,
+    Shutdown,
+    Stop,
+    StreamSchema,
+    View,
+)
+
+BANNED_S = 30.0
+"""A worker that the others do not reach is kept out of the ring for so long."""
+
+
+class Coordinator:
+    """State of the whole cluster, as far as one process needs to know it.
+
+    Parameters
+    ----------
+    settings : Settings
+        Shared settings, handed to everybody who registers.
+    cluster : str
+        Identity of the cluster.
+    state : mapping, optional
+        What `durable` returned when the cluster last ran in this directory.
+    params : mapping, optional
+        Tensors of the newest model version, to go on from.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: str,
+        state: Mapping[str, Any] | None = None,
+        params: Mapping[str, Array] | None = None,
+    ) -> None:
+        state = state or {}
+        self.settings = settings
+        self.cluster = cluster
+        self.ending = False
+        self.version = 0
+        self.events = EventLog()
+        self.membership = Membership(settings.cluster.heartbeat_s)
+        self.accounts = Accounts(**state.get("accounts", {}))
+        self.failures = Failures(state)
+        self.routing = Routing(self.membership, self.accounts, settings.training)
+        self.views = ViewManager(self.membership, state.get("view", 0), state.get("ring"))
+        self.epoch_reports = EpochReports(state.get("began"))
+        self.progress = Progress(settings.training, state, params)
+        self.stall = StallWatch()
+        self.links = Partitions()
+        self._stalled_view = 0
+        """The view that was made because nothing moved."""
+        self.beginning = StartCondition(settings.training.start_points)
+        stream, agreed = settings.stream, state.get("schema")
+        self.schema = StreamSchema(**agreed) if agreed else None
+        if self.schema is None and stream.dim and stream.dtype:
+            self.schema = StreamSchema(stream.dim, stream.dtype)
+        if self.views.expected:
+            self.events.add("coordinator_restarted", "", "the ring is expected to be as it was")
+
+    def durable(self) -> dict[str, Any]:
+        """Return what must survive a restart, JSON-serialisable."""
+        return {
+            "cluster": self.cluster,
+            "schema": asdict(self.schema) if self.schema else None,
+            "view": self.views.number,
+            "ring": self.views.ring,
+            "began": self.epoch_reports.began,
+            **self.progress.durable(),
+            "accounts": self.accounts.to_json(),
+            **self.failures.durable(),
+        }
+
+    @property
+    def fences(self) -> tuple[int, Mapping[str, int], Mapping[str, int], frozenset[str]]:
+        """What must be on disk before any order goes out, whatever happens.
+
+        A view's number is never used twice, and whoever may hand over points is known to.
+        """
+        return self.views.number, self.views.ring, self.epoch_reports.began, self.accounts.handing
+
+    @property
+    def view(self) -> View | None:
+        """The newest view, None where there is none."""
+        return self.views.change.view if self.views.change is not None else None
+
+    # -- what happens ---------------------------------------------------------------------
+
+    def handle(self, identity: bytes, message: Message, now: float) -> list[Action]:
+        """Take a message of the process with this socket identity."""
+        match message:
+            case Register():
+                return self._register(identity, message, now)
+            case Heartbeat():
+                return self._hear(identity, message, now)
+            case Holdings():
+                return self._answered(message, now)
+            case RingMoving():
+                return self._turns(message, now)
+            case Goodbye():
+                return self._goodbye(message, now)
+            case Leaving():
+                return self._leaving(message, now)
+            case DrainRequest():
+                return self._drain(identity, message, now)
+            case Shutdown():
+                self.ending = True
+                return [Tell(identity, message)]
+            case StreamSchema():
+                return self._agree(message)
+            case EpochReport():
+                return self._report(identity, message)
+            case Drift():
+                return self._drift(message, now)
+        text = f"ignored a message that is not for a coordinator: {type(message).__name__}"
+        return [self.note("malformed", "", text)]
+
+    def tick(self, now: float) -> list[Action]:
+        """Look after what only time tells: silent processes, and whether training can begin."""
+        if self.ending:
+            return []  # who ends may be silent, and nobody counts on it any more
+        orders: list[Action] = []
+        for peer in self.membership.silence(now):
+            orders += self._lost(peer, "hang", peer.signs.last, now)
+        self.beginning.count(self.membership.points_to_train_on, now)
+        if self.views.gives_up_waiting(now):
+            orders += self._members_changed(now)
+        orders += self._share_out(now)
+        change = self.views.change
+        if change is None and self.waiting is None:
+            orders += self._new_view(now)
+        elif change is not None and self.stall.stalled(change, self.membership, now):
+            text = "nothing moves and nobody works: a token may be lost"
+            orders += [self.note("stall", "", text), *self._new_view(now)]
+            self._stalled_view = self.views.number
+        return orders
+
+    def disconnected(self, name: str, incarnation: int, since: float, now: float) -> list[Action]:
+        """Take notice that the connection to a process broke some time ago and did not come back."""
+        peer = self.membership.lose(name, incarnation)
+        return self._lost(peer, "crash", since, now) if peer is not None else []
+
+    def published(self, version: int, promoted: int, reason: str) -> list[Action]:
+        """Take notice of the newest model version, and which one is the current one."""
+        if version == self.version:
+            return []
+        self.version = version
+        kind = "promoted" if promoted == version else "kept_back"
+        return [self.note(kind, "", f"version {version}: {reason}")]
+
+    def note(self, kind: str, name: str, text: str, seconds: float = 0.0) -> Note:
+        """Remember an event, and return it for the log."""
+        return Note(self.events.add(kind, name, text, seconds))
+
+    # -- who is there ---------------------------------------------------------------------
+
+    def _register(self, identity: bytes, message: Register, now: float) -> list[Action]:
+        known = self.membership.find(message.name, message.incarnation) is not None
+        news = self.membership.register(identity, message, now)
+        settings, turning = self.settings.model_dump_json(), self.view is not None
+        orders: list[Action] = [Tell(identity, Registered(self.cluster, settings, turning))]
+        if self.schema is not None:
+            orders.append(Tell(identity, self.schema))
+        if message.role == "ingest":
+            orders.append(Tell(identity, Routes(self.routing.routes())))
+        self.views.registered(message.name, message.incarnation)
+        if news:
+            kind = "ingest_joined" if message.role == "ingest" else "joined"
+            joined = self.note(kind, message.name, f"from {message.host}")
+            orders.append(self._returned(message.name) if known else joined)
+            orders += self._members_changed(now)
+        return orders
+
+    def _returned(self, name: str) -> Note:
+        self.failures.counts["fenced"] += 1
+        return self.note("returned", name, "was taken for lost, and begins anew with its points")
+
+    def _hear(self, identity: bytes, beat: Heartbeat, now: float) -> list[Action]:
+        peer = self.membership.find(beat.name, beat.incarnation)
+        if peer is None:
+            return [Tell(identity, PleaseRegister())]
+        before, gave = peer.facts, peer.giving
+        known = (peer.moves, peer.giving, peer.heeded, self.accounts.handing)
+        back = self.membership.hear(peer, beat, now)
+        self._count(peer, beat.facts)
+        if peer.ready:
+            self.views.is_ready(beat.name)
+        news = troubles(before, beat.facts)
+        orders: list[Action] = [self.note(kind, beat.name, text) for kind, text in news]
+        if back:
+            orders.append(self._returned(beat.name))
+        if beat.facts.get("leaving") and peer.state == "alive":
+            # this coordinator was restarted, or the word was lost
+            orders += self._leaving(Leaving(beat.name, beat.incarnation), now)
+        if gave and not peer.giving and peer.state == "alive":
+            text = f"{beat.facts.get('moved', 0):,.0f} points are with others since it began"
+            orders.append(self.note("moved", beat.name, text))
+        # a former process of its name may have been handing over points, too; and whoever has heeded an order is told
+        # once more, because it has no use for routes before, and may have forgotten them
+        if (peer.moves, peer.giving, peer.heeded, self.accounts.handing) != known:
+            orders += self.routing.tell()
+        if peer.unheard(now):
+            orders += self.routing.tell_mover(peer)
+        missed = self.views.reminder(beat)
+        if missed is not None:
+            orders.append(Tell(identity, missed))
+        return orders + self._members_changed(now, routes=back)
+
+    def _goodbye(self, message: Goodbye, now: float) -> list[Action]:
+        peer = self.membership.find(message.name, message.incarnation)
+        if peer is None or peer.state == "left":
+            return []
+        drained = peer.drained = peer.state == "draining"
+        self.membership.leave(message.name, message.incarnation, message.facts)
+        self._count(peer, message.facts)
+        self.failures.counts["drained"] += drained
+        ingest = peer.registration.role == "ingest"
+        if ingest and not message.facts.get("unacknowledged"):
+            self.accounts.end_feed(message.name, message.incarnation)
+        kind = "ingest_left" if ingest else "left"
+        text = exit_message(message.facts) if drained else "ended in good order"
+        return [self.note(kind, peer.name, text), *self._members_changed(now)]
+
+    def _lost(
+        self, peer: Peer, reason: Literal["crash", "hang"], since: float, now: float
+    ) -> list[Action]:
+        self.failures.lost(reason, since, in_ring=peer.name in self.views.ring)
+        ingest = peer.registration.role == "ingest"
+        how = {"crash": "its connection broke", "hang": "its last sign of life was"}[reason]
+        text = f"{reason}: {how} {now - since:.2f} s ago"
+        note = self.note("ingest_lost" if ingest else "lost", peer.name, text)
+        return [note, *self._members_changed(now)]
+
+    def _leaving(self, message: Leaving, now: float) -> list[Action]:
+        """Let a worker go: out of the routes at once, out of the ring with the next view."""
+        peer = self.membership.find(message.name, message.incarnation)
+        if peer is None:
+            return []
+        if self.ending:
+            return [Tell(peer.identity, Stop("the cluster ends"))]
+        if peer.state != "alive":
+            return []
+        peer.state = "draining"
+        return [self.note("draining", peer.name, ""), *self._members_changed(now)]
+
+    # -- points ---------------------------------------------------------------------------
+
+    def _agree(self, proposal: StreamSchema) -> list[Action]:
+        if self.schema is None:
+            stream = self.settings.stream
+            self.schema = StreamSchema(
+                stream.dim or proposal.dim, stream.dtype or proposal.dtype, proposal.targets
+            )
+        everybody = self.membership.of("worker") + self.membership.of("ingest")
+        return [Tell(peer.identity, self.schema) for peer in everybody]
+
+    def _count(self, peer: Peer, facts: Mapping[str, float]) -> None:
+        self.accounts.count(peer.registration, {**facts, "giving": float(peer.giving)})
+
+    def _drain(self, identity: bytes, request: DrainRequest, now: float) -> list[Action]:
+        peer = self.membership.peers.get(request.name)
+        others = [p for p in self.membership.of("worker") if p.name != request.name]
+        reason = ""
+        if peer is None or peer.registration.role != "worker" or not peer.here:
+            known = ", ".join(p.name for p in self.membership.of("worker"))
+            reason = f"no worker {request.name!r} is running: there are {known or 'none'}"
+        elif request.points == "move" and not others:
+            reason = f"{request.name} is the only worker: nobody is there to take its points"
+        if peer is None or reason:
+            return [Tell(identity, DrainReply(False, reason))]
+        drain = Drain(request.deadline_s, request.points)
+        told: list[Action] = [Tell(peer.identity, drain)]
+        if request.points != "keep":
+            told = [*self.routing.let_move(peer, drain, now)]
+        return [Tell(identity, DrainReply(True)), *told]
+
+    def _share_out(self, now: float) -> list[Action]:
+        """Have more of the feed go to those who are fast, and points that are there, if need be."""
+        told, transfer = self.routing.check(now)
+        return [*told, *self._transfer(transfer, now)] if transfer is not None else [*told]
+
+    def _transfer(self, transfer: Transfer, now: float) -> list[Action]:
+        peer = self.membership.peers[transfer.giver]
+        text = f"{transfer.points:,} points to {', '.join(transfer.to)}, who are faster"
+        order = Move(transfer.points, transfer.to)
+        return [self.note("moving", peer.name, text), *self.routing.let_move(peer, order, now)]
+
+    # -- views ----------------------------------------------------------------------------
+
+    def _members_changed(self, now: float, *, routes: bool = True) -> list[Action]:
+        """Tell ingest nodes who takes points; make a view if the ring is not what it should be."""
+        orders: list[Action] = [*self.routing.tell()] if routes else []
+        if self.ending or not self.views.due:
+            return orders
+        return orders + self._new_view(now)
+
+    @property
+    def waiting(self) -> str | None:
+        """What training waits for before it begins, in words; None while there is a ring."""
+        if self.views.change is not None or self.ending:
+            return None
+        if self.views.expected:
+            away, all_of_them = len(self.views.expected), len(self.views.ring)
+            return f"waiting for {away} of {all_of_them} workers to come back"
+        here = self.membership.of("worker")
+        ready = sum(peer.ready for peer in here)
+        needed = 1 if self.views.begun else self.settings.cluster.workers
+        return self.beginning.waits_for(len(here), ready, needed, fed=self.schema is not None)
+
+    def _new_view(self, now: float) -> list[Action]:
+        leavers = self.views.leavers()
+        change = self.views.renew(self.epoch_reports.began, now)
+        if change is None:
+            last = Stop("there is nobody to leave the ring to")
+            orders: list[Action] = [self.note("view", "", "no worker is left: waiting for one")]
+            return orders + [Tell(peer.identity, last) for peer in leavers]
+        self.stall.reset(now)
+        names = ", ".join(change.names)
+        orders = [self.note("view", "", f"view {change.view.number}: {names}")]
+        orders += [Tell(self._identity(name), change.view) for name in change.members]
+        return orders + self._settle(now)
+
+    def _identity(self, name: str) -> bytes:
+        return self.membership.peers[name].identity
+
+    def _answered(self, holdings: Holdings, now: float) -> list[Action]:
+        if self.views.change is None or self.views.change.resume is not None:
+            return []
+        self.views.change.answer(holdings)
+        return self._settle(now)
+
+    def _settle(self, now: float) -> list[Action]:
+        change, progress = self.views.change, self.progress
+        if change is None or not change.answered:
+            return []
+        resume = change.settle(progress.epoch, progress.plan, progress.params)
+        if self._stalled_view == change.view.number:
+            lost = broken(resume, change.answers, self.settings.cluster.seed)
+            name = self.links.stalled(lost, now)
+            if name is not None:
+                return self._give_up(self.membership.peers[name], now)
+        self.views.ring = change.ring
+        orders: list[Action] = [Tell(self._identity(n), resume) for n in sorted(change.members)]
+        for result in self.epoch_reports.begin(change.names, resume, change.members):
+            orders += self._finished(result)
+        return orders
+
+    def _give_up(self, peer: Peer, now: float) -> list[Action]:
+        peer.state, peer.banned_until = "lost", now + BANNED_S
+        self.failures.counts["unreachable"] += 1
+        text = f"unreachable: the others do not get through to it; it may come back in {BANNED_S:.0f} s"
+        return [self.note("lost", peer.name, text), *self._members_changed(now)]
+
+    def _turns(self, message: RingMoving, now: float) -> list[Action]:
+        """Take notice of the first visit that was finished in a view: the change of membership is over."""
+        seconds = self.views.turns(message.view, now)
+        if seconds is None:
+            return []
+        text = (
+            f"the first visit in view {message.view} was finished {seconds:.2f} s after it was made"
+        )
+        orders: list[Action] = [self.note("turns", message.name, text, seconds)]
+        still_s = self.failures.turns(now)
+        if still_s is not None:
+            text = f"the ring turns again after {still_s:.2f} s"
+            orders.append(self.note("recovered", message.name, text, still_s))
+        return orders
+
+    # -- learning -------------------------------------------------------------------------
+
+    def _report(self, identity: bytes, report: EpochReport) -> list[Action]:
+        missed = self.progress.continuation.missed(report.following)
+        orders: list[Action] = [] if missed is None else [Tell(identity, missed)]
+        self.routing.measure(report)
+        result = self.epoch_reports.add(report)
+        return orders if result is None else orders + self._finished(result)
+
+    def _finished(self, result: EpochResult) -> list[Action]:
+        if not self.progress.advance(result):
+            return []
+        points, appended = self.membership.points_to_train_on, self.membership.appended
+        restart = self.progress.continuation.grown(points, appended)
+        return [Finished(result), *self._order(restart, "new data")]
+
+    def _drift(self, vote: Drift, now: float) -> list[Action]:
+        shards, appended = self.membership.shards, self.membership.appended
+        restart = self.progress.continuation.vote(vote.name, vote.epoch, now, shards, appended)
+        text = f"reconstruction error {vote.error:.4g}"
+        return [self.note("drift", vote.name, text), *self._order(restart, "drift")]
+
+    def _order(self, restart: RestartContinuation | None, why: str) -> list[Action]:
+        if restart is None:
+            return []
+        orders: list[Action] = [self.note("restart", "", f"the continuation begins anew: {why}")]
+        return orders + [Tell(p.identity, restart) for p in self.membership.of("worker")]

@@ -1,0 +1,104 @@
+"""What an operator wants to hear of: who came, left or died, and what the ring made of it.
+
+The coordinator keeps the newest events for status, live page and log; each has a running number, so
+that who asks again can tell what is new.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+KEPT = 200
+"""Events that are remembered."""
+KINDS = (
+    "joined", "ingest_joined", "returned", "draining", "left", "ingest_left", "lost", "ingest_lost",
+    "moving", "moved", "view", "turns", "recovered", "stall", "drift", "restart", "disk_full",
+    "quarantined", "coordinator_restarted", "promoted", "kept_back", "malformed",
+)  # fmt: skip
+"""What can happen (docs/status.md says what each means)."""
+FREQUENT = ("promoted", "kept_back")
+"""Of these in a row only the newest is kept, or they would push out everything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened.
+
+    Attributes
+    ----------
+    number : int
+        Running number, from 1.
+    time : float
+        Seconds since 1970.
+    kind : str
+        One word (docs/status.md has the list).
+    name : str
+        The process it is about; empty where it is about the cluster.
+    text : str
+        For people; for ``lost`` the reason.
+    seconds : float
+        How long it took, where it took time.
+    """
+
+    number: int
+    time: float
+    kind: str
+    name: str
+    text: str
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class EventLog:
+    """The newest events, oldest first."""
+
+    clock: Callable[[], float] = time.time
+    count: int = 0
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    """How often each kind of event has happened."""
+    _kept: deque[Event] = field(default_factory=lambda: deque(maxlen=KEPT))
+
+    def add(self, kind: str, name: str, text: str, seconds: float = 0.0) -> Event:
+        """Remember an event and return it."""
+        self.count += 1
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        if kind in FREQUENT and self._kept and self._kept[-1].kind == kind:
+            self._kept.pop()
+        event = Event(self.count, self.clock(), kind, name, text, round(seconds, 4))
+        self._kept.append(event)
+        return event
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return the events as plain values."""
+        return [asdict(event) for event in self._kept]
+
+
+def troubles(before: Mapping[str, float], now: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return what is new of a worker's disk between two heartbeats: kind and text of each event."""
+    news = []
+    if now.get("refusing", 0) > before.get("refusing", 0):
+        text = "takes no points, and goes on training: its disk is full or fails"
+        news.append(("disk_full", text))
+    if now.get("quarantined", 0) > before.get("quarantined", 0):
+        text = f"{now['quarantined']:.0f} damaged segments are set aside"
+        news.append(("quarantined", text))
+    return news
+
+
+def exit_message(facts: Mapping[str, float]) -> str:
+    """Return what became of the points of a worker that has left."""
+    parts = [
+        f"{facts[count]:,.0f} {what}"
+        for count, what in {
+            "moved": "points went to the others",
+            "given_up": "points are given up",
+            "points": "points wait in its directory",
+            "in_doubt": "of its batches may be with workers that are gone, too",
+        }.items()
+        if facts.get(count)
+    ]
+    return ", ".join(["drained", *parts])

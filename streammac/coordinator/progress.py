@@ -1,0 +1,84 @@
+"""How far training has come: what the newest complete epoch left, and what a restarted cluster goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from streammac.coordinator.continuation import Continuation
+from streammac.coordinator.epoch_reports import EpochResult
+from streammac.models.base import Array
+from streammac.settings.schema import Training
+from streammac.wire.messages import EpochPlan
+
+
+class Progress:
+    """The next epoch, its plan and parameters.
+
+    Parameters
+    ----------
+    training : Training
+        When the continuation begins anew.
+    state : mapping, optional
+        What `durable` returned when the cluster last ran. Without parameters to go on from, training
+        begins at epoch 0, and only the numbers that must not be used twice count.
+    params : mapping, optional
+        Tensors of the newest model version.
+
+    Attributes
+    ----------
+    epoch : int
+        The next epoch that is not known to be complete.
+    plan : EpochPlan
+        What it is to be.
+    params : dict of str to array
+        What it begins with.
+    result : EpochResult or None
+        The newest complete epoch.
+    continuation : Continuation
+        When the penalty begins anew.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        state: Mapping[str, Any] | None = None,
+        params: Mapping[str, Array] | None = None,
+    ) -> None:
+        state = state or {}
+        old = state if params else {}
+        self.params = dict(params or {})
+        self.epoch = int(old.get("epoch", 0))
+        self.plan = EpochPlan(**old["plan"]) if params else EpochPlan(fresh=True)
+        self.result: EpochResult | None = None
+        self.continuation = Continuation(
+            training.growth,
+            enabled=not training.deterministic,
+            number=int(state.get("restart", 0)),
+            points=int(old.get("restart_points", 0)),
+            appended=int(old.get("restart_appended", 0)),
+            drifts=int(state.get("drifts", 0)),
+            due=list(old.get("restarts_due", [])),
+        )
+
+    def advance(self, result: EpochResult) -> bool:
+        """Take a complete epoch; return whether its model came with it, so that the next one is to begin."""
+        self.result = result
+        if not result.params:
+            return False  # whose turn it was to send the model is gone
+        self.epoch, self.plan = result.epoch + 1, result.following
+        self.params = dict(result.params)
+        return True
+
+    def durable(self) -> dict[str, Any]:
+        """Return what must survive a restart, JSON-serialisable; the parameters are in the newest version."""
+        return {
+            "epoch": self.epoch,
+            "plan": asdict(self.plan),
+            "restart": self.continuation.number,
+            "restart_points": self.continuation.points,
+            "restart_appended": self.continuation.appended,
+            "drifts": self.continuation.drifts,
+            "restarts_due": self.continuation.due,
+        }

@@ -1,0 +1,292 @@
+"""A worker's side of delivery: which points are believed, stored, refused or left without an answer; without I/O.
+
+Whoever has a shard feeds in what senders say; `Receiver.take` returns the answers, and none of them before what it
+promises is safe. What a session is, `streammac.delivery` tells; time is an argument.
+
+========================================  ==================================================================
+Hello to another process of this name     no answer: the sender has not heard yet that this one has begun
+Hello of an older session                 the newer one's `Credit`: the sender begins one that is newer still
+Hello of a newer session                  nothing of the former counts any more; what it revokes is withdrawn,
+                                          then `Credit`. No answer while the disk does not take the withdrawal
+Points of the session that was agreed on  stored, a duplicate, or refused
+Points of any other                       no answer: the sender has taken them back, or sends them again
+Either, of a session that was ended       no answer: its sender is through, and this is a late copy
+========================================  ==================================================================
+
+Sessions are not kept on disk. A `Hello` names the process it is meant for, so a session that a former process agreed
+on cannot begin again in this one, whatever still lies in its sockets.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, Literal, Protocol, TypeVar
+
+from streammac.points.batch_id import BatchId
+from streammac.store.errors import ShardUnusable, StoreError
+from streammac.wire.messages import Ack, BatchIdRanges, Credit, Hello, Points
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 2.0
+"""After the disk has failed nothing is tried for so long; then the next batch shows whether it takes more."""
+MAX_SENDERS = 4096
+"""Senders that a worker remembers; further ones get no answer."""
+MAX_REVOKED = 1_000_000
+"""Batches that one greeting may revoke; what names more is malformed."""
+
+P = TypeVar("P")
+Outcome = Literal["stored", "duplicate", "refused"]
+
+
+class Store(Protocol):
+    """Where batches live: a worker's shards, or a model of them in tests."""
+
+    def append(self, batch: Points) -> Literal["stored", "duplicate"]:
+        """Store a batch, unless one of its id is there.
+
+        Raises
+        ------
+        StoreError
+            If the batch is not one for this store. `ShardUnusable` is none of these: it speaks of the store.
+        OSError, ShardUnusable
+            If the store takes nothing. Nothing of the batch is kept.
+        """
+        ...
+
+    def withdraw(self, batch_ids: Iterable[BatchId], sender: str) -> int:
+        """Take out batches of this sender, as if they had never been here; return the number of points.
+
+        A batch of that id which somebody else has brought since stays: it lives here now.
+
+        Raises
+        ------
+        OSError, ShardUnusable
+            If the store cannot. Some may still be there; the sender asks again.
+        """
+        ...
+
+    def commit(self) -> None:
+        """Make everything that was appended as safe as an acknowledgement promises.
+
+        Raises
+        ------
+        OSError, ShardUnusable
+            If it cannot; what of it is kept is then unknown.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class Session:
+    """What is known of a sender. Not ``agreed``: its greeting came, and could not be heeded yet.
+
+    ``ended``: the coordinator has said that the sender is through; only a newer session counts.
+    """
+
+    number: int
+    agreed: bool = False
+    closing: bool = False
+    ended: bool = False
+
+    @property
+    def closed(self) -> bool:
+        """Return whether nothing of this sender can come any more, and nothing is revoked any more."""
+        return self.agreed and self.closing
+
+    def end(self) -> None:
+        """Let nothing of it count any more: what still comes was sent twice, and may live elsewhere by now."""
+        self.agreed, self.closing, self.ended = False, False, True
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A batch and what became of it, until its answer may leave."""
+
+    batch: Points
+    outcome: Outcome
+    reason: str = ""
+
+
+class Receiver(Generic[P]):
+    """The sessions of one worker.
+
+    ``P`` is how a sender is reached, whatever the shell uses for that; it comes with a message, and goes back
+    with the answer.
+
+    Parameters
+    ----------
+    incarnation : int
+        Which process of the worker's name this is.
+    window_bytes : int
+        Credit of each sender.
+    store : Store
+        Where batches go.
+
+    Attributes
+    ----------
+    sessions : dict
+        By sender.
+    refusing : str
+        Why the store takes nothing at present; empty if it does.
+    stored, duplicates, withdrawn : int
+        Points that were stored, came again, were taken out again.
+    refused, stale, malformed : int
+        Batches that were refused, batches without an answer, greetings that cannot be meant.
+    """
+
+    def __init__(self, incarnation: int, window_bytes: int, store: Store) -> None:
+        self.incarnation = incarnation
+        self.window_bytes = window_bytes
+        self.sessions: dict[str, Session] = {}
+        self.refusing = ""
+        self.stored = self.duplicates = self.withdrawn = 0
+        self.refused = self.stale = self.malformed = 0
+        self._store = store
+        self._retry_at = float("-inf")
+
+    @property
+    def closed(self) -> bool:
+        """Return whether every sender has said that it sends no more: nothing can come any more."""
+        return all(session.closed for session in self.sessions.values())
+
+    def take(
+        self, arrived: Iterable[tuple[P, Hello | Points]], now: float
+    ) -> list[tuple[P, Credit | Ack]]:
+        """Take what has arrived together, make it safe together, and return the answers.
+
+        Parameters
+        ----------
+        arrived : iterable of (peer, message)
+            In the order of arrival.
+        now : float
+            Seconds of a clock that does not jump.
+        """
+        outcomes: list[tuple[P, Session | _Taken]] = []
+        for peer, message in arrived:
+            if isinstance(message, Hello):
+                session = self._greeted(message, now)
+                if session is not None:
+                    outcomes.append((peer, session))
+            elif self._counts(message):
+                outcomes.append((peer, self._stored(message, now)))
+            else:
+                self.stale += 1
+        if any(isinstance(outcome, _Taken) for _, outcome in outcomes):
+            outcomes = self._committed(outcomes, now)
+        return [(peer, self._answer(outcome, now)) for peer, outcome in outcomes]
+
+    # -- greetings ------------------------------------------------------------------------
+
+    def _greeted(self, hello: Hello, now: float) -> Session | None:
+        """Return the session to answer with, None for no answer."""
+        if hello.incarnation != self.incarnation:
+            return None
+        known = self.sessions.get(hello.sender)
+        if known is None and len(self.sessions) >= MAX_SENDERS:
+            log.warning("%s: no answer, there are %d senders already", hello.sender, MAX_SENDERS)
+            return None
+        if known is None or hello.session > known.number:
+            if _count(hello.revoked) > MAX_REVOKED:
+                self.malformed += 1
+                log.warning("%s disowns more than %d batches", hello.sender, MAX_REVOKED)
+                return None
+            # from here on nothing of the former session is stored, whether the rest succeeds or not
+            known = self.sessions[hello.sender] = Session(hello.session)
+        if hello.session == known.number and not (known.agreed or known.ended):
+            try:
+                self.withdrawn += self._store.withdraw(_batch_ids(hello.revoked), hello.sender)
+            except (OSError, ShardUnusable) as error:
+                self._failed(error, now)
+                return None
+            known.agreed, known.closing = True, hello.closing
+        # a second greeting of a session withdraws nothing: what it revoked may have come back since
+        return known if known.agreed else None
+
+    # -- points ---------------------------------------------------------------------------
+
+    def _counts(self, batch: Points) -> bool:
+        session = self.sessions.get(batch.sender)
+        return session is not None and session.agreed and session.number == batch.session
+
+    def _stored(self, batch: Points, now: float) -> _Taken:
+        if now < self._retry_at:
+            return _Taken(batch, "refused", self.refusing)
+        try:
+            outcome = self._store.append(batch)
+        except (OSError, ShardUnusable) as error:
+            self._failed(error, now)
+            return _Taken(batch, "refused", self.refusing)
+        except StoreError as error:
+            log.warning("refused a batch of %s: %s", batch.sender, error)
+            return _Taken(batch, "refused", str(error))
+        self.refusing = ""
+        return _Taken(batch, outcome)
+
+    def _committed(
+        self, outcomes: list[tuple[P, Session | _Taken]], now: float
+    ) -> list[tuple[P, Session | _Taken]]:
+        """Return what became of the batches in the end."""
+        try:
+            self._store.commit()
+        except (OSError, ShardUnusable) as error:
+            self._failed(error, now)
+            outcomes = [
+                (p, _Taken(o.batch, "refused", o.reason or self.refusing))
+                if isinstance(o, _Taken)
+                else (p, o)
+                for p, o in outcomes
+            ]
+        for _, outcome in outcomes:
+            if isinstance(outcome, _Taken):
+                self._count(outcome)
+        return outcomes
+
+    def _count(self, taken: _Taken) -> None:
+        if taken.outcome == "refused":
+            self.refused += 1
+            return
+        points = len(taken.batch.tensors["x"])
+        if taken.outcome == "stored":
+            self.stored += points
+        else:
+            self.duplicates += points
+
+    def _failed(self, error: Exception, now: float) -> None:
+        if not self.refusing:
+            log.warning("takes no points: %s", error)
+        self.refusing = f"{type(error).__name__}: {error}"
+        self._retry_at = now + RETRY_S
+
+    # -- answers --------------------------------------------------------------------------
+
+    def _window(self, now: float) -> int:
+        return 0 if now < self._retry_at else self.window_bytes
+
+    def _answer(self, outcome: Session | _Taken, now: float) -> Credit | Ack:
+        window = self._window(now)
+        if isinstance(outcome, Session):
+            return Credit(outcome.number, window)
+        batch = outcome.batch
+        return Ack(
+            batch.source,
+            batch.incarnation,
+            batch.sequence,
+            batch.session,
+            outcome.outcome,
+            window,
+            outcome.reason,
+        )
+
+
+def _count(revoked: Iterable[BatchIdRanges]) -> int:
+    return sum(max(0, last - first + 1) for some in revoked for first, last in some.ranges)
+
+
+def _batch_ids(revoked: Iterable[BatchIdRanges]) -> Iterator[BatchId]:
+    for some in revoked:
+        for first, last in some.ranges:
+            for sequence in range(first, last + 1):
+                yield BatchId(some.source, some.incarnation, sequence)

@@ -1,0 +1,1 @@
+"""How a process or a command reaches the coordinator, and what it serves over HTTP itself."""

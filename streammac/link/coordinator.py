@@ -1,0 +1,123 @@
+"""A process's line to its coordinator: registration, heartbeats, orders, and a goodbye.
+
+Workers and ingest nodes hold one each, in their I/O loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket as hosts
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+import zmq
+
+from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
+from streammac.wire.messages import Goodbye, Heartbeat, PleaseRegister, Register
+
+log = logging.getLogger(__name__)
+
+REGISTER_S = 1.0
+"""Time between two attempts to register."""
+REMIND_S = 10.0
+"""Once registered, a reminder leaves so often: a coordinator that was restarted learns of us by it."""
+LINGER_MS = 1000
+
+
+class CoordinatorLink:
+    """The line of one process.
+
+    Parameters
+    ----------
+    context : zmq.Context
+        The process's context.
+    role : {"worker", "ingest"}
+        What the process is.
+    name : str
+        Its stable name.
+    coordinator : str
+        Address of the coordinator's control socket.
+
+    Attributes
+    ----------
+    incarnation : int
+        Tells this process from earlier ones of the same name; it grows.
+    addresses : dict
+        Where others reach the process; what is added is told with the next registration.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        role: Literal["worker", "ingest"],
+        name: str,
+        coordinator: str,
+    ) -> None:
+        self.role = role
+        self.name = name
+        self.incarnation = time.time_ns()
+        self.addresses: dict[str, str] = {}
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.identity = f"{name}:{self.incarnation}".encode()
+        self.socket.linger = LINGER_MS
+        self.socket.maxmsgsize = MAX_FRAME_BYTES
+        self.socket.connect(coordinator)
+        self._registered_at = self._beat_at = float("-inf")
+        self.hurry = False
+        """Something has changed that the coordinator waits for: the next heartbeat leaves at once."""
+
+    def tell(self, message: Message) -> None:
+        """Send a message; it is dropped, and that is logged, if the coordinator takes nothing."""
+        try:
+            self.socket.send_multipart(encode(message), zmq.NOBLOCK)
+        except zmq.Again:
+            log.warning("the coordinator takes nothing: %s dropped", type(message).__name__)
+
+    def receive(self) -> Iterator[Message]:
+        """Yield what has arrived; a coordinator that was restarted is told at once who we are."""
+        while True:
+            try:
+                message = decode(self.socket.recv_multipart(zmq.NOBLOCK))
+            except zmq.Again:
+                return
+            except WireError as error:
+                log.warning("a message of the coordinator did not decode: %s", error)
+                continue
+            if isinstance(message, PleaseRegister):
+                self.register()
+            else:
+                yield message
+
+    def register(self) -> None:
+        """Present the process."""
+        pid, host = os.getpid(), hosts.gethostname()
+        self.tell(Register(self.role, self.name, self.incarnation, pid, host, self.addresses))
+
+    def keep_registered(self, now: float, *, answered: bool) -> None:
+        """Register when it is time to."""
+        if now - self._registered_at >= (REMIND_S if answered else REGISTER_S):
+            self._registered_at = now
+            self.register()
+
+    def beat(
+        self,
+        now: float,
+        every_s: float,
+        facts: Callable[[float], tuple[Mapping[str, float], tuple[str, ...]]],
+    ) -> None:
+        """Send a heartbeat when it is time to.
+
+        ``facts`` is called with the seconds since the last one, and returns facts and held blocks.
+        """
+        elapsed = now - self._beat_at
+        if elapsed >= every_s or self.hurry:
+            self.hurry = False
+            self._beat_at = now
+            known, holding = facts(min(elapsed, 3600.0))
+            self.tell(Heartbeat(self.name, self.incarnation, dict(known), holding))
+
+    def leave(self, facts: Mapping[str, Any]) -> None:
+        """Say goodbye, with the last facts."""
+        self.tell(Goodbye(self.name, self.incarnation, dict(facts)))

@@ -1,0 +1,127 @@
+"""Files of vectors to files of codes, models to files of their own: ``encode``, ``model export``.
+
+Vectors are read and encoded in batches, so that a mapped file may be larger than memory.
+Both writers put a whole file in place at the end, or leave what was there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streammac.errors import ExitCode, Failure
+from streammac.models.base import NestedModel
+from streammac.publishing.versions import ModelVersion, write_model
+
+BATCH_BYTES = 16 << 20
+"""Size of a batch of vectors, as float32."""
+
+
+def _refuse(path: Path, why: str) -> Failure:
+    return Failure(ExitCode.BAD_INPUT, f"{path}: {why}")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of ``path`` once it is complete."""
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        with scratch.open("wb") as file:
+            yield file
+        scratch.replace(path)
+    except OSError as error:
+        raise _refuse(path, f"cannot be written: {error.strerror}") from None
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _rebuild(version: ModelVersion) -> NestedModel:
+    """Return the model that a version's parameters belong to."""
+    from streammac.models.registry import create
+
+    described = version.metadata["model"]
+    return create(described["family"], **described["hyper_parameters"])
+
+
+def encode_file(
+    source: Path,
+    vectors: NDArray[Any],
+    target: Path,
+    version: ModelVersion,
+    advance: Callable[[int, int], None],
+) -> int:
+    """Encode vectors into a file of codes; return how many there were.
+
+    Parameters
+    ----------
+    source : Path
+        Where the vectors come from, for messages.
+    vectors : ndarray
+        (n, D) of any type of number; may be mapped into memory, batches of it are copied.
+    target : Path
+        Gets (n, ceil(L / 8)) uint8 packed codes, .npy, rows in the order of the vectors.
+    version : ModelVersion
+        With which model.
+    advance : callable
+        Is told after each batch how many are done, and of how many.
+
+    Raises
+    ------
+    Failure
+        If the vectors are not what the model expects, or one is not finite.
+    """
+    model = _rebuild(version)
+    total, dim = len(vectors), int(vectors.shape[1])
+    batch = max(1, BATCH_BYTES // (4 * max(1, dim)))
+    with _replacing(target) as file:
+        header_written = False
+        for first in range(0, max(total, 1), batch):
+            x = np.array(vectors[first : first + batch], np.float32)
+            finite = np.isfinite(x).all(axis=1)
+            if not finite.all():
+                row = first + int(np.argmin(finite))
+                raise _refuse(source, f"row {row} holds a number that is not finite")
+            try:
+                codes = model.encode(version.tensors, x)
+            except ValueError as error:
+                raise _refuse(
+                    source, f"vectors of length {dim} do not suit the model: {error}"
+                ) from None
+            if not header_written:
+                header_written = True
+                shape = (total, codes.shape[1])
+                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(np.ascontiguousarray(codes).data)
+            advance(min(first + batch, total), total)
+    return total
+
+
+def export_model(version: ModelVersion, target: Path) -> None:
+    """Write a version to a file of its own.
+
+    ``.safetensors`` keeps all of it, for ``streammac encode --model``; ``.npz`` holds plain arrays
+    that apply to raw inputs, for numpy alone.
+
+    Raises
+    ------
+    Failure
+        If the suffix is another one, or the file cannot be written.
+    """
+    if target.suffix == ".safetensors":
+        try:
+            write_model(target, version.tensors, version.metadata)
+        except OSError as error:
+            raise _refuse(target, f"cannot be written: {error.strerror}") from None
+    elif target.suffix == ".npz":
+        with _replacing(target) as file:
+            plain: dict[str, Any] = dict(_rebuild(version).export(version.tensors))
+            np.savez(file, allow_pickle=False, **plain)
+    else:
+        raise _refuse(target, "expected a name that ends in .safetensors or .npz")

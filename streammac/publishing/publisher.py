@@ -1,0 +1,167 @@
+"""From finished epochs to published versions: measure on the held-out sample, write, promote or keep as candidate.
+
+A thread of the coordinator process. Only the newest finished epoch waits; one that comes sooner than
+the publishing interval takes the place of the one before it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from streammac.coordinator.epoch_reports import EpochResult
+from streammac.models.base import Array, NestedModel
+from streammac.publishing.held_out import HeldOutSample, Measurement
+from streammac.publishing.versions import VersionStore
+from streammac.settings.schema import Settings
+
+log = logging.getLogger(__name__)
+
+END_PATIENCE_S = 10.0
+
+
+class Publisher:
+    """Publishes versions of the model.
+
+    Parameters
+    ----------
+    settings : Settings
+        Held-out and publishing settings, and what the model is.
+    versions : VersionStore
+        Where versions go.
+    """
+
+    def __init__(self, settings: Settings, versions: VersionStore) -> None:
+        self._settings = settings
+        self._versions = versions
+        self._held_out_sample = HeldOutSample(settings.held_out, settings.cluster.seed)
+        self._wanted: tuple[EpochResult, int] | None = None
+        self._signal = threading.Condition()
+        self._ending = False
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self.version = versions.newest
+        self.current = versions.current
+        # new versions are held against the best one: against the last one, each a little worse than
+        # the one before it, quality could creep down without end
+        self._best_version = self.current
+        self._best = versions.load(self.current).tensors if self.current else {}
+        self._current = self._best
+        self.quality: dict[str, Any] | None = None
+        self.reason = ""
+        """Why the newest version is or is not the current one."""
+        self.resume: dict[str, Any] | None = None
+        """Epoch and plan that follow the newest version on disk."""
+        self.first_model_s = 0.0
+        """Unix time of the first version of this process, 0 before it."""
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def observe(self, tensors: dict[str, np.ndarray]) -> None:
+        """Take held-out points ``x`` (n, D)."""
+        if "x" in tensors and tensors["x"].ndim == 2:
+            with self._signal:
+                self._held_out_sample.add(tensors["x"])
+
+    def offer(self, result: EpochResult, points: int) -> None:
+        """Take a finished epoch; ``points`` are stored in the cluster by now."""
+        with self._signal:
+            self._wanted = (result, points)
+            self._signal.notify()
+
+    def stop(self) -> None:
+        """Publish what still waits, and end."""
+        with self._signal:
+            self._ending = True
+            self._signal.notify()
+        if self._thread.ident is not None:
+            self._thread.join(END_PATIENCE_S)
+
+    # -- the thread -----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        from streammac.models.registry import create
+
+        spec = self._settings.model
+        model = create(spec.family, bits=spec.bits, **spec.options)
+        model = model.grouped_for(self._settings.cluster.workers)
+        last = 0.0
+        while True:
+            with self._signal:
+                self._signal.wait_for(lambda: self._wanted is not None or self._ending)
+                pause = self._settings.publish.interval_s - (time.monotonic() - last)
+                if pause > 0 and not self._ending:
+                    self._signal.wait(pause)
+                    continue
+                wanted, self._wanted = self._wanted, None
+            if wanted is None:
+                return
+            last = time.monotonic()
+            self._publish(model, *wanted)
+
+    def _publish(self, model: NestedModel, result: EpochResult, points: int) -> None:
+        # the first version is not kept waiting for neighbours and baselines to be computed
+        new = self._measure(model, result.params) if self.current else None
+        count = max(1.0, result.sums.get("points", 0.0))
+        metadata = {
+            "epoch": result.epoch,
+            "points": points,
+            "objective": result.sums.get("nested", 0.0) / count,
+            "mu": result.mu,
+            "parent": self.version,
+            "model": {"family": model.family, "hyper_parameters": model.hyper_parameters()},
+            "quality": asdict(new) if new else None,
+        }
+        version = self._versions.publish(dict(result.params), metadata)
+        old = self._measure(model, self._best) if self._best and new is not None else None
+        tolerance = self._settings.publish.tolerance
+        promoted, self.reason = judge(new, old, self._best_version, tolerance)
+        if promoted:
+            self._versions.promote(version, self.reason)
+            self.current, self._current = version, dict(result.params)
+        else:
+            log.info("version %d stays a candidate: %s", version, self.reason)
+        shown = new if promoted else self._measure(model, self._current)
+        if shown is not None:
+            self.quality = asdict(shown) | {"version": self.current}
+        if old is None or (new is not None and new.model >= old.model):
+            self._best, self._best_version = dict(result.params), version
+        self.resume = {"epoch": result.epoch + 1, "plan": asdict(result.following)}
+        self.version = version
+        self.first_model_s = self.first_model_s or time.time()
+
+    def _measure(self, model: NestedModel, params: Mapping[str, Array]) -> Measurement | None:
+        with self._signal:  # points may come meanwhile, but not into the sample being copied
+            task = self._held_out_sample.task(self._settings.model.bits)
+        return task.measure(model, params) if task is not None else None
+
+
+def judge(
+    new: Measurement | None, best: Measurement | None, best_version: int, tolerance: float
+) -> tuple[bool, str]:
+    """Say whether a version is to be promoted, and why.
+
+    Parameters
+    ----------
+    new, best : Measurement or None
+        The version and the best one so far, on the same held-out sample; None where there is none.
+    best_version : int
+        Number of the best version, 0: there is none.
+    tolerance : float
+        How much worse a version may be.
+    """
+    if best_version == 0:
+        return True, "the first version"
+    if new is None or best is None:
+        return True, "no held-out points to measure on"
+    verdict = f"{new.model:.4f} on held-out points, version {best_version} has {best.model:.4f}"
+    if new.model < best.model - tolerance:
+        return False, f"{verdict}: worse by more than {tolerance}"
+    return True, verdict

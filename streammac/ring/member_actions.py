@@ -1,0 +1,116 @@
+"""What a member's state machine asks of the process round it, and what that reports back.
+
+`Send`, `Answer` and `Report` go to the network; `OpenEpoch`, `Train` and `ZStep` are jobs for the compute
+thread, done one after the other in the order in which they were asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from streammac.models.base import Array, Block, Objective, Tensors
+from streammac.wire.messages import EpochPlan, EpochReport, Holdings, ModelState, Token
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a token, or a whole model, to another member."""
+
+    to: str
+    message: Token | ModelState
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Tell the coordinator what is held here: it has announced a view."""
+
+    holdings: Holdings
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEpoch:
+    """Take a snapshot of the shard for this epoch; points that are new get their coordinates."""
+
+    view: int
+    epoch: int
+    plan: EpochPlan
+    params: Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Train:
+    """Train a token's block on the shard, and close the lap if this is its last stop.
+
+    ``visits`` False: the lap is only closed; those who had still to train in it are gone.
+    """
+
+    token: Token
+    block: Block
+    params: Mapping[str, Array]
+    fresh: bool
+    ends_lap: bool
+    visits: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ZStep:
+    """Improve the coordinates of the shard with the epoch's final model."""
+
+    view: int
+    epoch: int
+    plan: EpochPlan
+    params: Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Tell the coordinator that the epoch is done here; ``params`` where it is ours to send the model."""
+
+    view: int
+    epoch: int
+    plan: EpochPlan
+    following: EpochPlan
+    trainers: tuple[str, ...]
+    objective: Objective
+    params: Mapping[str, Array] | None
+
+    def message(
+        self, name: str, mu: float, sums: Mapping[str, float], seconds: Mapping[str, float]
+    ) -> EpochReport:
+        """Return it as a message of the member with this name, with what only the process round it knows."""
+        return EpochReport(
+            view=self.view,
+            epoch=self.epoch,
+            plan=self.plan,
+            following=self.following,
+            trainers=self.trainers,
+            name=name,
+            mu=mu,
+            sums=dict(sums),
+            seconds=dict(seconds),
+            tensors=dict(self.params or {}),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainDone:
+    """A `Train` job is done; ``tensors`` is the block's new state."""
+
+    job: Train
+    tensors: Tensors
+
+
+@dataclass(frozen=True, slots=True)
+class ZStepDone:
+    """A `ZStep` job is done."""
+
+    view: int
+    epoch: int
+    objective: Objective
+
+
+Job: TypeAlias = OpenEpoch | Train | ZStep
+Action: TypeAlias = Send | Answer | Report | Job
+Done: TypeAlias = TrainDone | ZStepDone

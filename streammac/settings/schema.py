@@ -1,0 +1,218 @@
+"""All settings, their defaults, limits and meaning: the one place where they are defined.
+
+`streammac.settings.sources` reads them from a TOML file, the environment and flags; the coordinator
+hands the shared ones to every member. Durations end in ``_s`` (seconds), sizes in ``_bytes``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(gt=0)]
+_BUDGET = 'expected a number of points or seconds, e.g. 20000 or "2s"'
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)")
+
+
+def visit_budget(value: int | str | None) -> tuple[int | None, float | None]:
+    """Return what a visit budget allows: (points, seconds), None where there is no bound.
+
+    >>> visit_budget(20000), visit_budget("500ms"), visit_budget(None)
+    ((20000, None), (None, 0.5), (None, None))
+
+    Raises
+    ------
+    ValueError
+        If it is neither a number of points nor of seconds, or not more than nothing.
+    """
+    if value is None:
+        return None, None
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        seconds = float(match[1]) / (1000 if match[2] == "ms" else 1)
+        if seconds > 0:
+            return None, seconds
+    elif (isinstance(value, int) or value.strip().isdecimal()) and int(value) > 0:
+        return int(value), None
+    raise ValueError(_BUDGET)
+
+
+def _checked_budget(value: object) -> object:
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        visit_budget(value)
+    elif value is not None:
+        raise ValueError(_BUDGET)
+    return value
+
+
+class Section(BaseModel):
+    """A table of the configuration file; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Cluster(Section):
+    """Who takes part, and how they tell that others are alive."""
+
+    workers: Positive = Field(3, description="workers to start, and to wait for before training")
+    seed: int = Field(0, ge=0, description="seed of all shuffling")
+    heartbeat_s: Seconds = Field(0.5, description="seconds between two heartbeats")
+    restart: Literal["always", "never"] = Field(
+        "always",
+        description="`streammac up` starts a process that died again, or stops the cluster in good order",
+    )
+    restart_budget: Positive = Field(
+        10, description="restarts of one process within the window; after that it stays down"
+    )
+    restart_window_s: Seconds = Field(600.0, description="time for which a restart counts")
+
+
+class Network(Section):
+    """Where processes listen."""
+
+    host: str = Field(
+        "127.0.0.1", description="interface to listen on; beyond loopback only with keys"
+    )
+    http_host: str = Field(
+        "127.0.0.1",
+        description="interface of metrics and status: plain HTTP that anybody may ask",
+    )
+    insecure: bool = Field(
+        False, description="listen beyond loopback without keys: whoever comes may do everything"
+    )
+    coordinator_port: int = Field(0, ge=0, le=65535, description="control port, 0: any free one")
+    http_port: int = Field(
+        0, ge=0, le=65535, description="coordinator's HTTP port, 0: any free one"
+    )
+
+
+class Stream(Section):
+    """What a point looks like; left out, the first points decide."""
+
+    dim: Positive | None = Field(None, description="length of x")
+    dtype: Literal["float32", "uint8"] | None = Field(None, description="type of x as stored")
+
+
+class Model(Section):
+    """Which nested model is trained."""
+
+    family: str = Field("binary_autoencoder", description="model family")
+    bits: Positive = Field(32, description="length of the codes")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="further hyper-parameters of the family"
+    )
+
+
+class Training(Section):
+    """How epochs run."""
+
+    minibatch: Positive = Field(
+        512, description="points per SGD step, at most: small shards take fewer"
+    )
+    start_points: Positive = Field(
+        1000, description="training begins when so many points are stored"
+    )
+    epochs: int = Field(0, ge=0, description="stop training after so many epochs, 0: never")
+    visit_budget: Annotated[int | str | None, BeforeValidator(_checked_budget)] = Field(
+        None,
+        description='bound of a visit: points (20000) or seconds ("2s"); none: the whole shard',
+    )
+    recency: float = Field(0.0, ge=0, description="preference for recent points under a budget")
+    growth: float = Field(
+        2.0, gt=1, description="restart the continuation when the data has grown by this factor"
+    )
+    rebalance: bool = Field(
+        False, description="slow workers that have too many points hand some to fast ones"
+    )
+    deterministic: bool = Field(
+        False, description="same data, same parameters: no time budgets, no restarts"
+    )
+
+
+class Store(Section):
+    """The shards."""
+
+    ack: Literal["memory", "file", "fsync"] = Field(
+        "file", description="when a point counts as safe"
+    )
+    segment_bytes: int = Field(64 << 20, ge=4096, description="size of a segment")
+    retain_points: Positive | None = Field(None, description="points kept per worker")
+    retain_bytes: Positive | None = Field(None, description="bytes kept per worker")
+    retain_s: Seconds | None = Field(None, description="age up to which points are kept")
+
+
+class Ingest(Section):
+    """Sources and flow control."""
+
+    sources: tuple[str, ...] = Field((), description="URIs of the feeds")
+    batch_points: Positive = Field(1024, description="points per batch")
+    linger_s: Seconds = Field(0.02, description="longest wait for a batch to fill")
+    window_bytes: int = Field(16 << 20, ge=4096, description="unacknowledged bytes per worker")
+    resend_s: Seconds = Field(
+        5.0, description="an unacknowledged batch is sent again after so long"
+    )
+    record_bytes: int = Field(
+        1 << 20, ge=16, description="largest record; larger ones are dead letters"
+    )
+    request_bytes: int = Field(64 << 20, ge=1024, description="largest push or HTTP request")
+    dead_letter_bytes: int = Field(
+        256 << 20, ge=4096, description="dead letters kept per ingest node"
+    )
+
+
+class HeldOut(Section):
+    """Points held out to measure every version."""
+
+    share: Share = Field(0.04, description="share of the feed that is held out")
+    points: Positive = Field(4096, description="held-out points kept for measuring")
+    queries: Positive = Field(1000, description="of these, so many are used as queries")
+    neighbours_share: Share = Field(
+        0.0167, description="true neighbours per query, as a share; a tenth as many are retrieved"
+    )
+
+
+class Publish(Section):
+    """Model versions."""
+
+    keep: Positive = Field(10, description="newest versions kept on disk, besides the current one")
+    tolerance: Share = Field(
+        0.01, description="a version this much worse on held-out points stays a candidate"
+    )
+    interval_s: float = Field(0.5, ge=0, description="shortest time between two versions")
+
+
+class DriftDetection(Section):
+    """Reaction to a feed that changes."""
+
+    enabled: bool = Field(True, description="watch the reconstruction error for drift")
+    delta: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.002, description="ADWIN's false alarm rate"
+    )
+
+
+class Logs(Section):
+    """What processes write to their logs."""
+
+    format: Literal["text", "json"] = Field(
+        "text", description="lines for people, or one JSON object per line"
+    )
+    quiet: bool = Field(False, description="warnings and errors only")
+
+
+class Settings(Section):
+    """Everything, as in the configuration file: one field per table."""
+
+    cluster: Cluster = Cluster()
+    network: Network = Network()
+    stream: Stream = Stream()
+    model: Model = Model()
+    training: Training = Training()
+    store: Store = Store()
+    ingest: Ingest = Ingest()
+    held_out: HeldOut = HeldOut()
+    publish: Publish = Publish()
+    drift: DriftDetection = DriftDetection()
+    logs: Logs = Logs()

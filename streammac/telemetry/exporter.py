@@ -1,0 +1,294 @@
+"""How a process shows its series to Prometheus: values are set as things happen, and read at scrape time.
+
+A process makes one of `WorkerMetrics`, `IngestMetrics` and `CoordinatorMetrics`, hands it the facts
+that it sends in heartbeats anyway, and calls ``serve``. Nothing is computed between scrapes.
+"""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
+from prometheus_client.exposition import MetricsHandler
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from streammac import __version__
+from streammac.telemetry import metrics
+from streammac.telemetry.metrics import Labels, Series
+
+POLL_S = 0.1
+"""How often the endpoint looks whether it is to close."""
+
+
+class ProcessMetrics(Collector):
+    """The registry and endpoint of one process: a value per series and labels, read at scrape time.
+
+    Parameters
+    ----------
+    series : tuple of Series
+        What this process may export; one without a value yet is left out of a scrape.
+    """
+
+    def __init__(self, series: tuple[Series, ...]) -> None:
+        self.series = series
+        self.registry = CollectorRegistry()
+        self._values: dict[Series, dict[Labels, float]] = {
+            s: {} for s in series if s.kind != "histogram"
+        }
+        self._histograms = {
+            s: Histogram(s.name, s.help, buckets=s.buckets, registry=self.registry)
+            for s in series
+            if s.kind == "histogram"
+        }
+        self.set(metrics.BUILD, 1, __version__)
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+
+    def set(self, series: Series, value: float, *labels: str) -> None:
+        """Set a gauge, or a counter whose count the process keeps itself."""
+        assert len(labels) == len(series.labels), f"{series.name} has the labels {series.labels}"
+        self._values[series][labels] = float(value)
+
+    def add(self, series: Series, amount: float, *labels: str) -> None:
+        """Let a counter grow."""
+        assert amount >= 0, f"{series.name} is a counter"
+        self.set(series, self._values[series].get(labels, 0.0) + amount, *labels)
+
+    def replace(self, series: Series, values: Mapping[Labels, float]) -> None:
+        """Set all of a series at once: labels that are not there any more vanish."""
+        self._values[series] = {labels: float(value) for labels, value in values.items()}
+
+    def handshakes(self, failures: Mapping[str, int]) -> None:
+        """Take the failed handshakes so far, by reason."""
+        self.replace(
+            metrics.HANDSHAKE_FAILURES, {(reason,): count for reason, count in failures.items()}
+        )
+
+    def observe(self, series: Series, value: float) -> None:
+        """Put a value into a histogram."""
+        self._histograms[series].observe(value)
+
+    def collect(self) -> Iterator[Metric]:
+        """Return what a scrape shows (called by the registry, in the endpoint's thread)."""
+        for series, values in self._values.items():
+            family = GaugeMetricFamily if series.kind == "gauge" else CounterMetricFamily
+            metric = family(series.name, series.help, labels=series.labels)
+            for labels, value in sorted(values.copy().items()):
+                metric.add_metric(labels, value)
+            if metric.samples:
+                yield metric
+
+    def describe(self) -> Iterator[Metric]:
+        """Return nothing: names are checked by the tables, not by a first scrape."""
+        return iter(())
+
+    def serve(self, host: str) -> tuple[str, Callable[[], None]]:
+        """Answer scrapes on any free port of this interface; return the URL and what closes it."""
+        server = socketserver.ThreadingTCPServer(
+            (host, 0), MetricsHandler.factory(self.registry), bind_and_activate=True
+        )
+        server.daemon_threads = True
+        thread = threading.Thread(
+            target=server.serve_forever, args=(POLL_S,), name="metrics", daemon=True
+        )
+        thread.start()
+
+        def close() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+        return f"http://{host}:{server.server_address[1]}/metrics", close
+
+
+class WorkerMetrics(ProcessMetrics):
+    """Series of a worker, from the facts of its heartbeats."""
+
+    FACTS: Mapping[str, Series] = {
+        "points": metrics.SHARD_POINTS,
+        "bytes": metrics.SHARD_BYTES,
+        "held_out": metrics.SHARD_HELD_OUT,
+        "appended": metrics.APPENDED,
+        "expired": metrics.EXPIRED,
+        "duplicates": metrics.DUPLICATES,
+        "refused": metrics.REFUSED,
+        "refusing": metrics.REFUSING,
+        "quarantined": metrics.QUARANTINED,
+        "progress": metrics.HOPS,
+        "holding": metrics.HOLDING,
+        "frozen": metrics.FROZEN,
+        "malformed": metrics.WORKER_MALFORMED,
+        "epoch": metrics.WORKER_EPOCH,
+        "view": metrics.WORKER_VIEW,
+        "busy_share": metrics.BUSY,
+        "entering_error": metrics.ENTERING_ERROR,
+        "disk_free": metrics.DISK_FREE,
+    }
+
+    def __init__(self, name: str) -> None:
+        super().__init__(metrics.WORKER)
+        self.name = name
+        self.set(metrics.REFUSING, 0)  # nothing wrong is a value, too: alerts compare with it
+        self.set(metrics.QUARANTINED, 0)
+
+    def update(self, facts: Mapping[str, float]) -> None:
+        """Take the facts of a heartbeat."""
+        for fact, series in self.FACTS.items():
+            if fact in facts:
+                self.set(series, facts[fact])
+
+    def visited(self, seconds: float) -> None:
+        """Take the duration of a visit."""
+        self.observe(metrics.VISIT_SECONDS, seconds)
+
+    def hopped(self, seconds: float) -> None:
+        """Take the time that a block has spent here, from its arrival to its departure."""
+        self.observe(metrics.HOP_SECONDS, seconds)
+
+    def epoch_done(self, seconds: Mapping[str, float]) -> None:
+        """Take a finished epoch: where its time went, by phase."""
+        for phase, value in seconds.items():
+            self.add(metrics.PHASES, value, phase)
+        self.add(metrics.WORKER_EPOCHS, 1)
+        self.observe(metrics.WORKER_EPOCH_SECONDS, sum(seconds.values()))
+
+
+class Lane(Protocol):
+    """What is exported of the way from an ingest node to a worker."""
+
+    @property
+    def outstanding_bytes(self) -> int:
+        """Return the bytes under way."""
+        ...
+
+    @property
+    def window_bytes(self) -> int:
+        """Return the bytes that may be under way."""
+        ...
+
+
+class IngestMetrics(ProcessMetrics):
+    """Series of an ingest node, from the facts of its heartbeats."""
+
+    FACTS: Mapping[str, Series] = {
+        "unacknowledged": metrics.UNACKNOWLEDGED,
+        "blocked_s": metrics.BLOCKED,
+        "finished": metrics.FINISHED,
+        "resent": metrics.RESENT,
+        "malformed": metrics.INGEST_MALFORMED,
+    }
+    OUTCOMES = ("sent", "acknowledged", "duplicate", "dead_lettered")
+
+    def __init__(self, name: str) -> None:
+        super().__init__(metrics.INGEST)
+        self.name = name
+
+    def update(self, facts: Mapping[str, float]) -> None:
+        """Take the facts of a heartbeat."""
+        for fact, series in self.FACTS.items():
+            if fact in facts:
+                self.set(series, facts[fact])
+        for outcome in self.OUTCOMES:
+            if outcome in facts:
+                self.set(metrics.INGESTED, facts[outcome], outcome)
+
+    def lanes(self, lanes: Mapping[str, Lane], waiting_bytes: int) -> None:
+        """Take the credit of each worker that there is, by its name, and what waits for some."""
+        self.set(metrics.WAITING, waiting_bytes)
+        self.replace(
+            metrics.OUTSTANDING, {(name,): lane.outstanding_bytes for name, lane in lanes.items()}
+        )
+        self.replace(metrics.WINDOW, {(name,): lane.window_bytes for name, lane in lanes.items()})
+
+    def acknowledged(self, after_s: float) -> None:
+        """Take the time that the acknowledgement of a batch took."""
+        self.observe(metrics.ACK_SECONDS, after_s)
+
+
+class FinishedEpoch(Protocol):
+    """What is exported of an epoch's result (`streammac.coordinator.epoch_reports.EpochResult`)."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Return seconds by phase."""
+        ...
+
+
+class CoordinatorMetrics(ProcessMetrics):
+    """Series of the coordinator, from the cluster's status (docs/status.md)."""
+
+    STATUS: Mapping[str, Series] = {
+        "view": metrics.VIEW,
+        "epoch": metrics.EPOCH,
+        "objective": metrics.OBJECTIVE,
+        "penalised": metrics.PENALISED,
+        "violated": metrics.VIOLATED,
+        "mu": metrics.MU,
+        "imbalance": metrics.IMBALANCE,
+        "model_version": metrics.MODEL_VERSION,
+        "promoted": metrics.PROMOTED,
+        "drift_events": metrics.DRIFTS,
+        "malformed": metrics.COORDINATOR_MALFORMED,
+    }
+    ENTROPY: Mapping[str, Series] = {
+        "entropy": metrics.ENTROPY,
+        "least_entropy": metrics.LEAST_ENTROPY,
+    }
+    METHODS = ("model", "itq", "pca", "random")
+    STATES = ("alive", "draining", "lost", "left")
+
+    def __init__(self) -> None:
+        super().__init__(metrics.COORDINATOR)
+        self._version = 0
+
+    def update(self, status: Mapping[str, Any]) -> None:
+        """Take the cluster's status."""
+        for fact, series in self.STATUS.items():
+            if status.get(fact) is not None:
+                self.set(series, status[fact])
+        self.replace(metrics.POINTS, {(state,): count for state, count in status["points"].items()})
+        self.replace(metrics.FAILURES, {(reason,): n for reason, n in status["failures"].items()})
+        if status["recovery"]["count"]:
+            self.set(metrics.RECOVERY_LAST, status["recovery"]["last_s"])
+        members: dict[Labels, float] = {}
+        for kind, key in (("worker", "workers"), ("ingest", "ingest")):
+            for state in self.STATES:
+                members[kind, state] = sum(process["state"] == state for process in status[key])
+        self.replace(metrics.MEMBERS, members)
+        # who left in good order is not missed
+        there = [worker for worker in status["workers"] if worker["state"] != "left"]
+        self.replace(metrics.WORKER_UP, {(w["name"],): w["state"] != "lost" for w in there})
+        self.replace(
+            metrics.WEIGHT, {(w["name"],): w["weight"] for w in there if w["state"] == "alive"}
+        )
+        quality = status.get("quality") or {}
+        self.replace(metrics.QUALITY, {(m,): quality[m] for m in self.METHODS if m in quality})
+        for fact, series in self.ENTROPY.items():
+            if fact in quality:
+                self.set(series, quality[fact])
+        if status.get("model_version", 0) != self._version:
+            self._version = status["model_version"]
+            self.set(metrics.PUBLISHED, time.time())
+
+    def events(self, counts: Mapping[str, int]) -> None:
+        """Take how often each kind of event has happened.
+
+        All kinds from the start: what appears as 1 without having been 0 has not grown, for Prometheus.
+        """
+        self.replace(metrics.EVENTS, {(kind,): count for kind, count in counts.items()})
+
+    def recovered(self, seconds: float) -> None:
+        """Take a recovery: how long the ring stood still."""
+        self.observe(metrics.RECOVERY_SECONDS, seconds)
+
+    def epoch_done(self, result: FinishedEpoch) -> None:
+        """Take a finished epoch of the whole ring."""
+        for phase, value in result.seconds.items():
+            self.add(metrics.EPOCH_PHASES, value, phase)
+        self.add(metrics.EPOCHS, 1)
+        self.observe(metrics.EPOCH_SECONDS, sum(result.seconds.values()))

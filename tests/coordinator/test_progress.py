@@ -1,0 +1,70 @@
+"""How far training has come, and what a restarted cluster goes on from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+
+from streammac.coordinator.epoch_reports import EpochResult
+from streammac.coordinator.progress import Progress
+from streammac.settings.schema import Training
+from streammac.wire.messages import EpochPlan, RestartContinuation
+
+PARAMS = {"w": np.ones(2)}
+RESULT = EpochResult(
+    epoch=4,
+    plan=EpochPlan(age=4),
+    following=EpochPlan(age=5),
+    mu=0.5,
+    sums={},
+    seconds={},
+    imbalance=1.0,
+    params=PARAMS,
+)
+
+
+def test_training_begins_with_a_fresh_epoch():
+    progress = Progress(Training())
+    assert (progress.epoch, progress.plan, progress.params) == (0, EpochPlan(fresh=True), {})
+
+
+def test_a_complete_epoch_is_what_the_next_one_goes_on_from():
+    progress = Progress(Training())
+    assert progress.advance(RESULT)
+    assert (progress.epoch, progress.plan, progress.params) == (5, EpochPlan(age=5), PARAMS)
+
+
+def test_an_epoch_whose_model_is_lost_counts_for_its_figures_alone():
+    progress = Progress(Training())
+    lost = replace(RESULT, params={})
+    assert not progress.advance(lost)
+    assert (progress.epoch, progress.result) == (0, lost)
+
+
+def test_a_restarted_cluster_goes_on_where_it_was():
+    former = Progress(Training())
+    former.advance(RESULT)
+    former.continuation.grown(100, 100)
+    former.continuation.vote("w1", 4, 1.0, shards={"w1": 100}, appended=100)
+    state = json.loads(json.dumps(former.durable()))
+    assert Progress(Training(), state, PARAMS).durable() == state
+
+
+def test_without_a_model_only_numbers_are_kept():
+    former = Progress(Training())
+    former.advance(RESULT)
+    former.continuation.vote("w1", 4, 1.0, shards={"w1": 100}, appended=100)
+    now = Progress(Training(), former.durable())
+    assert (now.epoch, now.plan.fresh, now.continuation.points) == (0, True, 0)
+    assert (now.continuation.due, now.continuation.drifts) == ([], 1)
+    assert now.continuation.number == 1, "the next restart has a new number"
+
+
+def test_whoever_plans_without_the_newest_restart_has_missed_it():
+    rule = Progress(Training()).continuation
+    assert rule.missed(EpochPlan()) is None
+    rule.vote("w1", 4, 1.0, shards={"w1": 100}, appended=100)
+    assert rule.missed(EpochPlan()) == RestartContinuation(1, fresh=False)
+    assert rule.missed(EpochPlan(restart=1)) is None

@@ -1,0 +1,90 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streammac.errors import ExitCode, Failure
+from streammac.publishing import encoding
+from streammac.publishing.encoding import encode_file, export_model
+from streammac.publishing.versions import ModelVersion, read_model
+
+
+class Signs:
+    """A model that stands in: code bit i is whether x @ a is positive."""
+
+    def encode(self, params: Any, x: Any) -> Any:
+        return np.packbits(x @ params["a"] > 0, axis=1)
+
+    def export(self, params: Any) -> Any:
+        return {"weights": params["a"]}
+
+
+@pytest.fixture
+def version(monkeypatch: pytest.MonkeyPatch) -> ModelVersion:
+    monkeypatch.setattr(encoding, "_rebuild", lambda _: Signs())
+    a = np.random.default_rng(0).normal(size=(5, 12)).astype(np.float32)
+    return ModelVersion({"version": 3, "model": {}}, {"a": a})
+
+
+def points(n: int, dtype: Any = np.float32) -> Any:
+    return (np.random.default_rng(n).normal(size=(n, 5)) * 50).astype(dtype)
+
+
+def codes(x: Any, version: ModelVersion) -> Any:
+    return Signs().encode(version.tensors, x.astype(np.float32))
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 8, 100])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int16"])
+def test_codes_come_in_the_order_of_the_vectors(
+    tmp_path: Path, version: ModelVersion, monkeypatch: Any, n: int, dtype: str
+) -> None:
+    monkeypatch.setattr(encoding, "BATCH_BYTES", 7 * 20)  # 7 vectors
+    x = points(n, dtype)
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    told: list[tuple[int, int]] = []
+    done = encode_file(
+        tmp_path, mapped, tmp_path / "c.npy", version, lambda a, b: told.append((a, b))
+    )
+    assert done == n
+    found = np.load(tmp_path / "c.npy", allow_pickle=False)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, codes(x, version))
+    assert told[-1] == (n, n)
+    assert len(told) == max(1, -(-n // 7))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["c.npy", "x.npy"]
+
+
+def test_a_failure_leaves_what_was_there(
+    tmp_path: Path, version: ModelVersion, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(encoding, "BATCH_BYTES", 7 * 20)  # 7 vectors
+    source, target = Path("x.npy"), tmp_path / "c.npy"
+    x = points(10)
+    x[8, 2] = np.nan
+    target.write_bytes(b"old")
+    with pytest.raises(Failure, match=r"x\.npy: row 8 ") as caught:
+        encode_file(source, x, target, version, lambda *_: None)
+    assert caught.value.code is ExitCode.BAD_INPUT
+    with pytest.raises(Failure, match="vectors of length 4 do not suit the model"):
+        encode_file(source, x[:5, :4], target, version, lambda *_: None)
+    assert target.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["c.npy"]
+
+
+def test_a_target_that_cannot_be_written(tmp_path: Path, version: ModelVersion) -> None:
+    with pytest.raises(Failure, match="cannot be written: No such file"):
+        encode_file(Path("x"), points(3), tmp_path / "no" / "c.npy", version, lambda *_: None)
+
+
+def test_exports(tmp_path: Path, version: ModelVersion) -> None:
+    export_model(version, tmp_path / "m.safetensors")
+    again = read_model(tmp_path / "m.safetensors")
+    assert again.metadata == version.metadata
+    np.testing.assert_array_equal(again.tensors["a"], version.tensors["a"])
+    export_model(version, tmp_path / "m.npz")
+    np.testing.assert_array_equal(np.load(tmp_path / "m.npz")["weights"], version.tensors["a"])
+    with pytest.raises(Failure, match="ends in"):
+        export_model(version, tmp_path / "m.bin")

@@ -1,0 +1,170 @@
+"""Held-out and publisher: what is measured, what is promoted, and that quality cannot creep down."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from streammac.coordinator.epoch_reports import EpochResult
+from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.estimator import BinaryAutoencoder
+from streammac.publishing.held_out import LEAST_POINTS, HeldOutSample, Measurement
+from streammac.publishing.publisher import Publisher, judge
+from streammac.publishing.versions import VersionStore
+from streammac.settings.schema import HeldOut as HeldOutSettings
+from streammac.settings.schema import Settings
+from streammac.wire.messages import EpochPlan
+from tests.patience import wait_for
+
+BITS = 16
+
+
+def digits() -> np.ndarray:
+    return np.random.default_rng(0).permutation(load_digits().data.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def params():
+    return BinaryAutoencoder(bits=BITS, epochs=3).fit(digits()).params_
+
+
+def spoiled(params, rows=BITS):
+    """The same model with the hash functions of some bits set to chance."""
+    rng = np.random.default_rng(1)
+    worse = dict(params)
+    weight = worse["encoder/0/weight"].copy()
+    weight[:rows] = rng.standard_normal(weight[:rows].shape)
+    return worse | {"encoder/0/weight": weight}
+
+
+def measurement(quality: float) -> Measurement:
+    return Measurement("share", quality, 0.0, 0.0, 0.0, 100, 50)
+
+
+class TestJudge:
+    def test_the_first_version_is_promoted(self):
+        assert judge(None, None, 0, 0.01) == (True, "the first version")
+
+    def test_a_version_a_little_worse_is_promoted(self):
+        assert judge(measurement(0.495), measurement(0.5), 3, 0.01)[0]
+
+    def test_a_version_much_worse_stays_a_candidate_and_says_why(self):
+        promoted, reason = judge(measurement(0.48), measurement(0.5), 3, 0.01)
+        assert not promoted
+        assert "0.4800" in reason
+        assert "0.5000" in reason
+
+    def test_without_a_probe_there_is_nothing_to_object_to(self):
+        assert judge(None, None, 3, 0.01)[0]
+
+
+class TestHeldOutSample:
+    def test_too_few_points_measure_nothing(self):
+        held_out = HeldOutSample(HeldOutSettings(), 0)
+        held_out.add(digits()[: LEAST_POINTS - 1])
+        assert held_out.task(BITS) is None
+        held_out.add(digits()[:1])
+        assert held_out.task(BITS) is not None
+
+    def test_a_good_model_measures_better_than_a_spoiled_one(self, params):
+        held_out = HeldOutSample(HeldOutSettings(), 0)
+        held_out.add(digits()[:1000])
+        model = BinaryAutoencoderModel(bits=BITS)
+        task = held_out.task(BITS)
+        good, bad = task.measure(model, params), task.measure(model, spoiled(params))
+        assert good.model > bad.model + 0.05
+        assert good.itq == bad.itq
+        assert good.itq > good.random
+
+    def test_a_bit_that_is_always_the_same_shows(self, params):
+        held_out = HeldOutSample(HeldOutSettings(), 0)
+        held_out.add(digits()[:1000])
+        task = held_out.task(BITS)
+        stuck = dict(params)
+        stuck["encoder/0/bias"] = stuck["encoder/0/bias"].copy()
+        stuck["encoder/0/bias"][0] = 1e6
+        model = BinaryAutoencoderModel(bits=BITS)
+        good, bad = task.measure(model, params), task.measure(model, stuck)
+        assert 0.5 < good.least_entropy < good.entropy <= 1
+        assert bad.least_entropy == 0
+        assert bad.entropy == pytest.approx(good.entropy * (BITS - 1) / BITS, abs=0.06)
+
+    def test_the_sample_is_bounded_and_follows_the_feed(self):
+        held_out = HeldOutSample(HeldOutSettings(points=200), 0)
+        held_out.add(np.zeros((200, 3), np.float32))
+        for _ in range(20):
+            held_out.add(np.ones((200, 3), np.float32))
+        assert held_out._filled == 200
+        assert held_out._points.min() == 1.0
+
+    def test_measuring_again_uses_the_same_task_until_the_sample_has_changed(self):
+        held_out = HeldOutSample(HeldOutSettings(), 0)
+        held_out.add(digits()[:400])
+        first = held_out.task(BITS)
+        held_out.add(digits()[400:410])
+        assert held_out.task(BITS) is first
+        held_out.add(digits()[410:600])
+        assert held_out.task(BITS) is not first
+
+
+class TestPublisher:
+    def publish(self, publisher, params, epoch):
+        """Hand over a finished epoch and wait for its version."""
+        before = publisher.version
+        result = EpochResult(
+            epoch,
+            EpochPlan(),
+            EpochPlan(age=1),
+            0.1,
+            {"points": 10.0, "nested": 5.0},
+            {},
+            1.0,
+            params,
+        )
+        publisher.offer(result, 10)
+        wait_for(lambda: publisher.version != before)
+        assert publisher.version == before + 1
+
+    @pytest.fixture
+    def publisher(self, tmp_path):
+        settings = Settings.model_validate(
+            {"model": {"bits": BITS}, "publish": {"interval_s": 0.0, "keep": 50}}
+        )
+        publisher = Publisher(settings, VersionStore(tmp_path, 50))
+        publisher.observe({"x": digits()[:1000]})
+        publisher.start()
+        yield publisher
+        publisher.stop()
+
+    def test_a_bad_version_stays_a_candidate(self, publisher, params):
+        self.publish(publisher, params, 0)
+        self.publish(publisher, spoiled(params), 1)
+        assert (publisher.version, publisher.current) == (2, 1)
+        assert "worse by more than" in publisher.reason
+        assert publisher.quality["version"] == 1, "what is shown is the quality that users get"
+        self.publish(publisher, params, 2)
+        assert publisher.current == 3
+        assert publisher.resume["epoch"] == 3
+
+    def test_quality_cannot_creep_down_step_by_step(self, publisher, params, monkeypatch):
+        """Each version is within the tolerance of the one before it, but not of the best."""
+        quality = iter([0.5, 0.5, 0.495, 0.49, 0.485, 0.48])
+        known: dict[int, float] = {}
+
+        def measure(_model, tensors):
+            key = int(tensors["mark"][0])
+            if key not in known:
+                known[key] = next(quality)
+            return replace(measurement(known[key]))
+
+        monkeypatch.setattr(publisher, "_measure", measure)
+        for epoch in range(6):
+            self.publish(publisher, params | {"mark": np.array([epoch])}, epoch)
+        best = max(known.values())
+        assert (
+            known[int(publisher._versions.load(publisher.current).tensors["mark"][0])]
+            >= best - 0.011
+        )

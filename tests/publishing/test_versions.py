@@ -1,0 +1,119 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streammac.publishing.versions import VersionError, VersionStore, read_model
+
+TENSORS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "scale": np.float32(2.5).reshape(())}
+
+
+def test_what_was_published_comes_back(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path / "models", keep=3)
+    number = store.publish(TENSORS, {"epoch": 4, "model": {"family": "f"}})
+    assert number == 1
+    found = store.load(1)
+    assert found.tensors.keys() == TENSORS.keys()
+    for name, array in TENSORS.items():
+        np.testing.assert_array_equal(found.tensors[name], array)
+        assert found.tensors[name].shape == array.shape
+    assert found.metadata["epoch"] == 4
+    assert found.metadata["version"] == 1
+    assert found.metadata["promoted"] is False
+    assert found.metadata["reason"] == "candidate"
+
+
+def test_an_empty_folder_has_no_versions(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path / "models", keep=3)
+    assert (store.newest, store.current, store.list(), store.candidates) == (0, 0, (), ())
+    with pytest.raises(VersionError, match="no version 7; there are: none"):
+        store.load(7)
+
+
+@given(
+    keep=st.integers(1, 4),
+    steps=st.lists(st.sampled_from(["publish", "publish", "restart", *range(9)]), max_size=25),
+)
+def test_numbers_grow_and_the_current_one_stays(
+    tmp_path_factory: pytest.TempPathFactory, keep: int, steps: list[str | int]
+) -> None:
+    path = tmp_path_factory.mktemp("models")
+    store = VersionStore(path, keep)
+    published = current = 0
+    for step in steps:
+        if step == "publish":
+            number = store.publish({"a": np.zeros(1, np.float32)}, {})
+            assert number == published + 1
+            published = number
+        elif step == "restart":
+            store = VersionStore(path, keep)
+        elif store.list():
+            current = store.list()[int(step) % len(store.list())]
+            store.promote(current, f"test {step}")
+        assert store.current == current
+        expected = {v for v in range(published - keep + 1, published + 1) if v > 0}
+        assert set(store.list()) >= expected
+        assert len(set(store.list()) - expected) <= 1
+        assert current == 0 or store.load(current).metadata["promoted"] is True
+
+
+def test_rolling_back_makes_later_ones_candidates(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path, keep=5)
+    for _ in range(3):
+        store.promote(store.publish(TENSORS, {}), "better")
+    store.promote(1, "rolled back")
+    assert store.current == 1
+    assert store.candidates == (2, 3)
+    assert store.load(1).metadata["reason"] == "rolled back"
+    assert store.publish(TENSORS, {}) == 4
+
+
+def test_a_version_that_was_pruned_keeps_its_number(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path, keep=1)
+    store.publish(TENSORS, {})
+    store.file(1).unlink()
+    assert store.publish(TENSORS, {}) == 2
+
+
+def test_a_crash_before_the_state_is_written_costs_no_version(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path, keep=3)
+    store.publish(TENSORS, {"epoch": 1})
+    (tmp_path / "versions.json").unlink()  # as if killed between the two writes
+    assert VersionStore(tmp_path, keep=3).publish(TENSORS, {"epoch": 2}) == 2
+    assert store.load(1).metadata["epoch"] == 1
+
+
+def test_half_a_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path, keep=3)
+    store.publish(TENSORS, {})
+    file = store.file(1)
+    os.truncate(file, file.stat().st_size - 1)
+    with pytest.raises(VersionError, match=file.name):
+        store.load(1)
+
+
+def test_a_foreign_safetensors_file_is_refused(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"a": TENSORS["a"]}, tmp_path / "other.safetensors")
+    with pytest.raises(VersionError, match=r"not one of streammac's"):
+        read_model(tmp_path / "other.safetensors")
+
+
+def test_an_unreadable_state_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "versions.json").write_text("{")
+    with pytest.raises(VersionError, match=r"versions\.json"):
+        _ = VersionStore(tmp_path, keep=3).current
+
+
+def test_the_header_tells_what_the_file_is(tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    store = VersionStore(tmp_path, keep=3)
+    store.publish(TENSORS, {"epoch": 9})
+    with safe_open(store.file(1), framework="numpy") as file:
+        assert json.loads(file.metadata()["streammac"])["epoch"] == 9

@@ -1,0 +1,81 @@
+import io
+from typing import Any
+
+from rich.console import Console
+
+from streammac.errors import ExitCode, Failure
+from streammac.supervisor.milestones import Milestones
+from streammac.supervisor.run import Run
+from streammac.terminal.summary import final_table, summarise
+
+STATUS: dict[str, Any] = {
+    "points": {
+        "sent": 10_010,
+        "accepted": 10_000,
+        "duplicate": 5,
+        "dead_lettered": 10,
+        "stored": 9_000,
+        "expired": 1_000,
+        "away": 0,
+        "dropped": 0,
+    },
+    "epoch": 7,
+    "model_version": 6,
+    "first_model_s": 1004.5,
+    "ingest": [{"first_ack_s": 1002.5}, {"first_ack_s": 1001.25}, {"first_ack_s": 0.0}],
+    "workers": [{"name": "w1", "points": 9000, "busy_share": 0.75}],
+    "imbalance": 1.25,
+    "quality": {
+        "metric": "share",
+        "model": 0.8,
+        "itq": 0.7,
+        "pca": 0.5,
+        "random": 0.3,
+        "version": 6,
+    },
+}
+
+SEEN = Milestones(1001.25, 1004.5)
+
+
+def text(summary: dict[str, Any], running: Any) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(final_table(summary, running))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_summary_has_everything() -> None:
+    assert summarise(Run(STATUS, STATUS, 1000.0, 60.0, milestones=SEEN)) == {
+        "points": STATUS["points"],
+        "epochs": 7,
+        "restarts": 0,
+        "model_version": 6,
+        "seconds": 60.0,
+        "seconds_to_first_ack": 1.25,
+        "seconds_to_first_model": 4.5,
+        "quality": {"metric": "share", "model": 0.8, "itq": 0.7, "pca": 0.5, "random": 0.3},
+        "error": None,
+    }
+
+
+def test_a_run_that_never_got_anywhere() -> None:
+    failure = Failure(ExitCode.PROCESS_DIED, "w1 died")
+    summary = summarise(Run(None, None, 1000.0, 1.0, failure))
+    assert set(summary["points"].values()) == {0}
+    assert summary["seconds_to_first_ack"] is None
+    assert summary["quality"] is None
+    assert summary["error"] == "w1 died"
+    assert "not measured" in text(summary, None)
+
+
+def test_the_table() -> None:
+    shown = text(summarise(Run(STATUS, STATUS, 1000.0, 60.0, milestones=SEEN)), STATUS)
+    for fact in (
+        "10,000 stored safely of 10,010 sent (10 dead-lettered, 5 duplicate, 1,000 expired)",
+        "the first after 1.2 s",
+        "7 in 60 s, model version 6, the first after 4.5 s",
+        "w1 9,000 points 75% busy; largest over mean 1.25",
+        "0.800  this model",
+        "0.300  random projections",
+    ):
+        assert fact in shown

@@ -1,0 +1,172 @@
+"""The worker's intake: nothing is acknowledged before it is safe, nothing is stored twice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import zmq
+
+from streammac.run_directory import RunDirectory
+from streammac.settings.schema import Settings
+from streammac.wire.codec import decode, encode
+from streammac.wire.messages import Ack, BatchIdRanges, Credit, Hello, Points, StreamSchema
+from tests.patience import wait_for
+from workers.point_endpoint import PointEndpoint
+
+SCHEMA = StreamSchema(4, "float32")
+
+
+def batch(sequence, count=5, *, held_out=False, dim=4) -> Points:
+    x = np.full((count, dim), sequence, np.float32)
+    return Points("s", 1, sequence, held_out, {"x": x}, (), "i1", 1)
+
+
+HELLO = Hello("i1", 1, 7)
+
+
+class Bench:
+    """An intake with its socket, and an ingest node's socket connected to it."""
+
+    def __init__(self, path, **store) -> None:
+        self.settings = Settings.model_validate({"store": store})
+        self.context = zmq.Context()
+        self.server = self.context.socket(zmq.ROUTER)
+        self.server.router_mandatory = True
+        port = self.server.bind_to_random_port("tcp://127.0.0.1")
+        self.client = self.context.socket(zmq.DEALER)
+        self.client.connect(f"tcp://127.0.0.1:{port}")
+        self.endpoint = PointEndpoint("w1", 7, RunDirectory(path), self.settings)
+        self.held_out: list[np.ndarray] = []
+
+    def exchange(self, *messages, answers: int):
+        """Send messages; serve until so many answers have come."""
+        for message in messages:
+            frames = encode(message) if not isinstance(message, list) else message
+            self.client.send_multipart(frames)
+        got = []
+
+        def answered() -> bool:
+            self.server.poll(10)
+            self.held_out += [h.tensors["x"] for h in self.endpoint.serve(self.server)]
+            while self.client.poll(0):
+                got.append(decode(self.client.recv_multipart()))
+            return len(got) >= answers
+
+        if answers:
+            wait_for(answered)
+        assert len(got) == answers
+        return got
+
+    def close(self) -> None:
+        self.endpoint.close()
+        self.context.destroy(linger=0)
+
+    def open(self) -> None:
+        self.endpoint.open(SCHEMA)
+        self.exchange(HELLO, answers=1)
+
+
+@pytest.fixture
+def bench(tmp_path):
+    bench = Bench(tmp_path)
+    yield bench
+    bench.close()
+
+
+def test_a_greeting_is_answered_as_soon_as_the_shards_are_open(bench):
+    bench.exchange(HELLO, answers=0)
+    wait_for(lambda: bench.endpoint.serve(bench.server) or bench.endpoint._early)
+    bench.endpoint.open(SCHEMA)
+    (credit,) = bench.exchange(answers=1)
+    assert credit == Credit(1, bench.settings.ingest.window_bytes)
+
+
+def test_a_batch_is_stored_once_and_acknowledged_each_time(bench):
+    bench.open()
+    acks = bench.exchange(batch(1), batch(2), batch(1), answers=3)
+    assert [(a.sequence, a.outcome) for a in acks] == [
+        (1, "stored"), (2, "stored"), (1, "duplicate"),
+    ]  # fmt: skip
+    facts = bench.endpoint.facts()
+    assert (facts["points"], facts["appended"], facts["duplicates"]) == (10, 10, 5)
+    rows = bench.endpoint.train.view().x(slice(None))
+    np.testing.assert_array_equal(rows[:, 0], [1] * 5 + [2] * 5)
+
+
+def test_held_out_points_are_stored_apart_and_handed_on(bench):
+    bench.open()
+    bench.exchange(batch(1), batch(2, held_out=True), answers=2)
+    assert bench.endpoint.train.points == bench.endpoint.shards.held_out.points == 5
+    assert [x[0, 0] for x in bench.held_out] == [2.0]
+    assert bench.endpoint.facts()["held_out"] == 5
+    remembered = bench.endpoint.remembered_held_out(3)
+    np.testing.assert_array_equal(remembered.tensors["x"], np.full((3, 4), 2.0))
+
+
+def test_a_batch_that_does_not_fit_is_refused_with_the_reason(bench):
+    bench.open()
+    missing = Points("s", 1, 8, False, {}, (), "i1", 1)
+    wrong, empty, good = bench.exchange(batch(7, dim=3), missing, batch(9), answers=3)
+    assert isinstance(wrong, Ack)
+    assert wrong.outcome == "refused"
+    assert "expected shape (n, 4)" in wrong.reason
+    assert empty.outcome == "refused"
+    assert good.outcome == "stored"
+
+
+def test_garbage_costs_a_counter(bench):
+    bench.open()
+    (ack,) = bench.exchange([b"garbage"], [b""], batch(1), answers=1)
+    assert ack.outcome == "stored"
+    assert bench.endpoint.malformed == 2
+
+
+def test_no_acknowledgement_leaves_before_the_commit(tmp_path, monkeypatch):
+    bench = Bench(tmp_path, ack="fsync")
+    bench.open()
+    order: list[str] = []
+    commit, send = bench.endpoint.train.commit, PointEndpoint._send
+    bench.endpoint.train.commit = lambda: (order.append("commit"), commit())[1]
+    monkeypatch.setattr(
+        PointEndpoint, "_send", staticmethod(lambda *args: (order.append("ack"), send(*args))[1])
+    )
+    bench.exchange(batch(1), answers=1)
+    assert order == ["commit", "ack"]
+    bench.close()
+
+
+def full(*_):
+    raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_refuses_with_a_fact_and_takes_points_again_when_there_is_room(
+    bench, monkeypatch
+):
+    bench.open()
+    with monkeypatch.context() as disk:
+        disk.setattr(bench.endpoint.train, "_write", full)
+        (refused,) = bench.exchange(batch(1), answers=1)
+        assert (refused.outcome, refused.window_bytes) == ("refused", 0)
+        assert "No space" in refused.reason
+        assert bench.endpoint.facts()["refusing"] == 1
+        disk.setattr(bench.endpoint.train, "enforce_retention", full)
+        bench.endpoint.enforce_retention()
+    monkeypatch.setattr(bench.endpoint.receiver, "_retry_at", 0.0)  # as if it had passed
+    (again,) = bench.exchange(batch(1), answers=1)
+    assert again.outcome == "stored"
+    assert bench.endpoint.facts()["refusing"] == 0
+
+
+def test_a_newer_session_withdraws_what_it_disowns_from_both_shards(bench):
+    bench.open()
+    bench.exchange(batch(1), batch(2, held_out=True), batch(3), answers=3)
+    revoked = (BatchIdRanges("s", 1, ((1, 2),)),)
+    bench.exchange(Hello("i1", 2, 7, revoked), answers=1)
+    facts = bench.endpoint.facts()
+    assert (facts["points"], facts["withdrawn"], facts["held_out"]) == (5, 10, 0)
+
+
+def test_damaged_segments_are_a_fact(bench):
+    bench.open()
+    bench.endpoint.train.quarantined.append("00000001")
+    assert bench.endpoint.facts()["quarantined"] == 1

@@ -1,0 +1,1 @@
+"""What is made from the code: reference pages of the documentation."""

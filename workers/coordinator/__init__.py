@@ -1,0 +1,1 @@
+"""The coordinator's process: sockets, clock, files and HTTP round `streammac.coordinator`."""
