@@ -311,9 +311,9 @@ MUTATIONS = (
         ((Receiver, "_stored", _acknowledges_what_failed),),
     ),
     Mutation(
-        "nothing disowned",
+        "nothing revoked",
         "A batch goes to another worker, and the first one is never told that it is not its own any more.",
-        ((Sender, "_disown", _revokes_nothing),),
+        ((Sender, "_revoke", _revokes_nothing),),
     ),
     Mutation(
         "owners forgotten",
@@ -326,7 +326,7 @@ MUTATIONS = (
         ((Receiver, "_counts", _stores_in_any_session),),
     ),
     Mutation(
-        "marks forgotten",
+        "batch ids forgotten",
         "A shard that is opened again does not know which batches it has.",
         ((Shard, "_recover", _forgets_batch_ids),),
     ),
