@@ -19,7 +19,7 @@ from streammac.ring.member_actions import (
     ZStep,
     ZStepDone,
 )
-from streammac.ring.views import ViewChange
+from streammac.ring.view_change import ViewChange
 from streammac.wire.messages import EpochPlan, Holdings, MemberAddress, Resume, Token, View
 from tests.ring.tally import TallyModel
 

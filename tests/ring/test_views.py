@@ -15,7 +15,7 @@ from streammac.ring.itinerary import next_stop
 from streammac.ring.member import Member
 from streammac.ring.member_actions import TrainDone
 from streammac.ring.recovery import resumption
-from streammac.ring.views import ViewChange
+from streammac.ring.view_change import ViewChange
 from streammac.wire.messages import Copy, EpochPlan, Holdings, ModelState, Resume, View
 from tests.ring.net import Net, addresses, begin
 from tests.ring.tally import TallyModel

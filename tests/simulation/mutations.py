@@ -24,7 +24,7 @@ from streammac.delivery.sender import Sender
 from streammac.points.batch_id_set import BatchIdSet
 from streammac.ring import admission, recovery, rejoin
 from streammac.ring.member import Member
-from streammac.ring.views import ViewChange
+from streammac.ring.view_change import ViewChange
 from streammac.store import Shard
 from streammac.store.withdrawals import Withdrawals
 from streammac.wire.messages import EpochPlan, Resume

@@ -15,7 +15,7 @@ from streammac.coordinator.epoch_reports import EpochReports, EpochResult
 from streammac.coordinator.membership import Membership
 from streammac.ring.member import Event, Member
 from streammac.ring.member_actions import Action, Report, Send, Train, TrainDone
-from streammac.ring.views import ViewChange
+from streammac.ring.view_change import ViewChange
 from streammac.wire.messages import EpochReport, ModelState, Resume, Token, View
 from tests.simulation.kernel import Violation
 from tests.simulation.visits import Visit, VisitedModel, Visits
