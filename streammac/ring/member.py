@@ -35,6 +35,7 @@ from streammac.wire.messages import (
     Token,
     View,
 )
+from streammac.wire.reports import RingProgress
 
 MAX_WAITING = 10_000
 """Tokens that may wait for their epoch or view; more can only come from a peer gone wrong."""
@@ -138,14 +139,18 @@ class Member:
         """Return whether the ring needs nothing more of a member that leaves."""
         return self.outside or (self.leaving and not self.frozen and not self.holding)
 
-    def signs(self, *, busy: bool) -> dict[str, float]:
+    def ring_progress(self, *, busy: bool) -> RingProgress:
         """Return what the coordinator watches the ring by; ``busy``: a job waits or is being done."""
-        return {
-            "frozen": float(self.frozen),
-            "working": float(self.working or busy),
-            "resting": float(self.state == "resting"),
-            "progress": float(self.progress),
-        }
+        return RingProgress(
+            ready=True,
+            epoch=self.epoch,
+            view=self.view,
+            frozen=self.frozen,
+            working=self.working or busy,
+            resting=self.state == "resting",
+            hops=self.progress,
+            holding=tuple(sorted(self.holding)),
+        )
 
     # -- views ----------------------------------------------------------------------------
 
