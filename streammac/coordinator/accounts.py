@@ -28,13 +28,6 @@ class Fed:
             self.duplicate + other.duplicate,
         )
 
-    def __sub__(self, other: Fed) -> Fed:
-        return Fed(
-            self.sent - other.sent,
-            self.dead_lettered - other.dead_lettered,
-            self.duplicate - other.duplicate,
-        )
-
 
 @dataclass(slots=True)
 class Feed:
@@ -46,17 +39,17 @@ class Feed:
         Its newest process.
     counts : Fed
         What that one counts.
-    lasting : Fed
-        What of it the node's next life counts again.
+    passing : Fed
+        What of it the node's next life does not count again.
     former : Fed
-        What all former lives counted, without what was lasting of it.
+        What was passing of all former lives.
     ended : bool
         It has ended with an answer to everything.
     """
 
     incarnation: int
     counts: Fed
-    lasting: Fed
+    passing: Fed
     former: Fed = Fed()
     ended: bool = False
 
@@ -78,15 +71,16 @@ class Accounts:
 
     def count_feed(self, name: str, incarnation: int, report: IngestReport) -> None:
         """Take the counts of an ingest node."""
-        counts = Fed(report.sent, report.dead_lettered, report.duplicate)
-        feed = Feed(incarnation, counts, Fed(report.lasting_sent, report.lasting_dead_lettered))
+        sent, dead, duplicate = report.sent, report.dead_lettered, report.duplicate
+        passing = Fed(sent - report.lasting_sent, dead - report.lasting_dead_lettered, duplicate)
+        feed = Feed(incarnation, Fed(sent, dead, duplicate), passing)
         known = self.feeds.get(name)
         if known is not None:
             if incarnation < known.incarnation:
                 return
             feed.former = known.former
             if incarnation > known.incarnation:
-                feed.former += known.counts - known.lasting
+                feed.former += known.passing
         self.feeds[name] = feed
 
     def count_shard(self, name: str, counts: ShardCounts) -> None:

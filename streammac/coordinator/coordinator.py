@@ -239,10 +239,9 @@ class Coordinator:
         if order.moved is not None and peer.state == "alive":
             text = f"{order.moved:,} points are with others since it began"
             orders.append(self.note("moved", beat.name, text))
-        if order.changed or order.repeat is not None:
+        if order.announce:
             orders += self.routing.announce()
-        if order.repeat is not None:
-            orders.append(order.repeat)
+        orders += order.repeat
         missed = self.views.reminder(beat)
         if missed is not None:
             orders.append(Tell(identity, missed))
@@ -332,8 +331,8 @@ class Coordinator:
 
     def _hand_over(self, peer: Peer, order: Drain | Move, now: float) -> list[Action]:
         """Order a worker to hand over points; first it is told all that it has to know for that."""
-        told = self.moves.give(peer, order, now)
-        return [*self.routing.announce(), told]
+        tell = self.moves.give(peer, order, now)
+        return [*self.routing.announce(), tell]
 
     # -- views ----------------------------------------------------------------------------
 

@@ -38,21 +38,14 @@ class _Orders:
 
 @dataclass(frozen=True, slots=True)
 class OrderProgress:
-    """What a report has shown of a worker's orders.
-
-    Attributes
-    ----------
-    moved : int or None
-        It has just carried out what it was ordered: points that are with others since it began.
-    changed : bool
-        Whoever sends points has to be told.
-    repeat : Tell or None
-        An order that seems to be lost: without it the worker would get no points any more.
-    """
+    """What a report has shown of a worker's orders."""
 
     moved: int | None
-    changed: bool
-    repeat: Tell | None
+    """It has just carried out what it was ordered: points that are with others since it began."""
+    announce: bool
+    """Whoever sends points has to be told the routes."""
+    repeat: list[Tell]
+    """Then: an order that seems to be lost. Without it the worker would get no points any more."""
 
 
 class Moves:
@@ -103,15 +96,15 @@ class Moves:
     def hear(self, peer: Peer, now: float) -> OrderProgress:
         """Take what a worker has reported."""
         before, gave = self._standing(peer), self.gives(peer)
-        if peer.worker.moves is not None:
+        if peer.worker.moves is not None:  # or it has not read its ledger yet
             self._of(peer).state = peer.worker.moves
             if self.moves(peer):
                 self.unsettled.add(peer.name)
             else:
                 self.unsettled.discard(peer.name)
         moved = self._of(peer).state.moved if gave and not self.gives(peer) else None
-        repeat = self._tell(peer, now) if self._overdue(peer, now) else None
-        return OrderProgress(moved, self._standing(peer) != before, repeat)
+        repeat = [self._tell(peer, now)] if self._overdue(peer, now) else []
+        return OrderProgress(moved, self._standing(peer) != before or bool(repeat), repeat)
 
     def _standing(self, peer: Peer) -> tuple[bool, bool, int, bool]:
         """Return what the routes depend on.

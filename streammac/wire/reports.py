@@ -9,127 +9,80 @@ from streammac.wire.fields import Count, Name
 
 @dataclass(frozen=True, slots=True)
 class RingProgress:
-    """How far a worker is in the ring.
-
-    Attributes
-    ----------
-    ready : bool
-        It can train; the rest means nothing before.
-    epoch, view : int
-        Where it is.
-    frozen : bool
-        A view was announced to it, or none yet, and it waits for `Resume`.
-    working : bool
-        It has something to train, or trains.
-    resting : bool
-        All epochs are done.
-    hops : int
-        Visits, copies and Z steps that it has done: it grows as long as the ring turns.
-    holding : tuple of str
-        Blocks that wait for or are in training here: where the submodels are.
-    """
+    """How far a worker is in the ring."""
 
     ready: bool = False
+    """It can train; nothing else here means anything before."""
     epoch: Count = 0
     view: Count = 0
     frozen: bool = False
+    """It waits for `Resume`."""
     working: bool = False
+    """It has something to compute."""
     resting: bool = False
+    """All epochs are done."""
     hops: Count = 0
+    """Visits, copies and Z steps that it has done: as long as the ring turns, they grow."""
     holding: tuple[Name, ...] = ()
+    """Blocks that wait for or are in training here: where the submodels are."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardCounts:
-    """What a worker's shards have and had, the held-out one included.
-
-    Attributes
-    ----------
-    points, bytes : int
-        What they have now; of the points, ``held_out`` are never trained on.
-    appended, expired, withdrawn, dropped : int
-        Points that were ever stored, and what became of those that are not there any more.
-    duplicates : int
-        Points that came again, since the process began.
-    quarantined : int
-        Damaged segments that are set aside.
-    refused : int
-        Batches that could not be stored, since the process began.
-    refusing : bool
-        No points are taken: the disk is full or fails.
-    """
+    """What a worker's shards have and had, the held-out one included; of points where nothing else is said."""
 
     points: Count = 0
     bytes: Count = 0
     held_out: Count = 0
+    """Points that are never trained on."""
     appended: Count = 0
+    """Points that were ever stored; those that are not there any more have expired, or were withdrawn or dropped."""
     expired: Count = 0
     withdrawn: Count = 0
     dropped: Count = 0
     duplicates: Count = 0
-    quarantined: Count = 0
     refused: Count = 0
+    """Batches that could not be stored."""
     refusing: bool = False
+    """No points are taken: the disk is full or fails."""
+    quarantined: Count = 0
+    """Damaged segments that are set aside."""
 
 
 @dataclass(frozen=True, slots=True)
 class MoveState:
-    """How far a worker is with handing over points to others.
-
-    Attributes
-    ----------
-    orders : int
-        Orders that it has taken since the process began; with this it acknowledges them.
-    giving : bool
-        It carries one out.
-    handing : int
-        Batches under way, or in doubt.
-    moved : int
-        Points that are with others, since the process began.
-    in_doubt : int
-        Batches that may be with workers that are gone, too.
-    """
+    """How far a process is with handing over its points to other workers."""
 
     orders: Count = 0
+    """Orders that it has taken since it began: with this it acknowledges them."""
     giving: bool = False
+    """It carries one out."""
     handing: Count = 0
+    """Batches under way."""
     moved: Count = 0
+    """Points that are with others since it began."""
     in_doubt: Count = 0
+    """Batches that may be with workers that are gone, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """How a worker fares.
-
-    Attributes
-    ----------
-    ring : RingProgress
-        Its part in the ring.
-    shard : ShardCounts or None
-        Its points; None until the shards are open: nothing is known of them then.
-    moves : MoveState or None
-        The handing over of points; None until the ledger of that is open.
-    leaving : bool
-        It was asked to end, and leaves in good order.
-    given_up : int
-        Points that it drops as it ends.
-    malformed : int
-        Messages that did not decode or make no sense.
-    rate, busy_share : float
-        Points stored per second, and the share of time spent computing, since the last heartbeat.
-    train_s, z_step_s : float
-        Seconds of work in its epoch.
-    """
+    """How a worker fares. Shards and moves are None until the shards are open: nothing is known of them then."""
 
     ring: RingProgress = RingProgress()
     shard: ShardCounts | None = None
     moves: MoveState | None = None
     leaving: bool = False
+    """It was asked to end, and leaves in good order."""
     given_up: Count = 0
+    """Points that it drops as it ends."""
     malformed: Count = 0
     rate: float = 0.0
+    """Points stored per second, since the last heartbeat."""
     busy_share: float = 0.0
+    """Share of time spent computing, since the last heartbeat."""
     train_s: float = 0.0
+    """Of its epoch, as `z_step_s`."""
     z_step_s: float = 0.0
 
     @property
@@ -140,30 +93,9 @@ class WorkerReport:
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """How an ingest node fares. Counts are of points where nothing else is said.
+    """How an ingest node fares; counts of points where nothing else is said.
 
-    Attributes
-    ----------
-    sent, dead_lettered : int
-        Taken, and refused of these. What is ``lasting`` of them the node's next life counts again.
-    acknowledged, duplicate : int
-        Stored, and had been stored before.
-    unacknowledged : int
-        Under way.
-    revoked : int
-        Workers that have still to take out again batches that went elsewhere.
-    resent : int
-        Batches that were sent again.
-    malformed : int
-        Messages that did not decode or make no sense.
-    finished : bool
-        All sources came to an end, and everything is acknowledged.
-    blocked_s : float
-        Seconds in which no worker had credit left.
-    first_ack_s : float
-        Unix time of the first acknowledgement; 0 before it.
-    rate : float
-        Points acknowledged per second, since the last heartbeat.
+    What is ``lasting`` of a count the node's next life counts again.
     """
 
     sent: Count = 0
@@ -174,9 +106,16 @@ class IngestReport:
     duplicate: Count = 0
     unacknowledged: Count = 0
     revoked: Count = 0
+    """Workers that have still to take out again batches that went elsewhere."""
     resent: Count = 0
+    """Batches."""
     malformed: Count = 0
+    """Messages."""
     finished: bool = False
+    """All sources came to an end, and everything is acknowledged."""
     blocked_s: float = 0.0
+    """Time in which no worker had credit left."""
     first_ack_s: float = 0.0
+    """Unix time; 0 before it."""
     rate: float = 0.0
+    """Points acknowledged per second, since the last heartbeat."""

@@ -11,7 +11,7 @@ from streammac.wire.messages import Goodbye, Heartbeat, Move, Register, Routes
 from streammac.wire.reports import MoveState, WorkerReport
 
 ORDER = Move(50, ("w2",))
-NOTHING = OrderProgress(None, changed=False, repeat=None)
+NOTHING = OrderProgress(None, announce=False, repeat=[])
 
 
 class Room:
@@ -51,11 +51,11 @@ def test_the_life_of_an_order():
     )
     assert room.senders() == {b"w1": ("i1",)}
     assert room.hear("w1", 2.0) == NOTHING, "it has not come yet"
-    assert room.hear("w1", 3.0, orders=1, giving=True).changed, "acknowledged"
+    assert room.hear("w1", 3.0, orders=1, giving=True).announce, "acknowledged"
     assert room.hear("w1", 4.0, orders=1, giving=True, handing=2) == NOTHING
     assert room.hear("w1", 5.0, orders=1, handing=1, moved=40).moved == 40
     assert (room.moves.gives(w1), room.moves.moves(w1)) == (False, True), "a batch is under way"
-    assert room.hear("w1", 6.0, orders=1, moved=50) == OrderProgress(None, True, None)
+    assert room.hear("w1", 6.0, orders=1, moved=50) == OrderProgress(None, True, [])
     assert (room.moves.moves(w1), room.moves.unsettled, room.senders()) == (False, set(), {})
 
 
@@ -63,16 +63,16 @@ def test_an_order_that_is_not_acknowledged_is_told_again_and_again():
     room = Room("w1")
     room.moves.give(room.membership.peers["w1"], ORDER, now=1.0)
     told = [room.hear("w1", now).repeat for now in (1.0 + REPEAT_S, 7.0, 8.0, 7.1 + REPEAT_S)]
-    assert told == [None, Tell(b"w1", ORDER), None, Tell(b"w1", ORDER)]
-    assert room.hear("w1", 99.0, orders=1).repeat is None
+    assert told == [[], [Tell(b"w1", ORDER)], [], [Tell(b"w1", ORDER)]]
+    assert room.hear("w1", 99.0, orders=1).repeat == []
 
 
 def test_orders_of_another_coordinator_do_not_acknowledge_a_new_one():
     room = Room("w1")
     room.hear("w1", 0.5, orders=3)
     room.moves.give(room.membership.peers["w1"], ORDER, now=1.0)
-    assert room.hear("w1", 7.0, orders=3).repeat is not None
-    assert room.hear("w1", 8.0, orders=4).repeat is None
+    assert room.hear("w1", 7.0, orders=3).repeat
+    assert room.hear("w1", 8.0, orders=4).repeat == []
 
 
 def test_a_new_process_has_no_orders_but_stays_unsettled_until_its_ledger_is_open():
@@ -83,9 +83,9 @@ def test_a_new_process_has_no_orders_but_stays_unsettled_until_its_ledger_is_ope
     room.membership.hear(w1, Heartbeat("w1", 2, WorkerReport()), now=2.0)
     assert room.moves.hear(w1, now=2.0) == NOTHING
     assert room.moves.unsettled == {"w1"}, "nothing is known of its ledger yet"
-    assert room.hear("w1", 3.0, handing=1).changed, "it takes up what its former process began"
+    assert room.hear("w1", 3.0, handing=1).announce, "it takes up what its former process began"
     assert room.senders() == {b"w1": ("i1",)}
-    assert room.hear("w1", 4.0).changed
+    assert room.hear("w1", 4.0).announce
     assert room.moves.unsettled == set()
 
 
