@@ -24,8 +24,9 @@ from streammac.wire.messages import (
     Token,
     View,
 )
+from streammac.wire.reports import RingProgress
 from workers.compute import ComputeThread, Result
-from workers.learner import Learner
+from workers.learner import Learner, PhaseTimes
 from workers.timing import EpochTimes, Stays
 from workers.transports.base import Transport, TransportError
 
@@ -162,24 +163,16 @@ class RingSide:
     def _computing(self) -> bool:
         return self._compute is not None and self._compute.busy
 
-    # -- facts ----------------------------------------------------------------------------
+    # -- reports --------------------------------------------------------------------------
 
     @property
-    def holding(self) -> tuple[str, ...]:
-        """Return the blocks that are here."""
-        return tuple(sorted(self.member.epoch.holding)) if self.member is not None else ()
-
-    def facts(self) -> dict[str, float]:
-        """Return how far it is, for heartbeats and the goodbye."""
-        return {
-            "epoch": float(self.member.epoch.number if self.member is not None else 0),
-            "view": float(self.member.view.number if self.member is not None else 0),
-            "train_s": self._times.work.train,
-            "z_step_s": self._times.work.z_step,
-        }
-
-    def signs(self) -> dict[str, float]:
-        """Return what the coordinator watches the ring by, for heartbeats."""
+    def progress(self) -> RingProgress:
+        """How far it is, for heartbeats and the goodbye."""
         if self.member is None:
-            return {"ready": 0.0}
-        return {"ready": 1.0} | self.member.signs(busy=self._computing)
+            return RingProgress()
+        return self.member.ring_progress(busy=self._computing)
+
+    @property
+    def work(self) -> PhaseTimes:
+        """Seconds of work in this epoch."""
+        return self._times.work

@@ -38,6 +38,7 @@ from streammac.wire.messages import (
     Token,
     View,
 )
+from streammac.wire.reports import RingProgress
 
 MAX_WAITING = 10_000
 """Tokens that may wait for their epoch or view; more can only come from a peer gone wrong."""
@@ -118,14 +119,18 @@ class Member:
         view = self.view
         return view.outside or (view.leaving and not view.frozen and not self.epoch.holding)
 
-    def signs(self, *, busy: bool) -> dict[str, float]:
+    def ring_progress(self, *, busy: bool) -> RingProgress:
         """Return what the coordinator watches the ring by; ``busy``: a job waits or is being done."""
-        return {
-            "frozen": float(self.view.frozen),
-            "working": float(self.working or busy),
-            "resting": float(self.epoch.state == "resting"),
-            "progress": float(self.progress),
-        }
+        return RingProgress(
+            ready=True,
+            epoch=self.epoch.number,
+            view=self.view.number,
+            frozen=self.view.frozen,
+            working=self.working or busy,
+            resting=self.epoch.state == "resting",
+            hops=self.progress,
+            holding=tuple(sorted(self.epoch.holding)),
+        )
 
     # -- views ----------------------------------------------------------------------------
 

@@ -202,7 +202,7 @@ class Cluster:
         """The coordinator finds that a worker has more points than these others, unless some are moved already."""
         core = self.coordinator.core
         workers = {peer.name: peer for peer in core.membership.of("worker")}
-        busy = any(peer.moves for peer in workers.values())
+        busy = any(core.moves.moves(peer) for peer in workers.values())
         if self.coordinator.alive and not busy and workers.keys() >= {name, *to}:
             self.note("move some", name, points, to)
             self.coordinator.give_order(core._transfer(Transfer(name, points, to), self.kernel.now))
@@ -322,11 +322,12 @@ class Cluster:
         """What is still on its way from worker to worker."""
         found = [f"{w.name} is still leaving" for w in self.alive if w.is_asked_to_leave]
         for worker in self.alive:
-            facts = worker.mover.facts() if worker.mover is not None else {}
-            if facts.get("giving") or facts.get("handing"):
-                found.append(f"{worker.name} still moves points: {facts}")
-        for peer in self.coordinator.core.membership.of("worker"):
-            if peer.giving:
+            state = worker.mover.state if worker.mover is not None else None
+            if state is not None and (state.giving or state.handing):
+                found.append(f"{worker.name} still moves points: {state}")
+        core = self.coordinator.core
+        for peer in core.membership.of("worker"):
+            if core.moves.gives(peer):
                 found.append(f"{peer.name} gets no points")
         return found
 

@@ -14,7 +14,7 @@ from unittest.mock import patch
 from streammac.coordinator.accounts import Accounts
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.epoch_reports import EpochReports
-from streammac.coordinator.membership import Peer
+from streammac.coordinator.moves import Moves
 from streammac.coordinator.stall import StallWatch
 from streammac.delivery.closing import Closing
 from streammac.delivery.handover import Handover
@@ -170,8 +170,8 @@ def _remembers_what_it_gave(original, shard, batch_ids, *, remember, sender=None
     return original(shard, batch_ids, remember=sender is None, sender=sender)
 
 
-def _counts_no_withdrawals(original, accounts, name, facts):
-    return original(accounts, name, facts | {"withdrawn": 0.0})
+def _counts_no_withdrawals(original, accounts, name, counts):
+    return original(accounts, name, replace(counts, withdrawn=0))
 
 
 # -- the coordinator -------------------------------------------------------------------------------
@@ -358,7 +358,7 @@ MUTATIONS = (
     Mutation(
         "lost orders",
         "An order to move points that was lost is not given again.",
-        ((Peer, "unheard", _never),),
+        ((Moves, "_overdue", _never),),
     ),
     Mutation(
         "withdrawals not counted",

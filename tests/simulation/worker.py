@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from streammac.delivery.receiver import Receiver
@@ -48,6 +48,7 @@ from streammac.wire.messages import (
     Token,
     View,
 )
+from streammac.wire.reports import RingProgress, WorkerReport
 from tests.simulation.coordinator import ADDRESS
 from tests.simulation.kernel import Kernel, Process
 from tests.simulation.moving import MoverLedger, MoverSockets
@@ -205,25 +206,19 @@ class WorkerProcess(Process):
 
     def _beat(self) -> None:
         self._beat_at = self.kernel.now
-        holding = tuple(sorted(self.member.epoch.holding)) if self.member is not None else ()
-        self._tell(Heartbeat(self.name, self.incarnation, self._facts(), holding))
+        self._tell(Heartbeat(self.name, self.incarnation, worker=self._worker_report()))
 
-    def _facts(self) -> dict[str, float]:
-        facts: dict[str, float] = {}
+    def _worker_report(self) -> WorkerReport:
+        shard = None
         if self.store is not None and self.receiver is not None:
-            facts = self.store.facts() | {"duplicates": float(self.receiver.duplicates)}
-        if self.mover is not None:
-            facts |= self.mover.facts()
+            shard = replace(self.store.counts(), duplicates=self.receiver.duplicates)
         member = self.member
-        if member is None:
-            return facts | {"ready": 0.0}
-        return facts | {
-            "ready": 1.0,
-            "leaving": float(self.departure.under_way),
-            "epoch": float(member.epoch.number),
-            "view": float(member.view.number),
-            **member.signs(busy=bool(self.jobs)),
-        }
+        return WorkerReport(
+            ring=member.ring_progress(busy=bool(self.jobs)) if member else RingProgress(),
+            shard=shard,
+            moves=self.mover.state if self.mover is not None else None,
+            leaving=self.departure.under_way,
+        )
 
     # -- leaving --------------------------------------------------------------------------
 
@@ -245,7 +240,7 @@ class WorkerProcess(Process):
         self.say("ends", why)
         if self.mover is not None:
             self.mover.stop()
-        self._tell(Goodbye(self.name, self.incarnation, self._facts()))
+        self._tell(Goodbye(self.name, self.incarnation, worker=self._worker_report()))
         if self.mover is not None:
             self.mover.close()
         if self.store is not None:
