@@ -116,9 +116,9 @@ def cluster(folder: Path) -> None:
     )
     with running(folder / "run", settings) as client:
         now = wait_for_epochs(client)
-        processes = [now["coordinator"], *now["workers"], *now["ingest"]]
-        urls = [process["metrics_url"] for process in processes]
-        worker = now["workers"][0]["metrics_url"]
+        processes = [now.coordinator, *now.workers, *now.ingest]
+        urls = [str(process.metrics_url) for process in processes]
+        worker = str(now.workers[0].metrics_url)
         ratios, walls = [], []
         for _ in range(ROUNDS):
             before, begin = scrape(worker), time.monotonic()

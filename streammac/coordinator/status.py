@@ -1,17 +1,28 @@
-"""The cluster's status as plain values: what ``streammac status --json`` prints (docs/status.md)."""
+"""What the coordinator's state machine knows of the cluster's status (docs/status.md)."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from msgspec import convert
+
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.membership import Peer
+from streammac.wire.status import (
+    ClusterStatus,
+    FailureCounts,
+    IngestStatus,
+    PointCounts,
+    Recovery,
+    WorkerStatus,
+)
 
 
-def points(coordinator: Coordinator) -> dict[str, int]:
+def points(coordinator: Coordinator) -> PointCounts:
     """Return the accounting, see `streammac.coordinator.accounts.Accounts.points`."""
     workers = coordinator.membership.of("worker", alive=False)
-    return coordinator.accounts.points({peer.name for peer in workers if not peer.away})
+    here = {peer.name for peer in workers if not peer.away}
+    return PointCounts(**coordinator.accounts.points(here))
 
 
 def _process(peer: Peer) -> dict[str, Any]:
@@ -25,65 +36,68 @@ def _process(peer: Peer) -> dict[str, Any]:
     }
 
 
-def _worker(peer: Peer, weight: float) -> dict[str, Any]:
-    return _process(peer) | {
-        "weight": weight,
-        "points": int(peer.facts.get("points", 0)),
-        "busy_share": peer.facts.get("busy_share", 0.0),
-        "epoch": int(peer.facts.get("epoch", 0)),
-        "view": int(peer.facts.get("view", 0)),
-        "rate": peer.facts.get("rate", 0.0),
-        "hops": int(peer.facts.get("progress", 0)),
-        "train_s": peer.facts.get("train_s", 0.0),
-        "z_step_s": peer.facts.get("z_step_s", 0.0),
-        "holding": list(peer.holding),
-        "data": peer.registration.addresses.get("data"),
-    }
+def _worker(peer: Peer, weight: float) -> WorkerStatus:
+    return WorkerStatus(
+        **_process(peer),
+        weight=weight,
+        points=int(peer.facts.get("points", 0)),
+        busy_share=peer.facts.get("busy_share", 0.0),
+        epoch=int(peer.facts.get("epoch", 0)),
+        view=int(peer.facts.get("view", 0)),
+        rate=peer.facts.get("rate", 0.0),
+        hops=int(peer.facts.get("progress", 0)),
+        train_s=peer.facts.get("train_s", 0.0),
+        z_step_s=peer.facts.get("z_step_s", 0.0),
+        holding=peer.holding,
+        data=peer.registration.addresses.get("data"),
+    )
 
 
-def _ingest(peer: Peer) -> dict[str, Any]:
-    return _process(peer) | {
-        "http_url": peer.registration.addresses.get("http"),
-        "client": peer.registration.addresses.get("client"),
-        "finished": bool(peer.facts.get("finished", 0)),
-        "rate": peer.facts.get("rate", 0.0),
-        "first_ack_s": peer.facts.get("first_ack_s", 0.0),
-        "blocked_s": peer.facts.get("blocked_s", 0.0),
-        "unacknowledged": int(peer.facts.get("unacknowledged", 0)),
-        "disowned": int(peer.facts.get("disowned", 0)),
-    }
+def _ingest(peer: Peer) -> IngestStatus:
+    return IngestStatus(
+        **_process(peer),
+        http_url=peer.registration.addresses.get("http"),
+        client=peer.registration.addresses.get("client"),
+        finished=bool(peer.facts.get("finished", 0)),
+        rate=peer.facts.get("rate", 0.0),
+        first_ack_s=peer.facts.get("first_ack_s", 0.0),
+        blocked_s=peer.facts.get("blocked_s", 0.0),
+        unacknowledged=int(peer.facts.get("unacknowledged", 0)),
+        revoked=int(peer.facts.get("disowned", 0)),
+    )
 
 
-def status(coordinator: Coordinator) -> dict[str, Any]:
-    """Return the part of the status that the coordinator's state machine knows."""
+def _learning(coordinator: Coordinator) -> dict[str, Any]:
     result = coordinator.progress.result
-    learning: dict[str, Any] = {"objective": None, "mu": None, "age": None}
-    if result is not None:
-        count = max(1.0, result.sums.get("points", 0.0))
-        learning = {
-            "objective": result.sums.get("nested", 0.0) / count,
-            "penalised": result.sums.get("penalised", 0.0) / count,
-            "violated": result.sums.get("violated", 0.0) / count,
-            "mu": result.mu,
-            "age": result.plan.age,
-            "epoch_seconds": dict(result.seconds),
-            "imbalance": result.imbalance,
-        }
-    members = coordinator.membership
+    if result is None:
+        return {}
+    count = max(1.0, result.sums.get("points", 0.0))
     return {
-        "cluster": coordinator.cluster,
-        "view": coordinator.view.number if coordinator.view else 0,
-        "epoch": coordinator.progress.epoch,
-        "waiting": coordinator.waiting,
-        "points": points(coordinator),
-        "workers": [
-            _worker(peer, coordinator.routing.weight(peer.name))
-            for peer in members.of("worker", alive=False)
-        ],
-        "ingest": [_ingest(peer) for peer in members.of("ingest", alive=False)],
-        "drift_events": coordinator.progress.continuation.drifts,
-        "failures": dict(coordinator.failures.counts),
-        "recovery": dict(coordinator.failures.recoveries),
-        "events": coordinator.events.to_json(),
-        **learning,
+        "objective": result.sums.get("nested", 0.0) / count,
+        "penalised": result.sums.get("penalised", 0.0) / count,
+        "violated": result.sums.get("violated", 0.0) / count,
+        "mu": result.mu,
+        "age": result.plan.age,
+        "epoch_seconds": dict(result.seconds),
+        "imbalance": result.imbalance,
     }
+
+
+def status(coordinator: Coordinator) -> ClusterStatus:
+    """Return the part of the status that the coordinator's state machine knows."""
+    members, weight = coordinator.membership, coordinator.routing.weight
+    workers = members.of("worker", alive=False)
+    return ClusterStatus(
+        cluster=coordinator.cluster,
+        view=coordinator.view.number if coordinator.view else 0,
+        epoch=coordinator.progress.epoch,
+        waiting=coordinator.waiting,
+        points=points(coordinator),
+        workers=tuple(_worker(peer, weight(peer.name)) for peer in workers),
+        ingest=tuple(_ingest(peer) for peer in members.of("ingest", alive=False)),
+        drift_events=coordinator.progress.continuation.drifts,
+        failures=convert(coordinator.failures.counts, FailureCounts),
+        recovery=convert(coordinator.failures.recoveries, Recovery),
+        events=coordinator.events.newest,
+        **_learning(coordinator),
+    )

@@ -18,7 +18,6 @@ from streammac.page.history import to_json
 MODULES = (
     "format.js",
     "history.js",
-    "summary.js",
     "ring.js",
     "ring_view.js",
     "scales.js",
