@@ -19,9 +19,9 @@ from prometheus_client.exposition import MetricsHandler
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from streammac import __version__
 from streammac.telemetry import metrics
 from streammac.telemetry.metrics import Labels, Series
+from streammac.version import __version__
 from streammac.wire.status import METHODS, ClusterStatus
 
 POLL_S = 0.1

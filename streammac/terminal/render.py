@@ -110,7 +110,7 @@ def _headline(answers: Iterable[Answer], glyphs: Glyphs) -> Text:
     line = Text()
     for answer in answers:
         words = answer.text.replace(" ", "\u00a0")  # a line is broken between answers only
-        line.append(f"{glyphs.batch_id}\u00a0{words}", style=COLOURS[answer.tone])
+        line.append(f"{glyphs.mark}\u00a0{words}", style=COLOURS[answer.tone])
         line.append("  ")
     return line
 
