@@ -13,7 +13,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-from streammac.page.history import to_json
+from streammac.wire.status import to_json
 
 MODULES = (
     "format.js",

@@ -13,10 +13,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
-from streammac.wire.status import METHODS, ClusterStatus, Event, Quality, WorkerStatus
+from streammac.wire.status import (
+    METHODS,
+    ClusterStatus,
+    Event,
+    Quality,
+    WorkerStatus,
+    to_json,
+)
 
 log = logging.getLogger(__name__)
 
@@ -258,12 +264,3 @@ def _apart(lines: Sequence[Line], numbers: Iterable[int], distance_s: float) -> 
 
 def _encoded(lines: Iterable[Line]) -> bytes:
     return b"".join(to_json(line).encode() + b"\n" for line in lines)
-
-
-def to_json(value: object) -> str:
-    """Return compact JSON; a number that JSON does not have (NaN, infinity) becomes null.
-
-    >>> to_json({"a": float("nan"), "b": [1, float("inf")]})
-    '{"a":null,"b":[1,null]}'
-    """
-    return msgspec.json.encode(value).decode()

@@ -6,7 +6,7 @@ docs/status.md says what each part means. Between processes and in files a statu
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -279,9 +279,20 @@ class ClusterStatus(msgspec.Struct, frozen=True):
         return self if supervisor is None else replace(self, supervisor=supervisor)
 
 
-def to_json(status: ClusterStatus, indent: int = -1) -> str:
-    """Return a status as JSON, compact without an indent; numbers that JSON does not have (NaN) become null."""
-    return msgspec.json.format(msgspec.json.encode(status), indent=indent).decode()
+def to_json(value: object, indent: int = -1) -> str:
+    """Return a status or a part of one as JSON, compact without an indent.
+
+    A number that JSON does not have (NaN, infinity) becomes null, one of numpy's a plain one.
+
+    >>> to_json({"a": float("nan"), "b": [1, float("inf")]})
+    '{"a":null,"b":[1,null]}'
+    """
+    encoded = msgspec.json.encode(value, enc_hook=_plain)
+    return msgspec.json.format(encoded, indent=indent).decode()
+
+
+def _plain(number: Any) -> object:
+    return number.item()
 
 
 def from_json(text: str | bytes) -> ClusterStatus:

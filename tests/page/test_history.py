@@ -13,7 +13,7 @@ from msgspec import convert
 
 from streammac.page import history
 from streammac.page.history import Chronicle, Recorder
-from streammac.wire.status import ClusterStatus, WorkerStatus
+from streammac.wire.status import ClusterStatus, WorkerStatus, to_json
 
 
 def status(epoch: int = 0, **more: Any) -> ClusterStatus:
@@ -152,9 +152,9 @@ def test_versions_never_push_out_what_matters() -> None:
 def test_thinning_keeps_order_and_limit(lines: list[dict[str, Any]], limit: int) -> None:
     numbered = [line | {"n": n, "t": float(n)} for n, line in enumerate(lines)]
     kept = history.thinned(numbered, limit)
-    assert sum(len(history.to_json(line)) + 1 for line in kept) <= limit
+    assert sum(len(to_json(line)) + 1 for line in kept) <= limit
     assert [line["n"] for line in kept] == sorted({line["n"] for line in kept})
-    if sum(len(history.to_json(line)) + 1 for line in numbered) <= limit:  # nothing to do
+    if sum(len(to_json(line)) + 1 for line in numbered) <= limit:  # nothing to do
         assert kept == numbered
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from streammac.wire.status import (
@@ -220,6 +221,12 @@ def test_numbers_that_json_does_not_have_become_null() -> None:
     strange = msgspec.structs.replace(FULL, objective=math.nan, violated=math.inf)
     assert json.loads(to_json(strange))["objective"] is None
     assert from_json(to_json(strange)).violated is None
+
+
+def test_numbers_of_numpy_are_plain_ones() -> None:
+    computed = msgspec.structs.replace(FULL, objective=np.float64(0.25), epoch=np.int64(3))
+    read = from_json(to_json(computed))
+    assert (read.objective, read.epoch) == (0.25, 3)
 
 
 @pytest.mark.parametrize("text", ["torn {", "[]", '{"epoch": "x"}', '{"workers": [{}]}'])

@@ -17,9 +17,9 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from streammac.page.history import Recorder, to_json
+from streammac.page.history import Recorder
 from streammac.run_directory import RunDirectory, write_json
-from streammac.wire.status import ClusterStatus
+from streammac.wire.status import ClusterStatus, to_json
 
 PERIOD_S = 0.5
 """Shortest time between two snapshots."""
