@@ -29,6 +29,7 @@ from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.wire.codec import MAX_FRAME_BYTES, MAX_HEADER_BYTES, WireError, decode, encode
 from streammac.wire.messages import ModelReply, ModelRequest, Push, Pushed
+from streammac.wire.status import ClusterStatus
 
 PUSH_BYTES = 8 << 20
 """Larger pushes are split."""
@@ -292,8 +293,8 @@ class Client:
     def _ingest(self, deadline: float, name: str) -> zmq.Socket[bytes]:
         """Return a socket to the ingest node of a name, or to any; wait for it if need be."""
         while self._socket is None:
-            nodes = [n for n in self.status()["ingest"] if n["state"] == "alive" and n["client"]]
-            node = next((n for n in nodes if name in ("", n["name"])), None)
+            nodes = [node for node in self.status().feeding if node.client]
+            node = next((n for n in nodes if name in ("", n.name)), None)
             if node is None:
                 if time.monotonic() > deadline:
                     raise ClientError(
@@ -304,11 +305,11 @@ class Client:
                     )
                 time.sleep(BUSY_S)
                 continue
-            self._node, address = node["name"], node["client"]
+            self._node = node.name
             self._socket = self._context.socket(zmq.DEALER)
             self._socket.linger = 0
             self._socket.maxmsgsize = MAX_FRAME_BYTES
-            self._socket.connect(address)
+            self._socket.connect(str(node.client))
         return self._socket
 
     def _disconnect(self) -> None:
@@ -318,7 +319,7 @@ class Client:
 
     # -- asking ---------------------------------------------------------------------------
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> ClusterStatus:
         """Return the cluster's status (docs/status.md).
 
         Raises
