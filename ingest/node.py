@@ -22,6 +22,7 @@ from ingest.dead_letters import DeadLetterFile
 from ingest.feed_readers import FeedReaders
 from ingest.ingest_queue import IngestQueue
 from ingest.outbox import Outbox
+from ingest.progress import IngestState
 from ingest.pushes import Pushes
 from ingest.sources import SourceError
 from ingest.wake import Wake
@@ -167,7 +168,7 @@ class IngestNode:
         path = self.directory.dead_letters / f"{self.name}.ndjson"
         letters = DeadLetterFile(path, ingest.dead_letter_bytes)
         try:
-            ledger = Ledger(self.directory.ledger(self.name))
+            ledger = Ledger(self.directory.ledger(self.name), IngestState())
         except (LedgerError, OSError) as error:
             log.error("%s", error)
             self.settings, self.exit_code = None, 6

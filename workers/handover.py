@@ -14,6 +14,7 @@ from streammac.delivery.closing import Closing
 from streammac.delivery.handover import Handover, Holder, Wanted
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Session
+from streammac.delivery.records import State
 from streammac.settings.schema import Settings
 from streammac.store import StoreError
 from streammac.wire.codec import Message
@@ -69,7 +70,7 @@ class Mover:
         settings: Settings,
         shards: Mapping[bool, Holder],
         sessions: Mapping[str, Session],
-        ledger: Ledger,
+        ledger: Ledger[State],
         sockets: Sockets,
     ) -> None:
         self.closing = Closing(sessions)

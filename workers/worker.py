@@ -17,6 +17,7 @@ from collections.abc import Callable
 import zmq
 
 from streammac.delivery.ledger import Ledger
+from streammac.delivery.records import State
 from streammac.delivery.worker_sockets import WorkerSockets
 from streammac.link.coordinator import CoordinatorLink
 from streammac.ring.member import Member
@@ -229,7 +230,7 @@ class Worker:
             self.settings,
             {False: shards.train, True: shards.held_out},
             self.endpoint.receiver.sessions,
-            Ledger(self.directory.handover(self.name)),
+            Ledger(self.directory.handover(self.name), State()),
             WorkerSockets(self.context, self.poller),
         )
         remembered = self.endpoint.remembered_held_out(self.settings.held_out.points)

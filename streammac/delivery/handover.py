@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streammac.delivery.closing import Closing
-from streammac.delivery.ledger import Record, Settled, State
+from streammac.delivery.records import Record, Settled, State
 from streammac.delivery.sender import BATCH_OVERHEAD_BYTES, Batch, Post, Sender, Ticket, Write
 from streammac.points.batch_id import BatchId
 from streammac.store.points import Points as StoredPoints
@@ -130,9 +130,7 @@ class Handover:
         for batch_id in list(self.ledger.state.handed):
             if not any(self._put(held_out, batch_id) for held_out in self.shards):
                 # it was withdrawn, or has expired, and only the last record is missing
-                self.sender.note(
-                    Settled(batch_id.source, batch_id.incarnation, batch_id.sequence, 0)
-                )
+                self.sender.note(Settled(*batch_id, 0))
 
     # -- what is asked --------------------------------------------------------------------
 
@@ -288,8 +286,7 @@ class Handover:
             tensors["y"] = stored.y
         if stored.time is not None:
             tensors["time"] = stored.time
-        name = (batch_id.source, batch_id.incarnation, batch_id.sequence)
-        message = Points(*name, held_out, tensors, tuple(stored.keys or ()), moved=True)
+        message = Points(*batch_id, held_out, tensors, tuple(stored.keys or ()), moved=True)
         size = sum(t.nbytes for t in tensors.values()) + sum(map(len, message.keys))
         self._inside[batch_id] = held_out
         self._taken += len(stored)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from streammac.delivery.ledger import Handed, Record, RevocationConfirmed, Revoked, Settled, State
+from streammac.delivery.records import Handed, Record, RevocationConfirmed, Revoked, Settled, State
 from streammac.delivery.session import Lane, choose, joining
 from streammac.points.batch_id import BatchId
 from streammac.points.batch_id_set import BatchIdSet
@@ -288,8 +288,7 @@ class Sender:
     def _settle(self, batch: Batch) -> None:
         batch.ticket.open_batches -= 1
         if batch.durable:
-            batch_id = batch.batch_id
-            self.note(Settled(batch_id.source, batch_id.incarnation, batch_id.sequence, len(batch)))
+            self.note(Settled(*batch.batch_id, len(batch)))
 
     # -- what workers say -----------------------------------------------------------------
 
@@ -410,8 +409,7 @@ class Sender:
             lane.assigned += max(1, batch.size) / lane.weight
             self._hand(batch, worker)
             if batch.durable:
-                batch_id = batch.batch_id
-                self.note(Handed(batch_id.source, batch_id.incarnation, batch_id.sequence, worker))
+                self.note(Handed(*batch.batch_id, worker))
             yield self._post(batch, worker, lane, now)
 
     def _post(self, batch: Batch, worker: str, lane: Lane, now: float) -> Post:

@@ -15,8 +15,9 @@ import numpy as np
 
 from streammac.delivery.closing import Closing
 from streammac.delivery.handover import Handover, Wanted
-from streammac.delivery.ledger import FeedBegun, State, pack, unpack
+from streammac.delivery.ledger import pack, unpack
 from streammac.delivery.receiver import Receiver
+from streammac.delivery.records import State
 from streammac.delivery.sender import Batch, Sender, Ticket, Write
 from streammac.points.batch_id import BatchId
 from streammac.store.points import Points as StoredPoints
@@ -61,14 +62,15 @@ class MemoryLedger:
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
         self.state = State()
-        for record, _ in unpack(bytes(disk.ledger)):
+        for record, _ in unpack(bytes(disk.ledger), State.kinds):
             self.state.apply(record)
 
     def write(self, records) -> None:
         records = list(records)
         if not records:
             return
-        self.disk.writing(lambda: self.disk.ledger.extend(b"".join(map(pack, records))))
+        data = b"".join(pack(record, State.kinds) for record in records)
+        self.disk.writing(lambda: self.disk.ledger.extend(data))
         for record in records:
             self.state.apply(record)
 
@@ -167,12 +169,10 @@ class Feed:
         self.cluster, self.name = cluster, name
         self.disk = cluster.disks[name]
         self.ledger = MemoryLedger(self.disk)
-        if not self.ledger.state.feeds:
-            self.ledger.write([FeedBegun("feed", "", 1, 1, 0.0)])
         self.incarnation = cluster.next()
         self.sender = Sender(name, cluster.session(), RESEND_S, ROOM_BYTES, self.ledger.state)
         for sequence in range(cluster.fed):
-            if BatchId(name, 1, sequence) not in self.ledger.state.settled:
+            if not self.ledger.state.is_settled(BatchId(name, 1, sequence)):
                 self.put(sequence)
 
     def put(self, sequence: int) -> None:

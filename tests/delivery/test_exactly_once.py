@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from streammac.delivery.ledger import Settled, State, pack, unpack
+from streammac.delivery.ledger import pack, unpack
 from streammac.delivery.receiver import RETRY_S, Receiver
+from streammac.delivery.records import Settled, State
 from streammac.delivery.sender import Batch, Post, Sender, Ticket, Write
 from streammac.points.batch_id import BatchId
 from streammac.wire.messages import Ack, Points, Route
@@ -70,9 +71,9 @@ class Delivery(RuleBasedStateMachine):
     def start_sender(self) -> None:
         self.lives += 1
         # what outlives the process are the bytes of the ledger, as they are after it was written anew
-        content = b"".join(map(pack, self.state.records()))
+        content = b"".join(pack(record, State.kinds) for record in self.state.records())
         self.state = State()
-        for record, _ in unpack(content):
+        for record, _ in unpack(content, State.kinds):
             self.state.apply(record)
         self.sender = Sender("i1", self.lives << 32, RESEND_S, 1 << 30, self.state)
         for number in range(self.batches):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from streammac.delivery import sender
-from streammac.delivery.ledger import Handed, Revoked, Settled, State
+from streammac.delivery.records import Handed, Revoked, Settled, State
 from streammac.delivery.sender import (
     BATCH_OVERHEAD_BYTES,
     HELLO_S,

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ingest.cutting import origin_of_push
+from ingest.cutting import Origin
 from ingest.dead_letters import DeadLetterFile
 from ingest.ingest_queue import Delivery
 from ingest.outbox import Outbox
+from ingest.progress import IngestState
 from ingest.records import Arrays
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.sender import Ticket
@@ -97,7 +98,7 @@ class IngestProcess(Process):
         self.settings = settings
         self.client = client
         self.rules = rules
-        self._ledger = Ledger(folder / f"{name}.ledger")
+        self._ledger = Ledger(folder / f"{name}.ledger", IngestState())
         letters = DeadLetterFile(folder / f"{name}.letters", settings.ingest.dead_letter_bytes)
         self.outbox = Outbox(name, incarnation, settings, self._ledger, letters)
         self._workers: dict[str, str] = {}
@@ -158,7 +159,8 @@ class IngestProcess(Process):
     def _take(self, number: int) -> None:
         points, client = self.client.open[number], self.client.name
         x = np.full((points, 2), number, np.float32)
-        origin = origin_of_push(client, 1, number, self.settings.ingest.batch_points, 0.0)
+        first = BatchId.of_push(client, 1, number)
+        origin = Origin(first, self.settings.ingest.batch_points, 0.0, durable=True)
 
         def settled(ticket: Ticket) -> None:
             self.client.open.pop(number, None)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from streammac.delivery.ledger import Ledger
+from streammac.delivery.records import State
 from streammac.wire.codec import Message
 from streammac.wire.messages import Ack, Credit, Points, Route
 from tests.simulation.kernel import Process
@@ -67,11 +68,11 @@ class MoverSockets:
                 yield names[sender], message
 
 
-class MoverLedger(Ledger):
+class MoverLedger(Ledger[State]):
     """The real ledger on a disk that may tear its writes or take none; power loss leaves it as it is."""
 
     def __init__(self, path: Path, disk: FailingDisk) -> None:
-        super().__init__(path)
+        super().__init__(path, State())
         self._disk = disk
 
     def _write(self, data: bytes) -> None:

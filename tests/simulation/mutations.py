@@ -18,8 +18,9 @@ from streammac.coordinator.membership import Peer
 from streammac.coordinator.stall import StallWatch
 from streammac.delivery.closing import Closing
 from streammac.delivery.handover import Handover
-from streammac.delivery.ledger import Handed, Ledger, Revoked
+from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Receiver
+from streammac.delivery.records import Handed, Revoked
 from streammac.delivery.sender import Sender
 from streammac.points.batch_id_set import BatchIdSet
 from streammac.ring import recovery
@@ -305,7 +306,7 @@ MUTATIONS = (
     Mutation(
         "nothing disowned",
         "A batch goes to another worker, and the first one is never told that it is not its own any more.",
-        ((Sender, "_disown", _revokes_nothing),),
+        ((Sender, "_revoke", _revokes_nothing),),
     ),
     Mutation(
         "owners forgotten",

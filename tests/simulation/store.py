@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-from streammac.delivery.ledger import State
+from streammac.delivery.records import State
 from streammac.points.batch_id import BatchId
 from streammac.store import Outcome, Retention, Schema, Shard, StoreError
 from streammac.store import Points as StoredPoints
