@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.records import Arrays
-from streammac.delivery.sender import BATCH_OVERHEAD_BYTES, Batch, Ticket
+from streammac.delivery.batch import BATCH_OVERHEAD_BYTES, Batch, Ticket
 from streammac.points.batch_id import BatchId
 from streammac.wire.messages import Points
 

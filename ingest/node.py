@@ -261,7 +261,7 @@ class IngestNode:
         A fast feed would otherwise be stored whole by the worker that is up first.
         """
         assert self.settings is not None
-        granted = sum(lane.window_bytes > 0 for lane in self.outbox.sender.lanes.values())
+        granted = sum(s.window_bytes > 0 for s in self.outbox.sender.sessions.values())
         if granted >= self.settings.cluster.workers or now - self._began > START_PATIENCE_S:
             self._began = float("-inf")  # from now on, whoever is there will do
             return True
@@ -292,7 +292,8 @@ class IngestNode:
         self._rate = ((acknowledged - self._rate[1]) / max(elapsed_s, 1e-9), acknowledged)
         facts = self._facts()
         self.metrics.update(facts)
-        self.metrics.lanes(self.outbox.sender.lanes, self.outbox.sender.waiting_bytes)
+        sender = self.outbox.sender
+        self.metrics.sessions(sender.sessions, sender.waiting.bytes)
         self.metrics.handshakes(self.context.handshake_failures())
         if self.proposed is not None and self.ingest_queue.schema is None:
             self.link.tell(self.proposed)  # the coordinator may have been replaced before it agreed

@@ -17,8 +17,9 @@ from ingest.positions import Position, Positions
 from ingest.progress import IngestState
 from ingest.records import Refused
 from ingest.sources.base import Seekable
+from streammac.delivery.batch import Batch, Ticket
 from streammac.delivery.ledger import Ledger
-from streammac.delivery.sender import Batch, Post, Sender, Ticket, Write
+from streammac.delivery.sender import Post, Sender, Write
 from streammac.points.batch_id import BatchId
 from streammac.settings.schema import Settings
 from streammac.wire.messages import Ack, Credit, Route
@@ -220,5 +221,5 @@ class Outbox:
             "unacknowledged": float(sender.unacknowledged),
             "disowned": float(sender.revoked),
             "resent": float(sender.resent),
-            "blocked_s": sender.blocked_s,
+            "blocked_s": sender.waiting.blocked_s,
         }

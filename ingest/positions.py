@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ingest.progress import FeedAt, FeedBegun, IngestState
 from ingest.records import Refused
 from ingest.sources.base import Seekable
-from streammac.delivery.sender import Ticket
+from streammac.delivery.batch import Ticket
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import numpy as np
 from ingest.cutting import Origin
 from ingest.ingest_queue import Delivery, IngestQueue
 from ingest.records import Arrays, Refused
-from streammac.delivery.sender import Ticket
+from streammac.delivery.batch import Ticket
 from streammac.points.batch_id import MAX_PUSH, PUSH_POINTS, BatchId
 from streammac.settings.schema import Settings
 from streammac.wire.messages import Push, Pushed

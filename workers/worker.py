@@ -18,6 +18,7 @@ import zmq
 
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.records import State
+from streammac.delivery.scan import Shards
 from streammac.delivery.worker_sockets import WorkerSockets
 from streammac.link.coordinator import CoordinatorLink
 from streammac.ring.member import Member
@@ -228,7 +229,7 @@ class Worker:
             self.name,
             self.link.incarnation,
             self.settings,
-            {False: shards.train, True: shards.held_out},
+            Shards(shards.train, shards.held_out),
             self.endpoint.receiver.sessions,
             Ledger(self.directory.handover(self.name), State()),
             WorkerSockets(self.context, self.poller),

@@ -13,15 +13,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from streammac.delivery.batch import Batch, Ticket
 from streammac.delivery.closing import Closing
-from streammac.delivery.handover import Handover, Wanted
+from streammac.delivery.handover import Handover
 from streammac.delivery.ledger import pack, unpack
 from streammac.delivery.receiver import Receiver
 from streammac.delivery.records import State
-from streammac.delivery.sender import Batch, Sender, Ticket, Write
+from streammac.delivery.scan import Shards, Wanted
+from streammac.delivery.sender import Sender, Write
 from streammac.points.batch_id import BatchId
 from streammac.store.points import Points as StoredPoints
-from streammac.wire.messages import Ack, Credit, Hello, Points, Route
+from streammac.wire.messages import Ack, Credit, OpenSession, Points, Route
 
 FEED = "i1"
 RESEND_S = 3.0
@@ -95,15 +97,15 @@ class MemoryShard:
         return self.disk.writing(lambda: sum(len(self.kept.pop(m)[1]) for m in gone))
 
 
-class Shards:
+class Store:
     """A worker's shards, as its receiver sees them."""
 
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
-        self.shards = {held_out: MemoryShard(disk, held_out) for held_out in (False, True)}
+        self.shards = Shards(MemoryShard(disk, held_out=False), MemoryShard(disk, held_out=True))
 
     def append(self, batch):
-        shard = self.shards[batch.held_out]
+        shard = self.shards.shard(batch.held_out)
         batches = shard.kept
         batch_id = BatchId(batch.source, batch.incarnation, batch.sequence)
         if batch_id in batches:
@@ -115,7 +117,7 @@ class Shards:
 
     def withdraw(self, batch_ids, sender):
         batch_ids = list(batch_ids)
-        shards = self.shards.values()
+        shards = (self.shards.train, self.shards.held_out)
         return sum(shard.withdraw(batch_ids, remember=False, sender=sender) for shard in shards)
 
     def commit(self):
@@ -129,7 +131,7 @@ class Worker:
         self.cluster, self.name = cluster, name
         self.disk = cluster.disks[name]
         self.incarnation = cluster.next()
-        self.store = Shards(self.disk)
+        self.store = Store(self.disk)
         self.receiver = Receiver(self.incarnation, ROOM_BYTES // 2, self.store)
         self.ledger = MemoryLedger(self.disk)
         self.handover = Handover(
@@ -138,7 +140,7 @@ class Worker:
         self.closing = Closing(self.receiver.sessions)
 
     def hear(self, sender: str, message) -> None:
-        if isinstance(message, Hello | Points):
+        if isinstance(message, OpenSession | Points):
             for peer, answer in self.receiver.take([(sender, message)], self.cluster.now):
                 self.cluster.post(self.name, peer, answer)
         elif isinstance(message, Credit):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ingest.cutting import Origin, cut
 from ingest.records import MAX_KEY_BYTES, Arrays
-from streammac.delivery.sender import Ticket
+from streammac.delivery.batch import Ticket
 from streammac.points.batch_id import MAX_PUSH, PUSH_POINTS, BatchId
 from streammac.wire.codec import decode, encode
 

@@ -16,8 +16,8 @@ from ingest.ingest_queue import Delivery
 from ingest.outbox import Outbox
 from ingest.progress import IngestState
 from ingest.records import Arrays
+from streammac.delivery.batch import Ticket
 from streammac.delivery.ledger import Ledger
-from streammac.delivery.sender import Ticket
 from streammac.points.batch_id import BatchId
 from streammac.settings.schema import Settings
 from streammac.wire.codec import Message
@@ -195,7 +195,8 @@ class IngestProcess(Process):
     def revokes(self, worker: str, batch_id: BatchId) -> bool:
         """Return whether it has revoked a worker's copy of a batch; if it is dead, its ledger knows."""
         if self.alive:
-            return batch_id in self.outbox.sender._revoked.get(worker, ())
+            session = self.outbox.sender.session(worker)
+            return session is not None and batch_id in session.revoked
         return batch_id in self._ledger.state.revoked.get(worker, ())
 
     def die(self) -> None:

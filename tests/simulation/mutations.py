@@ -20,8 +20,8 @@ from streammac.delivery.closing import Closing
 from streammac.delivery.handover import Handover
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Receiver
-from streammac.delivery.records import Handed, Revoked
-from streammac.delivery.sender import Sender
+from streammac.delivery.records import Handed
+from streammac.delivery.session import Session
 from streammac.points.batch_id_set import BatchIdSet
 from streammac.ring import recovery
 from streammac.ring.member import Member
@@ -122,10 +122,10 @@ def _gives_nothing_to_laggards(original, member, resume):
 # -- points ----------------------------------------------------------------------------------------
 
 
-def _revokes_nothing(original, sender, worker, batches):
-    original(sender, worker, batches)
-    sender._revoked.pop(worker, None)
-    sender._records = [r for r in sender._records if not isinstance(r, Revoked)]
+def _revokes_nothing(original, session, batches):
+    original(session, batches)
+    session.revoked = BatchIdSet()
+    return []
 
 
 def _forgets_owners(original, ledger, records):
@@ -304,9 +304,9 @@ MUTATIONS = (
         ((Receiver, "_stored", _acknowledges_what_failed),),
     ),
     Mutation(
-        "nothing disowned",
+        "nothing revoked",
         "A batch goes to another worker, and the first one is never told that it is not its own any more.",
-        ((Sender, "_revoke", _revokes_nothing),),
+        ((Session, "revoke", _revokes_nothing),),
     ),
     Mutation(
         "owners forgotten",
@@ -319,7 +319,7 @@ MUTATIONS = (
         ((Receiver, "_counts", _stores_in_any_session),),
     ),
     Mutation(
-        "marks forgotten",
+        "names forgotten",
         "A shard that is opened again does not know which batches it has.",
         ((Shard, "_recover", _forgets_batch_ids),),
     ),

@@ -132,7 +132,7 @@ class OpenStore:
     def withdraw(
         self, batch_ids: Iterable[BatchId], sender: str | None = None, *, remember: bool = False
     ) -> int:
-        """See `streammac.delivery.receiver.Store`, and `streammac.delivery.handover.Holder`."""
+        """See `streammac.delivery.receiver.Store`, and `streammac.delivery.scan.Holder`."""
         wanted = list(batch_ids)
         points = self.shard.withdraw(wanted, remember=remember, sender=sender)
         if points:
@@ -146,11 +146,11 @@ class OpenStore:
         )
 
     def batches(self) -> Iterator[tuple[BatchId, str]]:
-        """See `streammac.delivery.handover.Holder`."""
+        """See `streammac.delivery.scan.Holder`."""
         return self.shard.batches()
 
     def batch(self, batch_id: BatchId) -> StoredPoints | None:
-        """See `streammac.delivery.handover.Holder`."""
+        """See `streammac.delivery.scan.Holder`."""
         return self.shard.batch(batch_id)
 
     @property
@@ -188,6 +188,22 @@ class OpenStore:
     def drop(self) -> None:
         """The process is dead: its kernel closes the files."""
         self.shard._release()
+
+
+class NoShard:
+    """A shard without any points: there are no held-out ones here."""
+
+    def batches(self) -> Iterator[tuple[BatchId, str]]:
+        """See `streammac.delivery.scan.Holder`."""
+        return iter(())
+
+    def batch(self, batch_id: BatchId) -> StoredPoints | None:
+        """See `streammac.delivery.scan.Holder`."""
+        return None
+
+    def withdraw(self, batch_ids: Iterable[BatchId], *, remember: bool) -> int:
+        """See `streammac.delivery.scan.Holder`."""
+        return 0
 
 
 def _present(shard: Shard) -> set[BatchId]:
