@@ -99,7 +99,7 @@ class RingSide:
         if self.member is None:
             self._early.append(event)
             return
-        if isinstance(event, View) and event.number > self.member.view:
+        if isinstance(event, View) and event.number > self.member.view.number:
             self._stays.clear()
             self.transport.connect({m.name: m.address for m in event.members + event.leaving})
             log.info("view %d: %s", event.number, ", ".join(m.name for m in event.members))
@@ -110,14 +110,14 @@ class RingSide:
         assert self.member is not None
         self._times.work = result.times
         if result.drift is not None:
-            self.link.tell(Drift(self.name, self.member.epoch, result.drift))
+            self.link.tell(Drift(self.name, self.member.epoch.number, result.drift))
         if result.done is not None:
             self._do(self.member.handle(result.done))
         if isinstance(result.done, TrainDone) and result.done.job.visits:
             self.metrics.visited(result.seconds)
-        turns = isinstance(result.done, TrainDone) and not self.member.frozen
-        if turns and self._announced < self.member.view:
-            self._announced = self.member.view
+        turns = isinstance(result.done, TrainDone) and not self.member.view.frozen
+        if turns and self._announced < self.member.view.number:
+            self._announced = self.member.view.number
             self.link.tell(RingMoving(self.name, self._announced))
 
     # -- what is done ---------------------------------------------------------------------
@@ -167,13 +167,13 @@ class RingSide:
     @property
     def holding(self) -> tuple[str, ...]:
         """Return the blocks that are here."""
-        return tuple(sorted(self.member.holding)) if self.member is not None else ()
+        return tuple(sorted(self.member.epoch.holding)) if self.member is not None else ()
 
     def facts(self) -> dict[str, float]:
         """Return how far it is, for heartbeats and the goodbye."""
         return {
-            "epoch": float(self.member.epoch if self.member is not None else 0),
-            "view": float(self.member.view if self.member is not None else 0),
+            "epoch": float(self.member.epoch.number if self.member is not None else 0),
+            "view": float(self.member.view.number if self.member is not None else 0),
             "train_s": self._times.work.train,
             "z_step_s": self._times.work.z_step,
         }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streammac.coordinator.membership import Membership
-from streammac.ring.views import ViewChange
+from streammac.ring.view_change import ViewChange
 
 STALL_S = 3.0
 """Standing still for so long is a stall. Tokens are on their way for milliseconds."""

@@ -1,6 +1,6 @@
 """View after view: when the next one is due, who belongs to it, and who carries the ring's state into it.
 
-`streammac.ring.views` is one view from its announcement to its end; here is what lasts from one to the next, over
+`streammac.ring.view_change` is one view from its announcement to its end; here is what lasts from one to the next, over
 restarts of the coordinator too. A view's number is never used twice.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streammac.coordinator.membership import Membership, Peer, address
-from streammac.ring.views import ViewChange
+from streammac.ring.view_change import ViewChange
 from streammac.wire.messages import Heartbeat, Resume, View
 
 RETURN_S = 3.0

@@ -18,7 +18,6 @@ one brought; and a batch that is moved there takes the place of a copy that some
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Protocol
 
 from streammac.delivery.batch import BATCH_OVERHEAD_BYTES, Batch, Ticket
@@ -133,7 +132,9 @@ class Handover:
             return
         to = self._scan.wanted.to if self._scan is not None else None
         self.sender.route(
-            route if to is None or route.name in to else replace(route, weight=0.0)
+            route
+            if to is None or route.name in to
+            else Route(route.name, route.address, route.incarnation, weight=0.0)
             for route in self._routes.values()
         )
 

@@ -307,11 +307,11 @@ class Cluster:
             )
         for worker in staying:
             member = worker.member
-            if member is None or member.view != core.views.number or member.frozen:
+            if member is None or member.view.number != core.views.number or member.view.frozen:
                 found.append(f"{worker.name} is not in view {core.views.number}")
-            elif member.state != "resting" and worker.name not in member.trainers:
-                found.append(f"{worker.name} has no part in epoch {member.epoch}")
-        resting = all(w.member is not None and w.member.state == "resting" for w in staying)
+            elif member.epoch.state != "resting" and worker.name not in member.epoch.trainers:
+                found.append(f"{worker.name} has no part in epoch {member.epoch.number}")
+        resting = all(w.member is not None and w.member.epoch.state == "resting" for w in staying)
         assert self._heal_epoch is not None
         if not resting and core.progress.epoch < self._heal_epoch + EPOCHS_AFTERWARDS:
             found.append(f"no more than {core.progress.epoch - self._heal_epoch} epochs end")

@@ -206,7 +206,7 @@ class WorkerProcess(Process):
 
     def _beat(self) -> None:
         self._beat_at = self.kernel.now
-        holding = tuple(sorted(self.member.holding)) if self.member is not None else ()
+        holding = tuple(sorted(self.member.epoch.holding)) if self.member is not None else ()
         self._tell(Heartbeat(self.name, self.incarnation, self._facts(), holding))
 
     def _facts(self) -> dict[str, float]:
@@ -221,8 +221,8 @@ class WorkerProcess(Process):
         return facts | {
             "ready": 1.0,
             "leaving": float(self.departure.under_way),
-            "epoch": float(member.epoch),
-            "view": float(member.view),
+            "epoch": float(member.epoch.number),
+            "view": float(member.view.number),
             **member.signs(busy=bool(self.jobs)),
         }
 
@@ -326,7 +326,7 @@ class WorkerProcess(Process):
         if self.member is None:
             self._early.append(event)
             return
-        if isinstance(event, View) and event.number > self.member.view:
+        if isinstance(event, View) and event.number > self.member.view.number:
             self._connect({m.name: m.address for m in event.members + event.leaving})
         actions = self.member.handle(event)
         self.hears(self, event, actions)
@@ -385,8 +385,8 @@ class WorkerProcess(Process):
     def _handle(self, done: Done) -> None:
         assert self.member is not None
         self._ring(done)
-        turns = isinstance(done, TrainDone) and not self.member.frozen
-        if turns and self._announced < self.member.view:
-            self._announced = self.member.view
+        turns = isinstance(done, TrainDone) and not self.member.view.frozen
+        if turns and self._announced < self.member.view.number:
+            self._announced = self.member.view.number
             self._tell(RingMoving(self.name, self._announced))
         self._check_departure()
