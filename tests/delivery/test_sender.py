@@ -20,8 +20,8 @@ WINDOW = 3 * BATCH_BYTES
 class Office:
     """A sender, and the workers' part said by the test."""
 
-    def __init__(self, *workers, window=WINDOW, state=None) -> None:
-        self.sender = Sender("i1", 100, RESEND_S, 4 * BATCH_BYTES, state)
+    def __init__(self, *workers, window=WINDOW, state=None, on_lost="reassign") -> None:
+        self.sender = Sender("i1", 100, RESEND_S, 4 * BATCH_BYTES, state, on_lost)
         self.records: list[object] = []
         self.tickets: list[Ticket] = []
         self.state = state or State()
@@ -162,6 +162,21 @@ def test_the_batches_of_a_worker_that_is_gone_go_elsewhere_and_it_is_told_when_i
     office.send()
     assert office.sender.revoked == 0
     assert not office.state.revoked
+
+
+def test_where_they_are_held_the_batches_of_a_worker_that_is_gone_wait_until_it_returns_and_consents():
+    office = Office("w1", "w2", on_lost="hold")
+    office.put(1, 2, 3, 4)
+    lost = {s for worker, s in office.points() if worker == "w1"}
+    for sequence in {1, 2, 3, 4} - lost:
+        office.ack("w2", sequence)
+    office.route("w2")
+    assert office.points(0.1) == []
+    assert any(isinstance(r, Revoked) for r in office.records)
+    assert (office.sender.moving, office.sender.idle) == (False, False)
+    office.route("w2", Route("w1", "a", 2))
+    assert any(opening.revoked for opening in office.agree(0.2))
+    assert {s for _, s in office.points(0.3)} == lost
 
 
 def test_another_process_of_a_worker_gets_its_batches_again_in_a_new_session():
