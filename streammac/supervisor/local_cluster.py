@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from streammac.errors import ExitCode, Failure
+from streammac.link.interrupt import Interrupt
 from streammac.link.request import ask_status
 from streammac.run_directory import RunDirectory, write_json
 from streammac.security import KeyFolder, refuse_open_host
 from streammac.settings.schema import Settings
 from streammac.supervisor import ending, processes
 from streammac.supervisor.command_lines import arguments, reads_stdin
-from streammac.supervisor.ending import Interrupt
 from streammac.supervisor.processes import Child, Lifeline
 from streammac.supervisor.requests import SupervisorSocket
 from streammac.supervisor.restart_policy import RestartPolicy
@@ -268,9 +268,10 @@ class LocalCluster:
 
         Processes that do not end in time are killed; what was acknowledged is safe all the same.
         """
-        hurry = self.interrupt.insisted
         parts = (self.ingest, self.workers, self.coordinator)
-        final = ending.end(*parts, self.directory, self.address, hurry)
+        final = ending.end(
+            *parts, self.directory, self.address, hurry=lambda: self.interrupt.insisted
+        )
         if final is not None:
             final |= self._own_facts()
         self._release()

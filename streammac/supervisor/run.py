@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streammac.errors import ExitCode, Failure
+from streammac.link.interrupt import SIGNALS
 from streammac.supervisor.local_cluster import LocalCluster, Status
 from streammac.supervisor.milestones import Milestones
 
@@ -68,9 +69,8 @@ def supervise(
     failure: Failure | None = None
     running: Status | None = None
     milestones = Milestones()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, cluster.interrupt)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    cluster.interrupt.catch()
     try:
         cluster.start()
         look_at = 0.0
