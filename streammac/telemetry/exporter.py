@@ -17,9 +17,9 @@ from prometheus_client.exposition import MetricsHandler
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from streammac import __version__
 from streammac.telemetry import metrics
 from streammac.telemetry.metrics import Labels, Series
+from streammac.version import __version__
 
 POLL_S = 0.1
 """How often the endpoint looks whether it is to close."""

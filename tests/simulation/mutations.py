@@ -245,7 +245,7 @@ MUTATIONS = (
     Mutation(
         "not frozen",
         "A member that has answered a view still passes on what it finishes.",
-        ((Member, "_trained", _is_never_frozen),),
+        ((Member, "_train_done", _is_never_frozen),),
     ),
     Mutation(
         "laggards left alone",
@@ -303,9 +303,9 @@ MUTATIONS = (
         ((Receiver, "_stored", _acknowledges_what_failed),),
     ),
     Mutation(
-        "nothing disowned",
+        "nothing revoked",
         "A batch goes to another worker, and the first one is never told that it is not its own any more.",
-        ((Sender, "_disown", _revokes_nothing),),
+        ((Sender, "_revoke", _revokes_nothing),),
     ),
     Mutation(
         "owners forgotten",
@@ -318,7 +318,7 @@ MUTATIONS = (
         ((Receiver, "_counts", _stores_in_any_session),),
     ),
     Mutation(
-        "marks forgotten",
+        "batch ids forgotten",
         "A shard that is opened again does not know which batches it has.",
         ((Shard, "_recover", _forgets_batch_ids),),
     ),
