@@ -83,13 +83,7 @@ def supervise(
                 cluster.step(left)
                 continue
             cluster.step()
-            status = cluster.status()
-            if status is None and cluster.last is None and elapsed > START_S:
-                raise Failure(
-                    ExitCode.NOT_RUNNING,
-                    f"the coordinator does not answer after {START_S:.0f} s; see "
-                    f"{cluster.directory.logs}",
-                )
+            status = _status(cluster, elapsed)
             running = status or running
             milestones.see(status or {})
             show(status or cluster.last_known(), elapsed)
@@ -104,3 +98,14 @@ def supervise(
             signal.signal(number, handler)
     milestones.see(final or {})
     return Run(final, running, started, time.time() - started, failure, milestones)
+
+
+def _status(cluster: LocalCluster, elapsed_s: float) -> Status | None:
+    """Return the cluster's status; None while the coordinator does not answer, as it must for the first time soon."""
+    status = cluster.status()
+    if status is None and cluster.last is None and elapsed_s > START_S:
+        raise Failure(
+            ExitCode.NOT_RUNNING,
+            f"the coordinator does not answer after {START_S:.0f} s; see {cluster.directory.logs}",
+        )
+    return status
