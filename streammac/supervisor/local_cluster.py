@@ -268,6 +268,8 @@ class LocalCluster:
 
         Processes that do not end in time are killed; what was acknowledged is safe all the same.
         """
+        if self._lock is None:
+            return self.last  # never started, or stopped already: another cluster may run here
         parts = (self.ingest, self.workers, self.coordinator)
         final = ending.end(
             *parts, self.directory, self.address, hurry=lambda: self.interrupt.insisted
