@@ -11,6 +11,7 @@ import logging
 import queue
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import zmq
 
@@ -33,7 +34,17 @@ from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.settings.schema import Network
 from streammac.wire.codec import Message
-from streammac.wire.messages import Ack, Credit, Registered, Routes, Stop, StreamSchema
+from streammac.wire.messages import (
+    Ack,
+    Credit,
+    Goodbye,
+    Heartbeat,
+    Registered,
+    Routes,
+    Stop,
+    StreamSchema,
+)
+from streammac.wire.reports import IngestReport
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +140,7 @@ class IngestNode:
                 self._serve_clients()
             self._admit()
             self._flush(now)
-            self.link.beat(now, settings.cluster.heartbeat_s, self._pulse)
+            self.link.beat(now, settings.cluster.heartbeat_s, self._heartbeat)
             if self.interrupt.requested:
                 self.stop()
             if self.ingest_queue.stopping:
@@ -234,41 +245,39 @@ class IngestNode:
             return True
         return False
 
-    # -- facts and the end ----------------------------------------------------------------
+    # -- reports and the end --------------------------------------------------------------
 
-    def _facts(self) -> dict[str, float]:
+    def _report(self) -> IngestReport:
         # first of all whether they have ended: what they brought to the last has then been handed over
         finished = self.feeds.ended and self.outbox.idle and self.ingest_queue.feeds.empty()
-        facts = self.outbox.facts() | {
-            "malformed": float(self.listeners.clients.malformed + self.workers.malformed),
-            "finished": float(finished),
-            "first_ack_s": self.first_ack_s,
-            "rate": self._rate[0],
-        }
-        length = self.feeds.length
-        if length is not None and self._rate[0] > 0:
-            left = length - self.outbox.sent
-            facts["sources_remaining_s"] = max(0.0, left / self._rate[0])
-        return facts
+        return replace(
+            self.outbox.report(),
+            malformed=self.listeners.clients.malformed + self.workers.malformed,
+            finished=finished,
+            first_ack_s=self.first_ack_s,
+            rate=self._rate[0],
+        )
 
-    def _pulse(self, elapsed_s: float) -> tuple[dict[str, float], tuple[str, ...]]:
-        """Return what a heartbeat tells."""
-        acknowledged = self.outbox.sender.acknowledged
-        self._rate = ((acknowledged - self._rate[1]) / max(elapsed_s, 1e-9), acknowledged)
-        facts = self._facts()
-        self.listeners.metrics.update(facts)
-        self.listeners.metrics.lanes(self.outbox.sender.lanes, self.outbox.sender.waiting_bytes)
-        self.listeners.metrics.handshakes(self.listeners.context.handshake_failures())
+    def _heartbeat(self, elapsed_s: float) -> Heartbeat:
+        sender, metrics = self.outbox.sender, self.listeners.metrics
+        self._rate = (
+            (sender.acknowledged - self._rate[1]) / max(elapsed_s, 1e-9),
+            sender.acknowledged,
+        )
+        report = self._report()
+        metrics.update(report)
+        metrics.lanes(sender.lanes, sender.waiting_bytes)
+        metrics.handshakes(self.listeners.context.handshake_failures())
         proposal = self.ingest_queue.proposal
         if proposal is not None and self.ingest_queue.schema is None:
             self.link.tell(proposal)  # the coordinator may have been replaced before it agreed
-        return facts, ()
+        return Heartbeat(self.link.name, self.link.incarnation, ingest=report)
 
     def _end(self) -> None:
-        facts = self._facts()
-        if facts.get("unacknowledged"):
-            log.warning("%d points end without an answer", facts["unacknowledged"])
-        self.link.leave(facts)
+        report = self._report()
+        if report.unacknowledged:
+            log.warning("%d points end without an answer", report.unacknowledged)
+        self.link.tell(Goodbye(self.link.name, self.link.incarnation, ingest=report))
         self.feeds.join(READERS_END_S)  # their sockets are of the context
         self.outbox.close()
 
@@ -323,13 +332,13 @@ def _serve(
 ) -> ExitCode:
     registration = register(link, interrupt)
     if registration is None:
-        link.leave({})
+        link.tell(Goodbye(link.name, link.incarnation))
         return ExitCode.OK
     try:
         ledger = Ledger(directory.ledger(link.name))
     except (LedgerError, OSError) as error:
         log.error("%s", error)
-        link.leave({})
+        link.tell(Goodbye(link.name, link.incarnation))
         return ExitCode.BAD_INPUT
     node = IngestNode(link, listeners, directory, registration, ledger, interrupt)
     return node.run(sources)

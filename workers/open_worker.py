@@ -7,6 +7,7 @@ coordinator's word.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import zmq
 
@@ -17,6 +18,7 @@ from streammac.link.registration import Registration
 from streammac.ring.member import Member
 from streammac.run_directory import RunDirectory
 from streammac.wire.messages import StreamSchema
+from streammac.wire.reports import WorkerReport
 from workers.compute import ComputeThread
 from workers.handover import Mover
 from workers.learner import Learner, learner_for
@@ -165,31 +167,28 @@ class OpenWorker:
             self.poller.register(socket, zmq.POLLIN)
         self.link.hurry = True  # the coordinator waits for us to be ready
 
-    # -- facts and the end ----------------------------------------------------------------
+    # -- report and the end ---------------------------------------------------------------
 
-    def facts(self) -> dict[str, float]:
-        """Return what heartbeats and the goodbye tell of its points and of its part in the ring."""
-        facts = self.endpoint.facts() | self.mover.facts()
-        return facts | self.ring.facts() if self.ring is not None else facts
+    def report(self) -> WorkerReport:
+        """Return how it fares, for heartbeats and the goodbye."""
+        report = WorkerReport(
+            shard=self.endpoint.counts(),
+            moves=self.mover.state,
+            malformed=self.endpoint.malformed,
+        )
+        if self.ring is None:
+            return report
+        work = self.ring.work
+        return replace(report, ring=self.ring.progress, train_s=work.train, z_step_s=work.z_step)
 
-    def close(self, *, ended: bool, drops: bool) -> dict[str, float]:
-        """Release the points; return the last facts about them.
+    def give_up(self) -> int:
+        """Drop all points; return how many there were."""
+        points = self.shards.counts().points
+        self.shards.drop()
+        return points
 
-        Parameters
-        ----------
-        ended : bool
-            Whether the compute thread has ended: else it may still read them.
-        drops : bool
-            Whether they are given up.
-        """
-        self.mover.stop()
-        facts = self.mover.facts()
+    def close(self, *, ended: bool) -> None:
+        """Release what is open; the shards only if the compute thread has ``ended``, else it may still read them."""
         self.mover.close()
-        if not ended:
-            return facts
-        if drops:
-            facts["given_up"] = self.endpoint.facts().get("points", 0.0)
-            self.shards.drop()
-            facts |= self.endpoint.facts()
-        self.shards.close()
-        return facts
+        if ended:
+            self.shards.close()

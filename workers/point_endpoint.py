@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 
 import numpy as np
 import zmq
@@ -16,6 +17,7 @@ import zmq
 from streammac.delivery.receiver import Receiver
 from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
 from streammac.wire.messages import HeldOutPoints, Hello, Points
+from streammac.wire.reports import ShardCounts
 from workers.shards import WorkerShards
 
 log = logging.getLogger(__name__)
@@ -142,12 +144,16 @@ class PointEndpoint:
         x = view.x(view.recent(most))
         return HeldOutPoints(self.name, {"x": x.astype(np.float32, copy=False)})
 
-    def facts(self) -> dict[str, float]:
-        """Return the counts for heartbeats."""
-        receiver = self.receiver
-        return self.shards.facts() | {
-            "duplicates": float(receiver.duplicates),
-            "refused": float(receiver.refused),
-            "refusing": float(bool(receiver.refusing)),
-            "malformed": float(self.socket.malformed + receiver.malformed),
-        }
+    @property
+    def malformed(self) -> int:
+        """Messages that did not decode or make no sense."""
+        return self.socket.malformed + self.receiver.malformed
+
+    def counts(self) -> ShardCounts:
+        """Return the counts of the shards for heartbeats."""
+        return replace(
+            self.shards.counts(),
+            duplicates=self.receiver.duplicates,
+            refused=self.receiver.refused,
+            refusing=bool(self.receiver.refusing),
+        )

@@ -24,8 +24,9 @@ from streammac.wire.messages import (
     Token,
     View,
 )
+from streammac.wire.reports import RingProgress
 from workers.compute import ComputeThread, Result
-from workers.learner import Learner
+from workers.learner import Learner, PhaseTimes
 from workers.timing import EpochTimes, Stays
 from workers.transports.base import Transport, TransportError
 
@@ -89,7 +90,7 @@ class RingSide:
 
     def handle(self, event: RingEvent) -> None:
         """Take an event of the ring, from a peer or the coordinator."""
-        if isinstance(event, View) and event.number > self.member.view:
+        if isinstance(event, View) and event.number > self.member.view.number:
             self._stays.clear()
             self.transport.connect({m.name: m.address for m in event.members + event.leaving})
             log.info("view %d: %s", event.number, ", ".join(m.name for m in event.members))
@@ -99,14 +100,14 @@ class RingSide:
         """Take what the compute thread has done."""
         self._times.work = result.times
         if result.drift is not None:
-            self.link.tell(Drift(self.link.name, self.member.epoch, result.drift))
+            self.link.tell(Drift(self.link.name, self.member.epoch.number, result.drift))
         if result.done is not None:
             self._do(self.member.handle(result.done))
         if isinstance(result.done, TrainDone) and result.done.job.visits:
             self.metrics.visited(result.seconds)
-        turns = isinstance(result.done, TrainDone) and not self.member.frozen
-        if turns and self._announced < self.member.view:
-            self._announced = self.member.view
+        turns = isinstance(result.done, TrainDone) and not self.member.view.frozen
+        if turns and self._announced < self.member.view.number:
+            self._announced = self.member.view.number
             self.link.tell(RingMoving(self.link.name, self._announced))
 
     # -- what is done ---------------------------------------------------------------------
@@ -145,22 +146,14 @@ class RingSide:
         sums = {name: float(value) for name, value in asdict(report.objective).items()}
         self.link.tell(report.message(self.link.name, mu, sums, seconds))
 
-    # -- facts ----------------------------------------------------------------------------
+    # -- reports --------------------------------------------------------------------------
 
     @property
-    def holding(self) -> tuple[str, ...]:
-        """Return the blocks that are here."""
-        return tuple(sorted(self.member.holding))
+    def progress(self) -> RingProgress:
+        """How far it is, for heartbeats and the goodbye."""
+        return self.member.ring_progress(busy=self._compute.busy)
 
-    def facts(self) -> dict[str, float]:
-        """Return how far it is, for heartbeats and the goodbye."""
-        return {
-            "epoch": float(self.member.epoch),
-            "view": float(self.member.view),
-            "train_s": self._times.work.train,
-            "z_step_s": self._times.work.z_step,
-        }
-
-    def signs(self) -> dict[str, float]:
-        """Return what the coordinator watches the ring by, for heartbeats."""
-        return {"ready": 1.0} | self.member.signs(busy=self._compute.busy)
+    @property
+    def work(self) -> PhaseTimes:
+        """Seconds of work in this epoch."""
+        return self._times.work

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import shutil
 import time
+from dataclasses import replace
 
 import zmq
 
@@ -24,9 +25,12 @@ from streammac.link.registration import Registration, register
 from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.settings.schema import Network
+from streammac.telemetry import metrics
 from streammac.wire.codec import Message
 from streammac.wire.messages import (
     Drain,
+    Goodbye,
+    Heartbeat,
     Leaving,
     Move,
     Registered,
@@ -37,6 +41,7 @@ from streammac.wire.messages import (
     StreamSchema,
     View,
 )
+from streammac.wire.reports import WorkerReport
 from workers.leaving import DRAIN_S, Departure, Points
 from workers.listeners import Listeners
 from workers.open_worker import OpenWorker
@@ -178,52 +183,55 @@ class Worker:
         self._early.clear()
         self.opened.start()
 
-    # -- heartbeats -----------------------------------------------------------------------
+    # -- reports --------------------------------------------------------------------------
 
     def _beat(self) -> None:
         every_s = self.registration.settings.cluster.heartbeat_s
-        self.link.beat(time.monotonic(), every_s, self._pulse)
+        self.link.beat(time.monotonic(), every_s, self._heartbeat)
 
-    def _pulse(self, elapsed_s: float) -> tuple[dict[str, float], tuple[str, ...]]:
-        """Return what a heartbeat tells: facts, and the blocks that are here."""
-        ring = self._ring
+    def _heartbeat(self, elapsed_s: float) -> Heartbeat:
+        report = self._report()
+        appended = report.shard.appended if report.shard is not None else 0
         busy_s = self.opened.compute.busy_s if self.opened is not None else 0.0
-        facts = self._facts() | (ring.signs() if ring is not None else {"ready": 0.0})
-        facts["busy_share"] = min(1.0, self._busy_s.per_second(busy_s, elapsed_s))
-        facts["rate"] = self._appended.per_second(facts.get("appended", 0.0), elapsed_s)
-        holding = ring.holding if ring is not None else ()
-        metrics = self.listeners.metrics
-        metrics.update(facts | self._local_facts() | {"holding": len(holding)})
-        metrics.handshakes(self.listeners.context.handshake_failures())
-        return facts, holding
+        report = replace(
+            report,
+            rate=self._appended.per_second(appended, elapsed_s),
+            busy_share=min(1.0, self._busy_s.per_second(busy_s, elapsed_s)),
+        )
+        self.listeners.metrics.update(report)
+        self._update_local_metrics()
+        return Heartbeat(self.link.name, self.link.incarnation, worker=report)
 
-    def _local_facts(self) -> dict[str, float]:
-        """Return what only the metrics show."""
-        facts = {}
+    def _update_local_metrics(self) -> None:
+        """Take what nobody but the metrics shows."""
+        shown = self.listeners.metrics
         with contextlib.suppress(OSError):  # nothing to end for
-            facts["disk_free"] = float(shutil.disk_usage(self.directory.root).free)
+            shown.set(metrics.DISK_FREE, shutil.disk_usage(self.directory.root).free)
         drift = self._ring.learner.drift if self._ring is not None else None
         if drift is not None and drift.newest is not None:
-            facts["entering_error"] = drift.newest
-        return facts
+            shown.set(metrics.ENTERING_ERROR, drift.newest)
+        shown.handshakes(self.listeners.context.handshake_failures())
 
-    def _facts(self) -> dict[str, float]:
-        facts = {"epoch": 0.0, "view": 0.0, "train_s": 0.0, "z_step_s": 0.0}
-        facts["leaving"] = float(self.departure.under_way)
+    def _report(self) -> WorkerReport:
         if self.opened is None:
-            return facts | {"malformed": float(self.listeners.points.malformed)}
-        return facts | self.opened.facts()
+            report = WorkerReport(malformed=self.listeners.points.malformed)
+        else:
+            report = self.opened.report()
+        return replace(report, leaving=self.departure.under_way)
 
     # -- the end --------------------------------------------------------------------------
 
     def _end(self) -> ExitCode:
-        facts = self._facts()
+        report = self._report()
         if self.opened is not None:
             ended = self.opened.compute.stop(END_PATIENCE_S, self._beat)
-            facts = self._facts() | self.opened.close(ended=ended, drops=self.departure.drops)
+            self.opened.mover.stop()
+            given_up = self.opened.give_up() if ended and self.departure.drops else 0
+            report = replace(self._report(), given_up=given_up)
+            self.opened.close(ended=ended)
             if self.opened.failed:
                 return ExitCode.UNEXPECTED  # no goodbye: it is to be taken for lost
-        self.link.leave(facts)
+        self.link.tell(Goodbye(self.link.name, self.link.incarnation, worker=report))
         return ExitCode.OK
 
 
@@ -257,7 +265,7 @@ def run(name: str, directory: RunDirectory, coordinator: str, network: Network) 
     if registration is not None:
         code = Worker(link, listeners, directory, registration, interrupt).run()
     else:
-        link.leave({})
+        link.tell(Goodbye(name, link.incarnation))
         code = ExitCode.OK
     directory.retract(name)
     listeners.close()
