@@ -24,9 +24,9 @@ from ingest.outbox import Outbox
 from ingest.pushes import Pushes
 from ingest.sources import SourceError
 from ingest.wake import Wake
-from streammac.delivery.ledger import Ledger, LedgerError
+from streammac.delivery.ledger import Ledger
 from streammac.delivery.worker_sockets import WorkerSockets
-from streammac.errors import ExitCode
+from streammac.errors import ExitCode, StreammacError
 from streammac.link.coordinator import CoordinatorLink
 from streammac.link.interrupt import Interrupt
 from streammac.link.registration import Registration, register
@@ -336,7 +336,7 @@ def _serve(
         return ExitCode.OK
     try:
         ledger = Ledger(directory.ledger(link.name))
-    except (LedgerError, OSError) as error:
+    except (StreammacError, OSError) as error:
         log.error("%s", error)
         link.tell(Goodbye(link.name, link.incarnation))
         return ExitCode.BAD_INPUT

@@ -57,7 +57,7 @@ class OpenWorker:
 
     Raises
     ------
-    StoreError, LedgerError, OSError
+    StreammacError, OSError
         If the shards, or what it has under way to other workers, cannot be opened.
     """
 
