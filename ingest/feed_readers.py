@@ -31,7 +31,7 @@ class FeedReaders:
     ----------
     node : str
         The node's name, which names the batches of feeds that can be read again.
-    intake : Intake
+    ingest_queue : IngestQueue
         Takes what they bring.
     settings : Settings
         Size of batches, and how long standard input may linger.
@@ -43,7 +43,7 @@ class FeedReaders:
         self, node: str, ingest_queue: IngestQueue, settings: Settings, wake: Callable[[], None]
     ) -> None:
         self._node = node
-        self._intake = ingest_queue
+        self._ingest_queue = ingest_queue
         self._settings = settings.ingest
         self._wake = wake
         self._sources: list[Source] = []
@@ -100,8 +100,8 @@ class FeedReaders:
         """Read a feed to its end."""
         try:
             for delivery in deliveries:
-                self._intake.feed(delivery)
-                if self._intake.stopping:
+                self._ingest_queue.put(delivery)
+                if self._ingest_queue.stopping:
                     return
         except Stopping:
             return
@@ -133,7 +133,5 @@ class FeedReaders:
                 )
 
     def _delivery(self, source: Source, piece: Chunk) -> Delivery:
-        prepared = self._intake.prepare(piece)
-        assert prepared is not None
-        points, refused = prepared
+        points, refused = self._ingest_queue.prepare(piece)
         return Delivery(source.name, source.format, points, refused)

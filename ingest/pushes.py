@@ -34,7 +34,7 @@ class Pushes:
 
     Parameters
     ----------
-    intake : Intake
+    ingest_queue : IngestQueue
         Validates and takes the points.
     answer : callable
         Sends a `Pushed` to a client's socket identity.
@@ -67,7 +67,7 @@ class Pushes:
             return
         x = push.tensors["x"]
         chunk = Arrays(x, push.tensors.get("y"), _time(push), push.keys)
-        prepared = self.ingest_queue.prepare(chunk, wait=False)
+        prepared = self.ingest_queue.try_prepare(chunk)
         if prepared is None:
             if key in self._early or len(self._early) < MAX_EARLY:
                 self._early[key] = (identity, push)
@@ -78,7 +78,7 @@ class Pushes:
         self._under_way[key] = identity
         ingest, share = self.settings.ingest, self.settings.held_out.share
         origin = Origin(BatchId.of_push(*key), ingest.batch_points, share, durable=True)
-        self.ingest_queue.request(
+        self.ingest_queue.put_request(
             Delivery(
                 push.client,
                 x.dtype.str,

@@ -1,15 +1,13 @@
 """How a cluster ends in good order: from the front, ingest first, the coordinator last.
 
 So what was sent is acknowledged while there are workers, and everybody's last words are heard. Each kind of process has
-its own patience; `LocalCluster.stop` ends with it. `Interrupt` is how the user asks for the end, and for haste.
+its own patience; `LocalCluster.stop` ends with it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from types import FrameType
 
 from streammac.link.request import ask, ask_status
 from streammac.run_directory import RunDirectory
@@ -26,26 +24,6 @@ SETTLE_S = 2.0
 """Longest wait for the last words of processes that have ended."""
 INSIST_S = 0.5
 """Without a coordinator workers cannot leave the ring in good order: they are asked twice, so far apart."""
-
-
-@dataclass(slots=True)
-class Interrupt:
-    """What the user asked by Ctrl-C or SIGTERM: once to stop in good order, twice at once."""
-
-    count: int = 0
-
-    def __call__(self, _number: int = 0, _frame: FrameType | None = None) -> None:
-        """Count one more."""
-        self.count += 1
-
-    @property
-    def requested(self) -> bool:
-        """The cluster is to stop."""
-        return self.count > 0
-
-    def insisted(self) -> bool:
-        """It is to stop at once."""
-        return self.count > 1
 
 
 def end(

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from streammac.errors import ExitCode, Failure
 from streammac.files.lock import Locked, lock
+from streammac.link.interrupt import Interrupt
 from streammac.link.request import ask_status
 from streammac.run_directory import RunDirectory, write_json
 from streammac.security import KeyFolder, refuse_open_host
@@ -25,7 +26,6 @@ from streammac.settings.schema import Settings
 from streammac.supervisor import ending, processes
 from streammac.supervisor.announcement import Announcement
 from streammac.supervisor.command_lines import arguments, reads_stdin
-from streammac.supervisor.ending import Interrupt
 from streammac.supervisor.processes import Child, Lifeline
 from streammac.supervisor.requests import SupervisorSocket
 from streammac.supervisor.restart_policy import RestartPolicy
@@ -260,9 +260,12 @@ class LocalCluster:
 
         Processes that do not end in time are killed; what was acknowledged is safe all the same.
         """
-        hurry = self.interrupt.insisted
+        if self._lock is None:
+            return self.last  # never started, or stopped already: another cluster may run here
         parts = (self.ingest, self.workers, self.coordinator)
-        final = ending.end(*parts, self.directory, self.address, hurry)
+        final = ending.end(
+            *parts, self.directory, self.address, hurry=lambda: self.interrupt.insisted
+        )
         if final is not None:
             final = final.supervised(self._announce())
         self._release()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streammac.errors import ExitCode, Failure
+from streammac.link.interrupt import SIGNALS
 from streammac.supervisor.local_cluster import LocalCluster
 from streammac.supervisor.milestones import Milestones
 from streammac.wire.status import ClusterStatus
@@ -69,9 +70,8 @@ def supervise(
     failure: Failure | None = None
     running: ClusterStatus | None = None
     milestones = Milestones()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, cluster.interrupt)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    cluster.interrupt.catch()
     try:
         cluster.start()
         look_at = 0.0
@@ -84,13 +84,7 @@ def supervise(
                 cluster.step(left)
                 continue
             cluster.step()
-            status = cluster.status()
-            if status is None and cluster.last is None and elapsed > START_S:
-                raise Failure(
-                    ExitCode.NOT_RUNNING,
-                    f"the coordinator does not answer after {START_S:.0f} s; see "
-                    f"{cluster.directory.logs}",
-                )
+            status = _status(cluster, elapsed)
             running = status or running
             milestones.see(status)
             show(status or cluster.last_known(), elapsed)
@@ -105,3 +99,14 @@ def supervise(
             signal.signal(number, handler)
     milestones.see(final)
     return Run(final, running, started, time.time() - started, failure, milestones)
+
+
+def _status(cluster: LocalCluster, elapsed_s: float) -> ClusterStatus | None:
+    """Return the cluster's status; None while the coordinator does not answer, as it must for the first time soon."""
+    status = cluster.status()
+    if status is None and cluster.last is None and elapsed_s > START_S:
+        raise Failure(
+            ExitCode.NOT_RUNNING,
+            f"the coordinator does not answer after {START_S:.0f} s; see {cluster.directory.logs}",
+        )
+    return status

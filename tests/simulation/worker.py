@@ -13,6 +13,7 @@ from typing import Any, Literal
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Receiver
 from streammac.delivery.scan import Shards
+from streammac.link.interrupt import Interrupt
 from streammac.ring.member import Event, Member
 from streammac.ring.member_actions import (
     Action,
@@ -138,7 +139,7 @@ class WorkerProcess(Process):
         self.member: Member | None = None
         self.jobs: deque[Job] = deque()
         self.is_asked_to_leave = False
-        self.departure = Departure()
+        self.departure = Departure(Interrupt())
         self.ended = False
         self._early: list[Event] = []
         self._configured = False

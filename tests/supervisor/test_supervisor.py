@@ -111,10 +111,14 @@ def test_children_do_not_hear_the_terminal(tmp_path: Path) -> None:
 
 
 def test_a_directory_takes_one_cluster_at_a_time(tmp_path: Path) -> None:
-    with cluster(tmp_path, workers=1):
+    told_the_end = tmp_path / "shutdown"
+    with cluster(tmp_path, workers=1) as local:
+        until(lambda: local.directory.announced("coordinator"))
         with pytest.raises(Failure, match="runs there already") as caught:
             supervise(cluster(tmp_path), lambda *_: None, duration_s=1)
         assert caught.value.code is ExitCode.NOT_RUNNING
+        assert not told_the_end.exists(), "the cluster that runs there goes on"
+    assert told_the_end.exists()
     assert supervise(cluster(tmp_path), lambda *_: None, duration_s=0.1).failure is None
 
 
