@@ -1,8 +1,8 @@
-"""Mutation testing: does a package's tests notice a small change of its code?
+"""Mutation testing: whether a package's own tests notice a small change of its code.
 
-``python -m tools.mutants models store.journal --sample 200`` (`make mutants`). mutmut changes one place after the other,
-and runs the tests that reach the changed function. What mypy rejects does not count, what no test reaches has survived.
-Decorated functions stay as they are: properties, and the numba kernels.
+``python -m tools.mutants models store.journal --sample 200`` (`make mutants`). mutmut changes one place after the
+other, and runs the tests that reach the changed function; what no test reaches has survived. Decorated functions stay
+as they are: properties, and the numba kernels.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import argparse
 import os
 import random
 import shutil
-import sys
 import tomllib
 from math import sqrt
 from multiprocessing import get_context
@@ -20,20 +19,19 @@ from typing import Any
 
 from hypothesis import Phase, settings
 from mutmut.__main__ import _run as run_mutmut
+from mutmut.__main__ import create_mutants
 from mutmut.configuration import config
 from mutmut.mutation.data import SourceFileMutationData
 from mutmut.mutation.diff_apply import get_diff_for_mutant
-from mutmut.mutation.file_mutation import mutate_file_contents
 from mutmut.state import state
 from mutmut.stats import status_by_exit_code
-from mutmut.utils.file_utils import walk_mutatable_files
-from mutmut.utils.format_utils import get_mutant_name
+from mutmut.utils.file_utils import copy_src_dir, walk_mutatable_files
 
 PACKAGES: dict[str, list[str]] = tomllib.loads(Path("pyproject.toml").read_text())["tool"][
     "mutants"
 ]
 """The packages that are changed, and where the tests of each are."""
-CACHE = str(Path(".mypy_cache/mutants").absolute())
+PROCESSES = 2
 KILLED = ("killed", "timeout", "segfault")
 SURVIVED = ("survived", "no tests")
 
@@ -43,9 +41,6 @@ def configure(package: str, module: str) -> None:
     own = f"streammac/{package}"
     config().only_mutate = [f"{own}/{module}.py"]
     config().pytest_add_cli_args_test_selection = [*PACKAGES[package], own]
-    mypy = [sys.executable, "-m", "mypy", "-p", own.replace("/", "."), "--output", "json"]
-    options = ["--no-warn-unused-ignores", "--no-warn-unreachable", "--cache-dir", CACHE]
-    config().type_check_command = [*mypy, *options]
 
 
 def pytest_collection_modifyitems(items: list[Any]) -> None:
@@ -55,19 +50,24 @@ def pytest_collection_modifyitems(items: list[Any]) -> None:
 
 def check(sample: int, seed: int) -> None:
     """Run the tests on the mutants, or on a sample: in a process of its own, which imports the changed code."""
-    names = [
-        get_mutant_name(path, name)
-        for path in walk_mutatable_files()
-        for name in mutate_file_contents(str(path), path.read_text()).mutant_names
-    ]
     shutil.rmtree("mutants", ignore_errors=True)
+    copy_src_dir()
+    create_mutants(PROCESSES)
+    names = sorted(name for path in walk_mutatable_files() for name in results(path))
     os.environ["PYTHONPATH"] = str(Path("mutants").absolute())  # for processes that tests start
     # a failure need not be made small, and chance is not to decide what survives
     settings.register_profile(
         "mutants", phases=(Phase.explicit, Phase.generate), derandomize=True, database=None
     )
     settings.load_profile("mutants")
-    run_mutmut(random.Random(seed).sample(sorted(names), min(sample or len(names), len(names))), 2)
+    run_mutmut(random.Random(seed).sample(names, min(sample or len(names), len(names))), PROCESSES)
+
+
+def results(path: Path) -> dict[str, str]:
+    """Return what became of each mutant of a file."""
+    mutants = SourceFileMutationData(path=path)
+    mutants.load()
+    return {name: status_by_exit_code[code] for name, code in mutants.exit_code_by_key.items()}
 
 
 def interval(killed: int, total: int) -> tuple[float, float]:
@@ -86,9 +86,7 @@ def report() -> list[str]:
     """Print the survivors as diffs; return each module's score."""
     scores = []
     for path in sorted(walk_mutatable_files()):
-        mutants = SourceFileMutationData(path=path)
-        mutants.load()
-        status = {n: status_by_exit_code[code] for n, code in mutants.exit_code_by_key.items()}
+        status = results(path)
         survivors = [name for name, became in status.items() if became in SURVIVED]
         for name in survivors:
             print(f"\n# {name}: {status[name]}\n{get_diff_for_mutant(name, path=path)}")

@@ -91,9 +91,7 @@ def test_machines_do_not_disturb_each_other():
     x, bits = problem(200)
     together = train(untrained(3, eta0=0.1), cut(x, bits, 20), 2.0, 1e-3, average=False)
     for one in range(3):
-        alone = train(
-            untrained(1, eta0=0.1), cut(x, bits[:, [one]], 20), 2.0, 1e-3, average=False
-        )
+        alone = train(untrained(1, eta0=0.1), cut(x, bits[:, [one]], 20), 2.0, 1e-3, average=False)
         np.testing.assert_allclose(together.weight[one], alone.weight[0], rtol=1e-4, atol=1e-6)
         assert together.bias[one] == pytest.approx(alone.bias[0], abs=1e-6)
 
