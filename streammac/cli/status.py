@@ -32,7 +32,7 @@ def status(
     from streammac.link.attached import Attached
     from streammac.run_directory import RunDirectory
 
-    answer = Attached(RunDirectory(directory), join).demand_status()
+    answer = Attached(RunDirectory.open(directory), join).demand_status()
     if as_json:
         typer.echo(json.dumps(answer, indent=1))
         return

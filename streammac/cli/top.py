@@ -30,7 +30,7 @@ def top(
     from streammac.terminal.health import started
     from streammac.terminal.render import glyphs_for, render
 
-    cluster = Attached(RunDirectory(directory), join)
+    cluster = Attached(RunDirectory.open(directory), join)
     status = cluster.demand_status()
     console = Console()
     if once:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from streammac.files.replace import replace
+
 log = logging.getLogger(__name__)
 
 Line = dict[str, Any]
@@ -165,10 +167,8 @@ class Recorder:
 
     def _save(self, status: Status, now: float) -> None:
         self._saved = now
-        scratch = self._status.with_suffix(".new")
         try:
-            scratch.write_text(to_json({"t": _time(now), "status": status}))
-            scratch.replace(self._status)
+            replace(self._status, to_json({"t": _time(now), "status": status}).encode())
         except OSError as error:
             log.warning("could not keep the status: %s", error)
 
@@ -185,9 +185,7 @@ class Recorder:
                 file.write(torn + _encoded(lines))
                 size = file.tell()
             if size > self._limit:
-                scratch = self._path.with_suffix(".new")
-                scratch.write_bytes(_encoded(thinned(read(self._path), self._limit // 2)))
-                scratch.replace(self._path)
+                replace(self._path, _encoded(thinned(read(self._path), self._limit // 2)))
         except OSError as error:
             if not self.lost_lines:
                 log.warning("the history has gaps: %s", error)

@@ -10,11 +10,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from streammac.errors import StreammacError
 from streammac.page import document, history
 from streammac.run_directory import RunDirectory
 
 
-class NothingToReport(Exception):
+class NothingToReport(StreammacError):
     """There is no history in the directory."""
 
 
