@@ -70,7 +70,7 @@ def opened(tmp_path, disk=None) -> Log:
 
 def test_records_follow_those_of_former_processes(tmp_path):
     log = opened(tmp_path)
-    assert (found(log.read()), log.end) == ([], 0)
+    assert (found(log.read()), log.read().stop, log.end) == ([], Stop.END, 0)
     log.append([b"one", b"two"])
     log.close()
     again = opened(tmp_path)
@@ -121,10 +121,10 @@ def test_a_file_that_cannot_be_cut_is_not_kept_open(tmp_path, monkeypatch):
 def test_records_are_put_in_the_place_of_others(tmp_path):
     log = opened(tmp_path)
     log.append([b"one", b"two"])
-    log.rewrite([b"three"])
-    assert (found(log.read()), log.end) == ([b"three"], len(framed(b"three")))
-    log.append([b"four"])
-    assert found(log.read()) == [b"three", b"four"]
+    log.rewrite([b"three", b"four"])
+    assert (found(log.read()), log.end) == ([b"three", b"four"], len(written([b"three", b"four"])))
+    log.append([b"five"])
+    assert found(log.read()) == [b"three", b"four", b"five"]
 
 
 def test_what_cannot_be_put_in_their_place_leaves_the_others(tmp_path):

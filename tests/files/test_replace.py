@@ -158,6 +158,15 @@ class TestDisk:
         assert size.st_size == 10_000
         assert size.st_blocks * 512 >= 10_000
 
+    def test_only_their_owner_writes_its_files(self, tmp_path, monkeypatch):
+        modes = []
+        opened = os.open
+        monkeypatch.setattr(os, "open", lambda *args: modes.append(args[2:]) or opened(*args))
+        Disk().open(tmp_path / "f").close()
+        Disk().reserve(tmp_path / "reserve", 1)
+        Disk().scratch(tmp_path / "z", 1)
+        assert modes == [(0o644,)] * 3
+
     def test_files_are_removed_and_moved_if_they_are_there(self, tmp_path, synced):
         disk, there = Disk(), tmp_path / "there"
         for name in "abc":
