@@ -12,7 +12,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
-.PHONY: demo test check format docs bench simulate simulate-mutations screenshot clean
+.PHONY: demo test check format docs bench simulate simulate-mutations mutants screenshot clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -46,6 +46,10 @@ simulate: $(READY)
 simulate-mutations: $(READY)
 	$(BIN)/python -m tests.simulation --mutations
 
+# make mutants ONLY="models store.journal" SAMPLE=200 SEED=1; all of them take many hours
+mutants: $(READY)
+	$(BIN)/python -m tools.mutants $(ONLY) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
+
 # needs Chromium and its driver
 screenshot: $(READY)
 	STREAMMAC_REQUIRE=chromium STREAMMAC_SCREENSHOT=docs/images $(BIN)/python -m pytest tests/page/test_page.py -k killed
@@ -59,4 +63,4 @@ $(READY): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -79,6 +79,8 @@ def test_who_is_faster_gets_more():
     assert [order.identity for order in told] == [b"i1"]
     assert transfer is None
     assert routes.weight("w2") > 1.4 > 0.6 > routes.weight("w1")
+    sent = {route.name: route.weight for route in told[0].message.workers}
+    assert sent == weights(routes) == {name: routes.weight(name) for name in ("w1", "w2")}
     assert routes.check(1.0 + BALANCE_S / 2) == ([], None)
 
 

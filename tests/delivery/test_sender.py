@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -29,7 +31,7 @@ class Office:
             self.route(*workers)
             self.agree(window=window)
 
-    def route(self, *workers, **weights) -> None:
+    def route(self, *workers) -> None:
         routes = [w if isinstance(w, Route) else Route(w, "a", 1) for w in workers]
         self.sender.route(routes)
 
@@ -126,6 +128,36 @@ def test_a_batch_larger_than_the_window_goes_alone():
     assert office.points(1.0) == []
     office.ack("w1", 1, window=1)
     assert office.points(2.0) == [("w1", 2)]
+
+
+def shares(office, sequences, now=0.0) -> dict[str, int]:
+    """Put batches in, and return how many went to each worker."""
+    office.put(*sequences)
+    return dict(Counter(worker for worker, _ in office.points(now)))
+
+
+def test_workers_get_batches_in_proportion_to_their_weights():
+    office = Office(Route("w1", "a", 1, 3.0), Route("w2", "a", 1, 1.0), window=1 << 30)
+    assert shares(office, range(400)) == {"w1": 300, "w2": 100}
+    office.route(Route("w1", "a", 1, 0.5), Route("w2", "a", 1, 1.5))
+    assert shares(office, range(400, 800)) == {"w1": 100, "w2": 300}, "from now on"
+
+
+def test_it_is_bytes_that_are_shared_out():
+    office = Office(Route("w1", "a", 1, 3.0), Route("w2", "a", 1, 1.0), window=1 << 30)
+    sizes = [1 + 997 * n % 1000 for n in range(400)]
+    for n, size in enumerate(sizes):
+        office.sender.put(Batch(Points("s", 1, n, False, {"x": np.zeros((1, 1))}), size, Ticket()))
+    to_w2 = sum(sizes[sequence] for worker, sequence in office.points() if worker == "w2")
+    assert to_w2 == pytest.approx(sum(sizes) / 4, abs=2 * max(sizes))
+
+
+def test_who_joins_gets_its_share_and_what_it_missed_is_not_made_up_for():
+    office = Office("w1", window=1 << 30)
+    assert shares(office, range(100)) == {"w1": 100}
+    office.route("w1", "w2")
+    office.agree(window=1 << 30)
+    assert shares(office, range(100, 200)) == {"w1": 50, "w2": 50}
 
 
 def test_an_unanswered_batch_goes_again_to_the_same_worker_and_is_counted_once():

@@ -12,7 +12,8 @@ from sklearn.datasets import load_digits
 
 from streammac.models import kernels
 from streammac.models.arrays import ArrayShard
-from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.base import Batch, Block
+from streammac.models.binary_autoencoder import ENUMERATE_BITS, BinaryAutoencoderModel
 from streammac.models.linear_svm import SvmState, train
 from streammac.models.local import VisitPlan
 from streammac.models.registry import ModelError, create
@@ -102,6 +103,133 @@ class TestZStep:
         assert total.nested == pytest.approx(nested, rel=1e-3)
         assert total.nested == pytest.approx(model.errors(params, x).sum(), rel=1e-3)
         assert total.violated == pytest.approx((z != h).mean(axis=1).sum())
+
+    @settings(max_examples=40)
+    @given(seed=st.integers(0, 2**32 - 1), mu=st.floats(1e-3, 0.3))
+    def test_of_long_codes_begins_at_the_better_of_two(self, seed, mu):
+        """At the code that is there, or at the truncated solution of the relaxed problem."""
+        model = BinaryAutoencoderModel(bits=12)
+        A, x, _, z = problem(np.random.default_rng(seed), 20, 12)
+        params = plain_params(A)
+        h = model.coordinates(params, x.copy())
+        penalty = mu * (A**2).sum()
+        relaxed = np.linalg.solve(
+            A.T @ A + penalty * np.eye(12), (x @ A + penalty * h).T
+        ).T  # (A'A + mu I) z = A' x + mu h
+        new, total = model.z_step(params, x.copy(), z, mu)
+        reached = objective(A, x, h, new, penalty)
+        for start in (z, (relaxed > 0.5).astype(np.uint8)):
+            assert (reached <= objective(A, x, h, start, penalty) * (1 + 1e-4)).all()
+        assert total.penalised == pytest.approx(reached.sum() / x.shape[1], rel=1e-3)
+        assert total.changed == pytest.approx((new != z).mean(axis=1).sum())
+
+    @pytest.mark.parametrize("bits", [ENUMERATE_BITS, ENUMERATE_BITS + 1])
+    def test_of_short_codes_finds_the_best_of_all(self, bits):
+        model = BinaryAutoencoderModel(bits=bits)
+        A, x, _, z = problem(np.random.default_rng(0), 30, bits)
+        params = plain_params(A)
+        new, _ = model.z_step(params, x.copy(), z, 0.01)
+        h = model.coordinates(params, x.copy())
+        penalty = 0.01 * (A**2).sum()
+        codes = np.array(list(product([0, 1], repeat=bits)), np.uint8)
+        best = [
+            objective(A, x[i : i + 1], h[i : i + 1], codes, penalty).min() for i in range(len(x))
+        ]
+        reached = objective(A, x, h, new, penalty)
+        exact = np.isclose(reached, best, rtol=1e-3)
+        assert exact.all() if bits == ENUMERATE_BITS else exact.mean() > 0.5
+
+
+def plain_params(A):
+    """Return a model with this decoder (D, L), its transpose as hash functions, and plain inputs."""
+    return {
+        "input/mean": np.zeros(len(A), np.float32),
+        "input/scale": np.ones(1, np.float32),
+        "init/encoder": np.ascontiguousarray(A.T),
+        "init/decoder": A,
+        "init/offset": np.zeros(len(A), np.float32),
+    }
+
+
+class TestSchedule:
+    def test_mu_grows_to_its_cap_and_stays(self):
+        model = BinaryAutoencoderModel(mu_start=0.01, mu_factor=2.0, mu_cap=0.1)
+        assert [model.mu(age) for age in range(6)] == [0.01, 0.02, 0.04, 0.08, 0.1, 0.1]
+        assert model.mu(10**9) == 0.1
+
+    def test_hash_functions_rest_once_an_epoch_has_ended_at_the_cap(self):
+        model = BinaryAutoencoderModel(
+            bits=8, rotations=2, mu_start=0.01, mu_factor=2.0, mu_cap=0.1
+        )
+        params, _ = trained(model, digits()[:100], epochs=2)
+        (block, *_) = model.blocks(64)
+        for age, rests in enumerate([False] * 5 + [True] * 2):
+            state = model.start(block, 64, params, age)
+            assert ("encoder/0/rests" in state) == rests
+            assert (state["encoder/0/eta0"][0] == 0) == (age == 0), "a restart tunes anew"
+        batches = [Batch(digits()[:100], np.ones((100, 8), np.uint8))]
+        after = model.visit(block, params, state, 1, batches)
+        np.testing.assert_array_equal(after["encoder/0/weight"], params["encoder/0/weight"])
+        ended = model.end_lap(block, params, after, 1)
+        np.testing.assert_array_equal(ended["encoder/0/bias"], params["encoder/0/bias"])
+        assert "encoder/0/rests" not in ended
+
+
+class TestBlocks:
+    @pytest.mark.parametrize(
+        ("bits", "members", "size"),
+        [(32, 1, 32), (32, 2, 16), (32, 3, 11), (32, 4, 8), (32, 9, 8), (32, 0, 32), (4, 1, 8)],
+    )
+    def test_are_as_many_as_members_but_none_is_tiny(self, bits, members, size):
+        model = BinaryAutoencoderModel(bits=bits).grouped_for(members)
+        assert model.block_bits == size
+        assert BinaryAutoencoderModel(bits=bits, block_bits=3).grouped_for(members).block_bits == 3
+
+    @pytest.mark.parametrize(("dim", "decoders"), [(64, 4), (4, 4), (3, 3), (1, 1)])
+    def test_go_as_many_laps_as_they_need(self, dim, decoders):
+        model = BinaryAutoencoderModel(bits=20, block_bits=6, laps=5, sample=77, rotations=11)
+        blocks = model.blocks(dim)
+        assert blocks[:4] == tuple(Block(f"encoder/{i}", 5) for i in range(4))
+        assert blocks[4:] == tuple(Block(f"decoder/{i}", 1) for i in range(decoders))
+        assert model.initial_blocks(dim) == (Block("init", 14, 77),)
+
+    def test_of_hash_functions_begin_with_their_rows_of_the_first_model(self):
+        model = BinaryAutoencoderModel(bits=20, block_bits=8)
+        first = np.arange(40, dtype=np.float32).reshape(20, 2)
+        starts = [model.start(b, 2, {"init/encoder": first}, 0) for b in model.blocks(2)[:3]]
+        weights = [state[f"encoder/{i}/weight"] for i, state in enumerate(starts)]
+        np.testing.assert_array_equal(np.concatenate(weights), first)
+        assert [len(weight) for weight in weights] == [6, 7, 7]
+        for i, state in enumerate(starts):
+            assert not state[f"encoder/{i}/bias"].any()
+            assert state[f"encoder/{i}/bias"].dtype == np.float32
+            assert state[f"encoder/{i}/steps"].tolist() == [0]
+
+    def test_are_trained_on_centred_points_and_their_own_bits(self):
+        """A visit is a pass of SGD; the last lap's weights are averaged."""
+        model = BinaryAutoencoderModel(bits=4, block_bits=2, laps=2, decay=0.01)
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((60, 3)).astype(np.float32) + 5.0
+        z = rng.integers(0, 2, (60, 4), np.uint8)
+        params = {"input/mean": np.full(3, 5.0, np.float32), "input/scale": np.full(1, 2.0)}
+        block = model.blocks(3)[1]
+        start = SvmState(np.ones((2, 3), np.float32), np.zeros(2, np.float32), 0.1, 7)
+        state = {
+            "encoder/1/weight": start.weight, "encoder/1/bias": start.bias,
+            "encoder/1/eta0": np.array([0.1]), "encoder/1/steps": np.array([7]),
+        }  # fmt: skip
+        for lap in range(2):
+            batches = [Batch(x[i : i + 20].copy(), z[i : i + 20]) for i in (0, 20, 40)]
+            state = model.end_lap(
+                block, params, model.visit(block, params, state, lap, batches), lap
+            )
+            pairs = [(x[i : i + 20] - 5.0, z[i : i + 20, 2:]) for i in (0, 20, 40)]
+            start = train(start, pairs, 2.0, 0.01, average=lap == 1)
+        done = start.averaged()
+        np.testing.assert_allclose(state["encoder/1/weight"], done.weight, rtol=1e-5)
+        np.testing.assert_allclose(state["encoder/1/bias"], done.bias, rtol=1e-5)
+        assert state["encoder/1/steps"].tolist() == [127]
+        assert state.keys() == {f"encoder/1/{name}" for name in ("weight", "bias", "eta0", "steps")}
 
 
 class TestTraining:
@@ -269,6 +397,16 @@ def test_export_applies_to_raw_inputs():
     np.testing.assert_allclose(back, model.decode(params, z), atol=1e-2)
 
 
+def test_the_limits_are_allowed():
+    least = {
+        "bits": 1, "laps": 1, "block_bits": 1, "decay": 0.0, "mu_start": 1e-9, "mu_factor": 1.0,
+        "mu_cap": 1e-9, "rotations": 1, "starts": 1, "refined": 1, "sample": 1,
+    }  # fmt: skip
+    assert create("binary_autoencoder", **least).hyper_parameters() == least | {"seed": 0}
+    most = {"bits": 1024, "laps": 100, "block_bits": 1024, "decay": 1.0, "refined": 24}
+    assert create("binary_autoencoder", **most).bits == 1024
+
+
 def test_a_model_is_rebuilt_from_its_hyper_parameters():
     model = BinaryAutoencoderModel(bits=24, mu_factor=1.3)
     assert create(model.family, **model.hyper_parameters()) == model
@@ -280,6 +418,21 @@ def test_a_model_is_rebuilt_from_its_hyper_parameters():
         ("nonesuch", {}, "model.family: no 'nonesuch', there is binary_autoencoder"),
         ("binary_autoencoder", {"bit": 3}, "model.options.bit: binary_autoencoder has bits"),
         ("binary_autoencoder", {"bits": 0}, "bits: expected a number from 1 to 1024, got 0"),
+        ("binary_autoencoder", {"bits": 1025}, "bits: expected a number from 1 to 1024, got 1025"),
+        ("binary_autoencoder", {"laps": 0}, "laps: expected a number from 1 to 100, got 0"),
+        ("binary_autoencoder", {"block_bits": 0}, "block_bits: expected a number from 1"),
+        ("binary_autoencoder", {"decay": -0.1}, "decay: expected a number from 0 to 1, got -0.1"),
+        ("binary_autoencoder", {"mu_start": 0.0}, "mu_start: expected a number from 1e-09"),
+        ("binary_autoencoder", {"mu_factor": 0.9}, "mu_factor: expected a number from 1 to 100"),
+        ("binary_autoencoder", {"mu_cap": 0.0}, "mu_cap: expected a number from 1e-09"),
+        ("binary_autoencoder", {"rotations": 0}, "rotations: expected a number from 1 to 1000"),
+        ("binary_autoencoder", {"starts": 0}, "starts: expected a number from 1 to 1000"),
+        (
+            "binary_autoencoder",
+            {"starts": 3, "refined": 4},
+            "refined: expected a number from 1 to 3",
+        ),
+        ("binary_autoencoder", {"sample": 0}, "sample: expected a number from 1"),
     ],
 )
 def test_a_wrong_setting_is_named(family, options, said):

@@ -10,12 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from streammac.models.retrieval import baselines, precision, true_neighbours
+from streammac.models.retrieval import (
+    ROWS,
+    baselines,
+    bit_entropy,
+    precision,
+    true_neighbours,
+)
 
 
 def test_true_neighbours_are_the_nearest():
     rng = np.random.default_rng(0)
-    database, queries = rng.random((300, 8), np.float32), rng.random((20, 8), np.float32)
+    database = rng.random((300, 8), np.float32)
+    queries = rng.random((2 * ROWS + 20, 8), np.float32)
     found = true_neighbours(database, queries, 7)
     distances = ((queries[:, None] - database[None]) ** 2).sum(2)
     for row, near in zip(distances, found, strict=True):
@@ -63,3 +70,48 @@ def test_the_baselines_are_ranked_as_they_should_be_on_digits():
     }
     assert scores["itq"] > scores["pca"]
     assert scores["itq"] > scores["random"] > 0.2
+
+
+def test_the_entropy_of_a_bit():
+    codes = np.packbits(np.arange(16)[:, None] < [[0, 1, 4, 8, 12, 16]], axis=1)
+    shares = np.array([1 / 16, 4 / 16, 8 / 16, 12 / 16])
+    inner = -shares * np.log2(shares) - (1 - shares) * np.log2(1 - shares)
+    entropy = bit_entropy(codes, 6)
+    np.testing.assert_allclose(entropy, [0.0, *inner, 0.0])
+    assert not np.signbit(entropy).any()
+
+
+class TestBaselines:
+    """Independent inputs of known deviations, so that the principal components are known, too."""
+
+    RNG = np.random.default_rng(0)
+    X = (RNG.standard_normal((3000, 4)) * [1.0, 6.0, 0.5, 3.0] + 50.0).astype(np.float32)
+
+    def bits(self, name, bits, seed=0):
+        encode = baselines(self.X, bits, np.random.default_rng(seed))[name]
+        return np.unpackbits(encode(self.X), axis=1, count=bits)
+
+    def test_pca_has_the_signs_of_the_first_components_about_the_mean(self):
+        signs = (self.X - self.X.mean(axis=0)) > 0
+        for bit, column in zip(self.bits("pca", 2).T, (1, 3), strict=True):
+            assert abs((bit == signs[:, column]).mean() - 0.5) > 0.48
+
+    def test_pca_has_no_more_bits_than_inputs(self):
+        bits = self.bits("pca", 6)
+        assert [bit.std() > 0.4 for bit in bits.T] == [True] * 4 + [False] * 2
+
+    def test_random_projections_split_at_the_mean_and_follow_the_seed(self):
+        bits = self.bits("random", 8)
+        np.testing.assert_allclose(bits.mean(axis=0), 0.5, atol=0.05)
+        np.testing.assert_array_equal(bits, self.bits("random", 8))
+        assert not np.array_equal(bits, self.bits("random", 8, seed=1))
+
+    def test_itq_has_found_its_rotation(self):
+        """Of points about the corners of a turned square, each corner gets a code of its own."""
+        x = self.RNG.choice([-1.0, 1.0], (2000, 2)) + 0.2 * self.RNG.standard_normal((2000, 2))
+        turned = x @ np.array([[0.8, -0.6], [0.6, 0.8]])
+        encode = baselines(turned.astype(np.float32), 2, np.random.default_rng(3))["itq"]
+        bits = np.unpackbits(encode(turned.astype(np.float32)), axis=1, count=2).astype(bool)
+        corners = (x > x.mean(axis=0)) @ [1, 2]
+        assert {len(set(map(tuple, bits[corners == corner]))) for corner in range(4)} == {1}
+        assert len(set(map(tuple, bits))) == 4

@@ -59,6 +59,26 @@ def test_recency_prefers_new_points_and_leaves_old_ones_a_chance():
     assert 0.01 < oldest < 0.15
 
 
+def test_a_runs_chance_falls_by_e_over_the_shard_divided_by_recency():
+    runs, recency = 32, 4.0
+    ages = []
+    for epoch in range(1500):
+        (rows,) = minibatch_rows(
+            runs * RUN, 64, (0, epoch, 0, "b", "w"), limit=RUN, recency=recency
+        )
+        ages.append(runs - 1 - rows[0] // RUN)
+    chances = np.exp(-recency * np.arange(runs) / runs)
+    expected = (np.arange(runs) * chances).sum() / chances.sum()
+    assert np.mean(ages) == pytest.approx(expected, abs=4 * np.std(ages) / np.sqrt(len(ages)))
+
+
+@pytest.mark.parametrize(("limit", "runs"), [(1, 1), (RUN, 1), (2 * RUN - 1, 1), (2 * RUN, 2)])
+@pytest.mark.parametrize("recency", [0.0, 1.0])
+def test_a_limit_is_rounded_down_to_runs_but_not_to_nothing(limit, runs, recency):
+    rows = np.concatenate(list(minibatch_rows(5 * RUN, 64, KEY, limit=limit, recency=recency)))
+    assert len(rows) == runs * RUN
+
+
 class TestRingOrder:
     def test_is_a_permutation_that_everybody_agrees_on(self):
         names = ["w3", "w1", "w2"]

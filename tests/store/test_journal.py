@@ -42,6 +42,13 @@ def test_what_was_written_is_read(counts, sealed):
     assert (found[-1].end if found else 0) == len(journal)
 
 
+def test_a_record_is_laid_out_as_in_the_journals_that_there_are():
+    record = Record(5, 2, 1.5, BatchId("s", 7, 9), (3, 4), (b"k", b""), "w1")
+    fields = [5, 2, 1.5, ["s", 7, 9], [3, 4], [b"k", b""], "w1"]
+    assert msgpack.unpackb(record.encode()) == fields
+    assert msgpack.unpackb(seal(258)) == 258
+
+
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=5), st.data())
 def test_a_cut_journal_yields_the_records_before_the_cut(counts, data):
     some = records(counts)
@@ -76,6 +83,13 @@ def test_arbitrary_bytes_never_raise(junk):
 def test_a_seal_that_counts_otherwise_is_no_seal(rows):
     journal = written(records([3])) + framed(seal(rows))
     assert [e.record is None for e in read(journal)] == [False]
+
+
+def test_nothing_is_read_beyond_the_seal():
+    first, second = records([3, 4])
+    whole = written([first]) + framed(seal(3))
+    found = [(entry.record, entry.end) for entry in read(whole + written([second]))]
+    assert found == [(first, len(written([first]))), (None, len(whole))]
 
 
 def test_a_record_out_of_order_ends_the_reading():

@@ -34,6 +34,16 @@ def test_old_segments_go_and_the_one_being_written_stays():
     segments = [Extent(10, 10, newest) for newest in (1.0, 5.0, 9.0)]
     assert Retention(age_s=3.0).surplus(segments, now=10.0) == 2
     assert Retention(age_s=3.0).surplus(segments, now=1000.0) == 2
+    assert Retention(age_s=5.0).surplus(segments, now=10.0) == 1, "of that age is not older"
+    assert Retention(age_s=9.0).surplus(segments, now=10.0) == 0
+
+
+def test_each_limit_alone_is_reason_enough():
+    segments = [Extent(10, 100, 0.0)] * 4
+    limits = {"points": 30, "bytes": 200, "age_s": 50.0}
+    assert Retention(**limits).surplus(segments, now=0.0) == 2, "by bytes, though points are few"
+    assert Retention(points=20, bytes=300).surplus(segments, now=0.0) == 2
+    assert Retention(**limits).surplus(segments, now=51.0) == 3
 
 
 @given(extents)

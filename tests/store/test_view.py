@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streammac.points.batch_id import BatchId
-from streammac.store import Points, Retention, Schema, Shard
+from streammac.store import Points, Retention, Schema, Shard, StoreError
 from streammac.store.points import Column
 from streammac.store.view import ShardView, Strip
 
@@ -86,6 +86,53 @@ def test_positions_that_decrease_and_slices_with_steps_are_refused():
     np.testing.assert_array_equal(view.x(view.recent(9)), x)
 
 
+class TestNumbers:
+    """Rows 5 to 7, 10 and 11, 20 to 23: some were withdrawn in between."""
+
+    KEPT = (5, 6, 7, 10, 11, 20, 21, 22, 23)
+
+    @pytest.fixture
+    def view(self) -> ShardView:
+        parts = [np.zeros((count, DIM), np.float32) for count in (3, 2, 4)]
+        x = Strip(Column("x", np.dtype(np.float32), (DIM,)), [lambda a=a: a for a in parts])
+        return ShardView([5, 10, 20], [3, 2, 4], x, None, None)
+
+    def test_of_positions(self, view):
+        assert [view.number(position) for position in range(10)] == [*self.KEPT, 24]
+        assert (view.first, len(view), view.dim) == (5, 9, DIM)
+
+    def test_have_the_position_behind_all_smaller_ones(self, view):
+        for number in range(-3, 40):
+            assert view.position(number) == sum(kept < number for kept in self.KEPT)
+
+    def test_of_an_empty_view_begin_where_the_next_row_will(self, tmp_path):
+        view = Shard.open(tmp_path, Schema(DIM)).view()
+        assert (view.first, view.number(0), view.position(0), view.position(9)) == (0, 0, 0, 0)
+
+    def test_recent_positions_are_the_last(self, view):
+        slices = [view.recent(count) for count in (0, 2, 9, 10)]
+        assert slices == [slice(9, 9), slice(7, 9), slice(0, 9), slice(0, 9)]
+
+
+@pytest.mark.parametrize("rows", [slice(1, 4), np.array([0, 2, 4])])
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_points_are_read_into_the_memory_that_is_given(rows, dtype):
+    view, x, _ = view_of([2, 3], dtype)
+    out = np.full((4, DIM), -1.0, np.float32)
+    part = view.x(rows, out)
+    assert part.base is out
+    np.testing.assert_array_equal(out, [*x[rows], [-1.0] * DIM])
+    np.testing.assert_array_equal(part, x[rows])
+
+
+def test_coordinates_of_which_nothing_was_said_are_refused():
+    x = Strip(Column("x", np.dtype(np.float32), (1,)), [lambda: np.zeros((2, 1), np.float32)])
+    view = ShardView([0], [2], x, None, None)
+    for use in (view.z, lambda rows: view.set_z(rows, np.zeros((2, 1)))):
+        with pytest.raises(StoreError, match=r"call Shard\.coordinates"):
+            use(slice(None))
+
+
 def test_an_empty_shard_has_an_empty_view(tmp_path):
     view = Shard.open(tmp_path, Schema(DIM)).view()
     assert len(view) == 0
@@ -107,6 +154,8 @@ def test_a_shard_of_several_segments_shows_what_was_appended(tmp_path_factory, c
     view = shard.view()
     np.testing.assert_array_equal(view.x(slice(None)), np.concatenate(xs))
     np.testing.assert_array_equal(view.y(slice(None)), np.concatenate(ys))
+    rows = np.arange(0, len(view), 3)
+    np.testing.assert_array_equal(view.y(rows), np.concatenate(ys)[rows])
     shard.close()
 
 

@@ -1,0 +1,50 @@
+"""A model that learns nothing and writes down what is asked of it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streammac.models.base import Block, Objective
+
+
+class Recorder:
+    """Coordinates are one more than x, and one more with every Z step."""
+
+    def __init__(self, *blocks: Block, initial: tuple[Block, ...] = ()) -> None:
+        self.calls: list[tuple] = []
+        self._blocks = blocks
+        self._initial = initial
+
+    def blocks(self, dim):
+        return self._blocks
+
+    def initial_blocks(self, dim):
+        return self._initial
+
+    def start(self, block, dim, params, age):
+        self.calls.append(("start", block.name, dim, age))
+        return {block.name: np.zeros(1)}
+
+    def visit(self, block, params, state, lap, batches):
+        batches = [(batch.x.copy(), batch.z, batch.y) for batch in batches]
+        self.calls.append(("visit", block.name, lap, batches))
+        return {block.name: state[block.name] + 1}
+
+    def end_lap(self, block, params, state, lap):
+        self.calls.append(("end of lap", block.name, lap))
+        return {block.name: state[block.name] + 100}
+
+    def mu(self, age):
+        return 10.0 + age
+
+    def coordinates(self, params, x):
+        x += 1
+        return x.astype(np.int64)
+
+    def errors(self, params, x):
+        x *= 2
+        return x[:, 0]
+
+    def z_step(self, params, x, z, mu):
+        self.calls.append(("z step", x[:, 0].tolist(), mu))
+        return z + 1, Objective(len(x), 1.0, 2.0, 3.0, 4.0)

@@ -1,0 +1,113 @@
+"""What a machine does with its shard: every point once, in order, and no longer than it may."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from streammac.models.arrays import ArrayShard
+from streammac.models.base import Block, Objective
+from streammac.models.local import CHUNK, VisitPlan, enter, train_visit, z_pass
+from streammac.models.shuffling import RUN, minibatch_rows
+from tests.models.recorder import Recorder
+
+COUNT = 2 * CHUNK + 500
+
+
+def shard(count=COUNT) -> ArrayShard:
+    """Return points that are their own numbers."""
+    return ArrayShard(np.arange(count, dtype=np.float32)[:, None], ((1,), np.dtype(np.int64)))
+
+
+def after(polls):
+    """Return a clock that runs out when it is looked at for so many times."""
+    left = iter([False] * (polls - 1) + [True])
+    return lambda: next(left)
+
+
+class TestVisit:
+    BLOCK = Block("b", 3, sample=640)
+
+    def batches(self, data, plan, block=BLOCK, **options):
+        model = Recorder()
+        state = {"b": np.zeros(1)}
+        where = {"epoch": 5, "lap": 2, "member": "w1"}
+        after = train_visit(model, block, {}, state, data, plan, **where, **options)
+        assert after["b"] == 1
+        ((_, name, lap, batches),) = model.calls
+        assert (name, lap) == ("b", 2)
+        return batches
+
+    @pytest.mark.parametrize(
+        ("sample", "budget", "limit"),
+        [(None, None, None), (640, None, 640), (None, 320, 320), (640, 320, 320), (320, 640, 320)],
+    )
+    def test_meets_the_rows_that_its_key_says(self, sample, budget, limit):
+        plan = VisitPlan(7, 64, budget, recency=2.0)
+        key = (7, 5, 2, "b", "w1")
+        rows = list(minibatch_rows(COUNT, 64, key, limit=limit, recency=2.0))
+        got = self.batches(shard(), plan, Block("b", 3, sample))
+        assert [x[:, 0].tolist() for x, _, _ in got] == [r.tolist() for r in rows]
+
+    def test_brings_the_coordinates_of_its_points_and_none_of_a_fresh_model(self):
+        data = shard()
+        data.set_z(slice(None), -np.arange(COUNT)[:, None])
+        for x, z, y in self.batches(data, VisitPlan(0, 64)):
+            assert z.ravel().tolist() == (-x[:, 0]).tolist()
+            assert y is None
+        assert {z is None for _, z, _ in self.batches(data, VisitPlan(0, 64), fresh=True)} == {True}
+
+    def test_brings_the_targets_of_its_points(self):
+        class Labelled(ArrayShard):
+            def y(self, rows):
+                return -self._x[rows]
+
+        data = Labelled(np.arange(100.0)[:, None], ((1,), np.dtype(np.int64)))
+        for x, _, y in self.batches(data, VisitPlan(0, 64), Block("b", 3)):
+            assert y.tolist() == (-x).tolist()
+
+    def test_ends_when_its_time_is_over(self):
+        whole = self.batches(shard(), VisitPlan(0, 64))
+        short = self.batches(shard(), VisitPlan(0, 64), expired=after(3))
+        assert [x.tolist() for x, _, _ in short] == [x.tolist() for x, _, _ in whole[:3]]
+
+    @pytest.mark.parametrize("minibatch", [1, RUN, 512])
+    def test_has_memory_for_every_minibatch(self, minibatch):
+        met = [n for x, _, _ in self.batches(shard(100), VisitPlan(0, minibatch)) for n in x[:, 0]]
+        assert sorted(met) == list(range(100))
+
+
+class TestEntry:
+    @pytest.mark.parametrize("first", [0, 10, CHUNK, COUNT])
+    def test_gives_new_points_their_coordinates_and_leaves_the_others(self, first):
+        data = shard()
+        enter(Recorder(), {}, data, first)
+        assert not data.z(slice(0, first)).any()
+        assert data.z(slice(first, None)).ravel().tolist() == list(range(first + 1, COUNT + 1))
+
+    def test_tells_the_errors_in_order_of_arrival(self):
+        data, told = shard(), []
+        enter(Recorder(), {}, data, 10, lambda errors: told.extend(errors.tolist()))
+        assert told == [2.0 * n for n in range(10, COUNT)]
+        assert data.z(slice(10, None)).ravel().tolist() == list(range(11, COUNT + 1))
+
+
+class TestZPass:
+    @pytest.mark.parametrize("first", [0, 1, CHUNK, CHUNK + 300, COUNT - 1, COUNT])
+    def test_goes_round_once_from_where_it_begins(self, first):
+        model, data = Recorder(), shard()
+        total = z_pass(model, {}, data, 0.5, first=first)
+        met = [n for _, numbers, _ in model.calls for n in numbers]
+        assert met == [*range(first, COUNT), *range(first)]
+        assert (data.z(slice(None)) == 1).all()
+        assert all(len(numbers) <= CHUNK and mu == 0.5 for _, numbers, mu in model.calls)
+        calls = len(model.calls)
+        assert total == Objective(COUNT, calls, 2.0 * calls, 3.0 * calls, 4.0 * calls)
+
+    def test_ends_when_its_time_is_over(self):
+        data = shard()
+        total = z_pass(Recorder(), {}, data, 0.5, first=CHUNK, expired=after(2))
+        changed = data.z(slice(None)).ravel()
+        assert not changed[:CHUNK].any()
+        assert changed[CHUNK:].all()
+        assert total.points == COUNT - CHUNK

@@ -1,0 +1,120 @@
+"""Mutation testing: whether a package's own tests notice a small change of its code.
+
+``python -m tools.mutants models store.journal --sample 200`` (`make mutants`). mutmut changes one place after the
+other, and runs the tests that reach the changed function; what no test reaches has survived. Decorated functions stay
+as they are: properties, and the numba kernels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import tomllib
+from math import sqrt
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from hypothesis import Phase, settings
+from mutmut.__main__ import _run as run_mutmut
+from mutmut.__main__ import create_mutants
+from mutmut.configuration import config
+from mutmut.mutation.data import SourceFileMutationData
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+from mutmut.state import state
+from mutmut.stats import status_by_exit_code
+from mutmut.utils.file_utils import copy_src_dir, walk_mutatable_files
+
+PACKAGES: dict[str, list[str]] = tomllib.loads(Path("pyproject.toml").read_text())["tool"][
+    "mutants"
+]
+"""The packages that are changed, and where the tests of each are."""
+PROCESSES = 2
+KILLED = ("killed", "timeout", "segfault")
+SURVIVED = ("survived", "no tests")
+
+
+def configure(package: str, module: str) -> None:
+    """Have mutmut change these modules, and run the package's own tests."""
+    own = f"streammac/{package}"
+    config().only_mutate = [f"{own}/{module}.py"]
+    config().pytest_add_cli_args_test_selection = [*PACKAGES[package], own]
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    """Run the fastest tests first: most mutants are killed by many (a hook; pytest loads this module)."""
+    items.sort(key=lambda item: state().duration_by_test.get(item.nodeid, 0.0))
+
+
+def check(sample: int, seed: int) -> None:
+    """Run the tests on the mutants, or on a sample: in a process of its own, which imports the changed code."""
+    shutil.rmtree("mutants", ignore_errors=True)
+    copy_src_dir()
+    create_mutants(PROCESSES)
+    names = sorted(name for path in walk_mutatable_files() for name in results(path))
+    os.environ["PYTHONPATH"] = str(Path("mutants").absolute())  # for processes that tests start
+    # a failure need not be made small, and chance is not to decide what survives
+    settings.register_profile(
+        "mutants", phases=(Phase.explicit, Phase.generate), derandomize=True, database=None
+    )
+    settings.load_profile("mutants")
+    run_mutmut(random.Random(seed).sample(names, min(sample or len(names), len(names))), PROCESSES)
+
+
+def results(path: Path) -> dict[str, str]:
+    """Return what became of each mutant of a file."""
+    mutants = SourceFileMutationData(path=path)
+    mutants.load()
+    return {name: status_by_exit_code[code] for name, code in mutants.exit_code_by_key.items()}
+
+
+def interval(killed: int, total: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share.
+
+    >>> [round(bound, 3) for bound in interval(90, 100)]
+    [0.826, 0.945]
+    """
+    z = 1.96
+    centre = killed + z * z / 2
+    width = z * sqrt(killed * (total - killed) / total + z * z / 4)
+    return (centre - width) / (total + z * z), (centre + width) / (total + z * z)
+
+
+def report() -> list[str]:
+    """Print the survivors as diffs; return each module's score."""
+    scores = []
+    for path in sorted(walk_mutatable_files()):
+        status = results(path)
+        survivors = [name for name, became in status.items() if became in SURVIVED]
+        for name in survivors:
+            print(f"\n# {name}: {status[name]}\n{get_diff_for_mutant(name, path=path)}")
+        killed = sum(became in KILLED for became in status.values())
+        if total := killed + len(survivors):
+            low, high = interval(killed, total)
+            share = f"{killed / total:6.1%} ({low:.0%} to {high:.0%})"
+            scores.append(f"{path!s:48}{killed:5} of {total:5} killed: {share}")
+    return scores
+
+
+def main() -> None:
+    """Check the packages that are asked for, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("only", nargs="*", help="package or package.module; else all")
+    parser.add_argument("--sample", type=int, default=0, help="mutants of each; else all")
+    parser.add_argument("--seed", type=int, default=0, help="which sample is drawn")
+    options = parser.parse_args()
+    scores = []
+    for only in options.only or PACKAGES:
+        package, _, module = only.partition(".")
+        configure(package, module or "*")
+        process = get_context("fork").Process(target=check, args=(options.sample, options.seed))
+        process.start()
+        process.join()
+        scores += report()
+    print("\n" + "\n".join(scores))
+
+
+if __name__ == "__main__":
+    main()
