@@ -21,6 +21,7 @@ import numpy as np
 import zmq
 from numpy.typing import ArrayLike, NDArray
 
+from streammac.errors import StreammacError
 from streammac.link.request import ask, ask_status
 from streammac.models.base import NestedModel
 from streammac.models.registry import create
@@ -46,7 +47,7 @@ ENCODE_ROWS = 65536
 KEYS_VARIABLE = "STREAMMAC_KEYS"
 
 
-class ClientError(RuntimeError):
+class ClientError(StreammacError, RuntimeError):
     """The cluster cannot do what was asked, or does not answer; the message says what to do."""
 
 

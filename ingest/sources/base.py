@@ -13,9 +13,10 @@ from typing import Protocol, cast
 from urllib.parse import parse_qsl
 
 from ingest.records import Chunk
+from streammac.errors import StreammacError
 
 
-class SourceError(ValueError):
+class SourceError(StreammacError, ValueError):
     """A source's URI is wrong or what it names cannot be read; the message names the part and the remedy."""
 
 
@@ -40,11 +41,6 @@ class Source(Protocol):
     @property
     def finite(self) -> bool:
         """Return whether it ends by itself."""
-        ...
-
-    @property
-    def length(self) -> int | None:
-        """Number of records, if known beforehand."""
         ...
 
     @property

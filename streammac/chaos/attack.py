@@ -20,7 +20,7 @@ from typing import Literal, TypeVar
 
 from streammac.chaos.faults import KILLS, Fault, Injection, Plan
 from streammac.chaos.verdict import Outcome
-from streammac.errors import Failure
+from streammac.errors import Failure, StreammacError
 from streammac.link.attached import Attached
 from streammac.telemetry.metrics import VISIT_SECONDS
 from streammac.wire.messages import (
@@ -45,7 +45,7 @@ DRAIN_S = 20.0
 """Deadline of a worker that is removed."""
 
 
-class NotInjected(Exception):
+class NotInjected(StreammacError):
     """A fault did not come about; the message says why."""
 
 

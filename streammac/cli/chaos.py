@@ -128,7 +128,7 @@ def _field(
     from streammac.link.attached import Attached
     from streammac.run_directory import RunDirectory
 
-    cluster = Attached(RunDirectory(folder))
+    cluster = Attached(RunDirectory.open(folder))
     if cluster.address is not None:
         if cluster.supervisor_status() is None:
             raise Failure(

@@ -32,7 +32,7 @@ def status(
     from streammac.run_directory import RunDirectory
     from streammac.wire.status import to_json
 
-    answer = Attached(RunDirectory(directory), join).demand_status()
+    answer = Attached(RunDirectory.open(directory), join).demand_status()
     if as_json:
         typer.echo(to_json(answer, indent=1))
         return

@@ -29,7 +29,7 @@ def top(
     from streammac.run_directory import RunDirectory
     from streammac.terminal.render import glyphs_for, render
 
-    cluster = Attached(RunDirectory(directory), join)
+    cluster = Attached(RunDirectory.open(directory), join)
     status = cluster.demand_status()
     console = Console()
     if once:

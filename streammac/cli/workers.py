@@ -188,4 +188,4 @@ def _attached(directory: Path, join: str | None) -> Attached:
     from streammac.link.attached import Attached
     from streammac.run_directory import RunDirectory
 
-    return Attached(RunDirectory(directory), join)
+    return Attached(RunDirectory.open(directory), join)

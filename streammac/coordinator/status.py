@@ -37,33 +37,35 @@ def _process(peer: Peer) -> dict[str, Any]:
 
 
 def _worker(peer: Peer, weight: float) -> WorkerStatus:
+    report = peer.worker
     return WorkerStatus(
         **_process(peer),
         weight=weight,
-        points=int(peer.facts.get("points", 0)),
-        busy_share=peer.facts.get("busy_share", 0.0),
-        epoch=int(peer.facts.get("epoch", 0)),
-        view=int(peer.facts.get("view", 0)),
-        rate=peer.facts.get("rate", 0.0),
-        hops=int(peer.facts.get("progress", 0)),
-        train_s=peer.facts.get("train_s", 0.0),
-        z_step_s=peer.facts.get("z_step_s", 0.0),
-        holding=peer.holding,
+        points=report.points,
+        busy_share=report.busy_share,
+        epoch=report.ring.epoch,
+        view=report.ring.view,
+        rate=report.rate,
+        hops=report.ring.hops,
+        train_s=report.train_s,
+        z_step_s=report.z_step_s,
+        holding=report.ring.holding if peer.here else (),
         data=peer.registration.addresses.get("data"),
     )
 
 
 def _ingest(peer: Peer) -> IngestStatus:
+    report = peer.ingest
     return IngestStatus(
         **_process(peer),
         http_url=peer.registration.addresses.get("http"),
         client=peer.registration.addresses.get("client"),
-        finished=bool(peer.facts.get("finished", 0)),
-        rate=peer.facts.get("rate", 0.0),
-        first_ack_s=peer.facts.get("first_ack_s", 0.0),
-        blocked_s=peer.facts.get("blocked_s", 0.0),
-        unacknowledged=int(peer.facts.get("unacknowledged", 0)),
-        revoked=int(peer.facts.get("disowned", 0)),
+        finished=report.finished,
+        rate=report.rate,
+        first_ack_s=report.first_ack_s,
+        blocked_s=report.blocked_s,
+        unacknowledged=report.unacknowledged,
+        revoked=report.revoked,
     )
 
 

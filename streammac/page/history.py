@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import replace
+import msgspec
 
+from streammac.files.replace import replace
 from streammac.wire.status import (
     METHODS,
     ClusterStatus,
@@ -162,7 +163,7 @@ class Recorder:
     def close(self, status: ClusterStatus, now: float) -> None:
         """Keep the last status on disk; of workers that have left, how they were when they were at work."""
         workers = tuple(
-            replace(
+            msgspec.structs.replace(
                 self._at_work.get(worker.name, worker),
                 state=worker.state,
                 points=worker.points,
@@ -170,14 +171,12 @@ class Recorder:
             )
             for worker in status.workers
         )
-        self._save(replace(status, workers=workers), now)
+        self._save(msgspec.structs.replace(status, workers=workers), now)
 
     def _save(self, status: ClusterStatus, now: float) -> None:
         self._saved = now
-        scratch = self._status.with_suffix(".new")
         try:
-            scratch.write_text(to_json({"t": _time(now), "status": status}))
-            scratch.replace(self._status)
+            replace(self._status, to_json({"t": _time(now), "status": status}).encode())
         except OSError as error:
             log.warning("could not keep the status: %s", error)
 
@@ -194,9 +193,7 @@ class Recorder:
                 file.write(torn + _encoded(lines))
                 size = file.tell()
             if size > self._limit:
-                scratch = self._path.with_suffix(".new")
-                scratch.write_bytes(_encoded(thinned(read(self._path), self._limit // 2)))
-                scratch.replace(self._path)
+                replace(self._path, _encoded(thinned(read(self._path), self._limit // 2)))
         except OSError as error:
             if not self.lost_lines:
                 log.warning("the history has gaps: %s", error)

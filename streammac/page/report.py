@@ -10,12 +10,13 @@ import msgspec
 from msgspec.structs import replace
 
 from streammac.coordinator.health import Health
+from streammac.errors import StreammacError
 from streammac.page import document, history
 from streammac.run_directory import RunDirectory
 from streammac.wire.status import ClusterStatus
 
 
-class NothingToReport(Exception):
+class NothingToReport(StreammacError):
     """There is no history in the directory."""
 
 

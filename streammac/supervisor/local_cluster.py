@@ -7,7 +7,6 @@ directory. One that dies is started again on its own directory, as `restart_poli
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import IO
 from msgspec.structs import replace
 
 from streammac.errors import ExitCode, Failure
+from streammac.files.lock import Locked, lock
 from streammac.link.request import ask_status
 from streammac.run_directory import RunDirectory, write_json
 from streammac.security import KeyFolder, refuse_open_host
@@ -68,7 +68,7 @@ class LocalCluster:
     _roster: Roster | None = None
     _announcement: Announcement | None = None
     _socket: SupervisorSocket | None = None
-    _lock: IO[str] | None = None
+    _lock: IO[bytes] | None = None
     _lifeline: Lifeline | None = None
 
     @property
@@ -93,10 +93,9 @@ class LocalCluster:
         Raises
         ------
         Failure
-            If a cluster runs in this directory already, or listening there takes keys.
+            If a cluster runs in this directory already, it has another format, or listening there takes keys.
         """
-        directory = self.directory
-        directory.root.mkdir(parents=True, exist_ok=True)
+        directory = RunDirectory.create(self.directory.root)
         network, keys = self.settings.network, KeyFolder(directory.keys).load()
         refuse_open_host(
             network.host, directory.keys, keyed=keys is not None, insecure=network.insecure
@@ -117,18 +116,15 @@ class LocalCluster:
         self._announcement = Announcement(directory, restart, self._socket.address)
         self._announce()
 
-    def _take_lock(self) -> IO[str]:
-        lock = self.directory.lock.open("a")
+    def _take_lock(self) -> IO[bytes]:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
+            return lock(self.directory.lock)
+        except Locked:
             raise Failure(
                 ExitCode.NOT_RUNNING,
                 f"{self.directory.root}: a cluster runs there already - see `streammac status "
                 f"--dir {self.directory.root}`, end it with Ctrl-C, or use another --dir",
             ) from None
-        return lock
 
     def _keep(self, role: Role, name: str) -> SupervisedProcess:
         cluster = self.settings.cluster

@@ -15,6 +15,8 @@ import msgpack
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from streammac.errors import StreammacError
+
 PROTOCOL = 1
 """Version of the protocol, the first field of every header."""
 MAX_HEADER_BYTES = 1 << 20
@@ -25,7 +27,7 @@ DTYPES = frozenset({"|u1", "<f4", "<f8", "<i4", "<i8", "|b1"})
 """Array types that may cross the wire; anything else (objects above all) is refused."""
 
 
-class WireError(ValueError):
+class WireError(StreammacError, ValueError):
     """A peer sent frames that are not a message of this protocol."""
 
 

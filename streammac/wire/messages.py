@@ -9,18 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-import numpy as np
-from annotated_types import Ge, Le, MaxLen
+from annotated_types import Ge
 
 from streammac.wire.codec import Message, message
-
-Name = Annotated[str, MaxLen(200)]
-"""Name of a member, a source or a block."""
-Text = Annotated[str, MaxLen(1 << 19)]
-Count = Annotated[int, Ge(0)]
-Int64 = Annotated[int, Ge(-(1 << 63)), Le((1 << 63) - 1)]
-Tensors = dict[str, np.ndarray]
-
+from streammac.wire.fields import Count, Int64, Name, Tensors, Text
+from streammac.wire.reports import IngestReport, WorkerReport
 
 # -- membership: workers and ingest nodes <-> coordinator ---------------------------------------
 
@@ -245,13 +238,12 @@ class Move(Message):
 @message
 @dataclass(frozen=True, slots=True)
 class Heartbeat(Message):
-    """A process is alive, and how it fares. ``facts`` are numbers by name, for status and routing."""
+    """A process is alive, and how it fares: one of the reports, by its role."""
 
     name: Name
     incarnation: Count
-    facts: dict[Name, float]
-    holding: tuple[Name, ...] = ()
-    """Blocks that wait for or are in training here: where the submodels are."""
+    worker: WorkerReport | None = None
+    ingest: IngestReport | None = None
 
 
 @message
@@ -307,11 +299,12 @@ class Leaving(Message):
 @message
 @dataclass(frozen=True, slots=True)
 class Goodbye(Message):
-    """A process ends in good order; its last facts."""
+    """A process ends in good order, with its last report."""
 
     name: Name
     incarnation: Count
-    facts: dict[Name, float]
+    worker: WorkerReport | None = None
+    ingest: IngestReport | None = None
 
 
 # -- the ring: worker <-> worker -----------------------------------------------------------------

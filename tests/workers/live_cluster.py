@@ -27,7 +27,7 @@ class LiveCluster:
     def __init__(
         self, root: Path, settings: dict[str, Any], workers: int = 3, host: str = "127.0.0.1"
     ) -> None:
-        self.directory = RunDirectory(root)
+        self.directory = RunDirectory.create(root)
         self.host = host
         cluster = {"workers": workers} | settings.get("cluster", {})
         self.settings = Settings.model_validate(settings | {"cluster": cluster})

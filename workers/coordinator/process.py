@@ -86,7 +86,7 @@ class CoordinatorProcess:
         newest = versions.newest
         params = versions.load(newest).tensors if newest else {}
         self.core = Coordinator(settings, state.get("cluster", uuid.uuid4().hex), state, params)
-        self.core.version = newest
+        self.core.progress.version = newest
         network = settings.network
         self.context = open_context(directory.keys, insecure=network.insecure)
         self.control = ControlSocket(self.context, network)
