@@ -1,7 +1,8 @@
 """The cluster's status: one typed value, made by the coordinator and read by everybody who shows or measures a cluster.
 
 docs/status.md says what each part means. Between processes and in files a status is JSON; only `to_json` and
-`from_json` know that. What a status of an older coordinator lacks has a default here.
+`from_json` know that. What a status of an older coordinator lacks has a default here. Parts are structs and no
+dataclasses, since one of them has another name in JSON.
 """
 
 from __future__ import annotations

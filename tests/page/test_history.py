@@ -152,9 +152,9 @@ def test_versions_never_push_out_what_matters() -> None:
 def test_thinning_keeps_order_and_limit(lines: list[dict[str, Any]], limit: int) -> None:
     numbered = [line | {"n": n, "t": float(n)} for n, line in enumerate(lines)]
     kept = history.thinned(numbered, limit)
-    assert sum(len(to_json(line)) + 1 for line in kept) <= limit
+    assert sum(len(to_json(line).encode()) + 1 for line in kept) <= limit
     assert [line["n"] for line in kept] == sorted({line["n"] for line in kept})
-    if sum(len(to_json(line)) + 1 for line in numbered) <= limit:  # nothing to do
+    if sum(len(to_json(line).encode()) + 1 for line in numbered) <= limit:  # nothing to do
         assert kept == numbered
 
 
