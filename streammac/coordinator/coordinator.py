@@ -10,8 +10,9 @@ models and answers status questions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, Literal
+
+from msgspec.structs import asdict
 
 from streammac.coordinator.accounts import Accounts
 from streammac.coordinator.coordinator_actions import Action, Finished, Note, Tell

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec.structs import replace
 
 from streammac.delivery.ledger import Handed, Record, RevocationConfirmed, Revoked, Settled, State
 from streammac.delivery.session import Lane, choose, joining

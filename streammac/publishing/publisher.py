@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from streammac.coordinator.epoch_reports import EpochResult
 from streammac.models.base import Array, NestedModel
@@ -133,7 +134,7 @@ class Publisher:
             self.quality = asdict(shown) | {"version": self.current}
         if old is None or (new is not None and new.model >= old.model):
             self._best, self._best_version = dict(result.params), version
-        self.resume = {"epoch": result.epoch + 1, "plan": asdict(result.following)}
+        self.resume = {"epoch": result.epoch + 1, "plan": structs.asdict(result.following)}
         self.version = version
         self.first_model_s = self.first_model_s or time.time()
 

@@ -7,8 +7,9 @@ docstring for the life of a token, of an epoch and of a view.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Literal, TypeAlias
+
+from msgspec.structs import replace
 
 from streammac.models.base import Array, Block, NestedModel, Tensors
 from streammac.models.shuffling import ring_order
