@@ -17,7 +17,10 @@ REPEATS = 9
 
 
 def samples() -> dict[str, Message]:
-    tensors: dict[str, np.ndarray] = {"x": np.ones((POINTS, DIM), np.float32), "time": np.ones(POINTS)}
+    tensors: dict[str, np.ndarray] = {
+        "x": np.ones((POINTS, DIM), np.float32),
+        "time": np.ones(POINTS),
+    }
     keys = tuple(b"key-%d" % n for n in range(POINTS))
     block = dict.fromkeys(("encoder", "decoder", "average"), np.ones((DIM, BITS), np.float32))
     members = tuple(f"w{n}" for n in range(8))

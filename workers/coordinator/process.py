@@ -28,7 +28,7 @@ from streammac.run_directory import RunDirectory, write_json
 from streammac.security import SecureContext, open_context
 from streammac.settings.schema import Settings
 from streammac.telemetry.exporter import CoordinatorMetrics
-from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
+from streammac.wire.codec import Message
 from streammac.wire.messages import (
     HeldOutPoints,
     ModelReply,
@@ -37,6 +37,7 @@ from streammac.wire.messages import (
     StatusRequest,
     Stop,
 )
+from streammac.wire.sockets import MessageSocket
 from workers.coordinator.http import application
 from workers.coordinator.live import Live
 from workers.coordinator.targets import targets
@@ -87,15 +88,15 @@ class CoordinatorProcess:
         self.core.version = newest
         network = settings.network
         self.context: SecureContext = open_context(directory.keys, insecure=network.insecure)
-        self.control = self.context.socket(zmq.ROUTER)
-        self.control.router_mandatory = True
-        self.control.router_handover = True
-        self.control.linger = 1000
-        self.control.maxmsgsize = MAX_FRAME_BYTES
-        self.control.bind(f"tcp://{network.host}:{network.coordinator_port or '*'}")
-        self.address = self.control.get_string(zmq.LAST_ENDPOINT)
+        control = self.context.socket(zmq.ROUTER)
+        control.router_mandatory = True
+        control.router_handover = True
+        control.linger = 1000
+        control.bind(f"tcp://{network.host}:{network.coordinator_port or '*'}")
+        self.address = control.get_string(zmq.LAST_ENDPOINT)
+        self.control = MessageSocket(control, "a member or client", Message, most=MESSAGES_PER_TURN)
         self.poller = zmq.Poller()
-        self.poller.register(self.control, zmq.POLLIN)
+        self.poller.register(control, zmq.POLLIN)
         self.watch = Watch(self.context, self.poller)
         self.metrics = CoordinatorMetrics()
         self.metrics_url, self._close_metrics = self.metrics.serve(network.http_host)
@@ -104,7 +105,6 @@ class CoordinatorProcess:
             application(self.live), network.http_host, network.http_port
         )
         self.publisher = Publisher(settings, self.versions)
-        self.malformed = 0
         self.ending = False
         self._saved = self.core.fences
 
@@ -144,7 +144,7 @@ class CoordinatorProcess:
             if now - saved >= SAVE_S:
                 saved = now
                 self._save()
-                self.metrics.update(self.status() | {"malformed": self.malformed})
+                self.metrics.update(self.status() | {"malformed": self.control.malformed})
                 self.metrics.events(self.core.events.counts)
                 self.metrics.handshakes(self.context.handshake_failures())
         self._end()
@@ -155,22 +155,12 @@ class CoordinatorProcess:
         self.ending = True
 
     def _serve(self, now: float) -> None:
-        for _ in range(MESSAGES_PER_TURN):
-            try:
-                identity, *frames = self.control.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                message = decode(frames)
-            except WireError as error:
-                self.malformed += 1
-                log.warning("a message on the control socket did not decode: %s", error)
-                continue
+        for identity, message in self.control.receive():
             match message:
                 case StatusRequest():
-                    self._send(identity, StatusReply(json.dumps(self.status())))
+                    self.control.send(StatusReply(json.dumps(self.status())), identity)
                 case ModelRequest():
-                    self._send(identity, self._model(message.version))
+                    self.control.send(self._model(message.version), identity)
                 case HeldOutPoints():
                     self.publisher.observe(message.tensors)
                 case _:
@@ -193,7 +183,7 @@ class CoordinatorProcess:
         for order in orders:
             match order:
                 case Tell():
-                    self._send(order.identity, order.message)
+                    self.control.send(order.message, order.identity)
                 case Note():
                     if order.event.kind == "recovered":
                         self.metrics.recovered(order.event.seconds)
@@ -202,12 +192,6 @@ class CoordinatorProcess:
                     points = status(self.core)["points"]["stored"]
                     self.metrics.epoch_done(order.result)
                     self.publisher.offer(order.result, points)
-
-    def _send(self, identity: bytes, message: Message) -> None:
-        try:
-            self.control.send_multipart([identity, *encode(message)], zmq.NOBLOCK)
-        except zmq.ZMQError as error:
-            log.warning("could not reach %r: %s", identity, error)
 
     # -- answers --------------------------------------------------------------------------
 
@@ -248,7 +232,7 @@ class CoordinatorProcess:
     def _end(self) -> None:
         for peer in self.core.membership.peers.values():
             if peer.here:
-                self._send(peer.identity, Stop("the coordinator ends"))
+                self.control.send(Stop("the coordinator ends"), peer.identity)
         self.core.views.ring = {}  # who comes next begins from the newest version
         self.publisher.stop()
         self._save()
@@ -257,7 +241,7 @@ class CoordinatorProcess:
         self._close_http()
         self._close_metrics()
         self.watch.close()
-        self.control.close()
+        self.control.socket.close()
         self.context.term()
 
 
