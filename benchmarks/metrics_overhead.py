@@ -22,6 +22,7 @@ from streammac.settings.schema import Settings
 from streammac.telemetry import metrics
 from streammac.telemetry.exporter import WorkerMetrics
 from streammac.wire.messages import Register
+from streammac.wire.reports import RingProgress, ShardCounts, WorkerReport
 from workers.coordinator.http import application
 from workers.coordinator.live import Live
 from workers.coordinator.targets import targets
@@ -62,7 +63,7 @@ def scrape_s(url: str) -> float:
 def share_of_time(before: dict[str, float], after: dict[str, float], elapsed_s: float) -> float:
     """Return the share of a worker's time that goes into its metrics: what happens times what each costs."""
     worker = WorkerMetrics("w1")
-    facts = dict.fromkeys(WorkerMetrics.FACTS, 1.0)
+    report = WorkerReport(ring=RingProgress(ready=True), shard=ShardCounts())
     phases = dict.fromkeys(("train", "z_step", "communicate", "wait"), 0.1)
     refused = dict.fromkeys("abcdef", 0)
     url, close = worker.serve("127.0.0.1")
@@ -81,7 +82,7 @@ def share_of_time(before: dict[str, float], after: dict[str, float], elapsed_s: 
         rate(metrics.VISIT_SECONDS, "_count") * seconds_each(lambda: worker.visited(0.01))
         + rate(metrics.HOP_SECONDS, "_count") * seconds_each(lambda: worker.hopped(0.01))
         + rate(metrics.WORKER_EPOCHS) * seconds_each(lambda: worker.epoch_done(phases))
-        + beats * seconds_each(lambda: worker.update(facts))
+        + beats * seconds_each(lambda: worker.update(report))
         + beats * seconds_each(lambda: worker.handshakes(refused))
         + one_scrape_s / SCRAPE_INTERVAL_S
     )

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from streammac.models.base import Block, Tensors
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
-from streammac.models.local import VisitPlan, enter, train_visit
+from streammac.models.local import VisitKey, VisitPlan, enter, minibatches
 from streammac.points.batch_id import BatchId
 from streammac.store import Points, Schema, Shard
 
@@ -56,12 +57,18 @@ def shares(shard: Shard, block_bits: int) -> list[str]:
     shard.coordinates(*model.coordinate_shape())
     view = shard.view()
     plan = VisitPlan()
+
+    def visit(
+        block: Block, params: Tensors, state: Tensors, epoch: int, lap: int, *, fresh: bool = False
+    ) -> Tensors:
+        key = VisitKey(epoch, lap, block.name, member="w")
+        batches = minibatches(view, plan, key, sample=block.sample, fresh=fresh)
+        return model.visit(block, params, state, lap, batches)
+
     (init,) = model.initial_blocks(DIM)
     params = model.start(init, DIM, {}, 0)
     for lap in range(init.laps):
-        params = train_visit(
-            model, init, {}, params, view, plan, epoch=0, lap=lap, member="w", fresh=True
-        )
+        params = visit(init, {}, params, epoch=0, lap=lap, fresh=True)
         params = model.end_lap(init, {}, params, lap)
     enter(model, params, view, 0)
     seconds = {"encoder": 0.0, "decoder": 0.0}
@@ -76,10 +83,8 @@ def shares(shard: Shard, block_bits: int) -> list[str]:
             outputs = state[f"{block.name}/cross"].shape[1]
             useful = 2.0 * POINTS * (BITS + 1) * (outputs + BITS + 1)
 
-        visit = functools.partial(
-            train_visit, model, block, params, state, view, plan, epoch=1, lap=0, member="w"
-        )
-        seconds[kind] += median_s(visit) * block.laps
+        once = functools.partial(visit, block, params, state, epoch=1, lap=0)
+        seconds[kind] += median_s(once) * block.laps
         flops[kind] += useful * block.laps
     peak = peak_flops()
     parts = [flops[kind] / seconds[kind] / peak for kind in seconds]

@@ -87,13 +87,6 @@ class FeedReaders:
         """Whether there are feeds and all of them are read to their ends."""
         return bool(self._sources) and not any(reader.is_alive() for reader in self._readers)
 
-    @property
-    def length(self) -> int | None:
-        """Number of records of all feeds, if they are known beforehand."""
-        lengths = [source.length for source in self._sources]
-        known = [length for length in lengths if length is not None]
-        return sum(known) if lengths and len(known) == len(lengths) else None
-
     def join(self, patience_s: float) -> None:
         """Wait until nobody reads any more, or for so long."""
         end = time.monotonic() + patience_s

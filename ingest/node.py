@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 import zmq
+from msgspec.structs import replace
 
 from ingest import http
 from ingest.clients import Clients
@@ -32,7 +33,17 @@ from streammac.run_directory import RunDirectory
 from streammac.security import SecureContext, open_context
 from streammac.settings.schema import Settings
 from streammac.telemetry.exporter import IngestMetrics
-from streammac.wire.messages import Ack, Credit, Registered, Routes, Stop, StreamSchema
+from streammac.wire.messages import (
+    Ack,
+    Credit,
+    Goodbye,
+    Heartbeat,
+    Registered,
+    Routes,
+    Stop,
+    StreamSchema,
+)
+from streammac.wire.reports import IngestReport
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +137,7 @@ class IngestNode:
                 self._serve_clients()
             self._admit()
             self._flush(now)
-            self.link.beat(now, self.settings.cluster.heartbeat_s, self._pulse)
+            self.link.beat(now, self.settings.cluster.heartbeat_s, self._heartbeat)
             if self.ending:
                 self.ingest_queue.stop()
                 end_by = end_by or now + DRAIN_S
@@ -266,42 +277,37 @@ class IngestNode:
             return True
         return False
 
-    # -- facts and the end ----------------------------------------------------------------
+    # -- reports and the end --------------------------------------------------------------
 
-    def _facts(self) -> dict[str, float]:
+    def _report(self) -> IngestReport:
         if self.settings is None:
-            return {}
+            return IngestReport()
         # first of all whether they have ended: what they brought to the last has then been handed over
         finished = self.feeds.ended and self.outbox.idle and self.ingest_queue.feeds.empty()
-        facts = self.outbox.facts() | {
-            "malformed": float(self.clients.malformed + self.workers.malformed),
-            "finished": float(finished),
-            "first_ack_s": self.first_ack_s,
-            "rate": self._rate[0],
-        }
-        length = self.feeds.length
-        if length is not None and self._rate[0] > 0:
-            left = length - self.outbox.sent
-            facts["sources_remaining_s"] = max(0.0, left / self._rate[0])
-        return facts
+        return replace(
+            self.outbox.report(),
+            malformed=self.clients.malformed + self.workers.malformed,
+            finished=finished,
+            first_ack_s=self.first_ack_s,
+            rate=self._rate[0],
+        )
 
-    def _pulse(self, elapsed_s: float) -> tuple[dict[str, float], tuple[str, ...]]:
-        """Return what a heartbeat tells."""
+    def _heartbeat(self, elapsed_s: float) -> Heartbeat:
         acknowledged = self.outbox.sender.acknowledged
         self._rate = ((acknowledged - self._rate[1]) / max(elapsed_s, 1e-9), acknowledged)
-        facts = self._facts()
-        self.metrics.update(facts)
+        report = self._report()
+        self.metrics.update(report)
         self.metrics.lanes(self.outbox.sender.lanes, self.outbox.sender.waiting_bytes)
         self.metrics.handshakes(self.context.handshake_failures())
         if self.proposed is not None and self.ingest_queue.schema is None:
             self.link.tell(self.proposed)  # the coordinator may have been replaced before it agreed
-        return facts, ()
+        return Heartbeat(self.name, self.link.incarnation, ingest=report)
 
     def _end(self) -> None:
-        facts = self._facts()
-        if facts.get("unacknowledged"):
-            log.warning("%d points end without an answer", facts["unacknowledged"])
-        self.link.leave(facts)
+        report = self._report()
+        if report.unacknowledged:
+            log.warning("%d points end without an answer", report.unacknowledged)
+        self.link.tell(Goodbye(self.name, self.link.incarnation, ingest=report))
         self._listening.close()
         self.directory.retract(self.name)
         self._close_metrics()

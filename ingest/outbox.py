@@ -20,6 +20,7 @@ from streammac.delivery.ledger import Ledger
 from streammac.delivery.sender import Batch, Post, Sender, Ticket, Write
 from streammac.settings.schema import Settings
 from streammac.wire.messages import Ack, Credit, Route
+from streammac.wire.reports import IngestReport
 
 log = logging.getLogger(__name__)
 
@@ -206,19 +207,19 @@ class Outbox:
     def _lasting_sent(self) -> int:
         return self._pushed + sum(position.taken for position in self.positions)
 
-    def facts(self) -> dict[str, float]:
-        """Return the counts for heartbeats. What is ``lasting`` of them the node's next life counts again."""
+    def report(self) -> IngestReport:
+        """Return what the node knows from here. What is ``lasting`` the node's next life counts again."""
         sender = self.sender
         dead = sum(position.at.dead_lettered for position in self.positions)
-        return {
-            "sent": float(self.sent),
-            "lasting_sent": float(self._lasting_sent),
-            "dead_lettered": float(self._dead_lettered + dead),
-            "lasting_dead_lettered": float(dead),
-            "acknowledged": float(sender.acknowledged),
-            "duplicate": float(sender.duplicate),
-            "unacknowledged": float(sender.unacknowledged),
-            "disowned": float(sender.revoked),
-            "resent": float(sender.resent),
-            "blocked_s": sender.blocked_s,
-        }
+        return IngestReport(
+            sent=self.sent,
+            lasting_sent=self._lasting_sent,
+            dead_lettered=self._dead_lettered + dead,
+            lasting_dead_lettered=dead,
+            acknowledged=sender.acknowledged,
+            duplicate=sender.duplicate,
+            unacknowledged=sender.unacknowledged,
+            revoked=sender.revoked,
+            resent=sender.resent,
+            blocked_s=sender.blocked_s,
+        )

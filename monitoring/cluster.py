@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.panels import ALARM, BatchId, Dashboard, Panel, Row, stat_of
+from monitoring.panels import ALARM, Dashboard, Mark, Panel, Row, stat_of
 from monitoring.queries import about, each, increase, mean, of, quantile, rate, total
 from streammac.telemetry import metrics as m
 
@@ -377,9 +377,9 @@ RESOURCES = Row(
 LOST = increase(of(m.EVENTS, 'kind=~"lost|ingest_lost"'))
 CHANGED = increase(of(m.EVENTS, 'kind=~"joined|returned|left"'))
 
-BATCH_IDS = [
-    BatchId("Lost", f"{LOST} > 0", "red"),
-    BatchId("Joined, returned or left", f"{CHANGED} > 0", "blue"),
+MARKS = [
+    Mark("Lost", f"{LOST} > 0", "red"),
+    Mark("Joined, returned or left", f"{CHANGED} > 0", "blue"),
 ]
 
 DASHBOARD = Dashboard(
@@ -387,5 +387,5 @@ DASHBOARD = Dashboard(
     "streammac: cluster",
     "Who is in the ring, where points, time and credit go, what fails and how it recovers.",
     [OVERVIEW, INGEST, BALANCE, RING, FAILURES, RESOURCES],
-    BATCH_IDS,
+    MARKS,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.panels import BatchId, Dashboard, Panel, Row, Steps, stat_of
+from monitoring.panels import Dashboard, Mark, Panel, Row, Steps, stat_of
 from monitoring.queries import each, increase, of, rate, total
 from streammac.telemetry import metrics as m
 
@@ -185,9 +185,9 @@ VERSIONS = Row(
 DRIFTED = increase(of(m.DRIFTS))
 RESTARTED = increase(of(m.EVENTS, 'kind="restart"'))
 
-BATCH_IDS = [
-    BatchId("Drift", f"{DRIFTED} > 0", "orange"),
-    BatchId("Continuation begun anew", f"{RESTARTED} > 0", "purple"),
+MARKS = [
+    Mark("Drift", f"{DRIFTED} > 0", "orange"),
+    Mark("Continuation begun anew", f"{RESTARTED} > 0", "purple"),
 ]
 
 DASHBOARD = Dashboard(
@@ -195,5 +195,5 @@ DASHBOARD = Dashboard(
     "streammac: learning",
     "Whether the model gets better, whether its codes are good, and whether it follows the feed.",
     [OVERVIEW, TRAINING, CODES, FEED, VERSIONS],
-    BATCH_IDS,
+    MARKS,
 )

@@ -81,7 +81,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchId:
+class Mark:
     """Vertical lines in all graphs where an expression is above zero."""
 
     name: str
@@ -97,7 +97,7 @@ class Dashboard:
     title: str
     description: str
     rows: Sequence[Row]
-    batch_ids: Sequence[BatchId]
+    marks: Sequence[Mark]
 
 
 def stat_of(title: str, description: str, unit: str, expression: str, steps: Steps = CALM) -> Panel:
@@ -128,8 +128,8 @@ def to_json(told: Dashboard) -> str:
     )
     for variable in _variables():
         board.with_variable(variable)
-    for batch_id in told.batch_ids:
-        board.annotation(_annotation(batch_id))
+    for mark in told.marks:
+        board.annotation(_annotation(mark))
     identifier = 0
     for row in told.rows:
         identifier += 1
@@ -169,10 +169,10 @@ def _choice(name: str, label: str, query: str, *, multi: bool = False) -> dashbo
     )
 
 
-def _annotation(batch_id: BatchId) -> dashboard.AnnotationQuery:
+def _annotation(mark: Mark) -> dashboard.AnnotationQuery:
     query = dashboard.AnnotationQuery()
-    query.name(batch_id.name).datasource(SOURCE).enable(True).icon_color(batch_id.colour)
-    return query.expr(batch_id.expression)
+    query.name(mark.name).datasource(SOURCE).enable(True).icon_color(mark.colour)
+    return query.expr(mark.expression)
 
 
 Builder: TypeAlias = timeseries.Panel | stat.Panel | statetimeline.Panel

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from streammac.version import __version__
+
 if TYPE_CHECKING:
     from streammac.client import Client
     from streammac.models.estimator import BinaryAutoencoder
 
-__version__ = "0.1.0"
 __all__ = ["BinaryAutoencoder", "Client", "__version__"]
 
 

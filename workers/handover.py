@@ -18,6 +18,7 @@ from streammac.settings.schema import Settings
 from streammac.store import StoreError
 from streammac.wire.codec import Message
 from streammac.wire.messages import Ack, Credit, Route, Routes
+from streammac.wire.reports import MoveState
 
 log = logging.getLogger(__name__)
 
@@ -165,18 +166,18 @@ class Mover:
                     log.warning("%s refused a batch: %s", worker, message.reason)
                 self._core.acknowledge(worker, message, now)
 
-    # -- facts and the end ----------------------------------------------------------------
+    # -- report and the end ---------------------------------------------------------------
 
-    def facts(self) -> dict[str, float]:
-        """Return what heartbeats tell."""
-        under_way = len(self._ledger.state.handed) + self._core.in_doubt
-        return {
-            "orders": float(self.orders),
-            "giving": float(self._ordered),
-            "handing": float(under_way),
-            "moved": float(self._core.moved),
-            "in_doubt": float(self._core.in_doubt),
-        }
+    @property
+    def state(self) -> MoveState:
+        """How far it is, for heartbeats and the goodbye."""
+        return MoveState(
+            orders=self.orders,
+            giving=self._ordered,
+            handing=len(self._ledger.state.handed) + self._core.in_doubt,
+            moved=self._core.moved,
+            in_doubt=self._core.in_doubt,
+        )
 
     def close(self) -> None:
         """Release sockets and ledger."""

@@ -53,10 +53,12 @@ class InProcessRing:
             self.members[name] = Member(name, self.model, self.dim, self.plan.seed, epochs)
         for name in self.members:
             self._feed(name, [view, begin])
-        while any(member.state != "resting" for member in self.members.values()):
+        while any(member.epoch.state != "resting" for member in self.members.values()):
             for name, transport in self.transports.items():
                 self._feed(name, transport.receive())
-        return self.members[min(self.members)].params
+        trained = self.members[min(self.members)].epoch.base
+        assert trained is not None, "who rests has the model of the last epoch"
+        return trained
 
     def _feed(self, name: str, events: Iterable[object]) -> None:
         queue = list(events)

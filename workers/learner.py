@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from streammac.models.base import LocalData, NestedModel, Tensors
-from streammac.models.local import VisitPlan, enter, train_visit, z_pass
+from streammac.models.local import VisitKey, VisitPlan, enter, minibatches, z_pass
 from streammac.ring.member_actions import Done, Job, OpenEpoch, Train, TrainDone, ZStep, ZStepDone
 from streammac.settings.schema import Settings, visit_budget
 from streammac.store import Shard
@@ -133,19 +133,15 @@ class Learner:
         token = job.token
         state: Tensors = token.tensors
         if job.visits:
-            state = train_visit(
-                self.model,
-                job.block,
-                job.params,
-                state,
+            batches = minibatches(
                 self._snapshot(),
                 self.plan,
-                epoch=token.epoch,
-                lap=token.lap,
-                member=self.name,
+                VisitKey(token.epoch, token.lap, token.block, self.name),
+                sample=job.block.sample,
                 fresh=job.fresh,
                 expired=self._timer(),
             )
+            state = self.model.visit(job.block, job.params, state, token.lap, batches)
         if job.ends_lap:
             state = self.model.end_lap(job.block, job.params, state, token.lap)
         return TrainDone(job, state)

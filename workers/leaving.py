@@ -84,7 +84,7 @@ class Departure:
         """Return how the leaving has ended, None if it has not; asked in every turn."""
         if self.by is None:
             return None
-        released = member is None or member.state == "joining" or member.released
+        released = member is None or member.epoch.state == "joining" or member.released
         if released and self._has_parted(mover):
             return "left"
         if now <= self.by:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import zmq
+from msgspec.structs import replace
 
 from streammac.delivery.receiver import Receiver
 from streammac.run_directory import RunDirectory
@@ -19,6 +20,7 @@ from streammac.settings.schema import Settings
 from streammac.store import Shard
 from streammac.wire.codec import Message, WireError, decode, encode
 from streammac.wire.messages import HeldOutPoints, Hello, Points, StreamSchema
+from streammac.wire.reports import ShardCounts
 from workers.shards import WorkerShards
 
 log = logging.getLogger(__name__)
@@ -49,10 +51,10 @@ class PointEndpoint:
     incarnation: int
     directory: RunDirectory
     settings: Settings
-    malformed: int = 0
     shards: WorkerShards | None = None
     receiver: Receiver[bytes] | None = None
     _early: dict[str, tuple[bytes, Hello]] = field(default_factory=dict)
+    _undecodable: int = 0
 
     @property
     def train(self) -> Shard | None:
@@ -92,13 +94,13 @@ class PointEndpoint:
             try:
                 message = decode(frames)
             except WireError as error:
-                self.malformed += 1
+                self._undecodable += 1
                 log.warning("a message on the data socket did not decode: %s", error)
                 continue
             if isinstance(message, Hello | Points):
                 arrived.append((identity, message))
             else:
-                self.malformed += 1
+                self._undecodable += 1
         return arrived
 
     @staticmethod
@@ -122,22 +124,29 @@ class PointEndpoint:
         if self.shards is not None:
             self.shards.enforce_retention()
 
-    def drop(self) -> None:
-        """Give up all points."""
-        if self.shards is not None:
-            self.shards.drop()
+    def drop(self) -> int:
+        """Give up all points; return how many there were."""
+        if self.shards is None:
+            return 0
+        points = self.shards.counts().points
+        self.shards.drop()
+        return points
 
-    def facts(self) -> dict[str, float]:
-        """Return the counts for heartbeats."""
+    @property
+    def malformed(self) -> int:
+        """Messages that did not decode or make no sense."""
+        return self._undecodable + (self.receiver.malformed if self.receiver is not None else 0)
+
+    def counts(self) -> ShardCounts | None:
+        """Return the counts of the shards for heartbeats, None before they are open."""
         if self.shards is None or self.receiver is None:
-            return {"malformed": float(self.malformed)}
-        receiver = self.receiver
-        return self.shards.facts() | {
-            "duplicates": float(receiver.duplicates),
-            "refused": float(receiver.refused),
-            "refusing": float(bool(receiver.refusing)),
-            "malformed": float(self.malformed + receiver.malformed),
-        }
+            return None
+        return replace(
+            self.shards.counts(),
+            duplicates=self.receiver.duplicates,
+            refused=self.receiver.refused,
+            refusing=bool(self.receiver.refusing),
+        )
 
     def close(self) -> None:
         """Make everything safe and release the shards."""

@@ -24,8 +24,9 @@ from streammac.wire.messages import (
     Token,
     View,
 )
+from streammac.wire.reports import RingProgress
 from workers.compute import ComputeThread, Result
-from workers.learner import Learner
+from workers.learner import Learner, PhaseTimes
 from workers.timing import EpochTimes, Stays
 from workers.transports.base import Transport, TransportError
 
@@ -99,7 +100,7 @@ class RingSide:
         if self.member is None:
             self._early.append(event)
             return
-        if isinstance(event, View) and event.number > self.member.view:
+        if isinstance(event, View) and event.number > self.member.view.number:
             self._stays.clear()
             self.transport.connect({m.name: m.address for m in event.members + event.leaving})
             log.info("view %d: %s", event.number, ", ".join(m.name for m in event.members))
@@ -110,14 +111,14 @@ class RingSide:
         assert self.member is not None
         self._times.work = result.times
         if result.drift is not None:
-            self.link.tell(Drift(self.name, self.member.epoch, result.drift))
+            self.link.tell(Drift(self.name, self.member.epoch.number, result.drift))
         if result.done is not None:
             self._do(self.member.handle(result.done))
         if isinstance(result.done, TrainDone) and result.done.job.visits:
             self.metrics.visited(result.seconds)
-        turns = isinstance(result.done, TrainDone) and not self.member.frozen
-        if turns and self._announced < self.member.view:
-            self._announced = self.member.view
+        turns = isinstance(result.done, TrainDone) and not self.member.view.frozen
+        if turns and self._announced < self.member.view.number:
+            self._announced = self.member.view.number
             self.link.tell(RingMoving(self.name, self._announced))
 
     # -- what is done ---------------------------------------------------------------------
@@ -162,24 +163,16 @@ class RingSide:
     def _computing(self) -> bool:
         return self._compute is not None and self._compute.busy
 
-    # -- facts ----------------------------------------------------------------------------
+    # -- reports --------------------------------------------------------------------------
 
     @property
-    def holding(self) -> tuple[str, ...]:
-        """Return the blocks that are here."""
-        return tuple(sorted(self.member.holding)) if self.member is not None else ()
-
-    def facts(self) -> dict[str, float]:
-        """Return how far it is, for heartbeats and the goodbye."""
-        return {
-            "epoch": float(self.member.epoch if self.member is not None else 0),
-            "view": float(self.member.view if self.member is not None else 0),
-            "train_s": self._times.work.train,
-            "z_step_s": self._times.work.z_step,
-        }
-
-    def signs(self) -> dict[str, float]:
-        """Return what the coordinator watches the ring by, for heartbeats."""
+    def progress(self) -> RingProgress:
+        """How far it is, for heartbeats and the goodbye."""
         if self.member is None:
-            return {"ready": 0.0}
-        return {"ready": 1.0} | self.member.signs(busy=self._computing)
+            return RingProgress()
+        return self.member.ring_progress(busy=self._computing)
+
+    @property
+    def work(self) -> PhaseTimes:
+        """Seconds of work in this epoch."""
+        return self._times.work

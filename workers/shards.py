@@ -16,6 +16,7 @@ from streammac.settings.schema import Settings
 from streammac.store import Outcome, Retention, Schema, Shard, StoreError
 from streammac.store import Points as StoredPoints
 from streammac.wire.messages import Points, StreamSchema
+from streammac.wire.reports import ShardCounts
 
 log = logging.getLogger(__name__)
 
@@ -133,18 +134,18 @@ class WorkerShards:
             except (OSError, StoreError) as error:
                 log.error("%s: its points could not be dropped: %s", shard.path, error)
 
-    def facts(self) -> dict[str, float]:
-        """Return the counts for heartbeats; held-out points count as stored."""
-        return {
-            "points": float(sum(s.points for s in self)),
-            "appended": float(sum(s.appended for s in self)),
-            "expired": float(sum(s.expired for s in self)),
-            "withdrawn": float(sum(s.withdrawn for s in self)),
-            "dropped": float(sum(s.dropped for s in self)),
-            "bytes": float(sum(s.bytes for s in self)),
-            "held_out": float(self.held_out.points),
-            "quarantined": float(sum(len(s.quarantined) for s in self)),
-        }
+    def counts(self) -> ShardCounts:
+        """Return what is here and was; held-out points count as stored."""
+        return ShardCounts(
+            points=sum(s.points for s in self),
+            bytes=sum(s.bytes for s in self),
+            held_out=self.held_out.points,
+            appended=sum(s.appended for s in self),
+            expired=sum(s.expired for s in self),
+            withdrawn=sum(s.withdrawn for s in self),
+            dropped=sum(s.dropped for s in self),
+            quarantined=sum(len(s.quarantined) for s in self),
+        )
 
     def close(self) -> None:
         """Make everything safe and release the directories, as far as the disk lets us."""

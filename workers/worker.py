@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 import zmq
+from msgspec.structs import replace
 
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.worker_sockets import WorkerSockets
@@ -23,10 +24,13 @@ from streammac.ring.member import Member
 from streammac.run_directory import RunDirectory
 from streammac.security import SecureContext, open_context
 from streammac.settings.schema import Settings
+from streammac.telemetry import metrics
 from streammac.telemetry.exporter import WorkerMetrics
 from streammac.wire.codec import MAX_FRAME_BYTES
 from streammac.wire.messages import (
     Drain,
+    Goodbye,
+    Heartbeat,
     Leaving,
     Move,
     Registered,
@@ -37,6 +41,7 @@ from streammac.wire.messages import (
     StreamSchema,
     View,
 )
+from streammac.wire.reports import WorkerReport
 from workers.compute import ComputeThread
 from workers.handover import Mover
 from workers.learner import Learner, learner_for
@@ -256,33 +261,40 @@ class Worker:
 
     def _beat(self) -> None:
         assert self.settings is not None
-        self.link.beat(time.monotonic(), self.settings.cluster.heartbeat_s, self._pulse)
+        self.link.beat(time.monotonic(), self.settings.cluster.heartbeat_s, self._heartbeat)
 
-    def _pulse(self, elapsed_s: float) -> tuple[dict[str, float], tuple[str, ...]]:
-        """Return what a heartbeat tells: facts, and the blocks that are here."""
+    def _heartbeat(self, elapsed_s: float) -> Heartbeat:
+        report = self._report()
+        appended = report.shard.appended if report.shard is not None else 0
         busy_s = self.compute.busy_s if self.compute is not None else 0.0
-        facts = self._facts() | self.ring.signs()
-        facts["busy_share"] = min(1.0, self._busy_s.per_second(busy_s, elapsed_s))
-        facts["rate"] = self._appended.per_second(facts.get("appended", 0.0), elapsed_s)
-        holding = self.ring.holding
-        self.metrics.update(facts | self._local_facts() | {"holding": len(holding)})
-        self.metrics.handshakes(self.context.handshake_failures())
-        return facts, holding
+        report = replace(
+            report,
+            rate=self._appended.per_second(appended, elapsed_s),
+            busy_share=min(1.0, self._busy_s.per_second(busy_s, elapsed_s)),
+        )
+        self.metrics.update(report)
+        self._update_local_metrics()
+        return Heartbeat(self.name, self.link.incarnation, worker=report)
 
-    def _local_facts(self) -> dict[str, float]:
-        """Return what only the metrics show."""
-        facts = {}
+    def _update_local_metrics(self) -> None:
+        """Take what nobody but the metrics shows."""
         with contextlib.suppress(OSError):  # nothing to end for
-            facts["disk_free"] = float(shutil.disk_usage(self.directory.root).free)
+            self.metrics.set(metrics.DISK_FREE, shutil.disk_usage(self.directory.root).free)
         drift = self.ring.learner.drift if self.ring.learner is not None else None
         if drift is not None and drift.newest is not None:
-            facts["entering_error"] = drift.newest
-        return facts
+            self.metrics.set(metrics.ENTERING_ERROR, drift.newest)
+        self.metrics.handshakes(self.context.handshake_failures())
 
-    def _facts(self) -> dict[str, float]:
-        facts = self.endpoint.facts() if self.endpoint is not None else {}
-        facts |= self.mover.facts() if self.mover is not None else {}
-        return facts | {"leaving": float(self.departure.under_way)} | self.ring.facts()
+    def _report(self) -> WorkerReport:
+        return WorkerReport(
+            ring=self.ring.progress,
+            shard=self.endpoint.counts() if self.endpoint is not None else None,
+            moves=self.mover.state if self.mover is not None else None,
+            leaving=self.departure.under_way,
+            malformed=self.endpoint.malformed if self.endpoint is not None else 0,
+            train_s=self.ring.work.train,
+            z_step_s=self.ring.work.z_step,
+        )
 
     # -- compute --------------------------------------------------------------------------
 
@@ -312,9 +324,9 @@ class Worker:
     def _end(self) -> None:
         compute = self.compute
         ended = compute.stop(END_PATIENCE_S, self._beat) if compute is not None else True
-        facts = self._facts() | self._part(ended=ended)
+        report = self._release_points(ended=ended)
         if self.exit_code == 0:  # who fails says no goodbye: it is to be taken for lost
-            self.link.leave(facts)
+            self.link.tell(Goodbye(self.name, self.link.incarnation, worker=report))
         self.directory.retract(self.name)
         self._close_metrics()
         self.transport.close()
@@ -322,21 +334,19 @@ class Worker:
         self.link.socket.close()
         self.context.term()
 
-    def _part(self, *, ended: bool) -> dict[str, float]:
-        """Release the points; return the last facts about them."""
-        facts: dict[str, float] = {}
+    def _release_points(self, *, ended: bool) -> WorkerReport:
+        """Close the shards and the ledger; return the last report."""
         if self.mover is not None:
             self.mover.stop()
-            facts |= self.mover.facts()
+        given_up = 0
+        if self.endpoint is not None and ended and self.departure.drops:
+            given_up = self.endpoint.drop()
+        report = replace(self._report(), given_up=given_up)
+        if self.mover is not None:
             self.mover.close()
-        if self.endpoint is None or not ended:
-            return facts
-        if self.departure.drops:
-            facts["given_up"] = self.endpoint.facts().get("points", 0.0)
-            self.endpoint.drop()
-            facts |= self.endpoint.facts()
-        self.endpoint.close()
-        return facts
+        if self.endpoint is not None and ended:
+            self.endpoint.close()
+        return report
 
 
 def run(

@@ -63,11 +63,6 @@ class ArraySource:
         """Type of a row's numbers."""
         return self._points.x.dtype.str
 
-    @property
-    def length(self) -> int | None:
-        """Number of points."""
-        return len(self._points)
-
     def chunks(self, points: int) -> Iterator[Chunk]:
         """See `Source.chunks`."""
         for chunk, _ in self.places(points, 0, 0):

@@ -43,11 +43,6 @@ class Source(Protocol):
         ...
 
     @property
-    def length(self) -> int | None:
-        """Number of records, if known beforehand."""
-        ...
-
-    @property
     def seekable(self) -> bool:
         """Return whether it is a `Seekable`."""
         ...

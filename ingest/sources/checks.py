@@ -55,13 +55,6 @@ def check_yields_the_same_whatever_the_chunks(open_source: Open) -> None:
     assert whole
 
 
-def check_knows_its_length(open_source: Open) -> None:
-    """A length that is told is the number of records that come."""
-    source = open_source()
-    if source.finite and source.length is not None:
-        assert sum(map(len, _read(source, 100))) == source.length
-
-
 def check_can_be_read_again(open_source: Open) -> None:
     """`chunks` begins anew each time it is called, which is what a loop needs."""
     source = open_source()

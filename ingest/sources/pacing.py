@@ -50,14 +50,6 @@ class Paced:
         self.seekable = source.seekable
 
     @property
-    def length(self) -> int | None:
-        """Number of records that will come, if known."""
-        known = None if self._loop else self._source.length
-        if self._limit is None:
-            return known
-        return self._limit if known is None else min(self._limit, known)
-
-    @property
     def identity(self) -> str:
         """See `Seekable.identity`."""
         return self._seekable.identity

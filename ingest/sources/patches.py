@@ -41,7 +41,6 @@ class PatchSource:
     name = "patches:"
     format = "|u1"
     finite = False
-    length = None
     seekable = False
 
     def __init__(self, size: int = 8, seed: int = 0) -> None:

@@ -34,9 +34,7 @@ class RiverSource:
             )
         self.name = f"river:{dataset}"
         self._stream: Any = getattr(datasets, dataset)()
-        samples = getattr(self._stream, "n_samples", None)
-        self.finite = samples is not None
-        self.length: int | None = samples
+        self.finite = getattr(self._stream, "n_samples", None) is not None
         if not getattr(self._stream, "is_downloaded", True):
             raise SourceError(
                 f"river:{dataset}: its data are not on this machine - fetch them with River first"

@@ -36,7 +36,6 @@ class TextFileSource:
     """
 
     finite = True
-    length = None
     seekable = True
 
     def __init__(self, path: Path, form: str) -> None:
@@ -114,7 +113,6 @@ class StdinSource:
     name = "stdin:"
     format = "json"
     finite = True
-    length = None
     seekable = False
 
     def __init__(self, linger_s: float) -> None:

@@ -18,6 +18,7 @@ module                   its idea
 ``progress``             how far training has come, and what a restarted cluster goes on from
 ``continuation``         when the penalty begins anew
 ``routing``              where new points go, and who is told
+``moves``                the life of an order to hand over points
 ``balance``              what share each worker is to get
 ``rebalance``            when old points move
 ``accounts``             what has become of every point

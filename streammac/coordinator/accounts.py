@@ -10,11 +10,50 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from streammac.wire.messages import Register
+import msgspec
 
-FEED = ("sent", "dead_lettered", "duplicate")
-LASTING = ("lasting_sent", "lasting_dead_lettered")
-SHARD = ("points", "appended", "expired", "withdrawn", "dropped", "duplicates", "handing", "giving")
+from streammac.wire.reports import IngestReport, ShardCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """Points that came in by an ingest node."""
+
+    sent: int = 0
+    dead_lettered: int = 0
+    duplicate: int = 0
+
+    def __add__(self, other: Fed) -> Fed:
+        return Fed(
+            self.sent + other.sent,
+            self.dead_lettered + other.dead_lettered,
+            self.duplicate + other.duplicate,
+        )
+
+
+@dataclass(slots=True)
+class Feed:
+    """What an ingest node has brought in all its lives.
+
+    Attributes
+    ----------
+    incarnation : int
+        Its newest process.
+    counts : Fed
+        What that one counts.
+    passing : Fed
+        What of it the node's next life does not count again.
+    former : Fed
+        What was passing of all former lives.
+    ended : bool
+        It has ended with an answer to everything.
+    """
+
+    incarnation: int
+    counts: Fed
+    passing: Fed
+    former: Fed = Fed()
+    ended: bool = False
 
 
 @dataclass(slots=True)
@@ -23,64 +62,43 @@ class Accounts:
 
     Attributes
     ----------
-    feeds : dict
-        Of each ingest node: its incarnation, that one's counts, and the sums of all former ones, without
-        what is lasting of them: the next life of a node counts that again.
-    shards : dict
-        The newest counts of each worker; they are cumulative over its incarnations.
+    feeds : dict of str to Feed
+        Those of each ingest node.
+    shards : dict of str to ShardCounts
+        The newest ones of each worker; they are cumulative over its incarnations.
     """
 
-    feeds: dict[str, dict[str, Any]] = field(default_factory=dict)
-    shards: dict[str, dict[str, float]] = field(default_factory=dict)
+    feeds: dict[str, Feed] = field(default_factory=dict)
+    shards: dict[str, ShardCounts] = field(default_factory=dict)
 
-    def count(self, process: Register, facts: Mapping[str, float]) -> None:
-        """Take the counts of a process."""
-        if process.role == "ingest":
-            self.count_feed(process.name, process.incarnation, facts)
-        else:
-            self.count_shard(process.name, facts)
-
-    def count_feed(self, name: str, incarnation: int, facts: Mapping[str, float]) -> None:
+    def count_feed(self, name: str, incarnation: int, report: IngestReport) -> None:
         """Take the counts of an ingest node."""
-        counts = {count: facts.get(count, 0.0) for count in (*FEED, *LASTING)}
+        sent, dead, duplicate = report.sent, report.dead_lettered, report.duplicate
+        passing = Fed(sent - report.lasting_sent, dead - report.lasting_dead_lettered, duplicate)
+        feed = Feed(incarnation, Fed(sent, dead, duplicate), passing)
         known = self.feeds.get(name)
-        former = dict.fromkeys(FEED, 0.0)
         if known is not None:
-            if incarnation < known["incarnation"]:
+            if incarnation < known.incarnation:
                 return
-            former = known["former"]
-            if incarnation > known["incarnation"]:
-                last = known["counts"]
-                former = {
-                    count: former[count] + last[count] - last.get(f"lasting_{count}", 0.0)
-                    for count in FEED
-                }
-        self.feeds[name] = {"incarnation": incarnation, "counts": counts, "former": former}
+            feed.former = known.former
+            if incarnation > known.incarnation:
+                feed.former += known.passing
+        self.feeds[name] = feed
 
-    def count_shard(self, name: str, facts: Mapping[str, float]) -> None:
-        """Take the counts of a worker; one that has not opened its shard yet has none."""
-        if "appended" in facts:
-            self.shards[name] = {count: facts.get(count, 0.0) for count in SHARD}
-
-    def may_hand(self, name: str) -> None:
-        """Take notice that a worker is ordered to hand over points: it may do so, and die, before it tells."""
-        self.shards.setdefault(name, dict.fromkeys(SHARD, 0.0))["giving"] = 1.0
-
-    @property
-    def handing(self) -> frozenset[str]:
-        """Workers that move points, or may have something of that under way."""
-        shards = self.shards.items()
-        return frozenset(n for n, c in shards if c.get("handing") or c.get("giving"))
+    def count_shard(self, name: str, counts: ShardCounts) -> None:
+        """Take the counts of a worker whose shards are open."""
+        self.shards[name] = counts
 
     def end_feed(self, name: str, incarnation: int) -> None:
         """Take notice that an ingest node has ended with an answer to everything."""
-        if name in self.feeds and self.feeds[name]["incarnation"] == incarnation:
-            self.feeds[name]["ended"] = True
+        feed = self.feeds.get(name)
+        if feed is not None and feed.incarnation == incarnation:
+            feed.ended = True
 
-    def unsettled(self) -> set[str]:
-        """Return who may send something again that a shard has: feeds that have not ended, and workers that move."""
-        feeds = {name for name, feed in self.feeds.items() if not feed.get("ended")}
-        return feeds | self.handing
+    @property
+    def open_feeds(self) -> set[str]:
+        """Ingest nodes that may send something again that a shard has: those that have not ended."""
+        return {name for name, feed in self.feeds.items() if not feed.ended}
 
     def points(self, here: Collection[str]) -> dict[str, int]:
         """Return the sums: sent = accepted + dead_lettered, accepted = stored + expired + away + dropped.
@@ -90,27 +108,28 @@ class Accounts:
         here : collection of str
             Workers whose points are within reach; those of the others are ``away``.
         """
-
-        def fed(count: str) -> float:
-            return float(sum(f["counts"][count] + f["former"][count] for f in self.feeds.values()))
-
-        def shard(count: str) -> float:
-            return sum(counts.get(count, 0.0) for counts in self.shards.values())
-
-        stored = sum(counts["points"] for name, counts in self.shards.items() if name in here)
-        sums = {
-            "sent": fed("sent"),
+        fed = sum((feed.counts + feed.former for feed in self.feeds.values()), Fed())
+        shards = self.shards.values()
+        points = sum(shard.points for shard in shards)
+        stored = sum(shard.points for name, shard in self.shards.items() if name in here)
+        return {
+            "sent": fed.sent,
             # a point that was withdrawn from a shard is stored in another one
-            "accepted": shard("appended") - shard("withdrawn"),
-            "duplicate": fed("duplicate") + shard("duplicates"),
-            "dead_lettered": fed("dead_lettered"),
+            "accepted": sum(shard.appended - shard.withdrawn for shard in shards),
+            "duplicate": fed.duplicate + sum(shard.duplicates for shard in shards),
+            "dead_lettered": fed.dead_lettered,
             "stored": stored,
-            "away": shard("points") - stored,
-            "expired": shard("expired"),
-            "dropped": shard("dropped"),
+            "away": points - stored,
+            "expired": sum(shard.expired for shard in shards),
+            "dropped": sum(shard.dropped for shard in shards),
         }
-        return {name: int(value) for name, value in sums.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for the durable state."""
-        return {"feeds": self.feeds, "shards": self.shards}
+        state: dict[str, Any] = msgspec.to_builtins(self)
+        return state
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> Accounts:
+        """Return what `to_json` was made from; empty accounts for an empty state."""
+        return msgspec.convert(state, cls)

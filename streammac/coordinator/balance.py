@@ -47,9 +47,9 @@ def weights(speeds: Mapping[str, float], points: Mapping[str, float]) -> dict[st
 
 @dataclass(slots=True)
 class Balance:
-    """The speeds of all workers, and the weights that were told last."""
+    """The speeds of all workers, and the weights that were announced last."""
 
-    told: dict[str, float] = field(default_factory=dict)
+    announced: dict[str, float] = field(default_factory=dict)
     _speeds: dict[str, float] = field(default_factory=dict)
 
     def measure(self, name: str, points: float, busy_s: float) -> None:
@@ -70,17 +70,17 @@ class Balance:
         return {name: self._speeds.get(name, usual) for name in names} if known else {}
 
     def news(self, points: Mapping[str, float]) -> dict[str, float] | None:
-        """Return new weights of these workers, None if they are about as they were told."""
+        """Return new weights of these workers, None if they are about as they were announced."""
         speeds = self.speeds(points)
         if not speeds:
             return None
         now = weights(speeds, points)
-        if all(abs(now[name] - self.told.get(name, 1.0)) < NOTABLE for name in now):
+        if all(abs(now[name] - self.announced.get(name, 1.0)) < NOTABLE for name in now):
             return None
-        self.told = now
+        self.announced = now
         return now
 
     def forget(self, here: Collection[str]) -> None:
         """Drop what is known of all others: a new process of that name may be faster or slower."""
         self._speeds = {name: speed for name, speed in self._speeds.items() if name in here}
-        self.told = {name: weight for name, weight in self.told.items() if name in here}
+        self.announced = {name: weight for name, weight in self.announced.items() if name in here}

@@ -2,9 +2,9 @@
 
 Messages in, actions out (`streammac.coordinator.coordinator_actions`). What happens, and what is done about it, is
 here; each matter is kept by its own module: who is there (`membership`), views (`view_manager`), reports
-(`epoch_reports`), how far training has come (`progress`), the routes of points (`routing`), counts (`accounts`,
-`failures`). The coordinator is off the data path; the process round it (`workers.coordinator.process`) publishes the
-models and answers status questions.
+(`epoch_reports`), how far training has come (`progress`), the routes of points (`routing`), orders to hand them over
+(`moves`), counts (`accounts`, `failures`). The coordinator is off the data path; the process round it
+(`workers.coordinator.process`) publishes the models and answers status questions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from streammac.coordinator.epoch_reports import EpochReports, EpochResult
 from streammac.coordinator.events import EventLog, exit_message, troubles
 from streammac.coordinator.failures import Failures
 from streammac.coordinator.membership import Membership, Peer
-from streammac.coordinator.partitions import Partitions, broken
+from streammac.coordinator.moves import Moves
 from streammac.coordinator.progress import Progress
 from streammac.coordinator.rebalance import Transfer
 from streammac.coordinator.routing import Routing
@@ -83,19 +83,16 @@ class Coordinator:
         self.settings = settings
         self.cluster = cluster
         self.ending = False
-        self.version = 0
         self.events = EventLog()
         self.membership = Membership(settings.cluster.heartbeat_s)
-        self.accounts = Accounts(**state.get("accounts", {}))
+        self.accounts = Accounts.from_json(state.get("accounts", {}))
         self.failures = Failures(state)
-        self.routing = Routing(self.membership, self.accounts, settings.training)
+        self.moves = Moves(self.membership, state.get("unsettled", ()))
+        self.routing = Routing(self.membership, self.moves, self.accounts, settings.training)
         self.views = ViewManager(self.membership, state.get("view", 0), state.get("ring"))
         self.epoch_reports = EpochReports(state.get("began"))
         self.progress = Progress(settings.training, state, params)
-        self.stall = StallWatch()
-        self.links = Partitions()
-        self._stalled_view = 0
-        """The view that was made because nothing moved."""
+        self.stall = StallWatch(settings.cluster.seed)
         self.beginning = StartCondition(settings.training.start_points)
         stream, agreed = settings.stream, state.get("schema")
         self.schema = StreamSchema(**agreed) if agreed else None
@@ -114,6 +111,7 @@ class Coordinator:
             "began": self.epoch_reports.began,
             **self.progress.durable(),
             "accounts": self.accounts.to_json(),
+            "unsettled": sorted(self.moves.unsettled),
             **self.failures.durable(),
         }
 
@@ -123,7 +121,8 @@ class Coordinator:
 
         A view's number is never used twice, and whoever may hand over points is known to.
         """
-        return self.views.number, self.views.ring, self.epoch_reports.began, self.accounts.handing
+        unsettled = frozenset(self.moves.unsettled)
+        return self.views.number, self.views.ring, self.epoch_reports.began, unsettled
 
     @property
     def view(self) -> View | None:
@@ -167,7 +166,7 @@ class Coordinator:
             return []  # who ends may be silent, and nobody counts on it any more
         orders: list[Action] = []
         for peer in self.membership.silence(now):
-            orders += self._lost(peer, "hang", peer.signs.last, now)
+            orders += self._lost(peer, "hang", peer.detector.last, now)
         self.beginning.count(self.membership.points_to_train_on, now)
         if self.views.gives_up_waiting(now):
             orders += self._members_changed(now)
@@ -178,7 +177,7 @@ class Coordinator:
         elif change is not None and self.stall.stalled(change, self.membership, now):
             text = "nothing moves and nobody works: a token may be lost"
             orders += [self.note("stall", "", text), *self._new_view(now)]
-            self._stalled_view = self.views.number
+            self.stall.view = self.views.number
         return orders
 
     def disconnected(self, name: str, incarnation: int, since: float, now: float) -> list[Action]:
@@ -188,9 +187,9 @@ class Coordinator:
 
     def published(self, version: int, promoted: int, reason: str) -> list[Action]:
         """Take notice of the newest model version, and which one is the current one."""
-        if version == self.version:
+        if version == self.progress.version:
             return []
-        self.version = version
+        self.progress.version = version
         kind = "promoted" if promoted == version else "kept_back"
         return [self.note(kind, "", f"version {version}: {reason}")]
 
@@ -225,28 +224,25 @@ class Coordinator:
         peer = self.membership.find(beat.name, beat.incarnation)
         if peer is None:
             return [Tell(identity, PleaseRegister())]
-        before, gave = peer.facts, peer.giving
-        known = (peer.moves, peer.giving, peer.heeded, self.accounts.handing)
+        before = peer.worker.shard
         back = self.membership.hear(peer, beat, now)
-        self._count(peer, beat.facts)
+        self._count(peer)
+        order = self.moves.hear(peer, now)
         if peer.ready:
             self.views.is_ready(beat.name)
-        news = troubles(before, beat.facts)
+        news = troubles(before, peer.worker.shard)
         orders: list[Action] = [self.note(kind, beat.name, text) for kind, text in news]
         if back:
             orders.append(self._returned(beat.name))
-        if beat.facts.get("leaving") and peer.state == "alive":
+        if peer.worker.leaving and peer.state == "alive":
             # this coordinator was restarted, or the word was lost
             orders += self._leaving(Leaving(beat.name, beat.incarnation), now)
-        if gave and not peer.giving and peer.state == "alive":
-            text = f"{beat.facts.get('moved', 0):,.0f} points are with others since it began"
+        if order.moved is not None and peer.state == "alive":
+            text = f"{order.moved:,} points are with others since it began"
             orders.append(self.note("moved", beat.name, text))
-        # a former process of its name may have been handing over points, too; and whoever has heeded an order is told
-        # once more, because it has no use for routes before, and may have forgotten them
-        if (peer.moves, peer.giving, peer.heeded, self.accounts.handing) != known:
-            orders += self.routing.tell()
-        if peer.unheard(now):
-            orders += self.routing.tell_mover(peer)
+        if order.announce:
+            orders += self.routing.announce()
+        orders += order.repeat
         missed = self.views.reminder(beat)
         if missed is not None:
             orders.append(Tell(identity, missed))
@@ -257,14 +253,15 @@ class Coordinator:
         if peer is None or peer.state == "left":
             return []
         drained = peer.drained = peer.state == "draining"
-        self.membership.leave(message.name, message.incarnation, message.facts)
-        self._count(peer, message.facts)
+        self.membership.leave(peer, message)
+        self._count(peer)
+        self.moves.hear(peer, now)
         self.failures.counts["drained"] += drained
         ingest = peer.registration.role == "ingest"
-        if ingest and not message.facts.get("unacknowledged"):
+        if ingest and not peer.ingest.unacknowledged:
             self.accounts.end_feed(message.name, message.incarnation)
         kind = "ingest_left" if ingest else "left"
-        text = exit_message(message.facts) if drained else "ended in good order"
+        text = exit_message(peer.worker) if drained else "ended in good order"
         return [self.note(kind, peer.name, text), *self._members_changed(now)]
 
     def _lost(
@@ -300,8 +297,11 @@ class Coordinator:
         everybody = self.membership.of("worker") + self.membership.of("ingest")
         return [Tell(peer.identity, self.schema) for peer in everybody]
 
-    def _count(self, peer: Peer, facts: Mapping[str, float]) -> None:
-        self.accounts.count(peer.registration, {**facts, "giving": float(peer.giving)})
+    def _count(self, peer: Peer) -> None:
+        if peer.registration.role == "ingest":
+            self.accounts.count_feed(peer.name, peer.incarnation, peer.ingest)
+        elif peer.worker.shard is not None:
+            self.accounts.count_shard(peer.name, peer.worker.shard)
 
     def _drain(self, identity: bytes, request: DrainRequest, now: float) -> list[Action]:
         peer = self.membership.peers.get(request.name)
@@ -315,27 +315,31 @@ class Coordinator:
         if peer is None or reason:
             return [Tell(identity, DrainReply(False, reason))]
         drain = Drain(request.deadline_s, request.points)
-        told: list[Action] = [Tell(peer.identity, drain)]
-        if request.points != "keep":
-            told = [*self.routing.let_move(peer, drain, now)]
-        return [Tell(identity, DrainReply(True)), *told]
+        if request.points == "keep":
+            return [Tell(identity, DrainReply(True)), Tell(peer.identity, drain)]
+        return [Tell(identity, DrainReply(True)), *self._hand_over(peer, drain, now)]
 
     def _share_out(self, now: float) -> list[Action]:
         """Have more of the feed go to those who are fast, and points that are there, if need be."""
-        told, transfer = self.routing.check(now)
-        return [*told, *self._transfer(transfer, now)] if transfer is not None else [*told]
+        orders, transfer = self.routing.check(now)
+        return [*orders, *self._transfer(transfer, now)] if transfer is not None else [*orders]
 
     def _transfer(self, transfer: Transfer, now: float) -> list[Action]:
         peer = self.membership.peers[transfer.giver]
         text = f"{transfer.points:,} points to {', '.join(transfer.to)}, who are faster"
         order = Move(transfer.points, transfer.to)
-        return [self.note("moving", peer.name, text), *self.routing.let_move(peer, order, now)]
+        return [self.note("moving", peer.name, text), *self._hand_over(peer, order, now)]
+
+    def _hand_over(self, peer: Peer, order: Drain | Move, now: float) -> list[Action]:
+        """Order a worker to hand over points; first it is told all that it has to know for that."""
+        tell = self.moves.give(peer, order, now)
+        return [*self.routing.announce(), tell]
 
     # -- views ----------------------------------------------------------------------------
 
     def _members_changed(self, now: float, *, routes: bool = True) -> list[Action]:
         """Tell ingest nodes who takes points; make a view if the ring is not what it should be."""
-        orders: list[Action] = [*self.routing.tell()] if routes else []
+        orders: list[Action] = [*self.routing.announce()] if routes else []
         if self.ending or not self.views.due:
             return orders
         return orders + self._new_view(now)
@@ -380,11 +384,9 @@ class Coordinator:
         if change is None or not change.answered:
             return []
         resume = change.settle(progress.epoch, progress.plan, progress.params)
-        if self._stalled_view == change.view.number:
-            lost = broken(resume, change.answers, self.settings.cluster.seed)
-            name = self.links.stalled(lost, now)
-            if name is not None:
-                return self._give_up(self.membership.peers[name], now)
+        unreachable = self.stall.unreachable(change, resume, now)
+        if unreachable is not None:
+            return self._give_up(self.membership.peers[unreachable], now)
         self.views.ring = change.ring
         orders: list[Action] = [Tell(self._identity(n), resume) for n in sorted(change.members)]
         for result in self.epoch_reports.begin(change.names, resume, change.members):

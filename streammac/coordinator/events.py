@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from streammac.wire.reports import MoveState, ShardCounts, WorkerReport
 
 KEPT = 200
 """Events that are remembered."""
@@ -77,28 +79,26 @@ class EventLog:
         return [asdict(event) for event in self._kept]
 
 
-def troubles(before: Mapping[str, float], now: Mapping[str, float]) -> list[tuple[str, str]]:
+def troubles(before: ShardCounts | None, now: ShardCounts | None) -> list[tuple[str, str]]:
     """Return what is new of a worker's disk between two heartbeats: kind and text of each event."""
+    before, now = before or ShardCounts(), now or ShardCounts()
     news = []
-    if now.get("refusing", 0) > before.get("refusing", 0):
+    if now.refusing and not before.refusing:
         text = "takes no points, and goes on training: its disk is full or fails"
         news.append(("disk_full", text))
-    if now.get("quarantined", 0) > before.get("quarantined", 0):
-        text = f"{now['quarantined']:.0f} damaged segments are set aside"
-        news.append(("quarantined", text))
+    if now.quarantined > before.quarantined:
+        news.append(("quarantined", f"{now.quarantined} damaged segments are set aside"))
     return news
 
 
-def exit_message(facts: Mapping[str, float]) -> str:
+def exit_message(report: WorkerReport) -> str:
     """Return what became of the points of a worker that has left."""
-    parts = [
-        f"{facts[count]:,.0f} {what}"
-        for count, what in {
-            "moved": "points went to the others",
-            "given_up": "points are given up",
-            "points": "points wait in its directory",
-            "in_doubt": "of its batches may be with workers that are gone, too",
-        }.items()
-        if facts.get(count)
-    ]
+    moves = report.moves or MoveState()
+    counts = {
+        "points went to the others": moves.moved,
+        "points are given up": report.given_up,
+        "points wait in its directory": report.points,
+        "of its batches may be with workers that are gone, too": moves.in_doubt,
+    }
+    parts = [f"{count:,} {what}" for what, count in counts.items() if count]
     return ", ".join(["drained", *parts])

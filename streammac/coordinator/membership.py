@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from streammac.coordinator.failure_detector import FailureDetector
-from streammac.wire.messages import Drain, Heartbeat, MemberAddress, Move, Register
+from streammac.wire.messages import Goodbye, Heartbeat, MemberAddress, Register
+from streammac.wire.reports import IngestReport, WorkerReport
 
 MAX_PEERS = 10_000
 BLINK_S = 1.0
 """A coordinator that did not look for so long excuses its peers for the time."""
-HEED_S = 5.0
-"""An order to hand over points that no heartbeat speaks of after so long is given again."""
 
 
 @dataclass(slots=True)
@@ -27,20 +26,15 @@ class Peer:
 
     registration: Register
     identity: bytes
-    signs: FailureDetector
+    detector: FailureDetector
     state: Literal["alive", "draining", "lost", "left"] = "alive"
-    facts: dict[str, float] = field(default_factory=dict)
-    holding: tuple[str, ...] = ()
+    worker: WorkerReport = field(default_factory=WorkerReport)
+    ingest: IngestReport = field(default_factory=IngestReport)
+    """What it reported last; of the other role, nothing."""
     drained: bool = False
     """It left while the others went on."""
     banned_until: float = 0.0
     """Until then it counts as lost, whatever is heard of it."""
-    orders: int = 0
-    """Orders to hand over points that it was given."""
-    order: Drain | Move | None = None
-    """The last of them."""
-    ordered_at: float = 0.0
-    """When it was told that."""
 
     @property
     def name(self) -> str:
@@ -58,22 +52,6 @@ class Peer:
         return self.state in ("alive", "draining")
 
     @property
-    def heeded(self) -> int:
-        """Orders to hand over points that it has heard of, as far as is known."""
-        return int(self.facts.get("orders", 0))
-
-    @property
-    def giving(self) -> bool:
-        """Return whether it has an order to hand over points: it gets none meanwhile."""
-        awaited = self.state != "left" and self.orders > self.heeded
-        return awaited or self.facts.get("giving", 0) > 0
-
-    @property
-    def moves(self) -> bool:
-        """Return whether it hands over points, or may have something of that under way."""
-        return self.giving or self.facts.get("handing", 0) > 0
-
-    @property
     def away(self) -> bool:
         """Return whether its points are out of reach, until it returns."""
         return self.state == "lost" or self.drained
@@ -81,19 +59,7 @@ class Peer:
     @property
     def ready(self) -> bool:
         """Return whether it can train: a worker needs a moment to load what it computes with."""
-        return self.state == "alive" and self.facts.get("ready", 0) > 0
-
-    def give_order(self, order: Drain | Move, now: float) -> None:
-        """Take note that it is told to hand over points."""
-        self.orders = max(self.orders, self.heeded) + 1
-        self.order, self.ordered_at = order, now
-
-    def unheard(self, now: float) -> bool:
-        """Return whether its order seems to be lost: it has to be told again, or it would get no points any more."""
-        late = self.orders > self.heeded and now - self.ordered_at > HEED_S
-        if late:
-            self.ordered_at = now
-        return late
+        return self.state == "alive" and self.worker.ring.ready
 
 
 class Membership:
@@ -102,7 +68,7 @@ class Membership:
     def __init__(self, heartbeat_s: float) -> None:
         self.heartbeat_s = heartbeat_s
         self.peers: dict[str, Peer] = {}
-        self._looked = float("inf")
+        self._checked_at = float("inf")
 
     def register(self, identity: bytes, message: Register, now: float) -> bool:
         """Take a registration; return whether the process is new (or a new incarnation)."""
@@ -115,19 +81,24 @@ class Membership:
                 return self._alive(known, now)
         elif len(self.peers) >= MAX_PEERS:
             return False
-        signs = FailureDetector(self.heartbeat_s, now)
-        self.peers[message.name] = Peer(message, identity, signs)
+        detector = FailureDetector(self.heartbeat_s, now)
+        self.peers[message.name] = Peer(message, identity, detector)
         return True
 
     def hear(self, peer: Peer, message: Heartbeat, now: float) -> bool:
         """Take a process's heartbeat; return whether it brings a lost one back."""
         back = self._alive(peer, now)
-        peer.facts, peer.holding = message.facts, message.holding
+        self._take(peer, message)
         return back
 
     @staticmethod
+    def _take(peer: Peer, message: Heartbeat | Goodbye) -> None:
+        peer.worker = message.worker or peer.worker
+        peer.ingest = message.ingest or peer.ingest
+
+    @staticmethod
     def _alive(peer: Peer, now: float) -> bool:
-        peer.signs.hear(now)
+        peer.detector.hear(now)
         back = peer.state == "lost" and now >= peer.banned_until
         if back:
             peer.state = "alive"
@@ -138,31 +109,28 @@ class Membership:
         peer = self.peers.get(name)
         return peer if peer is not None and peer.incarnation == incarnation else None
 
-    def leave(self, name: str, incarnation: int, facts: dict[str, float]) -> bool:
-        """Take a goodbye; return whether the process was here."""
-        peer = self.find(name, incarnation)
-        if peer is None:
-            return False
-        peer.state, peer.facts, peer.holding = "left", facts, ()
-        return True
+    def leave(self, peer: Peer, message: Goodbye) -> None:
+        """Take a process's goodbye."""
+        self._take(peer, message)
+        peer.state = "left"
 
     def silence(self, now: float) -> list[Peer]:
-        """BatchId as lost, and return, the processes that have been silent for too long."""
-        pause, self._looked = now - self._looked, now
+        """Take for lost, and return, the processes that have been silent for too long."""
+        pause, self._checked_at = now - self._checked_at, now
         if pause > BLINK_S:
             for peer in self.peers.values():
-                peer.signs.excuse(pause)
-        gone = [p for p in self.peers.values() if p.here and p.signs.suspicious(now)]
+                peer.detector.excuse(pause)
+        gone = [p for p in self.peers.values() if p.here and p.detector.suspicious(now)]
         for peer in gone:
-            peer.state, peer.holding = "lost", ()
+            peer.state = "lost"
         return gone
 
     def lose(self, name: str, incarnation: int) -> Peer | None:
-        """BatchId a process as lost whose connection broke; return it if that is news."""
+        """Take a process for lost whose connection broke; return it if that is news."""
         peer = self.find(name, incarnation)
         if peer is None or not peer.here:
             return None
-        peer.state, peer.holding = "lost", ()
+        peer.state = "lost"
         return peer
 
     def of(self, role: str, *, alive: bool = True) -> list[Peer]:
@@ -175,8 +143,8 @@ class Membership:
     @property
     def shards(self) -> dict[str, int]:
         """Points that each live worker has to train on: without the held-out ones."""
-        facts = {peer.name: peer.facts for peer in self.of("worker")}
-        return {n: int(f.get("points", 0) - f.get("held_out", 0)) for n, f in facts.items()}
+        shards = {peer.name: peer.worker.shard for peer in self.of("worker")}
+        return {n: s.points - s.held_out if s is not None else 0 for n, s in shards.items()}
 
     @property
     def points_to_train_on(self) -> int:
@@ -186,7 +154,8 @@ class Membership:
     @property
     def appended(self) -> int:
         """Points that live workers have ever stored."""
-        return int(sum(peer.facts.get("appended", 0) for peer in self.of("worker")))
+        shards = [peer.worker.shard for peer in self.of("worker")]
+        return sum(shard.appended for shard in shards if shard is not None)
 
 
 def address(peer: Peer, socket: str) -> MemberAddress:

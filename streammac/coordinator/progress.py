@@ -37,6 +37,8 @@ class Progress:
         What it begins with.
     result : EpochResult or None
         The newest complete epoch.
+    version : int
+        Number of the newest model version that is known of.
     continuation : Continuation
         When the penalty begins anew.
     """
@@ -53,6 +55,7 @@ class Progress:
         self.epoch = int(old.get("epoch", 0))
         self.plan = EpochPlan(**old["plan"]) if params else EpochPlan(fresh=True)
         self.result: EpochResult | None = None
+        self.version = 0
         self.continuation = Continuation(
             training.growth,
             enabled=not training.deterministic,

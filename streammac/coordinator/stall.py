@@ -7,37 +7,50 @@ nothing moves, a new view gathers the copies and the ring goes on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streammac.coordinator.membership import Membership
-from streammac.ring.views import ViewChange
+from streammac.coordinator.partitions import Partitions, broken
+from streammac.ring.view_change import ViewChange
+from streammac.wire.messages import Resume
 
 STALL_S = 3.0
 """Standing still for so long is a stall. Tokens are on their way for milliseconds."""
 BLINK_S = 1.0
-"""If nobody has looked for so long, nothing is known."""
+"""If nobody has checked for so long, nothing is known."""
 
 
 @dataclass(slots=True)
 class StallWatch:
-    """Remembers since when nothing has moved."""
+    """Remembers since when nothing has moved, and what former stalls have shown."""
 
+    seed: int
+    """Of the ring order."""
+    view: int = 0
+    """The view that was made because of the newest stall."""
     _since: float = 0.0
-    _looked: float = 0.0
-    _progress: tuple[float, ...] = ()
+    _checked_at: float = 0.0
+    _hops: tuple[int, ...] = ()
+    _partitions: Partitions = field(default_factory=Partitions)
 
     def reset(self, now: float) -> None:
         """Begin anew."""
-        self._since, self._progress = now, ()
+        self._since, self._hops = now, ()
 
     def stalled(self, change: ViewChange, membership: Membership, now: float) -> bool:
         """Return whether the ring stands still; asked regularly."""
-        facts = [membership.peers[name].facts for name in change.names]
-        progress = tuple(f.get("progress", 0.0) for f in facts)
-        busy = any(f.get("working", 0) > 0 for f in facts)
-        resting = all(f.get("resting", 0) > 0 for f in facts)
-        blinked = now - self._looked > BLINK_S
-        self._looked = now
-        if busy or resting or blinked or progress != self._progress:
-            self._since, self._progress = now, progress
+        reports = [membership.peers[name].worker.ring for name in change.names]
+        hops = tuple(report.hops for report in reports)
+        busy = any(report.working for report in reports)
+        resting = all(report.resting for report in reports)
+        blinked = now - self._checked_at > BLINK_S
+        self._checked_at = now
+        if busy or resting or blinked or hops != self._hops:
+            self._since, self._hops = now, hops
         return now - self._since > STALL_S
+
+    def unreachable(self, change: ViewChange, resume: Resume, now: float) -> str | None:
+        """Return who is not reached by the others, judging by how the ring resumes after a stall."""
+        if change.view.number != self.view:
+            return None
+        return self._partitions.stalled(broken(resume, change.answers, self.seed), now)

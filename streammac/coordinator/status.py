@@ -28,15 +28,15 @@ def _process(peer: Peer) -> dict[str, Any]:
 def _worker(peer: Peer, weight: float) -> dict[str, Any]:
     return _process(peer) | {
         "weight": weight,
-        "points": int(peer.facts.get("points", 0)),
-        "busy_share": peer.facts.get("busy_share", 0.0),
-        "epoch": int(peer.facts.get("epoch", 0)),
-        "view": int(peer.facts.get("view", 0)),
-        "rate": peer.facts.get("rate", 0.0),
-        "hops": int(peer.facts.get("progress", 0)),
-        "train_s": peer.facts.get("train_s", 0.0),
-        "z_step_s": peer.facts.get("z_step_s", 0.0),
-        "holding": list(peer.holding),
+        "points": peer.worker.points,
+        "busy_share": peer.worker.busy_share,
+        "epoch": peer.worker.ring.epoch,
+        "view": peer.worker.ring.view,
+        "rate": peer.worker.rate,
+        "hops": peer.worker.ring.hops,
+        "train_s": peer.worker.train_s,
+        "z_step_s": peer.worker.z_step_s,
+        "holding": list(peer.worker.ring.holding) if peer.here else [],
         "data": peer.registration.addresses.get("data"),
     }
 
@@ -45,12 +45,12 @@ def _ingest(peer: Peer) -> dict[str, Any]:
     return _process(peer) | {
         "http_url": peer.registration.addresses.get("http"),
         "client": peer.registration.addresses.get("client"),
-        "finished": bool(peer.facts.get("finished", 0)),
-        "rate": peer.facts.get("rate", 0.0),
-        "first_ack_s": peer.facts.get("first_ack_s", 0.0),
-        "blocked_s": peer.facts.get("blocked_s", 0.0),
-        "unacknowledged": int(peer.facts.get("unacknowledged", 0)),
-        "disowned": int(peer.facts.get("disowned", 0)),
+        "finished": peer.ingest.finished,
+        "rate": peer.ingest.rate,
+        "first_ack_s": peer.ingest.first_ack_s,
+        "blocked_s": peer.ingest.blocked_s,
+        "unacknowledged": peer.ingest.unacknowledged,
+        "disowned": peer.ingest.revoked,
     }
 
 

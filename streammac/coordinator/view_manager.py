@@ -1,6 +1,6 @@
 """View after view: when the next one is due, who belongs to it, and who carries the ring's state into it.
 
-`streammac.ring.views` is one view from its announcement to its end; here is what lasts from one to the next, over
+`streammac.ring.view_change` is one view from its announcement to its end; here is what lasts from one to the next, over
 restarts of the coordinator too. A view's number is never used twice.
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streammac.coordinator.membership import Membership, Peer, address
-from streammac.ring.views import ViewChange
+from streammac.ring.view_change import ViewChange
 from streammac.wire.messages import Heartbeat, Resume, View
+from streammac.wire.reports import RingProgress
 
 RETURN_S = 3.0
 """A coordinator that was restarted waits so long for the members of the ring to register again."""
@@ -143,8 +144,8 @@ class ViewManager:
             peer = self.membership.find(beat.name, beat.incarnation)
             leaves = peer is not None and peer.state == "draining"
             return self.change.view if leaves else None
-        seen, frozen = int(beat.facts.get("view", 0)), beat.facts.get("frozen", 0) > 0
-        return self.change.reminder(beat.name, seen, frozen=frozen)
+        ring = beat.worker.ring if beat.worker is not None else RingProgress()
+        return self.change.reminder(beat.name, ring.view, frozen=ring.frozen)
 
     def turns(self, view: int, now: float) -> float | None:
         """Take notice that a visit was finished in a view.

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import socket as hosts
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 import zmq
 
 from streammac.wire.codec import Message
-from streammac.wire.messages import Goodbye, Heartbeat, PleaseRegister, Register
+from streammac.wire.messages import Heartbeat, PleaseRegister, Register
 from streammac.wire.sockets import MessageSocket
 
 REGISTER_S = 1.0
@@ -89,23 +89,10 @@ class CoordinatorLink:
             self._registered_at = now
             self.register()
 
-    def beat(
-        self,
-        now: float,
-        every_s: float,
-        facts: Callable[[float], tuple[Mapping[str, float], tuple[str, ...]]],
-    ) -> None:
-        """Send a heartbeat when it is time to.
-
-        ``facts`` is called with the seconds since the last one, and returns facts and held blocks.
-        """
+    def beat(self, now: float, every_s: float, heartbeat: Callable[[float], Heartbeat]) -> None:
+        """Send a heartbeat when it is time to; ``heartbeat`` makes it, from the seconds since the last one."""
         elapsed = now - self._beat_at
         if elapsed >= every_s or self.hurry:
             self.hurry = False
             self._beat_at = now
-            known, holding = facts(min(elapsed, 3600.0))
-            self.tell(Heartbeat(self.name, self.incarnation, dict(known), holding))
-
-    def leave(self, facts: Mapping[str, Any]) -> None:
-        """Say goodbye, with the last facts."""
-        self.tell(Goodbye(self.name, self.incarnation, dict(facts)))
+            self.tell(heartbeat(min(elapsed, 3600.0)))

@@ -1,6 +1,6 @@
-"""What one machine does with its own shard: a training visit, the Z step, the entry of new points.
+"""What one machine does with its own shard: the minibatches of a visit, the Z step, the entry of new points.
 
-The serial reference, the in-process ring and the worker process all call these three functions,
+The serial reference, the in-process ring and the worker process all call these functions,
 which is why they agree bit for bit.
 """
 
@@ -14,12 +14,10 @@ import numpy as np
 from streammac.models.base import (
     Array,
     Batch,
-    Block,
     Floats,
     LocalData,
     NestedModel,
     Objective,
-    Tensors,
 )
 from streammac.models.shuffling import RUN, minibatch_rows
 
@@ -53,38 +51,45 @@ def _smaller(a: int | None, b: int | None) -> int | None:
     return min((v for v in (a, b) if v is not None), default=None)
 
 
-def train_visit(
-    model: NestedModel,
-    block: Block,
-    params: Mapping[str, Array],
-    state: Tensors,
-    data: LocalData,
-    plan: VisitPlan,
-    *,
-    epoch: int,
-    lap: int,
-    member: str,
-    fresh: bool = False,
-    expired: Callable[[], bool] = lambda: False,
-) -> Tensors:
-    """Train one block on one shard (W step).
+@dataclass(frozen=True, slots=True)
+class VisitKey:
+    """Which visit it is; with the seed, all that the order of its points depends on.
 
-    ``fresh`` says that the epoch makes a new model: there are no coordinates yet then.
-    ``expired`` ends a time-boxed visit early.
+    Attributes
+    ----------
+    epoch, lap : int
+        When it is.
+    block, member : str
+        What is trained, and whose shard it is trained on.
     """
 
-    def batches() -> Iterator[Batch]:
-        key = (plan.seed, epoch, lap, block.name, member)
-        limit = _smaller(block.sample, plan.budget)
-        scratch = np.empty((plan.minibatch + RUN, data.dim), np.float32)
-        for rows in minibatch_rows(
-            len(data), plan.minibatch, key, limit=limit, recency=plan.recency
-        ):
-            yield Batch(data.x(rows, scratch), None if fresh else data.z(rows), data.y(rows))
-            if expired():
-                return
+    epoch: int
+    lap: int
+    block: str
+    member: str
 
-    return model.visit(block, params, state, lap, batches())
+
+def minibatches(
+    data: LocalData,
+    plan: VisitPlan,
+    key: VisitKey,
+    *,
+    sample: int | None = None,
+    fresh: bool = False,
+    expired: Callable[[], bool] = lambda: False,
+) -> Iterator[Batch]:
+    """Yield what one visit trains a block on (W step), for `NestedModel.visit`.
+
+    ``sample`` is the most points that the block wants to see (None: all). ``fresh`` says that the epoch makes
+    a new model: there are no coordinates yet then. ``expired`` ends a time-boxed visit early.
+    """
+    order = (plan.seed, key.epoch, key.lap, key.block, key.member)
+    limit = _smaller(sample, plan.budget)
+    scratch = np.empty((plan.minibatch + RUN, data.dim), np.float32)
+    for rows in minibatch_rows(len(data), plan.minibatch, order, limit=limit, recency=plan.recency):
+        yield Batch(data.x(rows, scratch), None if fresh else data.z(rows), data.y(rows))
+        if expired():
+            return
 
 
 def enter(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from streammac.models.base import Array, Block, LocalData, NestedModel, Objective, Tensors
-from streammac.models.local import VisitPlan, enter, train_visit, z_pass
+from streammac.models.local import VisitKey, VisitPlan, enter, minibatches, z_pass
 from streammac.models.shuffling import ring_order
 
 
@@ -33,18 +33,9 @@ def w_step(
         state = model.start(block, dim, params, age)
         for lap in range(block.laps):
             for member in (*order[start:], *order[:start]):
-                state = train_visit(
-                    model,
-                    block,
-                    params,
-                    state,
-                    shards[member],
-                    plan,
-                    epoch=epoch,
-                    lap=lap,
-                    member=member,
-                    fresh=fresh,
-                )
+                key = VisitKey(epoch, lap, block.name, member)
+                batches = minibatches(shards[member], plan, key, sample=block.sample, fresh=fresh)
+                state = model.visit(block, params, state, lap, batches)
             state = model.end_lap(block, params, state, lap)
         new.update(state)
     return new

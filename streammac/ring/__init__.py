@@ -9,7 +9,8 @@ members. A member that receives it trains it on its own shard, strikes itself of
 sends it to the next member of the ring order that is still on it. When the itinerary is empty the lap
 is over: the last member closes it (`NestedModel.end_lap`) and refills the itinerary, until the block
 has made its training laps. Then the token is *final*: one more round, in which everybody keeps a
-copy and nobody trains.
+copy and nobody trains. `Member._settle` decides what becomes of a block that is done at a member,
+`Member._pass_on` to whom it goes, by `itinerary.next_stop`.
 
 **The life of an epoch.** A member that holds a final copy of every block runs its Z step, alone, then
 reports and opens the next epoch at once. There is no barrier: tokens of an epoch that a member has
@@ -35,8 +36,12 @@ module              its idea
 ==================  ======================================================================================
 ``member``          a worker's side: events in, actions out
 ``member_actions``  what it asks of the process round it
+``epoch``           what it knows and holds of the epoch under way: a value
+``current_view``    the view that it is in: a value
+``admission``       what becomes of a token that arrives
 ``itinerary``       where a token goes next
-``views``           one view from announcement to resumption
+``rejoin``          how a member goes on after a view
+``view_change``     the coordinator's half: one view from announcement to resumption
 ``recovery``        how the ring goes on, from what its members hold
 ==================  ======================================================================================
 

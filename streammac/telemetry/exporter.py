@@ -1,6 +1,6 @@
 """How a process shows its series to Prometheus: values are set as things happen, and read at scrape time.
 
-A process makes one of `WorkerMetrics`, `IngestMetrics` and `CoordinatorMetrics`, hands it the facts
+A process makes one of `WorkerMetrics`, `IngestMetrics` and `CoordinatorMetrics`, hands it the reports
 that it sends in heartbeats anyway, and calls ``serve``. Nothing is computed between scrapes.
 """
 
@@ -17,9 +17,10 @@ from prometheus_client.exposition import MetricsHandler
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from streammac import __version__
 from streammac.telemetry import metrics
 from streammac.telemetry.metrics import Labels, Series
+from streammac.version import __version__
+from streammac.wire.reports import IngestReport, WorkerReport
 
 POLL_S = 0.1
 """How often the endpoint looks whether it is to close."""
@@ -107,28 +108,7 @@ class ProcessMetrics(Collector):
 
 
 class WorkerMetrics(ProcessMetrics):
-    """Series of a worker, from the facts of its heartbeats."""
-
-    FACTS: Mapping[str, Series] = {
-        "points": metrics.SHARD_POINTS,
-        "bytes": metrics.SHARD_BYTES,
-        "held_out": metrics.SHARD_HELD_OUT,
-        "appended": metrics.APPENDED,
-        "expired": metrics.EXPIRED,
-        "duplicates": metrics.DUPLICATES,
-        "refused": metrics.REFUSED,
-        "refusing": metrics.REFUSING,
-        "quarantined": metrics.QUARANTINED,
-        "progress": metrics.HOPS,
-        "holding": metrics.HOLDING,
-        "frozen": metrics.FROZEN,
-        "malformed": metrics.WORKER_MALFORMED,
-        "epoch": metrics.WORKER_EPOCH,
-        "view": metrics.WORKER_VIEW,
-        "busy_share": metrics.BUSY,
-        "entering_error": metrics.ENTERING_ERROR,
-        "disk_free": metrics.DISK_FREE,
-    }
+    """Series of a worker, from its reports."""
 
     def __init__(self, name: str) -> None:
         super().__init__(metrics.WORKER)
@@ -136,11 +116,27 @@ class WorkerMetrics(ProcessMetrics):
         self.set(metrics.REFUSING, 0)  # nothing wrong is a value, too: alerts compare with it
         self.set(metrics.QUARANTINED, 0)
 
-    def update(self, facts: Mapping[str, float]) -> None:
-        """Take the facts of a heartbeat."""
-        for fact, series in self.FACTS.items():
-            if fact in facts:
-                self.set(series, facts[fact])
+    def update(self, report: WorkerReport) -> None:
+        """Take the report of a heartbeat; what is not known yet is not shown."""
+        ring, shard = report.ring, report.shard
+        self.set(metrics.WORKER_EPOCH, ring.epoch)
+        self.set(metrics.WORKER_VIEW, ring.view)
+        self.set(metrics.HOLDING, len(ring.holding))
+        self.set(metrics.BUSY, report.busy_share)
+        self.set(metrics.WORKER_MALFORMED, report.malformed)
+        if ring.ready:
+            self.set(metrics.HOPS, ring.hops)
+            self.set(metrics.FROZEN, ring.frozen)
+        if shard is not None:
+            self.set(metrics.SHARD_POINTS, shard.points)
+            self.set(metrics.SHARD_BYTES, shard.bytes)
+            self.set(metrics.SHARD_HELD_OUT, shard.held_out)
+            self.set(metrics.APPENDED, shard.appended)
+            self.set(metrics.EXPIRED, shard.expired)
+            self.set(metrics.DUPLICATES, shard.duplicates)
+            self.set(metrics.REFUSED, shard.refused)
+            self.set(metrics.REFUSING, shard.refusing)
+            self.set(metrics.QUARANTINED, shard.quarantined)
 
     def visited(self, seconds: float) -> None:
         """Take the duration of a visit."""
@@ -173,29 +169,23 @@ class Lane(Protocol):
 
 
 class IngestMetrics(ProcessMetrics):
-    """Series of an ingest node, from the facts of its heartbeats."""
-
-    FACTS: Mapping[str, Series] = {
-        "unacknowledged": metrics.UNACKNOWLEDGED,
-        "blocked_s": metrics.BLOCKED,
-        "finished": metrics.FINISHED,
-        "resent": metrics.RESENT,
-        "malformed": metrics.INGEST_MALFORMED,
-    }
-    OUTCOMES = ("sent", "acknowledged", "duplicate", "dead_lettered")
+    """Series of an ingest node, from its reports."""
 
     def __init__(self, name: str) -> None:
         super().__init__(metrics.INGEST)
         self.name = name
 
-    def update(self, facts: Mapping[str, float]) -> None:
-        """Take the facts of a heartbeat."""
-        for fact, series in self.FACTS.items():
-            if fact in facts:
-                self.set(series, facts[fact])
-        for outcome in self.OUTCOMES:
-            if outcome in facts:
-                self.set(metrics.INGESTED, facts[outcome], outcome)
+    def update(self, report: IngestReport) -> None:
+        """Take the report of a heartbeat."""
+        self.set(metrics.UNACKNOWLEDGED, report.unacknowledged)
+        self.set(metrics.BLOCKED, report.blocked_s)
+        self.set(metrics.FINISHED, report.finished)
+        self.set(metrics.RESENT, report.resent)
+        self.set(metrics.INGEST_MALFORMED, report.malformed)
+        self.set(metrics.INGESTED, report.sent, "sent")
+        self.set(metrics.INGESTED, report.acknowledged, "acknowledged")
+        self.set(metrics.INGESTED, report.duplicate, "duplicate")
+        self.set(metrics.INGESTED, report.dead_lettered, "dead_lettered")
 
     def lanes(self, lanes: Mapping[str, Lane], waiting_bytes: int) -> None:
         """Take the credit of each worker that there is, by its name, and what waits for some."""

@@ -17,7 +17,7 @@ class Glyphs:
     empty: str
     levels: str
     """From the lowest to the highest."""
-    batch_id: str
+    mark: str
     """Stands before each of the four answers."""
 
     def bar(self, share: float, width: int) -> str:

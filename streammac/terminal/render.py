@@ -104,7 +104,7 @@ def _headline(status: Status, trend: Trend | None, glyphs: Glyphs) -> Text:
     answer: Answer
     for answer in answers(status, trend):
         words = answer.text.replace(" ", "\u00a0")  # a line is broken between answers only
-        line.append(f"{glyphs.batch_id}\u00a0{words}", style=COLOURS[answer.tone])
+        line.append(f"{glyphs.mark}\u00a0{words}", style=COLOURS[answer.tone])
         line.append("  ")
     return line
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
+
+from streammac.wire.fields import Value
 
 PROTOCOL = 2
 """Version of the protocol, the first field of every header."""
@@ -27,11 +29,6 @@ DTYPES = {name: np.dtype(name) for name in ("|u1", "<f4", "<f8", "<i4", "<i8", "
 
 class WireError(ValueError):
     """A peer sent frames that are not a message of this protocol."""
-
-
-@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
-class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of what messages are made of."""
 
 
 class Message(Value):

@@ -8,18 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import numpy as np
 from msgspec import Meta, field
 
-from streammac.wire.codec import Message, Value
-
-Name = Annotated[str, Meta(max_length=200)]
-"""Name of a member, a source or a block."""
-Text = Annotated[str, Meta(max_length=1 << 19)]
-Count = Annotated[int, Meta(ge=0)]
-Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-Tensors = dict[str, np.ndarray]
-
+from streammac.wire.codec import Message
+from streammac.wire.fields import Count, Int64, Name, Tensors, Text, Value
+from streammac.wire.reports import IngestReport, WorkerReport
 
 # -- membership: workers and ingest nodes <-> coordinator ---------------------------------------
 
@@ -220,13 +213,12 @@ class Move(Message):
 
 
 class Heartbeat(Message):
-    """A process is alive, and how it fares. ``facts`` are numbers by name, for status and routing."""
+    """A process is alive, and how it fares: one of the reports, by its role."""
 
     name: Name
     incarnation: Count
-    facts: dict[Name, float]
-    holding: tuple[Name, ...] = ()
-    """Blocks that wait for or are in training here: where the submodels are."""
+    worker: WorkerReport | None = None
+    ingest: IngestReport | None = None
 
 
 class RestartContinuation(Message):
@@ -270,11 +262,12 @@ class Leaving(Message):
 
 
 class Goodbye(Message):
-    """A process ends in good order; its last facts."""
+    """A process ends in good order, with its last report."""
 
     name: Name
     incarnation: Count
-    facts: dict[Name, float]
+    worker: WorkerReport | None = None
+    ingest: IngestReport | None = None
 
 
 # -- the ring: worker <-> worker -----------------------------------------------------------------

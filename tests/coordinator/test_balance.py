@@ -72,5 +72,5 @@ def test_a_process_that_comes_back_is_measured_anew():
     balance.measure("w2", 900, 1.0)
     assert balance.news({"w1": 1.0, "w2": 1.0}) is not None
     balance.forget({"w1"})
-    assert balance.told.keys() == {"w1"}
+    assert balance.announced.keys() == {"w1"}
     assert balance.news({"w1": 1.0, "w2": 1.0}) == {"w1": 1.0, "w2": 1.0}

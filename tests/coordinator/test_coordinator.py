@@ -12,7 +12,7 @@ from streammac.coordinator.continuation import Continuation
 from streammac.coordinator.coordinator import BANNED_S, Coordinator
 from streammac.coordinator.coordinator_actions import Finished, Tell
 from streammac.coordinator.failure_detector import CAP_S
-from streammac.coordinator.membership import HEED_S
+from streammac.coordinator.moves import REPEAT_S
 from streammac.coordinator.stall import STALL_S
 from streammac.coordinator.start_condition import QUIET_S
 from streammac.coordinator.status import status
@@ -44,6 +44,13 @@ from streammac.wire.messages import (
     StreamSchema,
     View,
 )
+from streammac.wire.reports import (
+    IngestReport,
+    MoveState,
+    RingProgress,
+    ShardCounts,
+    WorkerReport,
+)
 
 
 def settings(**training) -> Settings:
@@ -55,9 +62,14 @@ def register(name, role="worker", incarnation=1) -> Register:
     return Register(role, name, incarnation, 11, "here", addresses)
 
 
-def facts(points=0, **more) -> dict[str, float]:
-    shard = {"points": points, "appended": points, "expired": 0, "held_out": 0}
-    return shard | {"ready": 1.0} | more
+def report_of(points=0, *, ring=(), shard=(), moves=(), **more) -> WorkerReport:
+    """What a worker that is ready says, with so many points."""
+    return WorkerReport(
+        RingProgress(**{"ready": True, **dict(ring)}),
+        ShardCounts(**{"points": points, "appended": points, **dict(shard)}),
+        MoveState(**dict(moves)),
+        **more,
+    )
 
 
 def sent(orders, kind):
@@ -88,7 +100,7 @@ def cluster(points=100, core=None):
     core.handle(b"i1", register("i1", "ingest"), now=0.0)
     core.handle(b"i1", StreamSchema(8, "float32"), now=0.0)
     for name in ("w1", "w2"):
-        core.handle(name.encode(), Heartbeat(name, 1, facts(points)), now=0.1)
+        core.handle(name.encode(), Heartbeat(name, 1, report_of(points)), now=0.1)
     return core, core.tick(0.2)
 
 
@@ -140,11 +152,11 @@ def test_training_waits_for_the_workers_and_the_points():
     core = Coordinator(settings(), "c")
     core.handle(b"w1", register("w1"), now=0.0)
     core.handle(b"i1", StreamSchema(8, "float32"), now=0.0)
-    core.handle(b"w1", Heartbeat("w1", 1, facts(1000)), now=0.0)
+    core.handle(b"w1", Heartbeat("w1", 1, report_of(1000)), now=0.0)
     assert sent(core.tick(0.1), View) == []
     core.handle(b"w2", register("w2"), now=0.2)
     assert sent(core.tick(0.3), View) == [], "it is not ready to train yet"
-    core.handle(b"w2", Heartbeat("w2", 1, facts(0)), now=0.4)
+    core.handle(b"w2", Heartbeat("w2", 1, report_of(0)), now=0.4)
     orders = core.tick(0.5)
     views = sent(orders, View)
     assert [to for to, _ in views] == ["w1", "w2"]
@@ -169,7 +181,7 @@ def test_what_training_waits_for_is_told_until_it_begins():
     told = [status(core)["waiting"]]
 
     def hear(name, points):
-        core.handle(name.encode(), Heartbeat(name, 1, facts(points)), now=0.0)
+        core.handle(name.encode(), Heartbeat(name, 1, report_of(points)), now=0.0)
         core.tick(0.0)
         told.append(status(core)["waiting"])
 
@@ -221,7 +233,7 @@ def test_a_new_worker_joins_when_it_is_ready_and_nobody_begins_anew():
     core, _ = cluster()
     finish(core, 0)
     assert sent(core.handle(b"w3", register("w3"), now=2.0), View) == []
-    orders = core.handle(b"w3", Heartbeat("w3", 1, facts()), now=2.5)
+    orders = core.handle(b"w3", Heartbeat("w3", 1, report_of()), now=2.5)
     assert [to for to, _ in sent(orders, View)] == ["w1", "w2", "w3"]
     assert answer(core, "w1", epoch=2, copies=(Copy("x", 0, False, ("w2",)),)) == []
     resumes = sent(answer(core, "w2", epoch=1), Resume)
@@ -256,8 +268,8 @@ def test_a_silent_worker_is_lost_and_comes_back_as_a_new_one():
     late = 0.1 + CAP_S + 0.1
     orders = []
     for when in np.arange(0.6, late + 0.1, 0.5):
-        core.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=when)
-        core.handle(b"i1", Heartbeat("i1", 1, {}), now=when)
+        core.handle(b"w1", Heartbeat("w1", 1, report_of(100)), now=when)
+        core.handle(b"i1", Heartbeat("i1", 1, ingest=IngestReport()), now=when)
         orders += core.tick(when)
     ((to, view),) = sent(orders, View)
     assert (to, [m.name for m in view.members]) == ("w1", ["w1"])
@@ -268,7 +280,7 @@ def test_a_silent_worker_is_lost_and_comes_back_as_a_new_one():
     assert told["failures"]["hang"] == 1
     assert (told["points"]["stored"], told["points"]["away"]) == (100, 100)
     answer(core, "w1", epoch=3)
-    back = core.handle(b"w2", Heartbeat("w2", 1, facts(100)), now=late + 1)
+    back = core.handle(b"w2", Heartbeat("w2", 1, report_of(100)), now=late + 1)
     assert [m.name for m in sent(back, View)[0][1].members] == ["w1", "w2"]
     resumes = sent(answer(core, "w1", epoch=3), Resume)
     assert resumes[0][1].joining == ("w2",)
@@ -309,12 +321,12 @@ def test_a_coordinator_that_slept_excuses_the_others():
 def test_what_a_member_missed_is_told_again_with_its_heartbeat():
     core, _ = cluster()
     (_, view), *_ = sent(core.disconnected("w2", 1, since=1.0, now=1.0), View)
-    beat = Heartbeat("w1", 1, facts(100, view=1.0, frozen=0.0))
+    beat = Heartbeat("w1", 1, report_of(100, ring={"view": 1}))
     assert sent(core.handle(b"w1", beat, now=1.1), View) == [("w1", view)]
     answer(core, "w1")
-    beat = Heartbeat("w1", 1, facts(100, view=2.0, frozen=1.0))
+    beat = Heartbeat("w1", 1, report_of(100, ring={"view": 2, "frozen": True}))
     assert len(sent(core.handle(b"w1", beat, now=1.2), Resume)) == 1
-    beat = Heartbeat("w1", 1, facts(100, view=2.0, frozen=0.0))
+    beat = Heartbeat("w1", 1, report_of(100, ring={"view": 2}))
     assert core.handle(b"w1", beat, now=1.3) == []
 
 
@@ -325,21 +337,21 @@ def test_where_nothing_moves_a_new_view_gathers_the_copies():
     for _ in range(int(2.8 * STALL_S / 0.5)):
         now += 0.5
         for name in ("w1", "w2"):
-            beat = Heartbeat(name, 1, facts(100, view=float(core.views.number), progress=7.0))
+            beat = Heartbeat(name, 1, report_of(100, ring={"view": core.views.number, "hops": 7}))
             core.handle(name.encode(), beat, now)
-        core.handle(b"i1", Heartbeat("i1", 1, {}), now)
+        core.handle(b"i1", Heartbeat("i1", 1, ingest=IngestReport()), now)
         orders = core.tick(now)
         if sent(orders, View):
             views += 1
             answer(core, "w1")
             answer(core, "w2")
     assert views == 3
-    for name, more in (("w1", {"working": 1.0}), ("w2", {})):
-        core.handle(name.encode(), Heartbeat(name, 1, facts(100, **more)), now)
+    for name, more in (("w1", {"working": True}), ("w2", {})):
+        core.handle(name.encode(), Heartbeat(name, 1, report_of(100, ring=more)), now)
     for step in range(20):
         for name in ("w1", "w2", "i1"):
-            more = {"working": 1.0} if name == "w1" else {}
-            core.handle(name.encode(), Heartbeat(name, 1, facts(100, **more)), now + step)
+            more = {"working": True} if name == "w1" else {}
+            core.handle(name.encode(), Heartbeat(name, 1, report_of(100, ring=more)), now + step)
         assert sent(core.tick(now + step), View) == [], "somebody is at work"
 
 
@@ -357,7 +369,7 @@ def test_a_worker_that_leaves_hands_over_what_it_holds():
     resumes = sent(answer(core, "w2", copies=copies), Resume)
     assert [to for to, _ in resumes] == ["w1", "w2"]
     assert resumes[0][1].holders == {"x": "w2"}
-    orders = core.handle(b"w2", Goodbye("w2", 1, facts(100)), now=2.0)
+    orders = core.handle(b"w2", Goodbye("w2", 1, report_of(100)), now=2.0)
     assert sent(orders, View) == []
     assert states(core)["w2"] == "left"
     told = status(core)
@@ -381,7 +393,7 @@ def test_when_the_cluster_ends_workers_just_end():
     assert sent(orders, View) == []
     core.tick(now=1.0 + 10 * CAP_S)
     assert core.failures.counts["hang"] == 0, "one that takes its time to end is not lost"
-    core.handle(b"w2", Goodbye("w2", 1, facts(100)), now=1.0)
+    core.handle(b"w2", Goodbye("w2", 1, report_of(100)), now=1.0)
     assert status(core)["points"]["stored"] == 200, "points of a cluster at rest are not away"
 
 
@@ -425,19 +437,19 @@ def test_a_report_on_an_epoch_that_is_done_comes_too_late():
     assert core.progress.epoch == 4
 
 
-def test_growth_restarts_from_new_statistics_and_insists_until_heeded():
+def test_growth_restarts_from_new_statistics_and_insists_until_it_is_carried_out():
     core, _ = cluster(points=100)
     finish(core, 0)
     for name in ("w1", "w2"):
-        core.handle(name.encode(), Heartbeat(name, 1, facts(100 * 3)), now=1.0)
+        core.handle(name.encode(), Heartbeat(name, 1, report_of(100 * 3)), now=1.0)
     orders = finish(core, 1)
     assert sent(orders, RestartContinuation) == [
         (n, RestartContinuation(1, fresh=True)) for n in ("w1", "w2")
     ]
     again = core.handle(b"w1", report(core, "w1", 2), now=2.0)
     assert sent(again, RestartContinuation) == [("w1", RestartContinuation(1, fresh=True))]
-    heeded = report(core, "w1", 3, following=EpochPlan(fresh=True, restart=1))
-    assert sent(core.handle(b"w1", heeded, now=2.0), RestartContinuation) == []
+    carried_out = report(core, "w1", 3, following=EpochPlan(fresh=True, restart=1))
+    assert sent(core.handle(b"w1", carried_out, now=2.0), RestartContinuation) == []
 
 
 def alike(workers: int) -> dict[str, int]:
@@ -504,10 +516,10 @@ def test_drift_restarts_the_ring():
 
 def test_the_accounting_adds_up_over_incarnations():
     core, _ = cluster(points=100)
-    counts = {"sent": 150.0, "dead_lettered": 5.0, "duplicate": 2.0}
-    core.handle(b"i1", Goodbye("i1", 1, counts), now=1.0)
+    counts = IngestReport(sent=150, dead_lettered=5, duplicate=2)
+    core.handle(b"i1", Goodbye("i1", 1, ingest=counts), now=1.0)
     core.handle(b"i1", register("i1", "ingest", incarnation=2), now=2.0)
-    core.handle(b"i1", Heartbeat("i1", 2, {"sent": 55.0, "dead_lettered": 0.0}), now=3.0)
+    core.handle(b"i1", Heartbeat("i1", 2, ingest=IngestReport(sent=55)), now=3.0)
     points = status(core)["points"]
     assert points == {
         "sent": 205,
@@ -521,6 +533,13 @@ def test_the_accounting_adds_up_over_incarnations():
     }
 
 
+def test_a_worker_that_has_not_opened_its_shard_changes_nothing():
+    core, _ = cluster(points=100)
+    core.handle(b"w1", register("w1", incarnation=2), now=1.0)
+    core.handle(b"w1", Heartbeat("w1", 2, WorkerReport()), now=1.1)
+    assert status(core)["points"]["stored"] == 200
+
+
 def restarted(core, params=None) -> Coordinator:
     return Coordinator(settings(), "c", json.loads(json.dumps(core.durable())), params or {})
 
@@ -530,12 +549,12 @@ def test_a_restarted_coordinator_finds_the_ring_as_it_was():
     finish(core, 4)
     after = restarted(core, {"w": np.ones(2)})
     assert after.schema == StreamSchema(8, "float32")
-    assert sent(after.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=0.0), PleaseRegister)
+    assert sent(after.handle(b"w1", Heartbeat("w1", 1, report_of(100)), now=0.0), PleaseRegister)
     after.handle(b"w1", register("w1"), now=0.0)
     after.handle(b"w2", register("w2"), now=0.0)
     assert after.tick(0.1) == []
-    assert after.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=0.2) == []
-    orders = after.handle(b"w2", Heartbeat("w2", 1, facts(100)), now=0.2)
+    assert after.handle(b"w1", Heartbeat("w1", 1, report_of(100)), now=0.2) == []
+    orders = after.handle(b"w2", Heartbeat("w2", 1, report_of(100)), now=0.2)
     assert [v.number for _, v in sent(orders, View)] == [2, 2], "numbers only grow"
     assert sent(orders, Resume) == []
     answer(after, "w1", epoch=9)
@@ -547,9 +566,9 @@ def test_a_restarted_coordinator_does_not_wait_for_ever():
     core, _ = cluster()
     after = restarted(core)
     after.handle(b"w1", register("w1"), now=0.0)
-    after.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=0.1)
+    after.handle(b"w1", Heartbeat("w1", 1, report_of(100)), now=0.1)
     after.tick(0.2)
-    after.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=RETURN_S)
+    after.handle(b"w1", Heartbeat("w1", 1, report_of(100)), now=RETURN_S)
     orders = after.tick(0.3 + RETURN_S)
     assert [to for to, _ in sent(orders, View)] == ["w1"]
     assert sent(orders, Resume) == [], "w1 carries the ring on"
@@ -561,7 +580,7 @@ def test_after_all_were_gone_the_newest_version_is_gone_on_from():
     after = restarted(core, {"w": np.ones(2)})
     for name in ("w1", "w2"):
         after.handle(name.encode(), register(name, incarnation=2), now=0.0)
-        after.handle(name.encode(), Heartbeat(name, 2, facts(100)), now=0.1)
+        after.handle(name.encode(), Heartbeat(name, 2, report_of(100)), now=0.1)
     after.handle(b"i1", StreamSchema(8, "float32"), now=0.1)
     (_, resume), *_ = sent(after.tick(0.2), Resume)
     assert (resume.epoch, resume.plan, resume.cold) == (5, EpochPlan(age=5), True)
@@ -580,7 +599,7 @@ def test_without_a_model_version_a_restart_begins_at_epoch_0():
 def test_a_worker_that_is_replaced_is_told_apart_by_its_incarnation():
     core, _ = cluster()
     core.handle(b"w1'", register("w1", incarnation=2), now=1.0)
-    orders = core.handle(b"w1'", Heartbeat("w1", 2, facts(100)), now=1.1)
+    orders = core.handle(b"w1'", Heartbeat("w1", 2, report_of(100)), now=1.1)
     assert "w1'" in [to for to, _ in sent(orders, View)]
     resume = sent(answer(core, "w2"), Resume)[0][1]
     assert resume.joining == ("w1",)
@@ -624,12 +643,16 @@ def test_a_slow_worker_gets_less_of_the_feed():
 def test_troubles_with_a_disk_are_told_once():
     core, _ = cluster()
     for _ in range(2):
-        beat = Heartbeat("w1", 1, facts(100, refusing=1.0, quarantined=2.0))
+        beat = Heartbeat("w1", 1, report_of(100, shard={"refusing": True, "quarantined": 2}))
         core.handle(b"w1", beat, now=1.0)
     kinds = [event["kind"] for event in status(core)["events"]]
     assert (kinds.count("disk_full"), kinds.count("quarantined")) == (1, 1)
-    core.handle(b"w1", Heartbeat("w1", 1, facts(100, quarantined=2.0)), now=2.0)
-    core.handle(b"w1", Heartbeat("w1", 1, facts(100, refusing=1.0, quarantined=2.0)), now=2.5)
+    core.handle(b"w1", Heartbeat("w1", 1, report_of(100, shard={"quarantined": 2})), now=2.0)
+    core.handle(
+        b"w1",
+        Heartbeat("w1", 1, report_of(100, shard={"refusing": True, "quarantined": 2})),
+        now=2.5,
+    )
     kinds = [event["kind"] for event in status(core)["events"]]
     assert (kinds.count("disk_full"), kinds.count("quarantined")) == (2, 1)
 
@@ -640,7 +663,7 @@ def test_nobody_waits_for_one_that_wanted_to_leave_and_is_gone(end):
     core.handle(b"w2", Leaving("w2", 1), now=1.0)
     assert answer(core, "w1", epoch=4) == []
     if end == "goodbye":
-        orders = core.handle(b"w2", Goodbye("w2", 1, facts(100)), now=1.5)
+        orders = core.handle(b"w2", Goodbye("w2", 1, report_of(100)), now=1.5)
     else:
         orders = core.disconnected("w2", 1, since=1.4, now=1.5)
     ((to, view),) = sent(orders, View)
@@ -655,7 +678,7 @@ def test_one_that_dies_while_it_leaves_is_recovered_from():
     assert sent(answer(core, "w2", copies=(Copy("x", 0, False, ("w2",), held=True),)), Resume)
     orders = core.disconnected("w2", 1, since=1.4, now=1.5)
     assert [to for to, _ in sent(orders, View)] == ["w1"]
-    core.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=1.6)
+    core.handle(b"w1", Heartbeat("w1", 1, report_of(100)), now=1.6)
     assert core.views.number == 3, "once"
 
 
@@ -666,9 +689,9 @@ def test_two_workers_that_do_not_reach_each_other_are_not_kept_in_one_ring():
     while not lost and now < 20:
         now += 0.5
         for name in ("w1", "w2"):
-            beat = Heartbeat(name, 1, facts(100, view=float(core.views.number), progress=7.0))
+            beat = Heartbeat(name, 1, report_of(100, ring={"view": core.views.number, "hops": 7}))
             core.handle(name.encode(), beat, now)
-        core.handle(b"i1", Heartbeat("i1", 1, {}), now)
+        core.handle(b"i1", Heartbeat("i1", 1, ingest=IngestReport()), now)
         if sent(core.tick(now), View):
             answer(core, "w1", copies=stuck)
             answer(core, "w2")
@@ -676,18 +699,18 @@ def test_two_workers_that_do_not_reach_each_other_are_not_kept_in_one_ring():
     assert len(lost) == 1
     assert status(core)["failures"]["unreachable"] == 1
     name = lost[0]
-    core.handle(name.encode(), Heartbeat(name, 1, facts(100)), now + BANNED_S / 2)
+    core.handle(name.encode(), Heartbeat(name, 1, report_of(100)), now + BANNED_S / 2)
     assert states(core)[name] == "lost", "not yet"
-    core.handle(name.encode(), Heartbeat(name, 1, facts(100)), now + BANNED_S + 1)
+    core.handle(name.encode(), Heartbeat(name, 1, report_of(100)), now + BANNED_S + 1)
     assert states(core)[name] == "alive"
 
 
 def test_a_worker_that_moves_its_points_is_told_first_where_they_may_go_and_who_sends():
     core, _ = cluster()
     core.handle(b"i2", register("i2", "ingest"), now=0.3)
-    core.handle(b"i2", Heartbeat("i2", 1, {"sent": 1.0}), now=0.3)
-    core.handle(b"i1", Heartbeat("i1", 1, {"sent": 1.0}), now=0.3)
-    core.handle(b"i2", Goodbye("i2", 1, {"unacknowledged": 0.0}), now=0.4)
+    core.handle(b"i2", Heartbeat("i2", 1, ingest=IngestReport(sent=1)), now=0.3)
+    core.handle(b"i1", Heartbeat("i1", 1, ingest=IngestReport(sent=1)), now=0.3)
+    core.handle(b"i2", Goodbye("i2", 1, ingest=IngestReport()), now=0.4)
     orders = core.handle(b"op", DrainRequest("w1", 9.0, "move"), now=1.0)
     told = [type(o.message) for o in orders if isinstance(o, Tell) and o.identity == b"w1"]
     assert told == [Routes, Drain]
@@ -700,19 +723,19 @@ def test_a_worker_that_moves_its_points_is_told_first_where_they_may_go_and_who_
 def test_an_order_to_hand_over_points_that_was_lost_is_given_again():
     core, _ = cluster()
     core.handle(b"op", DrainRequest("w1", 9.0, "move"), now=1.0)
-    assert sent(core.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=2.0), Drain) == []
-    late = core.handle(b"w1", Heartbeat("w1", 1, facts(100)), now=1.0 + HEED_S + 0.1)
+    assert sent(core.handle(b"w1", Heartbeat("w1", 1, report_of(100)), now=2.0), Drain) == []
+    late = core.handle(b"w1", Heartbeat("w1", 1, report_of(100)), now=1.0 + REPEAT_S + 0.1)
     told = [type(o.message) for o in late if isinstance(o, Tell) and o.identity == b"w1"]
     assert [kind for kind in told if kind is not View] == [Routes, Drain]
-    heard = Heartbeat("w1", 1, facts(100, orders=1.0, giving=1.0))
+    heard = Heartbeat("w1", 1, report_of(100, moves={"orders": 1, "giving": True}))
     assert sent(core.handle(b"w1", heard, now=20.0), Drain) == []
 
 
-def test_a_worker_that_has_heeded_an_order_is_told_the_routes_once_more():
+def test_a_worker_that_has_acknowledged_an_order_is_told_the_routes_once_more():
     """It may have forgotten them between `Routes` and the order: it had nothing to move then."""
     core, _ = cluster()
     core.handle(b"op", DrainRequest("w1", 9.0, "move"), now=1.0)
-    heard = Heartbeat("w1", 1, facts(100, orders=1.0, giving=1.0))
+    heard = Heartbeat("w1", 1, report_of(100, moves={"orders": 1, "giving": True}))
     assert "w1" in dict(sent(core.handle(b"w1", heard, now=2.0), Routes))
     assert sent(core.handle(b"w1", heard, now=3.0), Routes) == []
 
@@ -725,9 +748,11 @@ def test_a_worker_that_died_with_an_order_counts_as_a_sender_until_its_ledger_sa
     core.disconnected("w1", 1, since=1.2, now=1.2)
     orders = core.handle(b"op", DrainRequest("w2", 9.0, "move"), now=1.4)
     assert dict(sent(orders, Routes))["w2"].senders == ("w1",)
-    core.handle(b"w2", Heartbeat("w2", 1, facts(100, orders=1.0, giving=1.0)), now=1.5)
+    core.handle(
+        b"w2", Heartbeat("w2", 1, report_of(100, moves={"orders": 1, "giving": True})), now=1.5
+    )
     core.handle(b"w1", register("w1", incarnation=2), now=2.0)
-    orders = core.handle(b"w1", Heartbeat("w1", 2, facts(100, handing=0.0)), now=2.1)
+    orders = core.handle(b"w1", Heartbeat("w1", 2, report_of(100)), now=2.1)
     assert dict(sent(orders, Routes))["w2"].senders == ()
 
 
@@ -737,23 +762,23 @@ def test_who_is_ordered_to_hand_over_points_is_known_to_the_next_coordinator():
     core.handle(b"op", DrainRequest("w1", 9.0, "move"), now=1.0)
     assert core.fences != before, "it is on disk before the order goes out"
     again = Coordinator(settings(), "c", json.loads(json.dumps(core.durable())))
-    assert again.accounts.unsettled() == {"w1"}
+    assert again.moves.unsettled == {"w1"}
 
 
 def test_a_worker_with_batches_under_way_counts_as_a_sender_until_they_are_settled():
     core, _ = cluster()
-    core.handle(b"w2", Heartbeat("w2", 1, facts(100, handing=3.0)), now=0.5)
+    core.handle(b"w2", Heartbeat("w2", 1, report_of(100, moves={"handing": 3})), now=0.5)
     orders = core.handle(b"op", DrainRequest("w1", 9.0, "move"), now=1.0)
     routes = dict(sent(orders, Routes))
     assert "w2" in routes["w1"].senders
     assert {r.name: r.weight for r in routes["w2"].workers} == {"w1": 0.0, "w2": 1.0}
-    orders = core.handle(b"w2", Heartbeat("w2", 1, facts(100, handing=0.0)), now=1.5)
+    orders = core.handle(b"w2", Heartbeat("w2", 1, report_of(100)), now=1.5)
     assert dict(sent(orders, Routes))["w1"].senders == ()
 
 
 def test_a_worker_that_leaves_is_taken_for_leaving_though_the_word_was_lost():
     core, _ = cluster()
-    core.handle(b"w2", Heartbeat("w2", 1, facts(100, leaving=1.0)), now=0.5)
+    core.handle(b"w2", Heartbeat("w2", 1, report_of(100, leaving=True)), now=0.5)
     assert states(core)["w2"] == "draining"
 
 
@@ -761,7 +786,7 @@ def test_a_worker_that_was_given_up_while_it_left_is_told_that_the_ring_does_wit
     core, _ = cluster()
     core.handle(b"w2", Leaving("w2", 1), now=1.0)
     core.disconnected("w2", 1, since=1.1, now=1.1)
-    orders = core.handle(b"w2", Heartbeat("w2", 1, facts(100, leaving=1.0)), now=2.0)
+    orders = core.handle(b"w2", Heartbeat("w2", 1, report_of(100, leaving=True)), now=2.0)
     assert states(core)["w2"] == "draining"
     (view,) = {view.number: view for to, view in sent(orders, View) if to == "w2"}.values()
     assert {m.name for m in view.members + view.leaving} == {"w1"}
@@ -770,7 +795,9 @@ def test_a_worker_that_was_given_up_while_it_left_is_told_that_the_ring_does_wit
 def test_what_became_of_its_points_is_said_when_a_worker_has_left():
     core, _ = cluster()
     core.handle(b"w2", Leaving("w2", 1), now=1.0)
-    last = facts(20, moved=80.0, withdrawn=80.0, appended=100, in_doubt=2.0)
+    last = report_of(
+        20, shard={"withdrawn": 80, "appended": 100}, moves={"moved": 80, "in_doubt": 2}
+    )
     core.handle(b"w2", Goodbye("w2", 1, last), now=2.0)
     text = next(e["text"] for e in status(core)["events"] if e["kind"] == "left")
     assert text == (
@@ -784,7 +811,7 @@ def test_what_became_of_its_points_is_said_when_a_worker_has_left():
 def test_points_that_were_dropped_are_counted():
     core, _ = cluster()
     core.handle(b"w2", Leaving("w2", 1), now=1.0)
-    gone = facts(0, given_up=100.0) | {"appended": 100, "dropped": 100}
+    gone = report_of(0, shard={"appended": 100, "dropped": 100}, given_up=100)
     core.handle(b"w2", Goodbye("w2", 1, gone), now=2.0)
     points = status(core)["points"]
     assert (points["accepted"], points["stored"], points["dropped"]) == (200, 100, 100)
@@ -803,8 +830,14 @@ def test_a_slow_worker_hands_points_to_a_fast_one_if_that_is_wanted(wanted):
         return
     assert sent(orders, Move) == [("w1", Move(80, ("w2",)))]
     assert {r.name: r.weight for r in sent(orders, Routes)[-1][1].workers}["w1"] == 0.0
-    core.handle(b"w1", Heartbeat("w1", 1, facts(60, orders=1.0, giving=1.0, handing=2.0)), now=11.0)
-    done = core.handle(b"w1", Heartbeat("w1", 1, facts(20, orders=1.0, moved=80.0)), now=12.0)
+    core.handle(
+        b"w1",
+        Heartbeat("w1", 1, report_of(60, moves={"orders": 1, "giving": True, "handing": 2})),
+        now=11.0,
+    )
+    done = core.handle(
+        b"w1", Heartbeat("w1", 1, report_of(20, moves={"orders": 1, "moved": 80})), now=12.0
+    )
     assert {r.name: r.weight for r in sent(done, Routes)[-1][1].workers}["w1"] > 0.0
     assert [e["kind"] for e in status(core)["events"] if e["name"] == "w1"][-2:] == [
         "moving",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from streammac.coordinator.accounts import Accounts
-from streammac.coordinator.coordinator_actions import Tell
 from streammac.coordinator.membership import Membership
+from streammac.coordinator.moves import Moves
 from streammac.coordinator.rebalance import PATIENCE, Transfer
 from streammac.coordinator.routing import BALANCE_S, Routing
 from streammac.settings.schema import Training
 from streammac.wire.messages import EpochPlan, EpochReport, Heartbeat, Move, Register
+from streammac.wire.reports import IngestReport, ShardCounts, WorkerReport
 
 
 def routing(**training) -> Routing:
@@ -21,8 +22,8 @@ def routing(**training) -> Routing:
         register = Register(role, name, 1, 11, "here", {"data": f"data of {name}"})
         membership.register(name.encode(), register, now=0.0)
         peer = membership.peers[name]
-        membership.hear(peer, Heartbeat(name, 1, {"points": 100.0}), now=0.0)
-    return Routing(membership, Accounts(), Training(**training))
+        membership.hear(peer, Heartbeat(name, 1, WorkerReport(shard=ShardCounts(100))), now=0.0)
+    return Routing(membership, Moves(membership), Accounts(), Training(**training))
 
 
 def works(routes: Routing, name: str, busy: float) -> None:
@@ -51,7 +52,7 @@ def test_all_workers_get_the_same_at_first():
     routes = routing()
     assert weights(routes) == {"w1": 1.0, "w2": 1.0}
     assert [route.address for route in routes.routes()] == ["data of w1", "data of w2"]
-    assert [order.identity for order in routes.tell()] == [b"i1"]
+    assert [order.identity for order in routes.announce()] == [b"i1"]
 
 
 def test_who_leaves_gets_nothing_and_who_is_gone_is_no_route():
@@ -63,12 +64,11 @@ def test_who_leaves_gets_nothing_and_who_is_gone_is_no_route():
 
 def test_who_hands_over_points_gets_nothing_and_is_told_who_sends():
     routes = routing()
-    routes.accounts.count_feed("i1", 1, {"sent": 1.0})
-    move = Move(50, ("w2",))
-    *told, order = routes.let_move(routes.membership.peers["w1"], move, now=1.0)
+    routes.accounts.count_feed("i1", 1, IngestReport(sent=1))
+    routes.moves.give(routes.membership.peers["w1"], Move(50, ("w2",)), now=1.0)
     assert weights(routes) == {"w1": 0.0, "w2": 1.0}
-    assert {one.identity: one.message.senders for one in told} == {b"i1": (), b"w1": ("i1",)}
-    assert order == Tell(b"w1", move), "last, when it knows where they may go"
+    announced = routes.announce()
+    assert {one.identity: one.message.senders for one in announced} == {b"i1": (), b"w1": ("i1",)}
 
 
 def test_who_is_faster_gets_more():

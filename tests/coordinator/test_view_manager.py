@@ -7,12 +7,15 @@ import pytest
 from streammac.coordinator.membership import Membership
 from streammac.coordinator.view_manager import RETURN_S, ViewManager
 from streammac.wire.messages import EpochPlan, Heartbeat, Register, Resume, View
+from streammac.wire.reports import RingProgress, WorkerReport
+
+READY = WorkerReport(RingProgress(ready=True))
 
 
 def join(membership: Membership, name: str, incarnation: int = 1) -> None:
     register = Register("worker", name, incarnation, 11, "here", {"ring": f"ring of {name}"})
     membership.register(name.encode(), register, now=0.0)
-    membership.hear(membership.peers[name], Heartbeat(name, incarnation, {"ready": 1.0}), now=0.0)
+    membership.hear(membership.peers[name], Heartbeat(name, incarnation, READY), now=0.0)
 
 
 def ring(*names: str) -> ViewManager:
@@ -94,14 +97,14 @@ def test_after_a_restart_the_members_of_the_ring_are_waited_for():
 
 @pytest.mark.parametrize(
     ("view", "frozen", "missed"),
-    [(0.0, 0.0, View), (1.0, 1.0, Resume), (1.0, 0.0, None), (2.0, 1.0, None)],
+    [(0, False, View), (1, True, Resume), (1, False, None), (2, True, None)],
 )
 def test_a_member_that_has_missed_something_is_reminded(view, frozen, missed):
     views = ring("w1")
-    found = views.reminder(Heartbeat("w1", 1, {"view": view, "frozen": frozen}))
+    found = views.reminder(Heartbeat("w1", 1, WorkerReport(RingProgress(view=view, frozen=frozen))))
     assert (None if found is None else type(found)) == missed
-    assert views.reminder(Heartbeat("w1", 2, {})) is None
-    assert views.reminder(Heartbeat("w2", 1, {})) is None
+    assert views.reminder(Heartbeat("w1", 2)) is None
+    assert views.reminder(Heartbeat("w2", 1)) is None
 
 
 def test_the_first_visit_of_a_view_ends_the_change():

@@ -34,6 +34,7 @@ from streammac.wire.messages import (
     Stop,
     StreamSchema,
 )
+from streammac.wire.reports import IngestReport
 from tests.delivery.memory_store import batch_id_of
 from tests.patience import PATIENCE_S, wait_for
 
@@ -56,7 +57,7 @@ class Stage:
         self.receiver: Receiver[bytes] = Receiver(LIFE, settings.ingest.window_bytes, self)
         self.received = 0
         self.seen: set[BatchId] = set()
-        self.facts: dict[str, float] = {}
+        self.report = IngestReport()
         self.beats = 0
         self.goodbye: Goodbye | None = None
         self.client_address = ""
@@ -106,7 +107,7 @@ class Stage:
                 self.schema = self.schema or message
                 tell(self.schema)
             case Heartbeat():
-                self.facts = message.facts
+                self.report = message.ingest
                 self.beats += 1
             case Goodbye():
                 self.goodbye = message
@@ -197,34 +198,34 @@ def feed(tmp_path):
 
 def test_a_file_is_delivered_whole_and_the_node_says_that_it_is_done(tmp_path, feed):
     with running(tmp_path, [feed]) as (stage, _):
-        wait_for(lambda: stage.facts.get("finished"))
+        wait_for(lambda: stage.report.finished)
     np.testing.assert_array_equal(stored_rows(stage), ordered(X))
     assert stage.schema == StreamSchema(4, "float32")
     held_out = sum(len(m.tensors["x"]) for m in stage.stored.values() if m.held_out)
     assert 20 < held_out < 100
-    facts = stage.goodbye.facts
-    assert (facts["sent"], facts["acknowledged"], facts["dead_lettered"]) == (POINTS, POINTS, 0)
-    assert facts["unacknowledged"] == 0
-    assert facts["first_ack_s"] > 0
+    report = stage.goodbye.ingest
+    assert (report.sent, report.acknowledged, report.dead_lettered) == (POINTS, POINTS, 0)
+    assert report.unacknowledged == 0
+    assert report.first_ack_s > 0
 
 
 def test_batches_whose_answers_are_lost_are_sent_again_and_counted_once(tmp_path, feed):
     with running(tmp_path, [feed], lose_acks=5) as (stage, _):
-        wait_for(lambda: stage.facts.get("finished"))
+        wait_for(lambda: stage.report.finished)
     np.testing.assert_array_equal(stored_rows(stage), ordered(X))
-    facts = stage.goodbye.facts
-    assert (facts["acknowledged"], facts["sent"]) == (POINTS, POINTS)
-    assert facts["resent"] >= 5
+    report = stage.goodbye.ingest
+    assert (report.acknowledged, report.sent) == (POINTS, POINTS)
+    assert report.resent >= 5
 
 
 def test_bad_lines_become_dead_letters_and_the_rest_goes_through(tmp_path):
     path = tmp_path / "feed.ndjson"
     path.write_text('[1, 2]\nbroken\n{"x": [3]}\n{"x": [5, 6]}\n')
     with running(tmp_path, [path]) as (stage, _):
-        wait_for(lambda: stage.facts.get("finished"))
+        wait_for(lambda: stage.report.finished)
     np.testing.assert_array_equal(stored_rows(stage), ordered(np.array([[1, 2], [5, 6]], "<f4")))
-    facts = stage.goodbye.facts
-    assert (facts["sent"], facts["dead_lettered"]) == (4, 2)
+    report = stage.goodbye.ingest
+    assert (report.sent, report.dead_lettered) == (4, 2)
     assert [letter.raw for letter in read(tmp_path / "dead-letters")] == [b"broken", b'{"x": [3]}']
 
 
@@ -245,7 +246,7 @@ def test_a_worker_that_stalls_holds_the_feed_up_and_memory_stays_bounded(tmp_pat
         batch = 50 * 192
         assert node.outbox.sender._waiting_bytes <= node.outbox.sender.room_bytes + batch
         assert node.ingest_queue.feeds.qsize() <= node.ingest_queue.feeds.maxsize
-        wait_for(lambda: stage.facts.get("blocked_s", 0) > 0)
+        wait_for(lambda: stage.report.blocked_s > 0)
 
 
 @contextmanager
@@ -285,7 +286,7 @@ def test_a_push_that_is_sent_again_while_it_is_under_way_is_stored_once(tmp_path
             for _ in range(3):
                 client.send_multipart(encode(Push("c", 1, 1, {"x": X})))
             assert answer(client).accepted == POINTS
-    assert stage.goodbye.facts["sent"] == POINTS
+    assert stage.goodbye.ingest.sent == POINTS
     np.testing.assert_array_equal(stored_rows(stage), ordered(X))
 
 
@@ -306,7 +307,7 @@ def test_a_push_that_makes_no_sense_is_refused_with_the_reason(tmp_path, tensors
             pushed = answer(client)
         assert said in pushed.reason
         assert (pushed.accepted, pushed.dead_lettered) == (0, 0)
-        wait_for(lambda: stage.facts.get("malformed") == 1)
+        wait_for(lambda: stage.report.malformed == 1)
 
 
 def test_a_push_with_bad_points_settles_the_good_ones(tmp_path):
@@ -359,7 +360,7 @@ def test_pushes_before_the_schema_is_agreed_are_bounded_and_kept_once(tmp_path):
             stage.lose_proposals = 0
             for _ in range(MAX_EARLY):
                 assert answer(client).accepted == 5
-    assert stage.goodbye.facts["sent"] == 5 * MAX_EARLY
+    assert stage.goodbye.ingest.sent == 5 * MAX_EARLY
 
 
 def test_keys_of_any_number_and_allowed_length_reach_the_worker(tmp_path):
@@ -367,7 +368,7 @@ def test_keys_of_any_number_and_allowed_length_reach_the_worker(tmp_path):
     keys = [f"{n:04}" + "k" * (MAX_KEY_BYTES - 4) for n in range(4000)]
     path.write_text("\n".join(json.dumps({"x": [1], "key": key}) for key in keys))
     with running(tmp_path, [path], batch_points=4000) as (stage, _):
-        wait_for(lambda: stage.facts.get("finished"))
+        wait_for(lambda: stage.report.finished)
     stored = [key.decode() for m in stage.stored.values() for key in m.keys]
     assert sorted(stored) == keys
 
@@ -395,5 +396,5 @@ def test_points_wait_for_the_workers_that_are_to_come_but_not_for_ever(tmp_path,
         monkeypatch.setattr("ingest.node.START_PATIENCE_S", patience_s)
         wait_for(lambda: stage.received)
         assert time.monotonic() - began > patience_s
-        wait_for(lambda: stage.facts.get("finished"))
+        wait_for(lambda: stage.report.finished)
     np.testing.assert_array_equal(stored_rows(stage), ordered(X))

@@ -73,8 +73,8 @@ class Life:
                 if rng.random() >= loss:
                     self.outbox.handle(post.worker, answer, self.now)
 
-    def facts(self):
-        return self.outbox.facts()
+    def report(self):
+        return self.outbox.report()
 
 
 @pytest.fixture
@@ -98,12 +98,12 @@ def test_however_often_it_is_killed_every_record_is_settled_once(root, seed):
         for _ in range(rng.randint(0, 3)):
             life.step(0.2, rng)
         if number < 8 and rng.random() < 0.15:
-            accounts.count_feed("i1", number, life.facts())
+            accounts.count_feed("i1", number, life.report())
             life.outbox.close()  # nothing else of a process outlives a kill
             number += 1
             life, reading = Life(root, number, stores), True
     life.step()
-    accounts.count_feed("i1", number, life.facts())
+    accounts.count_feed("i1", number, life.report())
     stored = sum(sum(store.batches.values()) for store in stores.values())
     letters = list(read(root / "letters"))
     assert number > 1 or seed
@@ -140,7 +140,7 @@ def test_a_push_that_comes_again_in_another_life_is_stored_and_counted_once(root
         later.step()
     assert [t.stored + t.duplicate for t in tickets] == [25, 25]
     assert sum(sum(store.batches.values()) for store in stores.values()) == 50
-    assert later.facts()["sent"] == later.facts()["lasting_sent"] == 50
+    assert later.report().sent == later.report().lasting_sent == 50
     later.outbox.close()
 
 

@@ -82,7 +82,8 @@ def test_a_stream_of_river_conforms():
     for check in all_checks():
         check(lambda: open_source("river:ImageSegments"))
     source = open_source("river:ImageSegments")
-    assert (source.finite, source.length) == (True, 2310)
+    assert source.finite
+    assert sum(map(len, source.chunks(1000))) == 2310
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -110,7 +111,7 @@ def test_shuffling_is_a_permutation_that_depends_on_the_seed(folder):
 
 def test_a_loop_begins_again_and_a_limit_ends_it(folder):
     source = open_source(f"{folder}/a.npy?loop=true&limit=120")
-    assert (source.finite, source.length) == (True, 120)
+    assert source.finite
     got = numbers(source.chunks(50))
     np.testing.assert_array_equal(got, np.concatenate([X, X, X[:14]]))
 

@@ -98,10 +98,8 @@ class TestDashboard:
 
 
 def expressions() -> list[str]:
-    batch_ids = [
-        batch_id["expr"] for name in NAMES for batch_id in load(name)["annotations"]["list"]
-    ]
-    return [query.expression for query in everything()] + batch_ids
+    marks = [mark["expr"] for name in NAMES for mark in load(name)["annotations"]["list"]]
+    return [query.expression for query in everything()] + marks
 
 
 @pytest.mark.parametrize("expression", expressions())

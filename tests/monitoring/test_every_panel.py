@@ -40,7 +40,7 @@ CHAPTERS = {
     ("learning", "Promoted and kept back", "promoted"): "healthy",
 }
 """What is above zero in which chapter."""
-BATCH_IDS = {
+MARKS = {
     "Lost": "death",
     "Joined, returned or left": "return",
     "Drift": "drift",
@@ -79,11 +79,11 @@ def test_a_large_number_is_one_number(story: Story, name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_marks_are_where_something_happened(story: Story, name: str) -> None:
-    for batch_id in load(name)["annotations"]["list"]:
-        query = Query(name, batch_id["name"], batch_id["expr"], batch_id["name"])
-        assert story.read(query, BATCH_IDS[batch_id["name"]]), batch_id["name"]
-        if batch_id["name"] != "Continuation begun anew":  # that happens when the data grows, too
-            assert not story.read(query, "healthy"), batch_id["name"]
+    for mark in load(name)["annotations"]["list"]:
+        query = Query(name, mark["name"], mark["expr"], mark["name"])
+        assert story.read(query, MARKS[mark["name"]]), mark["name"]
+        if mark["name"] != "Continuation begun anew":  # that happens when the data grows, too
+            assert not story.read(query, "healthy"), mark["name"]
 
 
 def test_the_variables_have_values(story: Story) -> None:

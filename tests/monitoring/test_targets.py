@@ -33,7 +33,7 @@ def registered(workers: int) -> Coordinator:
 def test_who_is_lost_or_has_left_is_not_scraped() -> None:
     core = registered(4)
     core.disconnected("w1", 1, 0.0, 1.0)
-    core.handle(b"2", Goodbye("w2", 1, {}), 1.0)
+    core.handle(b"2", Goodbye("w2", 1), 1.0)
     listed = targets(core, OWN)
     assert [t["labels"]["name"] for t in listed] == ["coordinator", "w0", "w3"]
     assert listed[1] == {

@@ -23,9 +23,9 @@ from streammac.settings.schema import Settings
 from streammac.wire.messages import Register
 from tests.page.simulated import simulated_status, simulated_targets
 from tests.patience import PATIENCE_S, wait_for
+from workers.coordinator import http
 from workers.coordinator.http import application
 from workers.coordinator.live import FRAMES, MOST_OF_A_CORE, PERIOD_S, Live
-from workers.coordinator.process import http
 
 
 @pytest.fixture

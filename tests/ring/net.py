@@ -19,7 +19,7 @@ from streammac.ring.member_actions import (
     ZStep,
     ZStepDone,
 )
-from streammac.ring.views import ViewChange
+from streammac.ring.view_change import ViewChange
 from streammac.wire.messages import EpochPlan, Holdings, MemberAddress, Resume, Token, View
 from tests.ring.tally import TallyModel
 
@@ -109,12 +109,12 @@ class Net:
 
     def check(self) -> None:
         """At most one training token of a block anywhere: under way, or held by one member."""
-        newest = max(m.view for m in self.members.values())
+        newest = max(m.view.number for m in self.members.values())
         places: dict[tuple[int, str], int] = {}
         tokens = [t for _, t in self.messages]
         for member in self.members.values():
-            if not member.frozen and member.view == newest:
-                tokens += [member.copies[name] for name in member.holding]
+            if not member.view.frozen and member.view.number == newest:
+                tokens += [member.epoch.copies[name] for name in member.epoch.holding]
             tokens += member.waiting
         for token in tokens:
             if isinstance(token, Token) and token.view == newest and not token.final:
@@ -129,7 +129,7 @@ class Net:
             token = job.token
             state = dict(token.tensors)
             if job.visits:
-                if member.holding.get(token.block) is job:
+                if member.epoch.holding.get(token.block) is job:
                     self.visits.append((token.epoch, token.block, token.lap, name))
                 state = {k: v + np.eye(len(v), dtype=v.dtype)[0] for k, v in state.items()}
             if job.ends_lap:

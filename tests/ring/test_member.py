@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from streammac.models.shuffling import ring_order
+from streammac.ring.admission import Drop
 from streammac.ring.member import MAX_WAITING, Member
 from streammac.wire.messages import EpochPlan, RestartContinuation, Token, View
 from tests.ring.net import Net, addresses, begin
@@ -36,8 +37,8 @@ def test_every_block_is_trained_by_everybody_in_every_lap(size, epochs, laps, bl
         for n in names
     ]
     assert sorted(net.visits) == sorted(expected)
-    assert all(member.state == "resting" for member in net.members.values())
-    assert all(member.dropped == 0 for member in net.members.values())
+    assert all(member.epoch.state == "resting" for member in net.members.values())
+    assert all(not member.dropped for member in net.members.values())
     # the paper's communication: (e + 1) P - 2 hops for each block
     hops = (2 * size - 2) + (epochs - 1) * blocks * ((laps + 1) * size - 2)
     assert net.sent == (hops if size > 1 else 0)
@@ -49,7 +50,7 @@ def test_everybody_ends_with_the_same_model(size, seed):
     names = [f"w{i}" for i in range(size)]
     net = Net(names, epochs=4, seed=seed)
     net.run()
-    models = [member.params for member in net.members.values()]
+    models = [member.epoch.base for member in net.members.values()]
     for model in models[1:]:
         assert model.keys() == models[0].keys()
         for name, tensor in model.items():
@@ -71,7 +72,7 @@ def test_a_duplicated_token_is_dropped(seed, after):
     net.messages += copies
     net.run()
     assert len(net.visits) == len(set(net.visits))
-    assert sum(member.dropped for member in net.members.values()) == len(copies)
+    assert sum(member.dropped.total() for member in net.members.values()) == len(copies)
 
 
 @settings(max_examples=30)
@@ -113,14 +114,14 @@ def test_an_older_view_and_its_tokens_are_ignored():
     assert member.handle(View(4, addresses(["w1"]))) == []
     token = Token(4, 0, "origin", 0, ("w1",), False, None, {"origin": np.zeros(1)})
     assert member.handle(token) == []
-    assert (member.view, member.dropped) == (5, 1)
+    assert (member.view.number, member.dropped) == (5, {Drop.OLD_VIEW: 1})
 
 
 def test_a_view_of_others_is_ignored():
     member = Member("w1", TallyModel(), 2, seed=0)
     begin(member, ["w1", "w2"], number=5)
     assert member.handle(View(6, addresses(["w2"]))) == []
-    assert (member.view, member.frozen) == (5, False)
+    assert (member.view.number, member.view.frozen) == (5, False)
 
 
 def test_tokens_of_a_view_to_come_wait_for_it_within_a_limit():
@@ -128,7 +129,7 @@ def test_tokens_of_a_view_to_come_wait_for_it_within_a_limit():
     token = Token(1, 0, "origin", 0, ("w1",), False, None, {"origin": np.zeros(1)})
     for _ in range(MAX_WAITING + 10):
         assert member.handle(token) == []
-    assert (len(member.waiting), member.dropped) == (MAX_WAITING, 10)
+    assert (len(member.waiting), member.dropped) == (MAX_WAITING, {Drop.NO_ROOM: 10})
 
 
 @pytest.mark.parametrize("block", ["nothing of that name", "tally/0"])
@@ -137,7 +138,7 @@ def test_a_token_for_an_unknown_block_is_dropped(block):
     begin(member, ["w1", "w2"])
     token = Token(1, 0, block, 0, ("w1",), False, None, {block: np.zeros(2)})
     assert member.handle(token) == []
-    assert member.dropped == 1
+    assert member.dropped == {Drop.UNKNOWN_BLOCK: 1}
 
 
 def test_a_token_that_has_nothing_to_do_here_is_dropped():
@@ -147,5 +148,5 @@ def test_a_token_that_has_nothing_to_do_here_is_dropped():
     for final in (False, True):
         token = Token(1, 0, "origin", 0, (other,), final, None, {"origin": np.zeros(1)})
         assert member.handle(token) == []
-        assert "origin" not in member.final
-    assert member.dropped == 2
+        assert "origin" not in member.epoch.copies
+    assert member.dropped == {Drop.NOT_ADDRESSED: 2}

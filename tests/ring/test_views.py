@@ -14,7 +14,7 @@ from streammac.ring.itinerary import next_stop
 from streammac.ring.member import Member
 from streammac.ring.member_actions import TrainDone
 from streammac.ring.recovery import resumption
-from streammac.ring.views import ViewChange
+from streammac.ring.view_change import ViewChange
 from streammac.wire.messages import Copy, EpochPlan, Holdings, ModelState, Resume, View
 from tests.ring.net import Net, addresses, begin
 from tests.ring.tally import TallyModel
@@ -79,7 +79,7 @@ def test_the_ring_goes_on_whoever_comes_leaves_or_dies(size, blocks, laps, seed,
         do(net, what, number)
     net.run()
     names = live(net)
-    assert [net.members[name].state for name in names] == ["resting"] * len(names)
+    assert [net.members[name].epoch.state for name in names] == ["resting"] * len(names)
     # whatever a survivor has done is in a copy that somebody has: it is never done a second time
     done = [visit for visit in net.visits if visit[3] in names]
     assert len(done) == len(set(done))
@@ -94,7 +94,7 @@ def test_the_ring_goes_on_whoever_comes_leaves_or_dies(size, blocks, laps, seed,
             for name in names
         }
         assert {visit for visit in done if visit[0] == epoch} == expected
-    models = [net.members[name].params for name in names]
+    models = [net.members[name].epoch.base for name in names]
     for model in models[1:]:
         assert model.keys() == models[0].keys()
         for name, tensor in model.items():
@@ -143,7 +143,7 @@ def test_a_member_that_was_taken_for_dead_does_no_harm_and_rejoins(seed, after, 
         net.step()
     net.view(["w1", "w2", "w3"])
     net.run()
-    assert [m.state for m in net.members.values()] == ["resting"] * 3
+    assert [m.epoch.state for m in net.members.values()] == ["resting"] * 3
     done = [visit for visit in net.visits if visit[3] != "w3"]
     assert len(done) == len(set(done))
 
@@ -157,7 +157,7 @@ def test_tokens_that_are_lost_come_back_with_another_view(seed, after, lost):
     net.messages = net.messages[lost:]
     net.view(["w1", "w2", "w3"])
     net.run()
-    assert [m.state for m in net.members.values()] == ["resting"] * 3
+    assert [m.epoch.state for m in net.members.values()] == ["resting"] * 3
     assert len(net.visits) == len(set(net.visits))
 
 
@@ -273,7 +273,7 @@ def test_a_model_that_comes_before_the_view_resumes_is_kept():
     member.handle(View(2, addresses(["w1", "w2"])))
     assert member.handle(ModelState(2, 3, {"tally/0": np.ones(2)})) == []
     member.handle(Resume(2, 3, EpochPlan(age=3), ("w1",), ("w2",), ("w2",), {}, {"w2": "w1"}))
-    assert member.base is not None
+    assert member.epoch.base is not None
 
 
 def test_whoever_was_given_up_while_it_left_is_released_by_a_view_without_it():
@@ -307,7 +307,9 @@ def test_a_copy_that_nobody_goes_on_with_shows_who_had_not_trained_it():
     trainers = tuple(sorted((one, other)))
     holders = {"origin": leaver}
     member.handle(Resume(2, 0, EpochPlan(fresh=True), trainers, holders=holders))
-    assert leaver in member.copies["origin"].itinerary, "or its visit would not show beside it"
+    assert leaver in member.epoch.copies["origin"].itinerary, (
+        "or its visit would not show beside it"
+    )
 
 
 def test_who_is_behind_does_not_count_on_one_that_died_and_joins_again():
@@ -316,5 +318,5 @@ def test_who_is_behind_does_not_count_on_one_that_died_and_joins_again():
     begin(member, names)
     member.handle(View(2, addresses(names)))
     member.handle(Resume(2, 1, EpochPlan(age=1), ("w2",), ("w3",), ("w1", "w3")))
-    assert member.epoch == 0
-    assert member.trainers == ("w1", "w2"), "w3 has no part in that epoch any more"
+    assert member.epoch.number == 0
+    assert member.epoch.trainers == ("w1", "w2"), "w3 has no part in that epoch any more"

@@ -202,7 +202,7 @@ class Cluster:
         """The coordinator finds that a worker has more points than these others, unless some are moved already."""
         core = self.coordinator.core
         workers = {peer.name: peer for peer in core.membership.of("worker")}
-        busy = any(peer.moves for peer in workers.values())
+        busy = any(core.moves.moves(peer) for peer in workers.values())
         if self.coordinator.alive and not busy and workers.keys() >= {name, *to}:
             self.note("move some", name, points, to)
             self.coordinator.give_order(core._transfer(Transfer(name, points, to), self.kernel.now))
@@ -307,11 +307,11 @@ class Cluster:
             )
         for worker in staying:
             member = worker.member
-            if member is None or member.view != core.views.number or member.frozen:
+            if member is None or member.view.number != core.views.number or member.view.frozen:
                 found.append(f"{worker.name} is not in view {core.views.number}")
-            elif member.state != "resting" and worker.name not in member.trainers:
-                found.append(f"{worker.name} has no part in epoch {member.epoch}")
-        resting = all(w.member is not None and w.member.state == "resting" for w in staying)
+            elif member.epoch.state != "resting" and worker.name not in member.epoch.trainers:
+                found.append(f"{worker.name} has no part in epoch {member.epoch.number}")
+        resting = all(w.member is not None and w.member.epoch.state == "resting" for w in staying)
         assert self._heal_epoch is not None
         if not resting and core.progress.epoch < self._heal_epoch + EPOCHS_AFTERWARDS:
             found.append(f"no more than {core.progress.epoch - self._heal_epoch} epochs end")
@@ -322,11 +322,12 @@ class Cluster:
         """What is still on its way from worker to worker."""
         found = [f"{w.name} is still leaving" for w in self.alive if w.is_asked_to_leave]
         for worker in self.alive:
-            facts = worker.mover.facts() if worker.mover is not None else {}
-            if facts.get("giving") or facts.get("handing"):
-                found.append(f"{worker.name} still moves points: {facts}")
-        for peer in self.coordinator.core.membership.of("worker"):
-            if peer.giving:
+            state = worker.mover.state if worker.mover is not None else None
+            if state is not None and (state.giving or state.handing):
+                found.append(f"{worker.name} still moves points: {state}")
+        core = self.coordinator.core
+        for peer in core.membership.of("worker"):
+            if core.moves.gives(peer):
                 found.append(f"{peer.name} gets no points")
         return found
 

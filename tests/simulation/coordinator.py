@@ -77,7 +77,7 @@ class CoordinatorProcess(Process):
         self.rules = rules
         self.watch = watch
         self.core = Coordinator(settings, "simulated", copy.deepcopy(files.state), files.params)
-        self.core.version = files.version
+        self.core.progress.version = files.version
         self.core.events.clock = lambda: kernel.now
         self._resume: dict[str, Any] | None = None
         self._saved_at = 0.0

@@ -133,7 +133,7 @@ class IngestProcess(Process):
             self._register()
         if now - self._beat_at >= self.settings.cluster.heartbeat_s:
             self._beat_at = now
-            self._tell(Heartbeat(self.name, self.incarnation, self.outbox.facts()))
+            self._tell(Heartbeat(self.name, self.incarnation, ingest=self.outbox.report()))
         self._flush()
         self.after(TURN_S, self._turn)
 

@@ -122,7 +122,17 @@ def tell(value: Any) -> str:
     return f"{type(value).__name__}({told})"
 
 
-QUIET_FIELDS = ("tensors", "plan", "following", "facts", "address", "addresses", "params", "base")
+QUIET_FIELDS = (
+    "tensors",
+    "plan",
+    "following",
+    "worker",
+    "ingest",
+    "address",
+    "addresses",
+    "params",
+    "base",
+)
 
 
 class Kernel:

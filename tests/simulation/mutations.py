@@ -5,9 +5,9 @@ A simulation that finds nothing has shown nothing until it is known what it woul
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from streammac.coordinator.accounts import Accounts
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.epoch_reports import EpochReports
-from streammac.coordinator.membership import Peer
+from streammac.coordinator.moves import Moves
 from streammac.coordinator.stall import StallWatch
 from streammac.delivery.closing import Closing
 from streammac.delivery.handover import Handover
@@ -24,18 +24,19 @@ from streammac.delivery.ledger import Handed, Ledger, Revoked
 from streammac.delivery.receiver import Receiver
 from streammac.delivery.sender import Sender
 from streammac.points.batch_id_set import BatchIdSet
-from streammac.ring import recovery
+from streammac.ring import admission, recovery, rejoin
 from streammac.ring.member import Member
-from streammac.ring.views import ViewChange
+from streammac.ring.view_change import ViewChange
 from streammac.store import Shard
 from streammac.store.withdrawals import Withdrawals
+from streammac.wire.messages import EpochPlan, Resume
 from tests.simulation.coordinator import CoordinatorProcess
 
 Change = Callable[..., Any]
 """Gets the function that it replaces, then that function's arguments."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Mutation:
     """A bug.
 
@@ -73,51 +74,58 @@ def _changed(owner: Any, name: str, change: Change) -> Any:
 # -- members ---------------------------------------------------------------------------------------
 
 
-def _takes_old_tokens(original, member, token):
-    return original(member, replace(token, view=member.view))
+def _takes_old_tokens(original, token, view, epoch, name, **more):
+    token = replace(token, view=max(token.view, view.number))
+    return original(token, view, epoch, name, **more)
 
 
 def _takes_old_resumes(original, member, resume):
-    is_old = resume.view < member.view
-    return original(member, replace(resume, view=member.view) if is_old else resume)
+    is_old = resume.view < member.view.number
+    return original(member, replace(resume, view=member.view.number) if is_old else resume)
 
 
 def _adopts_all(original, member, resume):
-    mine = dict.fromkeys(member.copies, member.name)
+    mine = dict.fromkeys(member.epoch.copies, member.name)
     return original(member, replace(resume, holders=resume.holders | mine))
 
 
-def _strikes_nobody_off(original, member, token):
-    return replace(token, view=member.view)
+def _strikes_nobody_off(original, token, members, resume, name):
+    return replace(token, view=resume.view)
 
 
-def _strikes_leavers_off_everywhere(original, member, resume):
-    member.copies = {name: member._edited(token) for name, token in member.copies.items()}
-    return original(member, resume)
+def _strikes_leavers_off_everywhere(original, epoch, members, resume, seed, name):
+    copies = {
+        block: rejoin.edited(token, members, resume, name) for block, token in epoch.copies.items()
+    }
+    return original(dataclasses.replace(epoch, copies=copies), members, resume, seed, name)
 
 
 def _forgets_what_it_trained(original, member, token):
-    member.trained.clear()
+    member.epoch.trained.clear()
     return original(member, token)
 
 
 def _keeps_no_copy(original, member, token):
     actions = original(member, token)
-    if actions and not token.final and token.block not in member.holding:
-        del member.copies[token.block]
+    if actions and not token.final and token.block not in member.epoch.holding:
+        del member.epoch.copies[token.block]
     return actions
 
 
 def _is_never_frozen(original, member, done):
-    frozen, member.frozen = member.frozen, False
+    view = member.view
+    if view.frozen:
+        member.view = dataclasses.replace(
+            view, resume=Resume(view.number, member.epoch.number, EpochPlan(), ())
+        )
     actions = original(member, done)
-    member.frozen = frozen
+    member.view = view
     return actions
 
 
-def _gives_nothing_to_laggards(original, member, resume):
+def _gives_nothing_to_laggards(original, epoch, resume, name):
     donors = {name: donor for name, donor in resume.donors.items() if name in resume.joining}
-    return original(member, replace(resume, donors=donors))
+    return original(epoch, replace(resume, donors=donors), name)
 
 
 # -- points ----------------------------------------------------------------------------------------
@@ -164,8 +172,8 @@ def _remembers_what_it_gave(original, shard, batch_ids, *, remember, sender=None
     return original(shard, batch_ids, remember=sender is None, sender=sender)
 
 
-def _counts_no_withdrawals(original, accounts, name, facts):
-    return original(accounts, name, facts | {"withdrawn": 0.0})
+def _counts_no_withdrawals(original, accounts, name, counts):
+    return original(accounts, name, replace(counts, withdrawn=0))
 
 
 # -- the coordinator -------------------------------------------------------------------------------
@@ -212,7 +220,7 @@ MUTATIONS = (
     Mutation(
         "old tokens",
         "A member takes tokens of an older view: fencing is not checked.",
-        ((Member, "_is_mine", _takes_old_tokens),),
+        ((admission, "admit", _takes_old_tokens),),
     ),
     Mutation(
         "old resumes",
@@ -222,17 +230,17 @@ MUTATIONS = (
     Mutation(
         "all adopt",
         "After a view every member goes on with every block of which it has a copy.",
-        ((Member, "_go_on", _adopts_all),),
+        ((Member, "_rejoin", _adopts_all),),
     ),
     Mutation(
         "dead on the itinerary",
         "A view strikes nobody off the itineraries: blocks go to members that are gone.",
-        ((Member, "_edited", _strikes_nobody_off),),
+        ((rejoin, "edited", _strikes_nobody_off),),
     ),
     Mutation(
         "leavers struck off",
         "Leaving members are struck off all copies, so that the visit they are at does not show.",
-        ((Member, "_go_on", _strikes_leavers_off_everywhere),),
+        ((rejoin, "go_on", _strikes_leavers_off_everywhere),),
     ),
     Mutation(
         "trained again",
@@ -247,12 +255,12 @@ MUTATIONS = (
     Mutation(
         "not frozen",
         "A member that has answered a view still passes on what it finishes.",
-        ((Member, "_trained", _is_never_frozen),),
+        ((Member, "_train_done", _is_never_frozen),),
     ),
     Mutation(
         "laggards left alone",
         "Who is an epoch behind does not get its last copies again.",
-        ((Member, "_give", _gives_nothing_to_laggards),),
+        ((rejoin, "gifts", _gives_nothing_to_laggards),),
     ),
     Mutation(
         "any copy",
@@ -305,9 +313,9 @@ MUTATIONS = (
         ((Receiver, "_stored", _acknowledges_what_failed),),
     ),
     Mutation(
-        "nothing disowned",
+        "nothing revoked",
         "A batch goes to another worker, and the first one is never told that it is not its own any more.",
-        ((Sender, "_disown", _revokes_nothing),),
+        ((Sender, "_revoke", _revokes_nothing),),
     ),
     Mutation(
         "owners forgotten",
@@ -320,7 +328,7 @@ MUTATIONS = (
         ((Receiver, "_counts", _stores_in_any_session),),
     ),
     Mutation(
-        "marks forgotten",
+        "batch ids forgotten",
         "A shard that is opened again does not know which batches it has.",
         ((Shard, "_recover", _forgets_batch_ids),),
     ),
@@ -352,7 +360,7 @@ MUTATIONS = (
     Mutation(
         "lost orders",
         "An order to move points that was lost is not given again.",
-        ((Peer, "unheard", _never),),
+        ((Moves, "_overdue", _never),),
     ),
     Mutation(
         "withdrawals not counted",

@@ -26,7 +26,7 @@ FOUND_SOON = (
     "the returned count",
     "one answer",
     "view not persisted",
-    "nothing disowned",
+    "nothing revoked",
     "not durable",
     "moves forgotten",
 )

@@ -15,7 +15,7 @@ from streammac.coordinator.epoch_reports import EpochReports, EpochResult
 from streammac.coordinator.membership import Membership
 from streammac.ring.member import Event, Member
 from streammac.ring.member_actions import Action, Report, Send, Train, TrainDone
-from streammac.ring.views import ViewChange
+from streammac.ring.view_change import ViewChange
 from streammac.wire.messages import EpochReport, ModelState, Resume, Token, View
 from tests.simulation.kernel import Violation
 from tests.simulation.visits import Visit, VisitedModel, Visits
@@ -137,7 +137,7 @@ class RingRules:
             member = self.processes[f"{name}#{change.members[name]}"].member
             if member is None or answer.state == "joining" or answer.epoch != resume.epoch:
                 continue
-            for block, token in member.copies.items():
+            for block, token in member.epoch.copies.items():
                 rank = (block, token.final, token.lap, len(token.itinerary))
                 visits = _numbers(token.tensors[block])
                 if seen.setdefault(rank, visits) != visits:
@@ -156,8 +156,10 @@ class RingRules:
     def _began_cold(self) -> None:
         for name, incarnation in sorted(self._entitled):
             member = self.processes[f"{name}#{incarnation}"].member
-            if member is not None and member.state != "joining":
-                raise Violation(f"the ring begins anew although {name} holds epoch {member.epoch}")
+            if member is not None and member.epoch.state != "joining":
+                raise Violation(
+                    f"the ring begins anew although {name} holds epoch {member.epoch.number}"
+                )
         self.lines.clear()
 
     def _went_on(self, epoch: int, block: str, resume: Resume, change: ViewChange) -> None:
@@ -167,7 +169,7 @@ class RingRules:
         if holder is not None:
             process = self.processes[f"{holder}#{change.members[holder]}"]
             assert process.member is not None
-            copy = process.member.copies.get(block)
+            copy = process.member.epoch.copies.get(block)
             if copy is None:
                 raise Violation(
                     f"{block} of epoch {epoch} goes on from {holder}, who has no copy of it"
@@ -221,13 +223,14 @@ class RingRules:
         self._keeps_to_its_view(worker, member, event, actions)
         is_in_ring = self.ring.get(worker.name) == worker.incarnation
         # who leaves begins nothing but what the whole ring begins anew
-        begins = not member.leaving or (member.resume is not None and member.resume.cold)
-        if is_in_ring and begins and not member.frozen and member.view == max(self._resumes):
+        resume = member.view.resume
+        begins = resume is not None and (resume.cold or not member.view.leaving)
+        if is_in_ring and begins and member.view.number == max(self._resumes):
             self._carriers.add(worker.name)
         if is_in_ring and worker.name in self._carriers:
             if isinstance(event, TrainDone):
                 self._train_done(member, event)
-            if not member.frozen:
+            if not member.view.frozen:
                 self._has_true_copies(worker, member)
             for action in actions:
                 if isinstance(action, Report):
@@ -237,26 +240,27 @@ class RingRules:
     def _keeps_to_its_view(
         self, worker: WorkerProcess, member: Member, event: Event, actions: list[Action]
     ) -> None:
-        if member.view < self._seen.get(worker.address, 0):
-            raise Violation(f"{worker.name} went back to view {member.view}")
-        self._seen[worker.address] = member.view
-        if not member.frozen and member.resume is not self._resumes.get(member.view):
-            raise Violation(f"{worker.name} goes on in view {member.view}, as no one decided")
+        view = member.view
+        if view.number < self._seen.get(worker.address, 0):
+            raise Violation(f"{worker.name} went back to view {view.number}")
+        self._seen[worker.address] = view.number
+        if not view.frozen and view.resume is not self._resumes.get(view.number):
+            raise Violation(f"{worker.name} goes on in view {view.number}, as no one decided")
         number = _view_of(event)
-        if number is not None and number < member.view and actions:
-            raise Violation(f"{worker.name}, in view {member.view}, acts on view {number}: {event}")
+        if number is not None and number < view.number and actions:
+            raise Violation(f"{worker.name}, in view {view.number}, acts on view {number}: {event}")
         for action in actions:
             acted = _view_of(action.message) if isinstance(action, Send) else None
             if isinstance(action, Train):
                 acted = action.token.view
-            if acted is not None and acted != member.view:
-                raise Violation(f"{worker.name}, in view {member.view}, works for view {acted}")
-        if member.frozen and any(isinstance(action, Send) for action in actions):
-            raise Violation(f"{worker.name} passes something on before view {member.view} resumes")
+            if acted is not None and acted != view.number:
+                raise Violation(f"{worker.name}, in view {view.number}, works for view {acted}")
+        if view.frozen and any(isinstance(action, Send) for action in actions):
+            raise Violation(f"{worker.name} passes something on before view {view.number} resumes")
 
     def _train_done(self, member: Member, done: TrainDone) -> None:
         token = done.job.token
-        copy = member.copies.get(token.block)
+        copy = member.epoch.copies.get(token.block)
         if not done.job.visits or copy is None or copy.tensors is not done.tensors:
             return
         line = self.lines.setdefault((token.epoch, token.block), [])
@@ -275,12 +279,14 @@ class RingRules:
                 del self.lines[epoch, block]
 
     def _has_true_copies(self, worker: WorkerProcess, member: Member) -> None:
-        for block, tensors in member.final.items():
-            line = self.lines.get((member.epoch, block))
-            if line is not None and _numbers(tensors[block]) != line:
+        epoch = member.epoch
+        for block, token in epoch.copies.items():
+            line = self.lines.get((epoch.number, block))
+            copy = _numbers(token.tensors[block])
+            if token.final and line is not None and copy != line:
                 raise Violation(
-                    f"{worker.name}'s final copy of {block} in epoch {member.epoch} is not the newest: "
-                    f"{self._tell(_numbers(tensors[block]))}, not {self._tell(line)}"
+                    f"{worker.name}'s final copy of {block} in epoch {epoch.number} is not the newest: "
+                    f"{self._tell(copy)}, not {self._tell(line)}"
                 )
 
     def _reports(self, worker: WorkerProcess, report: Report) -> None:
@@ -303,9 +309,9 @@ class RingRules:
         self, worker: WorkerProcess, member: Member, actions: Iterable[Action]
     ) -> None:
         """At most one member at a time has a block of one view in training."""
-        if not member.frozen:
-            for block in member.holding:
-                key = (member.view, member.epoch, block)
+        if not member.view.frozen:
+            for block in member.epoch.holding:
+                key = (member.view.number, member.epoch.number, block)
                 place = self._places.get(key)
                 if place not in (None, ("held", worker.address), ("sent", worker.name)):
                     raise Violation(f"{worker.name} has {block} of {key}, and it is {place}")

@@ -16,6 +16,7 @@ from streammac.points.batch_id import BatchId
 from streammac.store import Outcome, Retention, Schema, Shard, StoreError
 from streammac.store import Points as StoredPoints
 from streammac.wire.messages import Points
+from streammac.wire.reports import ShardCounts
 from tests.simulation.moving import MoverLedger
 from tests.simulation.point_rules import PointRules
 from tests.store.failing_disk import FailingDisk
@@ -171,15 +172,15 @@ class OpenStore:
         if dropped:
             self._rules.left(self.name, _present(self.shard))
 
-    def facts(self) -> dict[str, float]:
-        """Return the counts for heartbeats."""
+    def counts(self) -> ShardCounts:
+        """Return what is here and was."""
         shard = self.shard
-        return {
-            "points": float(shard.points),
-            "appended": float(shard.appended),
-            "expired": float(shard.expired),
-            "withdrawn": float(shard.withdrawn),
-        }
+        return ShardCounts(
+            points=shard.points,
+            appended=shard.appended,
+            expired=shard.expired,
+            withdrawn=shard.withdrawn,
+        )
 
     def close(self) -> None:
         """End in good order."""

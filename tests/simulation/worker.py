@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from msgspec import structs
+
 from streammac.delivery.receiver import Receiver
 from streammac.ring.member import Event, Member
 from streammac.ring.member_actions import (
@@ -48,6 +50,7 @@ from streammac.wire.messages import (
     Token,
     View,
 )
+from streammac.wire.reports import RingProgress, WorkerReport
 from tests.simulation.coordinator import ADDRESS
 from tests.simulation.kernel import Kernel, Process
 from tests.simulation.moving import MoverLedger, MoverSockets
@@ -205,25 +208,19 @@ class WorkerProcess(Process):
 
     def _beat(self) -> None:
         self._beat_at = self.kernel.now
-        holding = tuple(sorted(self.member.holding)) if self.member is not None else ()
-        self._tell(Heartbeat(self.name, self.incarnation, self._facts(), holding))
+        self._tell(Heartbeat(self.name, self.incarnation, worker=self._worker_report()))
 
-    def _facts(self) -> dict[str, float]:
-        facts: dict[str, float] = {}
+    def _worker_report(self) -> WorkerReport:
+        shard = None
         if self.store is not None and self.receiver is not None:
-            facts = self.store.facts() | {"duplicates": float(self.receiver.duplicates)}
-        if self.mover is not None:
-            facts |= self.mover.facts()
+            shard = structs.replace(self.store.counts(), duplicates=self.receiver.duplicates)
         member = self.member
-        if member is None:
-            return facts | {"ready": 0.0}
-        return facts | {
-            "ready": 1.0,
-            "leaving": float(self.departure.under_way),
-            "epoch": float(member.epoch),
-            "view": float(member.view),
-            **member.signs(busy=bool(self.jobs)),
-        }
+        return WorkerReport(
+            ring=member.ring_progress(busy=bool(self.jobs)) if member else RingProgress(),
+            shard=shard,
+            moves=self.mover.state if self.mover is not None else None,
+            leaving=self.departure.under_way,
+        )
 
     # -- leaving --------------------------------------------------------------------------
 
@@ -245,7 +242,7 @@ class WorkerProcess(Process):
         self.say("ends", why)
         if self.mover is not None:
             self.mover.stop()
-        self._tell(Goodbye(self.name, self.incarnation, self._facts()))
+        self._tell(Goodbye(self.name, self.incarnation, worker=self._worker_report()))
         if self.mover is not None:
             self.mover.close()
         if self.store is not None:
@@ -325,7 +322,7 @@ class WorkerProcess(Process):
         if self.member is None:
             self._early.append(event)
             return
-        if isinstance(event, View) and event.number > self.member.view:
+        if isinstance(event, View) and event.number > self.member.view.number:
             self._connect({m.name: m.address for m in event.members + event.leaving})
         actions = self.member.handle(event)
         self.hears(self, event, actions)
@@ -384,8 +381,8 @@ class WorkerProcess(Process):
     def _handle(self, done: Done) -> None:
         assert self.member is not None
         self._ring(done)
-        turns = isinstance(done, TrainDone) and not self.member.frozen
-        if turns and self._announced < self.member.view:
-            self._announced = self.member.view
+        turns = isinstance(done, TrainDone) and not self.member.view.frozen
+        if turns and self._announced < self.member.view.number:
+            self._announced = self.member.view.number
             self._tell(RingMoving(self.name, self._announced))
         self._check_departure()

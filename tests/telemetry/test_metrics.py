@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from streammac.coordinator.events import EventLog
 from streammac.telemetry import exporter, metrics
 from streammac.telemetry.metrics import COORDINATOR, INGEST, WORKER
+from streammac.wire.reports import IngestReport, ShardCounts, WorkerReport
 
 STATUS = {
     "view": 3,
@@ -80,9 +81,12 @@ def test_no_name_means_two_things() -> None:
     assert len(names) == len(set(names))
 
 
-def test_a_worker_shows_its_facts() -> None:
+def test_a_worker_shows_its_report() -> None:
     worker = exporter.WorkerMetrics("w1")
-    worker.update({"points": 12, "busy_share": 0.5, "appended": 20, "unknown": 1})
+    report = WorkerReport(shard=ShardCounts(points=12, appended=20), busy_share=0.5)
+    worker.update(WorkerReport())
+    assert "streammac_shard_points" not in scrape(worker), "no value yet"
+    worker.update(report)
     worker.visited(0.004)
     worker.hopped(0.25)
     worker.epoch_done({"train": 1.0, "z_step": 2.0, "wait": 0.0})
@@ -100,12 +104,12 @@ def test_a_worker_shows_its_facts() -> None:
     assert seen["streammac_worker_visit_seconds_bucket[0.005]"] == 1
     assert seen["streammac_worker_hop_seconds_sum"] == 0.25
     assert seen["streammac_shard_refusing"] == 0
-    assert "streammac_shard_bytes" not in seen  # no value yet
+    assert "streammac_worker_frozen" not in seen, "no value yet"
 
 
-def test_an_ingest_node_shows_its_facts() -> None:
+def test_an_ingest_node_shows_its_report() -> None:
     node = exporter.IngestMetrics("i1")
-    node.update({"sent": 5, "acknowledged": 3, "dead_lettered": 2, "blocked_s": 0.5})
+    node.update(IngestReport(sent=5, acknowledged=3, dead_lettered=2, blocked_s=0.5))
     node.acknowledged(0.004)
     node.lanes({"w1": Lane(100, 40)}, waiting_bytes=7)
     seen = scrape(node)

@@ -60,7 +60,7 @@ def is_done(status):
 
 
 def test_a_worker_that_is_killed_under_load_returns_and_nothing_is_stored_twice(tmp_path, feed):
-    settings = SETTINGS | {"ingest": SETTINGS["ingest"] | {"sources": [f"{feed}?rate=12000"]}}
+    settings = SETTINGS | {"ingest": SETTINGS["ingest"] | {"sources": [f"{feed}?rate=5000"]}}
     with LiveCluster(tmp_path / "run", settings, workers=2) as cluster:
         for _ in range(2):
             before = cluster.wait(lambda s: s["points"]["stored"] > 1000, "points")

@@ -87,8 +87,8 @@ def test_a_batch_is_stored_once_and_acknowledged_each_time(bench):
     assert [(a.sequence, a.outcome) for a in acks] == [
         (1, "stored"), (2, "stored"), (1, "duplicate"),
     ]  # fmt: skip
-    facts = bench.endpoint.facts()
-    assert (facts["points"], facts["appended"], facts["duplicates"]) == (10, 10, 5)
+    counts = bench.endpoint.counts()
+    assert (counts.points, counts.appended, counts.duplicates) == (10, 10, 5)
     rows = bench.endpoint.train.view().x(slice(None))
     np.testing.assert_array_equal(rows[:, 0], [1] * 5 + [2] * 5)
 
@@ -98,7 +98,7 @@ def test_held_out_points_are_stored_apart_and_handed_on(bench):
     bench.exchange(batch(1), batch(2, held_out=True), answers=2)
     assert bench.endpoint.train.points == bench.endpoint.shards.held_out.points == 5
     assert [x[0, 0] for x in bench.held_out] == [2.0]
-    assert bench.endpoint.facts()["held_out"] == 5
+    assert bench.endpoint.counts().held_out == 5
     remembered = bench.endpoint.remembered_held_out(3)
     np.testing.assert_array_equal(remembered.tensors["x"], np.full((3, 4), 2.0))
 
@@ -148,13 +148,13 @@ def test_a_full_disk_refuses_with_a_fact_and_takes_points_again_when_there_is_ro
         (refused,) = bench.exchange(batch(1), answers=1)
         assert (refused.outcome, refused.window_bytes) == ("refused", 0)
         assert "No space" in refused.reason
-        assert bench.endpoint.facts()["refusing"] == 1
+        assert bench.endpoint.counts().refusing
         disk.setattr(bench.endpoint.train, "enforce_retention", full)
         bench.endpoint.enforce_retention()
     monkeypatch.setattr(bench.endpoint.receiver, "_retry_at", 0.0)  # as if it had passed
     (again,) = bench.exchange(batch(1), answers=1)
     assert again.outcome == "stored"
-    assert bench.endpoint.facts()["refusing"] == 0
+    assert not bench.endpoint.counts().refusing
 
 
 def test_a_newer_session_withdraws_what_it_disowns_from_both_shards(bench):
@@ -162,11 +162,11 @@ def test_a_newer_session_withdraws_what_it_disowns_from_both_shards(bench):
     bench.exchange(batch(1), batch(2, held_out=True), batch(3), answers=3)
     revoked = (BatchIdRanges("s", 1, ((1, 2),)),)
     bench.exchange(Hello("i1", 2, 7, revoked), answers=1)
-    facts = bench.endpoint.facts()
-    assert (facts["points"], facts["withdrawn"], facts["held_out"]) == (5, 10, 0)
+    counts = bench.endpoint.counts()
+    assert (counts.points, counts.withdrawn, counts.held_out) == (5, 10, 0)
 
 
 def test_damaged_segments_are_a_fact(bench):
     bench.open()
     bench.endpoint.train.quarantined.append("00000001")
-    assert bench.endpoint.facts()["quarantined"] == 1
+    assert bench.endpoint.counts().quarantined == 1

@@ -85,7 +85,7 @@ class CoordinatorProcess:
         newest = self.versions.newest
         params = self.versions.load(newest).tensors if newest else {}
         self.core = Coordinator(settings, state.get("cluster", uuid.uuid4().hex), state, params)
-        self.core.version = newest
+        self.core.progress.version = newest
         network = settings.network
         self.context: SecureContext = open_context(directory.keys, insecure=network.insecure)
         control = self.context.socket(zmq.ROUTER)

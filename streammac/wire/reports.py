@@ -1,0 +1,114 @@
+"""How a process fares, as it says with every heartbeat and in its goodbye: the coordinator decides by it."""
+
+from __future__ import annotations
+
+from streammac.wire.fields import Count, Name, Value
+
+
+class RingProgress(Value):
+    """How far a worker is in the ring."""
+
+    ready: bool = False
+    """It can train; nothing else here means anything before."""
+    epoch: Count = 0
+    view: Count = 0
+    frozen: bool = False
+    """It waits for `Resume`."""
+    working: bool = False
+    """It has something to compute."""
+    resting: bool = False
+    """All epochs are done."""
+    hops: Count = 0
+    """Visits, copies and Z steps that it has done: as long as the ring turns, they grow."""
+    holding: tuple[Name, ...] = ()
+    """Blocks that wait for or are in training here: where the submodels are."""
+
+
+class ShardCounts(Value):
+    """What a worker's shards have and had, the held-out one included; of points where nothing else is said."""
+
+    points: Count = 0
+    bytes: Count = 0
+    held_out: Count = 0
+    """Points that are never trained on."""
+    appended: Count = 0
+    """Points that were ever stored; those that are not there any more have expired, or were withdrawn or dropped."""
+    expired: Count = 0
+    withdrawn: Count = 0
+    dropped: Count = 0
+    duplicates: Count = 0
+    refused: Count = 0
+    """Batches that could not be stored."""
+    refusing: bool = False
+    """No points are taken: the disk is full or fails."""
+    quarantined: Count = 0
+    """Damaged segments that are set aside."""
+
+
+class MoveState(Value):
+    """How far a process is with handing over its points to other workers."""
+
+    orders: Count = 0
+    """Orders that it has taken since it began: with this it acknowledges them."""
+    giving: bool = False
+    """It carries one out."""
+    handing: Count = 0
+    """Batches under way."""
+    moved: Count = 0
+    """Points that are with others since it began."""
+    in_doubt: Count = 0
+    """Batches that may be with workers that are gone, too."""
+
+
+class WorkerReport(Value):
+    """How a worker fares. Shards and moves are None until the shards are open: nothing is known of them then."""
+
+    ring: RingProgress = RingProgress()
+    shard: ShardCounts | None = None
+    moves: MoveState | None = None
+    leaving: bool = False
+    """It was asked to end, and leaves in good order."""
+    given_up: Count = 0
+    """Points that it drops as it ends."""
+    malformed: Count = 0
+    rate: float = 0.0
+    """Points stored per second, since the last heartbeat."""
+    busy_share: float = 0.0
+    """Share of time spent computing, since the last heartbeat."""
+    train_s: float = 0.0
+    """Of its epoch, as `z_step_s`."""
+    z_step_s: float = 0.0
+
+    @property
+    def points(self) -> int:
+        """Points that it is known to have."""
+        return self.shard.points if self.shard is not None else 0
+
+
+class IngestReport(Value):
+    """How an ingest node fares; counts of points where nothing else is said.
+
+    What is ``lasting`` of a count the node's next life counts again.
+    """
+
+    sent: Count = 0
+    lasting_sent: Count = 0
+    dead_lettered: Count = 0
+    lasting_dead_lettered: Count = 0
+    acknowledged: Count = 0
+    duplicate: Count = 0
+    unacknowledged: Count = 0
+    revoked: Count = 0
+    """Workers that have still to take out again batches that went elsewhere."""
+    resent: Count = 0
+    """Batches."""
+    malformed: Count = 0
+    """Messages."""
+    finished: bool = False
+    """All sources came to an end, and everything is acknowledged."""
+    blocked_s: float = 0.0
+    """Time in which no worker had credit left."""
+    first_ack_s: float = 0.0
+    """Unix time; 0 before it."""
+    rate: float = 0.0
+    """Points acknowledged per second, since the last heartbeat."""
