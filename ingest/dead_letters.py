@@ -7,8 +7,6 @@ write under one lock, so that neither loses what the other writes.
 from __future__ import annotations
 
 import base64
-import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -16,13 +14,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ingest.formats import decode_csv, decode_json, decode_packed
 from ingest.records import BadRecord, Record, Refused
+from streammac.files.lock import lock
+from streammac.files.replace import replace
 
 log = logging.getLogger(__name__)
 
@@ -105,12 +105,9 @@ class DeadLetterFile:
         return kept
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> IO[bytes]:
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return lock(folder / "lock", wait=True)
 
 
 def read(folder: Path) -> Iterator[DeadLetter]:
@@ -216,9 +213,7 @@ def _remove(folder: Path, gone: Mapping[str, set[int]], last: Mapping[str, int],
             }
             kept = [line for n, line in enumerate(lines) if n not in out]
             if len(kept) < len(lines):
-                scratch = path.with_suffix(".new")
-                scratch.write_bytes(b"".join(kept))
-                scratch.replace(path)
+                replace(path, b"".join(kept))
 
 
 def _source(line: bytes) -> object:

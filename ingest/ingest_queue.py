@@ -16,6 +16,7 @@ from ingest.positions import Place
 from ingest.records import Arrays, Chunk, Refused
 from ingest.validation import propose, validate
 from streammac.delivery.sender import Ticket
+from streammac.errors import StreammacError
 from streammac.wire.messages import StreamSchema
 
 NOTHING_USABLE = StreamSchema(1, "float32")
@@ -24,7 +25,7 @@ CHUNKS_AHEAD = 8
 """Validated chunks of feeds that may wait for the I/O loop."""
 
 
-class Stopping(Exception):
+class Stopping(StreammacError):
     """The node ends: whoever waits for it is to give up."""
 
 

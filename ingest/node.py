@@ -26,8 +26,9 @@ from ingest.outbox import Outbox
 from ingest.pushes import Pushes
 from ingest.sources import SourceError
 from ingest.wake import Wake
-from streammac.delivery.ledger import Ledger, LedgerError
+from streammac.delivery.ledger import Ledger
 from streammac.delivery.worker_sockets import WorkerSockets
+from streammac.errors import StreammacError
 from streammac.link.coordinator import CoordinatorLink
 from streammac.run_directory import RunDirectory
 from streammac.security import SecureContext, open_context
@@ -179,7 +180,7 @@ class IngestNode:
         letters = DeadLetterFile(path, ingest.dead_letter_bytes)
         try:
             ledger = Ledger(self.directory.ledger(self.name))
-        except (LedgerError, OSError) as error:
+        except (StreammacError, OSError) as error:
             log.error("%s", error)
             self.settings, self.exit_code = None, 6
             self.stop()

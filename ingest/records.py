@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from streammac.errors import StreammacError
 from streammac.wire.codec import MAX_HEADER_BYTES
 
 MAX_KEY_BYTES = 512
@@ -23,7 +24,7 @@ KEYED_POINTS = MAX_HEADER_BYTES * 3 // 4 // (MAX_KEY_BYTES + 8)
 """Most points with keys that travel together, or their keys might not fit into a header."""
 
 
-class BadRecord(ValueError):
+class BadRecord(StreammacError, ValueError):
     """A record cannot be used; the message says why."""
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import zmq
 from numpy.typing import ArrayLike, NDArray
 
+from streammac.errors import StreammacError
 from streammac.link.request import ask, ask_status
 from streammac.models.base import NestedModel
 from streammac.models.registry import create
@@ -29,6 +30,7 @@ from streammac.security import open_context
 from streammac.wire.codec import MAX_HEADER_BYTES
 from streammac.wire.messages import ModelReply, ModelRequest, Push, Pushed
 from streammac.wire.sockets import MessageSocket
+from streammac.wire.status import ClusterStatus
 
 PUSH_BYTES = 8 << 20
 """Larger pushes are split."""
@@ -46,7 +48,7 @@ ENCODE_ROWS = 65536
 KEYS_VARIABLE = "STREAMMAC_KEYS"
 
 
-class ClientError(RuntimeError):
+class ClientError(StreammacError, RuntimeError):
     """The cluster cannot do what was asked, or does not answer; the message says what to do."""
 
 
@@ -290,8 +292,8 @@ class Client:
     def _ingest(self, deadline: float, name: str) -> MessageSocket[Pushed]:
         """Return a socket to the ingest node of a name, or to any; wait for it if need be."""
         while self._socket is None:
-            nodes = [n for n in self.status()["ingest"] if n["state"] == "alive" and n["client"]]
-            node = next((n for n in nodes if name in ("", n["name"])), None)
+            nodes = [node for node in self.status().feeding if node.client]
+            node = next((n for n in nodes if name in ("", n.name)), None)
             if node is None:
                 if time.monotonic() > deadline:
                     raise ClientError(
@@ -302,11 +304,11 @@ class Client:
                     )
                 time.sleep(BUSY_S)
                 continue
-            self._node, address = node["name"], node["client"]
+            self._node = node.name
             dealer = self._context.socket(zmq.DEALER)
             dealer.linger = 0
-            dealer.connect(address)
-            self._socket = MessageSocket(dealer, f"the ingest node {self._node}", Pushed)
+            dealer.connect(str(node.client))
+            self._socket = MessageSocket(dealer, f"the ingest node {node.name}", Pushed)
         return self._socket
 
     def _disconnect(self) -> None:
@@ -316,7 +318,7 @@ class Client:
 
     # -- asking ---------------------------------------------------------------------------
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> ClusterStatus:
         """Return the cluster's status (docs/status.md).
 
         Raises

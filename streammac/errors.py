@@ -1,4 +1,4 @@
-"""The exit codes of ``streammac``, and the exception by which a command ends with one.
+"""The root of all exceptions, the exit codes of ``streammac``, and the exception by which a command ends with one.
 
 Commands and the supervisor raise `Failure`; `streammac.cli.app.main` prints its message and exits.
 """
@@ -6,6 +6,10 @@ Commands and the supervisor raise `Failure`; `streammac.cli.app.main` prints its
 from __future__ import annotations
 
 from enum import IntEnum
+
+
+class StreammacError(Exception):
+    """What this project raises: the message says what is wrong, and where it can, what to do."""
 
 
 class ExitCode(IntEnum):
@@ -30,7 +34,7 @@ class ExitCode(IntEnum):
     """``streammac chaos``: the cluster did not keep a promise; the report says which."""
 
 
-class Failure(Exception):
+class Failure(StreammacError):
     """A command cannot do what it was asked; the message says why and what to do."""
 
     def __init__(self, code: ExitCode, message: str) -> None:

@@ -12,19 +12,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from streammac.errors import ExitCode, Failure
+from streammac.files.replace import replace
+
+FORMAT = 1
+"""Of everything in a run directory; it grows when a version of this project cannot read what one before wrote."""
+WITHOUT_FORMAT = (
+    "settings.json",
+    "coordinator.json",
+    "models/versions.json",
+    "shards/*/schema.json",
+    "ingest/*/ledger",
+)
+"""Files that only a run directory has: without a format it was made before there was one."""
 ANNOUNCEMENT_POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
-    """The layout of ``--dir``.
+    """The layout of ``--dir``. Commands get theirs from `open`, processes that write to it from `create`.
 
     ========================  =====================================================
+    ``format.json``           the format version of all of this
     ``settings.json``         the settings the cluster was started with
     ``coordinator.json``      the coordinator's durable state
     ``processes/NAME.json``   how to reach each running process
     ``shards/WORKER/``        a worker's points, and which of its batches it has handed to others
-    ``held_out/WORKER/``         a worker's held-out points
+    ``held-out/WORKER/``      a worker's held-out points
     ``models/``               model versions
     ``dead-letters/``         records that could not be used, one file per ingest node
     ``ingest/NAME/ledger``    what an ingest node goes on from after a crash
@@ -39,6 +53,51 @@ class RunDirectory:
     """
 
     root: Path
+
+    @classmethod
+    def open(cls, root: Path) -> RunDirectory:
+        """Return a run directory that may be there or not.
+
+        Raises
+        ------
+        Failure
+            If what is there has another format.
+        """
+        directory = cls(root)
+        # in this order: who begins one writes the format before any of these
+        begun = any(any(root.glob(pattern)) for pattern in WITHOUT_FORMAT)
+        found = directory._format()
+        if found == FORMAT or (found is None and not begun):
+            return directory
+        made = "has no format version" if found is None else f"has format version {found}"
+        raise Failure(
+            ExitCode.BAD_INPUT,
+            f"{root}: {made}, this version of streammac reads {FORMAT} - use the version that "
+            "wrote it, or another --dir",
+        )
+
+    @classmethod
+    def create(cls, root: Path) -> RunDirectory:
+        """Return a run directory to write to, and write its format where it is new; see `open`."""
+        directory = cls.open(root)
+        if directory._format() is None:
+            root.mkdir(parents=True, exist_ok=True)
+            replace(directory.format, json.dumps({"format": FORMAT}).encode(), sync=True)
+        return directory
+
+    def _format(self) -> object:
+        try:
+            value = json.loads(self.format.read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except ValueError:
+            value = None
+        return value.get("format", "unknown") if isinstance(value, dict) else "unknown"
+
+    @property
+    def format(self) -> Path:
+        """Format version of the directory."""
+        return self.root / "format.json"
 
     @property
     def settings(self) -> Path:
@@ -166,6 +225,4 @@ class RunDirectory:
 def write_json(path: Path, value: object) -> None:
     """Replace a JSON file atomically (it survives a killed process, not a power cut)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
-    scratch.write_text(json.dumps(value, indent=1))
-    scratch.replace(path)
+    replace(path, json.dumps(value, indent=1).encode())

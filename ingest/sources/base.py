@@ -13,9 +13,10 @@ from typing import Protocol, cast
 from urllib.parse import parse_qsl
 
 from ingest.records import Chunk
+from streammac.errors import StreammacError
 
 
-class SourceError(ValueError):
+class SourceError(StreammacError, ValueError):
     """A source's URI is wrong or what it names cannot be read; the message names the part and the remedy."""
 
 

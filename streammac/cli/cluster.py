@@ -110,7 +110,7 @@ def _run(
 
     _check_files(settings.ingest.sources)
     open_files.allow_many()
-    run_directory = RunDirectory(directory.absolute())
+    run_directory = RunDirectory.open(directory.absolute())
     log_file = run_directory.logs / "supervisor.log"
     wanted = settings.logs
     logs.configure("supervisor", wanted.format, quiet=wanted.quiet, file=log_file)

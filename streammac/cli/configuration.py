@@ -44,7 +44,7 @@ def load_settings(
         "logs.quiet": Flag("--quiet", quiet or None),
     }
     given = {key: flag for key, flag in flags.items() if flag.value is not None}
-    return load(config, os.environ, given, RunDirectory(directory).settings)
+    return load(config, os.environ, given, RunDirectory.open(directory).settings)
 
 
 @configuration.command("show")

@@ -28,7 +28,7 @@ def list_letters(
     from streammac.run_directory import RunDirectory
 
     count = 0
-    for letter in read(RunDirectory(directory).dead_letters):
+    for letter in read(RunDirectory.open(directory).dead_letters):
         count += 1
         raw = letter.raw.decode(errors="replace")
         if as_json:
@@ -52,7 +52,7 @@ def replay(directory: DirectoryOption = DEFAULT_DIRECTORY) -> None:
 
     try:
         with Client(directory) as client:
-            result = send_again(RunDirectory(directory).dead_letters, client)
+            result = send_again(RunDirectory.open(directory).dead_letters, client)
     except ClientError as error:
         raise Failure(ExitCode.NOT_RUNNING, str(error)) from None
     typer.echo(f"{result.accepted:,} went through, {result.refused:,} were refused again")

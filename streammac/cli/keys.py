@@ -39,7 +39,7 @@ def new(
     from streammac.run_directory import RunDirectory
     from streammac.security.keys import KeyFolder, read_public
 
-    folder = KeyFolder(RunDirectory(directory).keys)
+    folder = KeyFolder(RunDirectory.create(directory).keys)
     first = cluster_key is None and not (folder.root / "cluster.key").exists()
     made = folder.new(
         name or socket.gethostname(), read_public(cluster_key) if cluster_key else None
@@ -61,7 +61,7 @@ def allow(
     from streammac.run_directory import RunDirectory
     from streammac.security.keys import KeyFolder, read_public
 
-    KeyFolder(RunDirectory(directory).keys).allow(name, read_public(key))
+    KeyFolder(RunDirectory.create(directory).keys).allow(name, read_public(key))
 
 
 @keys.command("revoke")
@@ -70,7 +70,7 @@ def revoke(name: NameArgument, directory: DirectoryOption = DEFAULT_DIRECTORY) -
     from streammac.run_directory import RunDirectory
     from streammac.security.keys import KeyFolder
 
-    KeyFolder(RunDirectory(directory).keys).revoke(name)
+    KeyFolder(RunDirectory.open(directory).keys).revoke(name)
 
 
 @keys.command("list")
@@ -79,7 +79,7 @@ def show(directory: DirectoryOption = DEFAULT_DIRECTORY, as_json: JsonOption = F
     from streammac.run_directory import RunDirectory
     from streammac.security.keys import KeyFolder, read_allowed
 
-    folder = KeyFolder(RunDirectory(directory).keys)
+    folder = KeyFolder(RunDirectory.open(directory).keys)
     found = folder.load()
     if found is None:
         raise Failure(

@@ -87,7 +87,7 @@ def _versions(directory: Path) -> VersionStore:
     from streammac.publishing.versions import VersionStore
     from streammac.run_directory import RunDirectory
 
-    return VersionStore(RunDirectory(directory).models, keep=1 << 30)  # commands prune nothing
+    return VersionStore(RunDirectory.open(directory).models, keep=1 << 30)  # commands prune nothing
 
 
 @models.command("list")
@@ -153,7 +153,7 @@ def model_rollback(
     from streammac.publishing.versions import VersionError
     from streammac.run_directory import RunDirectory
 
-    if RunDirectory(directory).announced("coordinator") is not None:
+    if RunDirectory.open(directory).announced("coordinator") is not None:
         raise Failure(
             ExitCode.NOT_RUNNING, f"a cluster runs in {directory} and would promote again - stop it"
         )

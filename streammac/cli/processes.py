@@ -142,7 +142,7 @@ def _begin_process(
 
         end_with(lifeline)
     logs.configure(name, (log_format or LogFormat.TEXT).value, quiet=quiet)
-    return RunDirectory(directory)
+    return RunDirectory.create(directory)
 
 
 def _address(directory: RunDirectory, join: str | None) -> str:

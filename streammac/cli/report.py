@@ -29,7 +29,7 @@ def report(
     from streammac.page.report import NothingToReport, render
     from streammac.run_directory import RunDirectory
 
-    run = RunDirectory(directory)
+    run = RunDirectory.open(directory)
     announced = run.announced("coordinator")
     status = ask_status(announced["control"], keys=run.keys) if announced else None
     try:

@@ -11,6 +11,8 @@ import socket
 import uuid
 from pathlib import Path
 
+from streammac.files.replace import replace
+
 FILE = "worker-name"
 MOST_CHARACTERS = 40
 
@@ -25,5 +27,5 @@ def host_name(directory: Path) -> str:
         # two directories on one host are two workers
         name = f"{host[:MOST_CHARACTERS].strip('-') or 'worker'}-{uuid.uuid4().hex[:6]}"
         directory.mkdir(parents=True, exist_ok=True)
-        path.write_text(name + "\n")
+        replace(path, f"{name}\n".encode())
         return name

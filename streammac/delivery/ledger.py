@@ -7,10 +7,7 @@ that is torn is dropped, and with it only what was never acted on.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import struct
-import zlib
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
@@ -18,13 +15,15 @@ from typing import Any, TypeAlias
 
 import msgpack
 
+from streammac.errors import StreammacError
+from streammac.files.disk import Disk
+from streammac.files.lock import lock
+from streammac.files.log import Log
 from streammac.points.batch_id import BatchId
 from streammac.points.batch_id_set import BatchIdSet
 
-HEADER = struct.Struct("<II")  # length of the body, its CRC-32
 COMPACT_BYTES = 1 << 20
 """A file that has grown by so much since it was last written anew is written anew."""
-MAX_RECORD_BYTES = 64 << 20
 REMEMBERED = 10_000
 """Settled batches that are remembered, besides those of feeds: a client may ask for so long."""
 
@@ -32,8 +31,8 @@ Ranges: TypeAlias = list[Any]
 """Batch ids as `BatchIdSet.to_json` returns them."""
 
 
-class LedgerError(Exception):
-    """The file cannot be read; the message says what to do."""
+class LedgerError(StreammacError):
+    """The file holds what this version does not know; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,21 +238,14 @@ class State:
 def pack(record: Record) -> bytes:
     """Return the bytes of a record."""
     body: bytes = msgpack.packb([KINDS.index(type(record)), *astuple(record)])
-    return HEADER.pack(len(body), zlib.crc32(body)) + body
+    return body
 
 
-def unpack(content: bytes) -> Iterator[tuple[Record, int]]:
-    """Yield the records and where each ends, up to the first that is torn."""
-    offset = 0
-    while offset + HEADER.size <= len(content):
-        length, checksum = HEADER.unpack_from(content, offset)
-        end = offset + HEADER.size + length
-        body = content[offset + HEADER.size : end]
-        if length > MAX_RECORD_BYTES or end > len(content) or zlib.crc32(body) != checksum:
-            return
-        kind, *values = msgpack.unpackb(body)
-        yield KINDS[kind](*values), end
-        offset = end
+def unpack(body: bytes | memoryview) -> Record:
+    """Return the record that was packed; raise ValueError, TypeError or IndexError where none was."""
+    kind, *values = msgpack.unpackb(body)
+    record: Record = KINDS[kind](*values)
+    return record
 
 
 class Ledger:
@@ -263,6 +255,8 @@ class Ledger:
     ----------
     path : Path
         Where it is; made if need be.
+    disk : Disk, optional
+        The file system, for tests.
 
     Attributes
     ----------
@@ -271,31 +265,33 @@ class Ledger:
 
     Raises
     ------
+    Locked
+        If another process has it.
     LedgerError
-        If another process has it, or it holds records of another version.
+        If it holds records of another version.
     OSError
         If it cannot be read or made.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, disk: Disk | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(path)
-        self._path = path
-        self.state = State()
+        self._lock = lock(
+            path.with_name(path.name + ".lock"),
+            f"{path}: another process of this name runs - use another name",
+        )
+        self._log = Log(disk or Disk(), path)
         self._pending: list[Record] = []
-        content = path.read_bytes() if path.exists() else b""
-        self._end = 0
+        self.state = State()
+        contents = self._log.read()
         try:
-            for record, end in unpack(content):
-                self.state.apply(record)
-                self._end = end
+            for body, _ in contents.entries:
+                self.state.apply(unpack(body))
         except (ValueError, TypeError, IndexError) as error:
+            self._lock.close()
             raise LedgerError(
                 f"{path}: holds records this version does not know - use the version that made it"
             ) from error
-        self._compacted = self._end
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        os.ftruncate(self._fd, self._end)
+        self._log.end = self._compacted = contents.end
 
     def write(self, records: Iterable[Record]) -> None:
         """Write records, after those that could not be written before.
@@ -309,54 +305,16 @@ class Ledger:
         self._pending += records
         if not self._pending:
             return
-        data = b"".join(map(pack, self._pending))
-        try:
-            self._write(data)
-        except OSError:
-            os.ftruncate(self._fd, self._end)
-            raise
-        self._end += len(data)
+        self._log.append(map(pack, self._pending))
         for record in self._pending:
             self.state.apply(record)
         self._pending.clear()
-        if self._end - self._compacted > COMPACT_BYTES:
-            self._compact()
-
-    def _write(self, data: bytes) -> None:
-        view, offset = memoryview(data), self._end
-        while view:
-            written = os.pwrite(self._fd, view, offset)
-            view, offset = view[written:], offset + written
-
-    def _compact(self) -> None:
-        data = b"".join(map(pack, self.state.records()))
-        scratch = self._path.with_name(self._path.name + ".new")
-        try:
-            scratch.write_bytes(data)
-            scratch.replace(self._path)
-            descriptor = os.open(self._path, os.O_RDWR)
-        except OSError:
-            scratch.unlink(missing_ok=True)  # a full disk: it stays as long as it is
-            self._compacted = self._end
-            return
-        os.close(self._fd)
-        self._fd = descriptor
-        self._end = self._compacted = len(data)
+        if self._log.end - self._compacted > COMPACT_BYTES:
+            with contextlib.suppress(OSError):  # a full disk: it stays as long as it is
+                self._log.rewrite(map(pack, self.state.records()))
+            self._compacted = self._log.end
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._fd)
-        os.close(self._lock)
-
-
-def _locked(path: Path) -> int:
-    """Return a descriptor that holds the file for this process until it is closed."""
-    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise LedgerError(
-            f"{path}: another process of this name runs - use another name"
-        ) from error
-    return descriptor
+        self._log.close()
+        self._lock.close()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import zmq
 
@@ -12,6 +11,7 @@ from streammac.security import open_context
 from streammac.wire.codec import Message
 from streammac.wire.messages import StatusReply, StatusRequest
 from streammac.wire.sockets import MessageSocket
+from streammac.wire.status import ClusterStatus, from_json
 
 Reply = TypeVar("Reply", bound=Message)
 
@@ -38,10 +38,7 @@ def ask(
 
 def ask_status(
     address: str, timeout_s: float = 2.0, keys: Path | None = None
-) -> dict[str, Any] | None:
+) -> ClusterStatus | None:
     """Return the cluster's status (docs/status.md), or None where it does not answer in time."""
     answer = ask(address, StatusRequest(), StatusReply, timeout_s, keys)
-    if answer is None:
-        return None
-    status: dict[str, Any] = json.loads(answer.status)
-    return status
+    return from_json(answer.status) if answer is not None else None

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from streammac.errors import StreammacError
 from streammac.models.base import NestedModel
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 
 
-class ModelError(ValueError):
+class ModelError(StreammacError, ValueError):
     """A model family or one of its hyper-parameters is unknown or out of range."""
 
 

@@ -6,7 +6,6 @@ Both writers put a whole file in place at the end, or leave what was there.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streammac.errors import ExitCode, Failure
+from streammac.files.replace import replacing
 from streammac.models.base import NestedModel
 from streammac.publishing.versions import ModelVersion, write_model
 
@@ -29,16 +29,11 @@ def _refuse(path: Path, why: str) -> Failure:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes the place of ``path`` once it is complete."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with scratch.open("wb") as file:
+        with replacing(path) as file:
             yield file
-        scratch.replace(path)
     except OSError as error:
         raise _refuse(path, f"cannot be written: {error.strerror}") from None
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def _rebuild(version: ModelVersion) -> NestedModel:

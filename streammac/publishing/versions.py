@@ -8,7 +8,6 @@ file ``versions.json`` beside them says which version is current and which numbe
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Mapping
@@ -19,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streammac.errors import StreammacError
+from streammac.files.replace import replace
 from streammac.run_directory import write_json
 
 Tensors = dict[str, NDArray[Any]]
@@ -27,7 +28,7 @@ METADATA_KEY = "streammac"
 """Key of the JSON text in the header of a safetensors file."""
 
 
-class VersionError(ValueError):
+class VersionError(StreammacError, ValueError):
     """A version is not there, or a file is not a version."""
 
 
@@ -70,17 +71,7 @@ def write_model(
     from safetensors.numpy import save
 
     plain = {name: np.ascontiguousarray(a).reshape(np.shape(a)) for name, a in tensors.items()}
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with scratch.open("wb") as file:
-        file.write(save(plain, {METADATA_KEY: json.dumps(metadata)}))
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    replace(path, save(plain, {METADATA_KEY: json.dumps(metadata)}), sync=True)
 
 
 class VersionStore:

@@ -7,7 +7,6 @@ digits, because ZeroMQ's own text form has characters that shells and option par
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import zmq
 from zmq.utils import z85
 
 from streammac.errors import ExitCode, Failure
+from streammac.files.replace import replace
 
 KEY_BYTES = 32
 MAX_FILE_BYTES = 1 << 20
@@ -278,11 +278,4 @@ class KeyFolder:
 
 
 def _write(path: Path, text: str, mode: int) -> None:
-    """Replace a file atomically; at no time has it another mode."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
-    scratch.unlink(missing_ok=True)
-    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
+    replace(path, text.encode(), sync=True, mode=mode)

@@ -26,6 +26,8 @@ DEFAULT_FILE = Path("streammac.toml")
 """Read, where it exists, if no file is named."""
 LASTING = ("model.family", "model.bits", "stream.dim", "stream.dtype")
 """What a run directory keeps for ever: its points and models are of that kind."""
+RENAMED = {"probe": "held_out"}
+"""Former names of tables."""
 FORGOTTEN = ("ingest.sources", "network.insecure")
 """What a run directory does not remember: a file that was read must not be read a second time, and a risk
 is taken each time anew."""
@@ -243,6 +245,8 @@ def _expected(detail: ErrorDetails) -> tuple[str, str]:
 def _closest(key: str, known: Mapping[str, Any]) -> str:
     """Return advice for a key that does not exist."""
     section, _, name = key.rpartition(".")
+    if key in RENAMED:
+        return f"the table is called {RENAMED[key]} now"
     whole = difflib.get_close_matches(key, [*known, *Settings.model_fields], n=1, cutoff=0.75)
     if whole:
         return f"did you mean {whole[0]}?"

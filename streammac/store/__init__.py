@@ -1,6 +1,6 @@
 """The shard: an append-only, crash-safe, memory-mapped store of points and their coordinates."""
 
-from streammac.store.errors import ShardLocked, ShardUnusable, StoreError
+from streammac.store.errors import ShardUnusable, StoreError
 from streammac.store.points import Points, Schema
 from streammac.store.retention import Retention
 from streammac.store.shard import Outcome, Shard
@@ -12,7 +12,6 @@ __all__ = [
     "Retention",
     "Schema",
     "Shard",
-    "ShardLocked",
     "ShardUnusable",
     "ShardView",
     "StoreError",

@@ -1,4 +1,4 @@
-"""What a shard's directory holds besides segments: a lock, a description, a checkpoint, and a reserve.
+"""What a shard's directory holds besides segments: a lock, a description, a checkpoint, withdrawals, and a reserve.
 
 The shard takes the lock and compares the description when it opens, and writes the checkpoint before
 retention deletes segments.
@@ -7,70 +7,112 @@ retention deletes segments.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from streammac.files.disk import Disk
+from streammac.files.lock import lock
 from streammac.points.batch_id_set import BatchIdSet
-from streammac.store.disk import Disk
-from streammac.store.errors import ShardLocked, StoreError
+from streammac.store.errors import StoreError
 from streammac.store.points import Schema
+from streammac.store.withdrawals import Withdrawals
 
-FORMAT = 2
-"""Of everything in the directory. Version 1 had journals in another encoding."""
 RESERVE_BYTES = 256 << 10
 """Space kept for a checkpoint: at least so much, and twice the last one."""
 
 
-def lock(path: Path) -> int:
-    """Take the directory for this process; return the descriptor that holds it until it is closed.
+class ShardDirectory:
+    """The directory of an open shard.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint
+        What no segment says any more.
+    withdrawals : Withdrawals
+        What was withdrawn.
 
     Raises
     ------
-    ShardLocked
-        If it is taken.
-    """
-    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise ShardLocked(f"{path}: another process has this shard open - stop it first") from error
-    return descriptor
-
-
-def describe(disk: Disk, directory: Path, schema: Schema) -> None:
-    """Write what the points look like into a new directory, or compare it with what an old one says.
-
-    Raises
-    ------
+    Locked
+        If another process has it.
     StoreError
-        If the directory is not a shard of such points.
+        If it is not the directory of a shard of such points, or is damaged.
     """
-    path = directory / "schema.json"
-    if not path.exists():
-        if any(directory.glob("*.journal")):
-            raise StoreError(f"{path}: missing beside its segments - put it back")
-        disk.replace(path, json.dumps({"format": FORMAT, **schema.to_json()}).encode())
-        return
-    value = _read(path)
-    version = value.pop("format", 1)
-    if version != FORMAT:
-        raise StoreError(
-            f"{path}: expected format {FORMAT}, got {version} - use another directory, or the version that made it"
+
+    def __init__(self, disk: Disk, path: Path, schema: Schema) -> None:
+        self.disk = disk
+        self.path = path
+        new = not path.exists()
+        path.mkdir(parents=True, exist_ok=True)
+        self._lock = lock(
+            path / "lock", f"{path}: another process has this shard open - stop it first"
         )
-    try:
-        found = Schema.from_json(value)
-    except (KeyError, TypeError) as error:
-        raise StoreError(f"{path}: does not describe a shard - put it back") from error
-    if found != schema:
-        raise StoreError(
-            f"{directory}: holds points of {_said(found)}, the stream has {_said(schema)} - use another "
-            "directory for another stream"
-        )
+        try:
+            if new:
+                disk.sync_directory(path.parent)
+            self._describe(schema)
+            self.checkpoint = Checkpoint.load(path)
+            self.withdrawals = Withdrawals(disk, path)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _describe(self, schema: Schema) -> None:
+        """Write what the points look like into a new directory, or compare it with what an old one says."""
+        path = self.path / "schema.json"
+        if not path.exists():
+            if any(self.path.glob("*.journal")):
+                raise StoreError(f"{path}: missing beside its segments - put it back")
+            self.disk.replace(path, json.dumps(schema.to_json()).encode())
+            return
+        try:
+            found = Schema.from_json(_read(path))
+        except (KeyError, TypeError) as error:
+            raise StoreError(f"{path}: does not describe a shard - put it back") from error
+        if found != schema:
+            raise StoreError(
+                f"{self.path}: holds points of {_said(found)}, the stream has {_said(schema)} - use another "
+                "directory for another stream"
+            )
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write the checkpoint, for which a full disk has a reserve: only what follows frees space.
+
+        Raises
+        ------
+        OSError
+            If the disk fails; the former one holds then.
+        """
+        path, data = self.path / "checkpoint.json", checkpoint.encode()
+        try:
+            self.disk.replace(path, data)
+        except OSError:
+            self.disk.remove([self.path / "reserve"])
+            self.disk.replace(path, data)
+        self.checkpoint = checkpoint
+
+    def keep_reserve(self) -> None:
+        """Take the space of the next checkpoint, if the disk has it."""
+        path = self.path / "checkpoint.json"
+        size = path.stat().st_size if path.exists() else 0
+        with contextlib.suppress(OSError):  # a shard on a full disk must open, read and expire
+            self.disk.reserve(self.path / "reserve", max(RESERVE_BYTES, 2 * size))
+
+    def sync(self) -> None:
+        """Make the names of new files durable."""
+        self.disk.sync_directory(self.path)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this process has it."""
+        return not self._lock.closed
+
+    def close(self) -> None:
+        """Leave it to others."""
+        self.withdrawals.close()
+        self._lock.close()
 
 
 def _said(schema: Schema) -> str:
@@ -135,34 +177,20 @@ class Checkpoint:
             return cls(
                 value["first_segment"],
                 value["expired"],
-                BatchIdSet(value["marks"]),
-                value.get("withdrawn", 0),
-                value.get("dropped", 0),
+                BatchIdSet(value["batch_ids"]),
+                value["withdrawn"],
+                value["dropped"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{path}: is no checkpoint - put it back from a copy") from error
 
-    def save(self, disk: Disk, directory: Path) -> None:
-        """Write it, for which a full disk has a reserve: only what follows frees space."""
+    def encode(self) -> bytes:
+        """Return its file."""
         value = {
             "first_segment": self.first_segment,
             "expired": self.expired,
             "withdrawn": self.withdrawn,
             "dropped": self.dropped,
-            "marks": self.batch_ids.to_json(),
+            "batch_ids": self.batch_ids.to_json(),
         }
-        data = json.dumps(value).encode()
-        path = directory / "checkpoint.json"
-        try:
-            disk.replace(path, data)
-        except OSError:
-            disk.remove([directory / "reserve"])
-            disk.replace(path, data)
-
-
-def keep_reserve(disk: Disk, directory: Path) -> None:
-    """Take the space of the next checkpoint, if the disk has it."""
-    path = directory / "checkpoint.json"
-    size = path.stat().st_size if path.exists() else 0
-    with contextlib.suppress(OSError):  # a shard on a full disk must open, read and expire
-        disk.reserve(directory / "reserve", max(RESERVE_BYTES, 2 * size))
+        return json.dumps(value).encode()

@@ -1,12 +1,10 @@
 """What can be wrong with a shard or with what is handed to it."""
 
+from streammac.errors import StreammacError
 
-class StoreError(ValueError):
+
+class StoreError(StreammacError, ValueError):
     """Points that do not fit the shard, or a directory that is not the shard it should be."""
-
-
-class ShardLocked(StoreError):
-    """Another process has the shard open: two writers would destroy it."""
 
 
 class ShardUnusable(StoreError):

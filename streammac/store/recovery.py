@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from streammac.store.directory import Checkpoint
-from streammac.store.disk import Disk
+from streammac.files.replace import SCRATCH
+from streammac.store.directory import ShardDirectory
 from streammac.store.points import Schema
 from streammac.store.segment import Segment
-from streammac.store.withdrawals import Rows, Withdrawals
+from streammac.store.withdrawals import Rows
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +26,6 @@ class Recovered:
 
     Attributes
     ----------
-    checkpoint : Checkpoint
-        The books of what has expired.
-    withdrawals : Withdrawals
-        The journal of what was withdrawn, rid of what is not there any more.
     segments : list of Segment
         Oldest first; all but the last are sealed, and the last is ready for writing unless it is sealed, too.
     quarantined : list of str
@@ -39,47 +34,44 @@ class Recovered:
         Number of the next segment. None is used twice, or one set aside would be overwritten by another.
     """
 
-    checkpoint: Checkpoint
-    withdrawals: Withdrawals
     segments: list[Segment] = field(default_factory=list)
     quarantined: list[str] = field(default_factory=list)
     next: int = 1
 
 
-def recover(disk: Disk, directory: Path, schema: Schema, capacity: int) -> Recovered:
-    """Take stock of a shard's directory; ``capacity`` is that of segments which have room yet.
+def recover(directory: ShardDirectory, schema: Schema, capacity: int) -> Recovered:
+    """Take stock of a shard's directory, and rid its withdrawals of what is not there any more.
 
-    Raises
-    ------
-    StoreError
-        If its checkpoint is damaged.
+    ``capacity`` is that of segments which have room yet.
     """
-    checkpoint = Checkpoint.load(directory)
-    found = sorted(int(path.stem) for path in directory.glob(JOURNALS))
-    aside = (int(path.stem) for path in (directory / QUARANTINE).glob(JOURNALS))
-    withdrawals = Withdrawals(disk, directory)
-    recovered = Recovered(checkpoint, withdrawals)
+    disk, path, checkpoint = directory.disk, directory.path, directory.checkpoint
+    disk.remove(
+        list(path.glob("*" + SCRATCH))
+    )  # of a process that was killed while it replaced a file
+    found = sorted(int(journal.stem) for journal in path.glob(JOURNALS))
+    aside = (int(journal.stem) for journal in (path / QUARANTINE).glob(JOURNALS))
+    recovered = Recovered()
     there: dict[int, Rows] = {}
     recovered.next = max([checkpoint.first_segment, *(n + 1 for n in (*found, *aside))])
     first = checkpoint.rows
     for number in found:
-        segment = Segment(disk, directory / f"{number:08d}", schema, capacity, first)
+        segment = Segment(disk, path / f"{number:08d}", schema, capacity, first)
         if number < checkpoint.first_segment:
             segment.remove()  # dropped by retention just before a crash
             continue
         x, row_bytes = segment.path("x"), schema.columns[0].row_bytes
         if x.exists():
             segment.capacity = max(capacity, x.stat().st_size // row_bytes)
-        there[number] = segment.recover(withdrawals.rows.get(number, {}))
+        there[number] = segment.recover(directory.withdrawals.rows.get(number, {}))
         if not segment.believable(last=number == found[-1]):
-            disk.move(segment.paths, directory / QUARANTINE)
+            disk.move(segment.paths, path / QUARANTINE)
             recovered.quarantined.append(segment.stem.name)
             del there[number]
-            log.error("%s: segment %s is corrupt and was set aside", directory, segment.stem.name)
+            log.error("%s: segment %s is corrupt and was set aside", path, segment.stem.name)
             continue
         if not segment.sealed:
             segment.resume()
         first += segment.rows
         recovered.segments.append(segment)
-    withdrawals.keep(there)
+    directory.withdrawals.keep(there)
     return recovered

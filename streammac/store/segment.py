@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streammac.files.disk import Disk, File
+from streammac.files.log import Log
 from streammac.points.batch_id import BatchId
 from streammac.points.batch_id_set import BatchIdSet
 from streammac.store import journal
-from streammac.store.disk import Disk, File
 from streammac.store.journal import Entry, Record
 from streammac.store.points import Column, Schema
 from streammac.store.retention import Extent
@@ -61,7 +62,7 @@ class Segment:
         self.batch_ids = BatchIdSet()
         self.holes: tuple[tuple[int, int], ...] = ()
         """Withdrawn rows, as disjoint ranges in order. Replaced, never changed: a reader takes it once."""
-        self._journal_bytes = 0
+        self._journal = Log(disk, self.path("journal"))
         self._files: dict[str, File] = {}
         self._maps: dict[str, NDArray[Any]] = {}
         self._z: NDArray[Any] | None = None
@@ -80,7 +81,7 @@ class Segment:
     def extent(self) -> Extent:
         """Size, for the retention rule."""
         row_bytes = sum(column.row_bytes for column in self.schema.columns)
-        return Extent(self.live, self.rows * row_bytes + self._journal_bytes, self.newest)
+        return Extent(self.live, self.rows * row_bytes + self._journal.end, self.newest)
 
     @property
     def number(self) -> int:
@@ -109,8 +110,9 @@ class Segment:
             raise
 
     def _open_files(self) -> None:
-        for name in (*(column.name for column in self.schema.columns), "journal"):
-            self._files[name] = self._disk.open(self.path(name))
+        for column in self.schema.columns:
+            self._files[column.name] = self._disk.open(self.path(column.name))
+        self._journal.open()
 
     def _make_room(self) -> None:
         # all at once and never taken back, even by sealing: a reader may map the files at any moment
@@ -140,7 +142,7 @@ class Segment:
             checksums.append(zlib.crc32(data))
         named = None if keys is None else tuple(keys)
         record = Record(self.rows, count, arrival, batch_id, tuple(checksums), named, sender)
-        self._write_journal(record.encode())
+        self._journal.append([record.encode()])
         self._count(record)
 
     def _count(self, record: Record) -> None:
@@ -148,28 +150,19 @@ class Segment:
         self.newest = max(self.newest, record.arrival)
         self.rows += record.count  # last: now readers see the rows
 
-    def _write_journal(self, entry: bytes) -> None:
-        try:
-            self._files["journal"].write(self._journal_bytes, entry)
-        except OSError:
-            # the keys in half a record are bytes of anybody's choosing: none may pass for a record later
-            self._files["journal"].truncate(self._journal_bytes)
-            raise
-        self._journal_bytes += len(entry)
-
     def sync(self) -> None:
         """Make everything written so far durable: the rows before the records that vouch for them."""
         if not self._files:
             self._open_files()
         for column in self.schema.columns:
             self._files[column.name].sync()
-        self._files["journal"].sync()
+        self._journal.sync()
         if self.sealed:
             self.close()
 
     def seal(self) -> None:
         """Write that the segment is complete: whatever its files hold beyond its rows is not data."""
-        self._write_journal(journal.seal(self.rows))
+        self._journal.append([journal.seal(self.rows)])
         self.sealed = True
 
     def close(self) -> None:
@@ -177,6 +170,7 @@ class Segment:
         for file in self._files.values():
             file.close()
         self._files.clear()
+        self._journal.close()
 
     def withdraw(self, records: Iterable[Record], *, remember: bool) -> None:
         """Leave these batches out from now on; their batch ids stay known if they are to be remembered."""
@@ -222,16 +216,15 @@ class Segment:
             if record.count == 0 or withdrawn.get(record.row, True):
                 self.batch_ids.add(record.batch_id)
         entries = entries[: good + self.sealed]
-        self._journal_bytes = entries[-1].end if entries else 0
+        self._journal.end = entries[-1].end if entries else 0
         return {record.row: withdrawn[record.row] for record in gone}
 
     def resume(self) -> None:
         """Go on writing where the good records end."""
-        self._open_files()
-        left = self.path("journal").stat().st_size - self._journal_bytes
+        left = self.path("journal").stat().st_size - self._journal.end
         if left:
             log.warning("%s: dropped %d bytes that were not written to the end", self.stem, left)
-        self._files["journal"].truncate(self._journal_bytes)
+        self._open_files()
         self._make_room()
 
     def believable(self, *, last: bool) -> bool:
@@ -247,7 +240,7 @@ class Segment:
 
     def entries(self) -> list[Entry]:
         """Read the journal, up to what does not verify."""
-        return list(journal.read(self.path("journal").read_bytes()))
+        return list(journal.entries(self._journal.read()))
 
     def intact(self, records: Iterable[Record]) -> int:
         """Return how many records there are before the first whose rows do not have its checksums."""

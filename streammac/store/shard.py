@@ -7,7 +7,6 @@ lock: a view fixes the number of rows when it is taken, and rows that are writte
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -16,11 +15,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from streammac.files.disk import Disk
 from streammac.points.batch_id import BatchId
 from streammac.points.batch_id_set import BatchIdSet
 from streammac.store.buffer import Batch, Buffer
-from streammac.store.directory import Checkpoint, describe, keep_reserve, lock
-from streammac.store.disk import Disk
+from streammac.store.directory import Checkpoint, ShardDirectory
 from streammac.store.errors import ShardUnusable, StoreError
 from streammac.store.index import Index
 from streammac.store.journal import Record
@@ -29,7 +28,7 @@ from streammac.store.recovery import recover
 from streammac.store.retention import Retention
 from streammac.store.segment import Segment
 from streammac.store.view import ShardView, view_of
-from streammac.store.withdrawals import Place, Withdrawals
+from streammac.store.withdrawals import Place
 
 
 class Outcome(Enum):
@@ -51,30 +50,25 @@ class Shard:
 
     def __init__(
         self,
-        path: Path,
+        directory: ShardDirectory,
         schema: Schema,
         ack: Literal["memory", "file", "fsync"],
         segment_bytes: int,
         retention: Retention,
-        disk: Disk,
     ) -> None:
-        self.path = path
         self.schema = schema
         self.ack = ack
         self.retention = retention
         self.quarantined: list[str] = []
-        self._disk = disk
+        self._directory = directory
         self._segment_rows = max(1, segment_bytes // schema.columns[0].row_bytes)
-        self._checkpoint = Checkpoint()
         self._segments: tuple[Segment, ...] = ()
         self._next = 1
-        self._withdrawals: Withdrawals | None = None
         self._index = Index()
         self._batch_ids = BatchIdSet()
         self._buffer = Buffer()
         self._dirty: list[Segment] = []
         self._coordinates: Column | None = None
-        self._lock: int | None = None
         self._unusable = ""
 
     @classmethod
@@ -110,18 +104,13 @@ class Shard:
         Raises
         ------
         StoreError
-            If the directory holds a shard of another schema or format, or what describes it is damaged.
-        ShardLocked
+            If the directory holds a shard of another schema, or what describes it is damaged.
+        Locked
             If another process has it open.
         """
-        shard = cls(path, schema, ack, segment_bytes, retention or Retention(), disk or Disk())
-        new = not path.exists()
-        path.mkdir(parents=True, exist_ok=True)
-        shard._lock = lock(path)
+        directory = ShardDirectory(disk or Disk(), path, schema)
+        shard = cls(directory, schema, ack, segment_bytes, retention or Retention())
         try:
-            if new:
-                shard._disk.sync_directory(path.parent)
-            describe(shard._disk, path, schema)
             shard._recover()
         except BaseException:
             shard._release()
@@ -129,30 +118,31 @@ class Shard:
         return shard
 
     def _recover(self) -> None:
-        found = recover(self._disk, self.path, self.schema, self._segment_rows)
-        self._withdrawals = found.withdrawals
-        self._checkpoint, self._next = found.checkpoint, found.next
-        self._segments, self.quarantined = tuple(found.segments), found.quarantined
-        for known in (
-            found.checkpoint.batch_ids,
-            *(segment.batch_ids for segment in found.segments),
-        ):
+        found = recover(self._directory, self.schema, self._segment_rows)
+        self._next, self.quarantined = found.next, found.quarantined
+        self._segments = tuple(found.segments)
+        for known in (self._checkpoint.batch_ids, *(s.batch_ids for s in self._segments)):
             self._batch_ids.update(known)
         if self.ack == "fsync":
             # a former process may have left batches with the kernel alone, and they count as stored now
             for segment in self._segments:
                 segment.sync()
-            self._disk.sync_directory(self.path)
-        keep_reserve(self._disk, self.path)
+            self._directory.sync()
+        self._directory.keep_reserve()
 
     def _release(self) -> None:
         for segment in self._segments:
             segment.close()
-        if self._withdrawals is not None:
-            self._withdrawals.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._directory.close()
+
+    @property
+    def path(self) -> Path:
+        """Its directory."""
+        return self._directory.path
+
+    @property
+    def _checkpoint(self) -> Checkpoint:
+        return self._directory.checkpoint
 
     # -- writing --------------------------------------------------------------------------
 
@@ -230,11 +220,12 @@ class Shard:
                 self._seal(last)
         capacity = max(count, self._segment_rows)
         stem = self.path / f"{self._next:08d}"
-        segment = Segment(self._disk, stem, self.schema, capacity, self.first + self._written)
+        first = self.first + self._written
+        segment = Segment(self._directory.disk, stem, self.schema, capacity, first)
         segment.create()
         if self.ack == "fsync":
             with self._fatal_if_it_fails():
-                self._disk.sync_directory(self.path)
+                self._directory.sync()
         self._next += 1
         self._segments = (*self._segments, segment)
         return segment
@@ -327,18 +318,16 @@ class Shard:
             self._checkpoint.withdrawn + sum(segment.withdrawn for segment in gone),
             self.dropped + points * (not expired),
         )
-        checkpoint.save(self._disk, self.path)
-        self._checkpoint = checkpoint
+        self._directory.save(checkpoint)
         self._segments = kept
         self._dirty = [segment for segment in self._dirty if segment in kept]
         for segment in gone:
             segment.remove()
-        assert self._withdrawals is not None
         with contextlib.suppress(OSError):  # what it says of segments that are gone does no harm
             numbers = {segment.number for segment in kept}
-            rows = self._withdrawals.rows
-            self._withdrawals.keep({n: rows[n] for n in rows.keys() & numbers})
-        keep_reserve(self._disk, self.path)
+            rows = self._directory.withdrawals.rows
+            self._directory.withdrawals.keep({n: rows[n] for n in rows.keys() & numbers})
+        self._directory.keep_reserve()
         return points
 
     def withdraw(
@@ -374,12 +363,10 @@ class Shard:
             return 0
         if self.ack == "fsync":
             self.commit()  # or power loss could take the batch and leave what speaks of its rows
-        assert self._withdrawals is not None
-        if self.ack == "fsync":
             with self._fatal_if_it_fails():
-                self._withdrawals.add(places, sync=True)
+                self._directory.withdrawals.add(places, sync=True)
         else:
-            self._withdrawals.add(places, sync=False)
+            self._directory.withdrawals.add(places, sync=False)
         for segment, records in found:
             segment.withdraw(records, remember=remember)
             self._index.forget(segment, records)
@@ -390,7 +377,7 @@ class Shard:
 
     def close(self) -> None:
         """Write what is buffered, and release the directory, also where the writing fails."""
-        if self._lock is None:
+        if not self._directory.is_open:
             return
         try:
             if not self._unusable:
@@ -482,10 +469,9 @@ class Shard:
         self._check_usable()
         self._flush()
         for segment in self._segments:
-            with contextlib.suppress(FileNotFoundError):  # it has expired
-                for record in segment.records():
-                    if record.count:
-                        yield record.batch_id, record.sender or record.batch_id.source
+            for record in segment.records():  # none, if it has expired
+                if record.count:
+                    yield record.batch_id, record.sender or record.batch_id.source
 
     def batch(self, batch_id: BatchId) -> Points | None:
         """Return the points of a batch, None if it does not hold any; for the writer thread.

@@ -7,17 +7,15 @@ or not at all, so of one order either everything is done or nothing.
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from streammac.store.disk import Disk, File
+import msgpack
 
-HEADER = struct.Struct("<4sII")  # magic, length of the body, its CRC-32
-PLACE = struct.Struct("<QQ?")
-MAGIC = b"smw1"
+from streammac.files.disk import Disk
+from streammac.files.log import Log, Stop
+
 NAME = "withdrawn"
 
 
@@ -44,15 +42,14 @@ class Withdrawals:
 
     def __init__(self, disk: Disk, directory: Path) -> None:
         self._disk = disk
-        self._path = directory / NAME
-        self._file: File | None = None
-        content = self._path.read_bytes() if self._path.exists() else b""
+        self._directory = directory
+        self._log = Log(disk, directory / NAME)
+        contents = self._log.read()
+        self._log.end = contents.end
         self.rows: dict[int, Rows] = {}
-        self._end = 0
-        for places, end in _read(content):
-            self._note(places)
-            self._end = end
-        self.torn = self._end < len(content)
+        for body, _ in contents.entries:
+            self._note(Place(*fields) for fields in msgpack.unpackb(body))
+        self.torn = contents.stop is not Stop.END
         """Whether a record was cut short; `keep` removes the rest of it."""
 
     def _note(self, places: Iterable[Place]) -> None:
@@ -67,18 +64,12 @@ class Withdrawals:
         OSError
             If the disk takes no more; none of them is withdrawn then.
         """
-        self._file = self._file or self._disk.open(self._path)
-        record = _framed(places)
-        try:
-            self._file.write(self._end, record)
-        except OSError:
-            self._file.truncate(self._end)
-            raise
+        new = self._log.end == 0
+        self._log.append([msgpack.packb(places)])
         if sync:
-            self._file.sync()
-            if self._end == 0:
-                self._disk.sync_directory(self._path.parent)
-        self._end += len(record)
+            self._log.sync()
+            if new:
+                self._disk.sync_directory(self._directory)
         self._note(places)
 
     def keep(self, rows: Mapping[int, Rows]) -> None:
@@ -90,31 +81,9 @@ class Withdrawals:
         if kept == self.rows and not self.torn:
             return
         places = [Place(s, row, seen) for s, r in sorted(kept.items()) for row, seen in r.items()]
-        data = _framed(places) if places else b""
-        self.close()
-        self._disk.replace(self._path, data)
-        self.rows, self._end, self.torn = kept, len(data), False
+        self._log.rewrite([msgpack.packb(places)] if places else [])
+        self.rows, self.torn = kept, False
 
     def close(self) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-
-def _framed(places: Iterable[Place]) -> bytes:
-    body = b"".join(PLACE.pack(*place) for place in places)
-    return HEADER.pack(MAGIC, len(body), zlib.crc32(body)) + body
-
-
-def _read(content: bytes) -> Iterable[tuple[list[Place], int]]:
-    offset = 0
-    while offset + HEADER.size <= len(content):
-        magic, length, checksum = HEADER.unpack_from(content, offset)
-        end = offset + HEADER.size + length
-        body = content[offset + HEADER.size : end]
-        whole = magic == MAGIC and end <= len(content) and length % PLACE.size == 0
-        if not whole or zlib.crc32(body) != checksum:
-            return
-        yield [Place(*fields) for fields in PLACE.iter_unpack(body)], end
-        offset = end
+        self._log.close()

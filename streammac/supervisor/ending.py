@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
 
 from streammac.link.request import ask, ask_status
 from streammac.run_directory import RunDirectory
@@ -18,6 +17,7 @@ from streammac.supervisor import processes
 from streammac.supervisor.processes import Child
 from streammac.supervisor.supervised_process import SupervisedProcess
 from streammac.wire.messages import Shutdown
+from streammac.wire.status import ClusterStatus
 
 INGEST_PATIENCE_S = 20.0
 WORKER_PATIENCE_S = 15.0
@@ -55,7 +55,7 @@ def end(
     directory: RunDirectory,
     address: str | None,
     hurry: Callable[[], bool],
-) -> dict[str, Any] | None:
+) -> ClusterStatus | None:
     """End all processes of a cluster; those that do not end in time are killed.
 
     Parameters
@@ -71,7 +71,7 @@ def end(
 
     Returns
     -------
-    dict or None
+    ClusterStatus or None
         The final status, with everybody's last words; None if the coordinator does not tell it.
     """
     processes.end(_running(ingest), INGEST_PATIENCE_S, hurry)
@@ -98,13 +98,13 @@ def _told_the_end(directory: RunDirectory) -> bool:
 
 def _last_words(
     address: str, directory: RunDirectory, hurry: Callable[[], bool]
-) -> dict[str, Any] | None:
+) -> ClusterStatus | None:
     """Return the status once the coordinator has read the farewells of all others."""
     deadline = time.monotonic() + SETTLE_S
     while True:
         status = ask_status(address, keys=directory.keys)
-        members = status["workers"] + status["ingest"] if status else []
-        talking = any(member["state"] == "alive" for member in members)
+        members = (*status.workers, *status.ingest) if status else ()
+        talking = any(member.state == "alive" for member in members)
         if not talking or time.monotonic() > deadline or hurry():
             return status
         time.sleep(processes.POLL_S)

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streammac.errors import ExitCode, Failure
-from streammac.supervisor.local_cluster import LocalCluster, Status
+from streammac.supervisor.local_cluster import LocalCluster
 from streammac.supervisor.milestones import Milestones
+from streammac.wire.status import ClusterStatus
 
 START_S = 30.0
 """Longest time from start to a coordinator that answers."""
@@ -27,9 +28,9 @@ TURN_S = 0.05
 class Run:
     """What a run of a cluster came to."""
 
-    status: Status | None
+    status: ClusterStatus | None
     """Final status, counts as they are after everybody's last words."""
-    running: Status | None
+    running: ClusterStatus | None
     """The last status while all were at work: busy shares mean something in it."""
     started: float
     """Unix time of the start."""
@@ -40,7 +41,7 @@ class Run:
 
 def supervise(
     cluster: LocalCluster,
-    show: Callable[[Status | None, float], None],
+    show: Callable[[ClusterStatus | None, float], None],
     duration_s: float | None = None,
     began: float | None = None,
 ) -> Run:
@@ -66,7 +67,7 @@ def supervise(
     started = began or time.time()
     first = time.monotonic() - (time.time() - started)
     failure: Failure | None = None
-    running: Status | None = None
+    running: ClusterStatus | None = None
     milestones = Milestones()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
@@ -91,7 +92,7 @@ def supervise(
                     f"{cluster.directory.logs}",
                 )
             running = status or running
-            milestones.see(status or {})
+            milestones.see(status)
             show(status or cluster.last_known(), elapsed)
             look_at = elapsed + (STATUS_S if status else TURN_S)
     except Failure as error:
@@ -102,5 +103,5 @@ def supervise(
         final = cluster.stop()
         for number, handler in before.items():
             signal.signal(number, handler)
-    milestones.see(final or {})
+    milestones.see(final)
     return Run(final, running, started, time.time() - started, failure, milestones)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 
+from streammac.errors import StreammacError
 from streammac.wire.fields import Value
 
 PROTOCOL = 2
@@ -27,7 +28,7 @@ DTYPES = {name: np.dtype(name) for name in ("|u1", "<f4", "<f8", "<i4", "<i8", "
 """Array types that may cross the wire; anything else (objects above all) is refused."""
 
 
-class WireError(ValueError):
+class WireError(StreammacError, ValueError):
     """A peer sent frames that are not a message of this protocol."""
 
 

@@ -38,7 +38,7 @@ class Disk:
     shards: dict[bool, dict[BatchId, tuple[str, np.ndarray]]] = field(
         default_factory=lambda: {False: {}, True: {}}
     )
-    ledger: bytearray = field(default_factory=bytearray)
+    ledger: list[bytes] = field(default_factory=list)
     fuse: int | None = None
     after: bool = False
 
@@ -61,14 +61,14 @@ class MemoryLedger:
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
         self.state = State()
-        for record, _ in unpack(bytes(disk.ledger)):
-            self.state.apply(record)
+        for body in disk.ledger:
+            self.state.apply(unpack(body))
 
     def write(self, records) -> None:
         records = list(records)
         if not records:
             return
-        self.disk.writing(lambda: self.disk.ledger.extend(b"".join(map(pack, records))))
+        self.disk.writing(lambda: self.disk.ledger.extend(map(pack, records)))
         for record in records:
             self.state.apply(record)
 

@@ -69,11 +69,11 @@ class Delivery(RuleBasedStateMachine):
 
     def start_sender(self) -> None:
         self.lives += 1
-        # what outlives the process are the bytes of the ledger, as they are after it was written anew
-        content = b"".join(map(pack, self.state.records()))
+        # what outlives the process are the records of the ledger, as they are after it was written anew
+        bodies = list(map(pack, self.state.records()))
         self.state = State()
-        for record, _ in unpack(content):
-            self.state.apply(record)
+        for body in bodies:
+            self.state.apply(unpack(body))
         self.sender = Sender("i1", self.lives << 32, RESEND_S, 1 << 30, self.state)
         for number in range(self.batches):
             self.put(number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from streammac.delivery import ledger as module
 from streammac.delivery.ledger import (
-    HEADER,
     Counted,
     FeedAt,
     FeedBegun,
@@ -22,10 +21,12 @@ from streammac.delivery.ledger import (
     Revoked,
     Settled,
     State,
-    pack,
-    unpack,
 )
+from streammac.files.disk import Disk
+from streammac.files.lock import Locked
+from streammac.files.log import framed
 from streammac.points.batch_id import BatchId
+from tests.files.failing_disk import Died, FailingDisk
 
 names = st.sampled_from(["w1", "w2"])
 sequences = st.integers(0, 20)
@@ -71,14 +72,16 @@ def test_the_fewest_records_add_up_to_the_same(written):
 def test_a_torn_tail_is_dropped_and_what_follows_is_read_again(tmp_path_factory, written, data):
     path = tmp_path_factory.mktemp("ledger") / "ledger"
     ledger = Ledger(path)
+    ends = []
     for record in written:
         ledger.write([record])
+        ends.append(path.stat().st_size)
     ledger.close()
     content = path.read_bytes()
     cut = data.draw(st.integers(0, len(content)))
     garbage = data.draw(st.binary(max_size=20))
     path.write_bytes(content[:cut] + garbage)
-    whole = [record for record, end in unpack(content) if end <= cut]
+    whole = [record for record, end in zip(written, ends, strict=True) if end <= cut]
     again = Ledger(path)
     assert plain(again.state) == plain(added_up(whole))
     again.write([Handed("s", 1, 77, "w1")])
@@ -88,20 +91,16 @@ def test_a_torn_tail_is_dropped_and_what_follows_is_read_again(tmp_path_factory,
     last.close()
 
 
-def test_a_full_disk_loses_nothing_and_the_records_are_written_later(tmp_path, monkeypatch):
-    ledger = Ledger(tmp_path / "ledger")
+def test_a_full_disk_loses_nothing_and_the_records_are_written_later(tmp_path):
+    disk = FailingDisk()
+    ledger = Ledger(tmp_path / "ledger", disk)
     ledger.write([Handed("s", 1, 1, "w1")])
-
-    def some(descriptor, data, offset, pwrite=os.pwrite):
-        pwrite(descriptor, data[:7], offset)
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as disk:
-        disk.setattr(module.os, "pwrite", some)
-        for number in (2, 3):
-            with pytest.raises(OSError, match="No space"):
-                ledger.write([Handed("s", 1, number, "w1")])
-        assert len(ledger.state.handed) == 1, "nothing may be done that is not written"
+    disk.room = 7
+    for number in (2, 3):
+        with pytest.raises(OSError, match="No space"):
+            ledger.write([Handed("s", 1, number, "w1")])
+    disk.room = None
+    assert len(ledger.state.handed) == 1, "nothing may be done that is not written"
     ledger.write([])
     ledger.close()
     assert [m.sequence for m in Ledger(tmp_path / "ledger").state.handed] == [1, 2, 3]
@@ -120,18 +119,114 @@ def test_it_is_written_anew_when_it_has_grown(tmp_path, monkeypatch):
     assert plain(Ledger(tmp_path / "ledger").state) == expected
 
 
-def test_where_it_cannot_be_written_anew_it_stays_as_long_as_it_is(tmp_path, monkeypatch):
+class Unwilling(Disk):
+    """Replaces no file, or says so."""
+
+    def __init__(self, *, replaced: bool) -> None:
+        self.replaced = replaced
+
+    def replace(self, path, data):
+        if self.replaced:
+            super().replace(path, data)
+        raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_where_it_cannot_be_written_anew_it_goes_on(tmp_path, monkeypatch, replaced):
     monkeypatch.setattr(module, "COMPACT_BYTES", 100)
-    ledger = Ledger(tmp_path / "ledger")
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(module.Path, "write_bytes", full)
+    ledger = Ledger(tmp_path / "ledger", Unwilling(replaced=replaced))
     for number in range(20):
         ledger.write([Handed("s", 1, number, "w1")])
     ledger.close()
     assert len(Ledger(tmp_path / "ledger").state.handed) == 20
+
+
+class Life:
+    """Drives a ledger over a failing disk, and knows what it has promised."""
+
+    def __init__(self, path) -> None:
+        self.path = path
+        self.disk = FailingDisk()
+        self.promised: list = []
+        self.attempted: list = []  # may have been written when it was killed
+        self.ledger = Ledger(path, self.disk)
+        self.write([FeedBegun("f", "id", 9, 4, 0.1)])
+
+    def write(self, written) -> None:
+        self.attempted += written
+        try:
+            self.ledger.write(written)
+        except OSError:
+            assert plain(self.ledger.state) == plain(added_up(self.promised))
+        else:
+            self.promised += self.attempted
+            self.attempted.clear()
+
+    def kill(self) -> None:
+        self.disk.steps = self.disk.room = None
+        self.ledger.close()
+        self.ledger = Ledger(self.path, self.disk)
+        outcomes = [
+            self.promised + self.attempted[:count] for count in range(len(self.attempted) + 1)
+        ]
+        states = [plain(added_up(outcome)) for outcome in outcomes]
+        self.promised = outcomes[states.index(plain(self.ledger.state))]
+        self.attempted.clear()
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(
+        st.one_of(
+            st.lists(records, min_size=1, max_size=3),
+            st.tuples(st.sampled_from(["steps", "room"]), st.integers(0, 60)),
+            st.sampled_from(["kill", "room"]),
+        ),
+        min_size=10,
+        max_size=60,
+    )
+)
+def test_nothing_is_lost_that_was_promised(tmp_path_factory, actions):
+    life = Life(tmp_path_factory.mktemp("ledger") / "ledger")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "COMPACT_BYTES", 150)
+        for action in actions:
+            try:
+                match action:
+                    case list():
+                        life.write(action)
+                    case "kill":
+                        life.kill()
+                    case "room":
+                        life.disk.room = None
+                    case name, number:
+                        setattr(life.disk, name, number)
+            except Died:
+                life.kill()
+        life.kill()
+    life.ledger.close()
+
+
+def test_a_kill_between_any_two_changes_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "COMPACT_BYTES", 150)
+    rng, steps, lived = random.Random(1), 0, False
+    while not lived:
+        life = Life(tmp_path / str(steps))
+        life.disk.steps = steps
+        try:
+            for number in range(30):
+                settled = Settled("s", 1, rng.randrange(number + 1), 4)
+                life.write([Handed("s", 1, number, "w1"), settled])
+            lived = True
+        except Died:
+            lived = False
+        life.kill()
+        life.write([Handed("s", 1, 99, "w2")])
+        life.kill()
+        assert life.ledger.state.handed[BatchId("s", 1, 99)] == "w2"
+        life.ledger.close()
+        steps += 1
+    assert steps > 40
 
 
 def test_what_is_settled_is_remembered_for_a_while_and_counted_for_ever(monkeypatch):
@@ -166,17 +261,13 @@ def test_a_feed_forgets_what_is_behind_its_position():
 
 def test_one_process_has_it_at_a_time(tmp_path):
     first = Ledger(tmp_path / "ledger")
-    with pytest.raises(LedgerError, match="another name"):
+    with pytest.raises(Locked, match="another name"):
         Ledger(tmp_path / "ledger")
     first.close()
     Ledger(tmp_path / "ledger").close()
 
 
 def test_records_of_another_version_are_not_guessed_at(tmp_path):
-    import zlib
-
-    body = b"\x92\x63\x01"  # [99, 1]
-    (tmp_path / "ledger").write_bytes(HEADER.pack(len(body), zlib.crc32(body)) + body)
+    (tmp_path / "ledger").write_bytes(framed(b"\x92\x63\x01"))  # [99, 1]
     with pytest.raises(LedgerError, match="does not know"):
         Ledger(tmp_path / "ledger")
-    assert pack(Handed("s", 1, 1, "w"))

@@ -1,17 +1,14 @@
-"""What a worker's real `Mover` has around it: connections to the other workers, and a ledger on the worker's disk."""
+"""What a worker's real `Mover` has around it: connections to the other workers."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 
-from streammac.delivery.ledger import Ledger
 from streammac.wire.codec import Message
 from streammac.wire.messages import Ack, Credit, Points, Route
 from tests.simulation.kernel import Process
 from tests.simulation.network import Network
-from tests.store.failing_disk import FailingDisk
 
 CHANNEL = "move"
 """Apart from what a worker answers to those who bring it points."""
@@ -65,17 +62,3 @@ class MoverSockets:
             sender, message = self._arrived.popleft()
             if sender in names:
                 yield names[sender], message
-
-
-class MoverLedger(Ledger):
-    """The real ledger on a disk that may tear its writes or take none; power loss leaves it as it is."""
-
-    def __init__(self, path: Path, disk: FailingDisk) -> None:
-        super().__init__(path)
-        self._disk = disk
-
-    def _write(self, data: bytes) -> None:
-        torn = self._disk.fate(len(data))
-        super()._write(data if torn is None else data[:torn])
-        if torn is not None:
-            self._disk.fail()

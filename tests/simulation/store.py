@@ -1,7 +1,7 @@
 """A worker's real shard on a disk that can tear writes, fill up and lose power.
 
 The disk belongs to the worker's name and outlives its processes; files are real, and what power loss may take of them
-is known to `tests.store.failing_disk`.
+is known to `tests.files.failing_disk`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-from streammac.delivery.ledger import State
+from streammac.delivery.ledger import Ledger, State
 from streammac.points.batch_id import BatchId
 from streammac.store import Outcome, Retention, Schema, Shard, StoreError
 from streammac.store import Points as StoredPoints
 from streammac.wire.messages import Points
 from streammac.wire.reports import ShardCounts
-from tests.simulation.moving import MoverLedger
+from tests.files.failing_disk import FailingDisk
 from tests.simulation.point_rules import PointRules
-from tests.store.failing_disk import FailingDisk
 
 SCHEMA = Schema(2)
 SEGMENT_BYTES = 80
@@ -84,9 +83,9 @@ class WorkerDisk:
         self._rules.reopened(self.name, dict(shard.batches()), set(shard._checkpoint.batch_ids))
         return OpenStore(self.name, shard, self.disk, self._rules)
 
-    def open_ledger(self) -> MoverLedger:
-        """Open the ledger of its moves, in a new process."""
-        ledger = MoverLedger(self._folder / f"{self.name}.handover", self.disk)
+    def open_ledger(self) -> Ledger:
+        """Open the ledger of its moves, in a new process; power loss leaves it as it is."""
+        ledger = Ledger(self._folder / f"{self.name}.handover", self.disk)
         self.handed = ledger.state
         return ledger
 
@@ -99,8 +98,9 @@ class WorkerDisk:
         """Leave on the disk what may be there after a power loss. The process is dead by then."""
         self.disk.steps = None
         if self._path.exists():
+            former = self._path
             self._lives += 1
-            self.disk = self.disk.lose_power(self._path, rng)
+            self.disk = self.disk.lose_power(former, self._path, rng)
 
 
 class OpenStore:

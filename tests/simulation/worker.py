@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from msgspec import structs
 
+from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Receiver
 from streammac.ring.member import Event, Member
 from streammac.ring.member_actions import (
@@ -51,13 +52,13 @@ from streammac.wire.messages import (
     View,
 )
 from streammac.wire.reports import RingProgress, WorkerReport
+from tests.files.failing_disk import Died
 from tests.simulation.coordinator import ADDRESS
 from tests.simulation.kernel import Kernel, Process
-from tests.simulation.moving import MoverLedger, MoverSockets
+from tests.simulation.moving import MoverSockets
 from tests.simulation.network import Network
 from tests.simulation.store import OpenStore, WorkerDisk
 from tests.simulation.visits import Visit, VisitedModel, Visits
-from tests.store.failing_disk import Died
 from workers.handover import Mover
 from workers.leaving import DRAIN_S, Departure
 
@@ -131,7 +132,7 @@ class WorkerProcess(Process):
         self.store: OpenStore | None = None
         self.receiver: Receiver[str] | None = None
         self.mover: Mover | None = None
-        self._ledger: MoverLedger | None = None
+        self._ledger: Ledger | None = None
         self._sockets = MoverSockets(self, network, moves)
         self._arrived: list[tuple[str, Hello | Points]] = []
         self._retained_at = 0.0

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streammac.files.disk import Disk, File
 from streammac.points.batch_id import BatchId
 from streammac.store import Outcome, Points, Schema, Shard
-from streammac.store.disk import Disk, File
 
 DIM = 3
 BATCHES = 12

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 
 import numpy as np
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from streammac.points.batch_id import BatchId
 from streammac.store import Outcome, Points, Retention, Schema, Shard, ShardUnusable
-from tests.store.failing_disk import Died, FailingDisk
+from tests.files.failing_disk import Died, FailingDisk
 
 DIM = 2
 SCHEMA = Schema(DIM)
@@ -83,9 +82,7 @@ class History:
 
     def die(self) -> None:
         self.disk.steps = self.disk.room = None
-        if self.shard._lock is not None:
-            os.close(self.shard._lock)
-            self.shard._lock = None
+        self.shard._directory._lock.close()
 
     def reopen(self) -> None:
         self.start()
@@ -112,8 +109,8 @@ class History:
     def power(self) -> None:
         self.die()
         self.lives += 1
-        self.path = self.folder / str(self.lives)
-        self.disk = self.disk.lose_power(self.path, self.rng)
+        former, self.path = self.path, self.folder / str(self.lives)
+        self.disk = self.disk.lose_power(former, self.path, self.rng)
         self.reopen()
 
     def do(self, action, number) -> None:
@@ -214,10 +211,10 @@ def test_a_duplicate_of_what_a_killed_process_left_is_durable_before_it_is_ackno
     disk, options = FailingDisk(), {"ack": "fsync", "segment_bytes": 100}
     killed = Shard.open(tmp_path / "s", SCHEMA, **options, disk=disk)
     killed.append(batch(1), batch_id(1), 0.0)
-    os.close(killed._lock)
+    killed._directory._lock.close()
     shard = Shard.open(tmp_path / "s", SCHEMA, **options, disk=disk)
     assert shard.append(batch(1), batch_id(1), 0.0) is Outcome.DUPLICATE
     shard.commit()
     for seed in range(20):
-        after = disk.lose_power(tmp_path / f"{seed}", random.Random(seed))
+        after = disk.lose_power(tmp_path / "s", tmp_path / f"{seed}", random.Random(seed))
         assert Shard.open(tmp_path / f"{seed}", SCHEMA, **options, disk=after).points == 1

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
+from streammac.files.disk import Disk, File
+from streammac.files.lock import Locked
 from streammac.points.batch_id import BatchId
 from streammac.store import (
     Outcome,
@@ -14,13 +14,11 @@ from streammac.store import (
     Retention,
     Schema,
     Shard,
-    ShardLocked,
     ShardUnusable,
     StoreError,
 )
-from streammac.store.disk import Disk, File
 from streammac.store.segment import Segment
-from tests.store.failing_disk import FailingDisk
+from tests.files.failing_disk import FailingDisk
 
 DIM = 4
 ROWS = 10
@@ -106,12 +104,13 @@ def test_an_empty_batch_is_remembered_even_alone(tmp_path):
 def test_what_is_closed_stays_closed(tmp_path):
     shard = open_shard(tmp_path)
     shard.close()
-    open_shard(tmp_path)
+    other = open_shard(tmp_path)
     shard.close()  # must not release what is another one's now
     with pytest.raises(ShardUnusable, match="it is closed - open"):
         shard.append(batch(2), batch_id(2), 0.0)
-    with pytest.raises(ShardLocked):
+    with pytest.raises(Locked):
         open_shard(tmp_path)
+    other.close()
 
 
 class TestRetention:
@@ -203,7 +202,7 @@ class TestAckModes:
     def test_file_needs_no_close(self, tmp_path):
         shard = open_shard(tmp_path)
         shard.append(batch(1), batch_id(1), 0.0)
-        os.close(shard._lock)  # as if the process had died
+        shard._directory._lock.close()  # as if the process had died
         assert contents(open_shard(tmp_path)) == [1] * ROWS
 
     def test_fsync_syncs_the_rows_before_the_journal_and_both_at_commit(self, tmp_path):
@@ -275,7 +274,7 @@ class TestFullDisk:
 class TestRefusals:
     def test_a_second_process_is_kept_out(self, tmp_path):
         shard = open_shard(tmp_path)
-        with pytest.raises(ShardLocked, match="another process"):
+        with pytest.raises(Locked, match="another process"):
             open_shard(tmp_path)
         reopened(shard)
 

@@ -148,13 +148,13 @@ def test_a_reader_may_map_the_files_while_they_are_sealed(tmp_path):
     shard = Shard.open(tmp_path, Schema(DIM), segment_bytes=10 * DIM * 4)
     shard.append(Points(np.ones((4, DIM), np.float32)), BatchId("s", 1, 0), 0.0)
     segment = shard._segments[0]
-    write, looks = segment._write_journal, []
+    write, looks = segment._journal.append, []
 
-    def watched(entry):
+    def watched(bodies):
         looks.append(len(shard.view().x(slice(None))))
-        write(entry)
+        write(bodies)
 
-    segment._write_journal = watched
+    segment._journal.append = watched
     shard.append(Points(np.ones((9, DIM), np.float32)), BatchId("s", 1, 1), 0.0)
     assert looks == [4]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streammac.points.batch_id import BatchId
 from streammac.store import Outcome, Points, Retention, Schema, Shard
-from tests.store.failing_disk import Died, FailingDisk
+from tests.files.failing_disk import Died, FailingDisk
 
 DIM = 2
 SCHEMA = Schema(DIM)
@@ -171,7 +171,9 @@ def test_power_loss_right_after_it_brings_nothing_back(tmp_path):
         shard = filled(tmp_path / f"s{seed}", disk=disk, ack="fsync")
         shard.commit()
         shard.withdraw([batch_id(2), batch_id(3)], remember=False)
-        after = disk.lose_power(tmp_path / f"after{seed}", random.Random(seed))
+        after = disk.lose_power(
+            tmp_path / f"s{seed}", tmp_path / f"after{seed}", random.Random(seed)
+        )
         shard._release()
         again = opened(tmp_path / f"after{seed}", ack="fsync", disk=after)
         assert sorted(set(numbers(again))) == [0, 1, 4, 5]

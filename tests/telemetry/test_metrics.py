@@ -3,16 +3,19 @@ import threading
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import convert
 from prometheus_client.parser import text_string_to_metric_families
 
 from streammac.coordinator.events import EventLog
 from streammac.telemetry import exporter, metrics
 from streammac.telemetry.metrics import COORDINATOR, INGEST, WORKER
 from streammac.wire.reports import IngestReport, ShardCounts, WorkerReport
+from streammac.wire.status import ClusterStatus
 
-STATUS = {
+STATUS: dict[str, Any] = {
     "view": 3,
     "epoch": 7,
     "objective": 1.5,
@@ -66,7 +69,9 @@ def scrape(process: exporter.ProcessMetrics) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("series", {*WORKER, *INGEST, *COORDINATOR}, ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "series", sorted({*WORKER, *INGEST, *COORDINATOR}, key=lambda s: s.name), ids=lambda s: s.name
+)
 def test_names_follow_the_rules(series: metrics.Series) -> None:
     assert re.fullmatch(r"streammac_[a-z][a-z_]*[a-z]", series.name)
     assert series.name.endswith("_total") == (series.kind == "counter")
@@ -77,7 +82,7 @@ def test_names_follow_the_rules(series: metrics.Series) -> None:
 
 
 def test_no_name_means_two_things() -> None:
-    names = [s.name for s in {*WORKER, *INGEST, *COORDINATOR}]
+    names = [s.name for s in sorted({*WORKER, *INGEST, *COORDINATOR}, key=lambda s: s.name)]
     assert len(names) == len(set(names))
 
 
@@ -125,7 +130,7 @@ def test_an_ingest_node_shows_its_report() -> None:
 
 def test_the_coordinator_shows_the_status() -> None:
     coordinator = exporter.CoordinatorMetrics()
-    coordinator.update(STATUS)
+    coordinator.update(convert(STATUS, ClusterStatus))
     log = EventLog()
     log.add("drift", "w1", "")
     coordinator.events(log.counts)
@@ -154,8 +159,8 @@ def test_the_coordinator_shows_the_status() -> None:
 
 def test_a_member_that_is_gone_leaves_no_series() -> None:
     coordinator = exporter.CoordinatorMetrics()
-    coordinator.update(STATUS)
-    coordinator.update(STATUS | {"workers": [], "quality": None})
+    coordinator.update(convert(STATUS, ClusterStatus))
+    coordinator.update(convert(STATUS | {"workers": [], "quality": None}, ClusterStatus))
     seen = scrape(coordinator)
     assert "streammac_worker_up[w1]" not in seen
     assert seen["streammac_members[worker][alive]"] == 0

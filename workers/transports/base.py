@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
+from streammac.errors import StreammacError
 from streammac.wire.messages import ModelState, Token
 
 RingMessage: TypeAlias = Token | ModelState
 
 
-class TransportError(Exception):
+class TransportError(StreammacError):
     """A message could not be handed over: the peer is unknown or does not take any."""
 
 

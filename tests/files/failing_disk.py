@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from streammac.store.disk import Disk, File
+from streammac.files.disk import Disk, File
 
 
 class Died(BaseException):
@@ -43,7 +43,7 @@ class FailingFile(File):
     def __init__(self, disk, path) -> None:
         super().__init__(path)
         self._disk = disk
-        self._platter = disk.platters.setdefault(path.name, Platter())
+        self._platter = disk.platters.setdefault(path, Platter())
 
     def write(self, offset, data):
         data = bytes(data)
@@ -68,10 +68,12 @@ class FailingDisk(Disk):
     """``steps``: changes until the process is killed; ``room``: bytes until the disk is full."""
 
     def __init__(self) -> None:
-        self.platters: dict[str, Platter] = {}
-        self.unlinked: dict[str, Platter] = {}
+        self.platters: dict[Path, Platter] = {}
+        self.unlinked: dict[Path, Platter] = {}
         self.steps: int | None = None
         self.room: int | None = None
+        self.spare = False
+        """Whether a reserve was given up, and what is replaced has room."""
 
     def step(self) -> None:
         if self.steps is not None:
@@ -105,21 +107,23 @@ class FailingDisk(Disk):
         if self.room is not None:
             self.fail()
         path.touch()
+        self.spare = False
 
     def replace(self, path, data):
         self.step()
-        if self.room is not None and (path.parent / "reserve").exists():
-            self.fail()  # until the reserve is given up
+        if self.room is not None and len(data) > self.room and not self.spare:
+            self.fail()
         path.write_bytes(data)
-        self.platters[path.name] = Platter(data, named=True)
+        self.platters[path] = Platter(data, named=True)
         self.sync_directory(path.parent)
 
     def remove(self, paths):
         for path in paths:
             self.step()
             super().remove([path])
-            if path.name in self.platters:
-                self.unlinked[path.name] = self.platters.pop(path.name)
+            self.spare |= path.name == "reserve"
+            if path in self.platters:
+                self.unlinked[path] = self.platters.pop(path)
 
     def sync_directory(self, path):
         self.step()
@@ -127,12 +131,14 @@ class FailingDisk(Disk):
         for platter in self.platters.values():
             platter.named = True
 
-    def lose_power(self, target: Path, rng) -> FailingDisk:
-        """Fill ``target`` with what the platters may hold afterwards; return the disk to go on with."""
+    def lose_power(self, source: Path, target: Path, rng) -> FailingDisk:
+        """Fill ``target`` with what the platters may hold of ``source`` afterwards; return the disk to go on with."""
         target.mkdir()
         after = FailingDisk()
-        for name, platter in (self.unlinked | self.platters).items():
-            if (name in self.unlinked or not platter.named) and rng.random() < 0.5:
+        for path, platter in (self.unlinked | self.platters).items():
+            if path.parent != source:
+                continue
+            if (path in self.unlinked or not platter.named) and rng.random() < 0.5:
                 continue
             # a kernel writes back file by file: often all of one and none of another
             kept, torn = rng.choice([(1.0, 0.0), (0.0, 0.0), (0.4, 0.2)])
@@ -142,6 +148,6 @@ class FailingDisk(Disk):
                     platter.apply(at, data)
                 elif fate < kept + torn and data:
                     platter.apply(at, data[: rng.randrange(len(data))])
-            (target / name).write_bytes(platter.content)
-            after.platters[name] = Platter(platter.content, named=True)
+            (target / path.name).write_bytes(platter.content)
+            after.platters[target / path.name] = Platter(platter.content, named=True)
         return after

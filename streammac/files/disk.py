@@ -1,4 +1,4 @@
-"""The few things a shard asks of a file system, so that tests can put a failing one in its place.
+"""The few things that logs and shards ask of a file system, so that tests can put a failing one in its place.
 
 Writes go through `os.pwrite` and never through a memory mapping: a full disk is then an `OSError` that the
 caller survives, and not a SIGBUS.
@@ -10,6 +10,8 @@ import mmap
 import os
 from collections.abc import Iterable
 from pathlib import Path
+
+from streammac.files.replace import replace, sync_directory
 
 
 class File:
@@ -67,20 +69,8 @@ class Disk:
             os.close(descriptor)
 
     def replace(self, path: Path, data: bytes) -> None:
-        """Replace a small file: after a crash it is the old one or the new one."""
-        scratch = path.with_name(path.name + ".new")
-        try:
-            scratch.write_bytes(data)
-            descriptor = os.open(scratch, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            scratch.replace(path)
-        except OSError:
-            scratch.unlink(missing_ok=True)
-            raise
-        self.sync_directory(path.parent)
+        """Replace a small file: after a crash, be it of the machine, it is the old one or the new one."""
+        replace(path, data, sync=True)
 
     def remove(self, paths: Iterable[Path]) -> None:
         """Remove files in this order, those that exist."""
@@ -96,8 +86,4 @@ class Disk:
 
     def sync_directory(self, path: Path) -> None:
         """Make the names of a directory durable."""
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(path)

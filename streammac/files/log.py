@@ -1,0 +1,152 @@
+"""A log: records one after the other in a file, each with its length and checksums.
+
+A process that is killed leaves a prefix of the last record; power loss may leave anything in its place. Reading stops
+at the first record that does not verify and tells why. The header has a checksum of its own: where only a body is
+damaged it is known where the next record begins, and zeros are no record.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple
+
+from streammac.files.disk import Disk, File
+
+FIELDS = struct.Struct("<II")  # length of the body, its CRC-32
+CHECK = struct.Struct("<I")  # CRC-32 of these two
+HEADER_BYTES = FIELDS.size + CHECK.size
+
+
+class Stop(Enum):
+    """Why reading stopped."""
+
+    END = "everything was read"
+    TORN = "the file ends in the middle of a record"
+    DAMAGED = "a record is not as it was written"
+
+
+class Entry(NamedTuple):
+    """A record's body, and where the record ends in the file."""
+
+    body: memoryview
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The records of a log up to the first that does not verify, and why they stop there."""
+
+    entries: list[Entry]
+    stop: Stop
+
+    @property
+    def end(self) -> int:
+        """Where the last good record ends."""
+        return self.entries[-1].end if self.entries else 0
+
+
+def framed(body: bytes) -> bytes:
+    """Return the bytes of a record."""
+    fields = FIELDS.pack(len(body), zlib.crc32(body))
+    return fields + CHECK.pack(zlib.crc32(fields)) + body
+
+
+def read(content: bytes) -> Contents:
+    """Return the records in the content of a log."""
+    entries: list[Entry] = []
+    view, offset = memoryview(content), 0
+    while offset < len(view):
+        header = view[offset : offset + HEADER_BYTES]
+        if len(header) < HEADER_BYTES:
+            return Contents(entries, Stop.TORN)
+        length, checksum = FIELDS.unpack_from(header)
+        if CHECK.unpack_from(header, FIELDS.size) != (zlib.crc32(header[: FIELDS.size]),):
+            return Contents(entries, Stop.DAMAGED)
+        start, offset = offset + HEADER_BYTES, offset + HEADER_BYTES + length
+        if offset > len(view):
+            return Contents(entries, Stop.TORN)
+        body = view[start:offset]
+        if zlib.crc32(body) != checksum:
+            return Contents(entries, Stop.DAMAGED)
+        entries.append(Entry(body, offset))
+    return Contents(entries, Stop.END)
+
+
+class Log:
+    """A log on disk, for one writer. Its file is opened when it is first written to.
+
+    Attributes
+    ----------
+    end : int
+        So many bytes count. What the file holds beyond is dropped when it is opened.
+    """
+
+    def __init__(self, disk: Disk, path: Path) -> None:
+        self._disk = disk
+        self._path = path
+        self._file: File | None = None
+        self.end = 0
+
+    def read(self) -> Contents:
+        """Return what the file holds; a missing one holds nothing."""
+        return read(self._path.read_bytes() if self._path.exists() else b"")
+
+    def open(self) -> File:
+        """Open the file for writing, make it if need be."""
+        if self._file is None:
+            file = self._disk.open(self._path)
+            try:
+                file.truncate(self.end)
+            except OSError:
+                file.close()
+                raise
+            self._file = file
+        return self._file
+
+    def append(self, bodies: Iterable[bytes]) -> None:
+        """Write records: all of them, or none.
+
+        Raises
+        ------
+        OSError
+            If the disk takes no more.
+        """
+        data = b"".join(map(framed, bodies))
+        file = self.open()
+        try:
+            file.write(self.end, data)
+        except OSError:
+            # a body may hold anything: no half of one may pass for a record behind a shorter one
+            self.close()
+            self.open()
+            raise
+        self.end += len(data)
+
+    def rewrite(self, bodies: Iterable[bytes]) -> None:
+        """Put these records in the place of all others, durably.
+
+        Raises
+        ------
+        OSError
+            If the disk fails; the log holds the former records or these.
+        """
+        self.close()
+        try:
+            self._disk.replace(self._path, b"".join(map(framed, bodies)))
+        finally:
+            self.end = self.read().end
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        self.open().sync()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
