@@ -18,6 +18,7 @@ from ingest.positions import Place, Position
 from ingest.records import Chunk, pieces
 from ingest.sources import Source, SourceError, open_source
 from ingest.sources.base import Seekable, seekable
+from streammac.points.batch_id import BatchId
 from streammac.settings.schema import Settings
 
 log = logging.getLogger(__name__)
@@ -121,14 +122,8 @@ class FeedReaders:
         for chunk, offset in source.places(begun.batch_points, position.at.offset, records):
             end = Place(records + len(chunk), offset)
             for piece in pieces(chunk):
-                origin = Origin(
-                    self._node,
-                    begun.incarnation,
-                    records,
-                    begun.batch_points,
-                    begun.share,
-                    durable=True,
-                )
+                first = BatchId.of_feed(self._node, begun.number, records)
+                origin = Origin(first, begun.batch_points, begun.share, durable=True)
                 records += len(piece)
                 yield replace(
                     self._delivery(source, piece),

@@ -29,7 +29,7 @@ from ingest.formats import decode_json, decode_packed
 from ingest.ingest_queue import Delivery, IngestQueue, Stopping
 from ingest.records import Arrays, Chunk, Raw
 from ingest.sources import SourceError
-from streammac.delivery.sender import Ticket
+from streammac.delivery.batch import Ticket
 from streammac.link.http_server import serve
 from streammac.security import is_loopback
 

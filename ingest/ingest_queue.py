@@ -15,7 +15,7 @@ from ingest.cutting import Origin
 from ingest.positions import Place
 from ingest.records import Arrays, Chunk, Refused
 from ingest.validation import propose, validate
-from streammac.delivery.sender import Ticket
+from streammac.delivery.batch import Ticket
 from streammac.errors import StreammacError
 from streammac.wire.messages import StreamSchema
 

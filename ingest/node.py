@@ -23,6 +23,7 @@ from ingest.dead_letters import DeadLetterFile
 from ingest.feed_readers import FeedReaders
 from ingest.ingest_queue import IngestQueue
 from ingest.outbox import Outbox
+from ingest.progress import IngestState
 from ingest.pushes import Pushes
 from ingest.sources import SourceError
 from ingest.wake import Wake
@@ -179,7 +180,7 @@ class IngestNode:
         path = self.directory.dead_letters / f"{self.name}.ndjson"
         letters = DeadLetterFile(path, ingest.dead_letter_bytes)
         try:
-            ledger = Ledger(self.directory.ledger(self.name))
+            ledger = Ledger(self.directory.ledger(self.name), IngestState())
         except (StreammacError, OSError) as error:
             log.error("%s", error)
             self.settings, self.exit_code = None, 6
@@ -272,7 +273,7 @@ class IngestNode:
         A fast feed would otherwise be stored whole by the worker that is up first.
         """
         assert self.settings is not None
-        granted = sum(lane.window_bytes > 0 for lane in self.outbox.sender.lanes.values())
+        granted = sum(s.window_bytes > 0 for s in self.outbox.sender.sessions.values())
         if granted >= self.settings.cluster.workers or now - self._began > START_PATIENCE_S:
             self._began = float("-inf")  # from now on, whoever is there will do
             return True
@@ -298,7 +299,8 @@ class IngestNode:
         self._rate = ((acknowledged - self._rate[1]) / max(elapsed_s, 1e-9), acknowledged)
         report = self._report()
         self.metrics.update(report)
-        self.metrics.lanes(self.outbox.sender.lanes, self.outbox.sender.waiting_bytes)
+        sender = self.outbox.sender
+        self.metrics.sessions(sender.sessions, sender.waiting.bytes)
         self.metrics.handshakes(self.context.handshake_failures())
         if self.proposed is not None and self.ingest_queue.schema is None:
             self.link.tell(self.proposed)  # the coordinator may have been replaced before it agreed

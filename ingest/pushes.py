@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ingest.cutting import MAX_PUSH, PUSH_POINTS, origin_of_push
+from ingest.cutting import Origin
 from ingest.ingest_queue import Delivery, IngestQueue
 from ingest.records import Arrays, Refused
-from streammac.delivery.sender import Ticket
+from streammac.delivery.batch import Ticket
+from streammac.points.batch_id import MAX_PUSH, PUSH_POINTS, BatchId
 from streammac.settings.schema import Settings
 from streammac.wire.messages import Push, Pushed
 
@@ -76,7 +77,7 @@ class Pushes:
         points, refused = prepared
         self._under_way[key] = identity
         ingest, share = self.settings.ingest, self.settings.held_out.share
-        origin = origin_of_push(*key, ingest.batch_points, share)
+        origin = Origin(BatchId.of_push(*key), ingest.batch_points, share, durable=True)
         self.ingest_queue.request(
             Delivery(
                 push.client,

@@ -19,7 +19,7 @@ from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
 from streammac.store import Shard
 from streammac.wire.codec import Message, WireError, decode, encode
-from streammac.wire.messages import HeldOutPoints, Hello, Points, StreamSchema
+from streammac.wire.messages import HeldOutPoints, OpenSession, Points, StreamSchema
 from streammac.wire.reports import ShardCounts
 from workers.shards import WorkerShards
 
@@ -53,7 +53,7 @@ class PointEndpoint:
     settings: Settings
     shards: WorkerShards | None = None
     receiver: Receiver[bytes] | None = None
-    _early: dict[str, tuple[bytes, Hello]] = field(default_factory=dict)
+    _early: dict[str, tuple[bytes, OpenSession]] = field(default_factory=dict)
     _undecodable: int = 0
 
     @property
@@ -72,9 +72,9 @@ class PointEndpoint:
         """Take what has arrived, answer it; return held-out points for the coordinator."""
         arrived = self._receive(socket)
         if self.receiver is None or self.shards is None:
-            # nobody has credit yet, so only greetings count; they are answered as soon as the shards are open
+            # nobody has credit yet, so only openings count; they are answered as soon as the shards are open
             for identity, message in arrived:
-                if isinstance(message, Hello) and len(self._early) < MAX_EARLY:
+                if isinstance(message, OpenSession) and len(self._early) < MAX_EARLY:
                     self._early[message.sender] = (identity, message)
             return []
         arrived = [*self._early.values(), *arrived]
@@ -84,8 +84,8 @@ class PointEndpoint:
         fresh, self.shards.fresh_held_out = self.shards.fresh_held_out, []
         return [HeldOutPoints(self.name, {"x": x}) for x in fresh]
 
-    def _receive(self, socket: zmq.Socket[bytes]) -> list[tuple[bytes, Hello | Points]]:
-        arrived: list[tuple[bytes, Hello | Points]] = []
+    def _receive(self, socket: zmq.Socket[bytes]) -> list[tuple[bytes, OpenSession | Points]]:
+        arrived: list[tuple[bytes, OpenSession | Points]] = []
         for _ in range(MESSAGES_PER_TURN):
             try:
                 identity, *frames = socket.recv_multipart(zmq.NOBLOCK)
@@ -97,7 +97,7 @@ class PointEndpoint:
                 self._undecodable += 1
                 log.warning("a message on the data socket did not decode: %s", error)
                 continue
-            if isinstance(message, Hello | Points):
+            if isinstance(message, OpenSession | Points):
                 arrived.append((identity, message))
             else:
                 self._undecodable += 1

@@ -18,6 +18,8 @@ import zmq
 from msgspec.structs import replace
 
 from streammac.delivery.ledger import Ledger
+from streammac.delivery.records import State
+from streammac.delivery.scan import Shards
 from streammac.delivery.worker_sockets import WorkerSockets
 from streammac.link.coordinator import CoordinatorLink
 from streammac.ring.member import Member
@@ -232,9 +234,9 @@ class Worker:
             self.name,
             self.link.incarnation,
             self.settings,
-            {False: shards.train, True: shards.held_out},
+            Shards(shards.train, shards.held_out),
             self.endpoint.receiver.sessions,
-            Ledger(self.directory.handover(self.name)),
+            Ledger(self.directory.handover(self.name), State()),
             WorkerSockets(self.context, self.poller),
         )
         remembered = self.endpoint.remembered_held_out(self.settings.held_out.points)

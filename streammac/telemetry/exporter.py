@@ -157,8 +157,8 @@ class WorkerMetrics(ProcessMetrics):
         self.observe(metrics.WORKER_EPOCH_SECONDS, sum(seconds.values()))
 
 
-class Lane(Protocol):
-    """What is exported of the way from an ingest node to a worker."""
+class Session(Protocol):
+    """What is exported of an ingest node's session with a worker."""
 
     @property
     def outstanding_bytes(self) -> int:
@@ -190,13 +190,13 @@ class IngestMetrics(ProcessMetrics):
         self.set(metrics.INGESTED, report.duplicate, "duplicate")
         self.set(metrics.INGESTED, report.dead_lettered, "dead_lettered")
 
-    def lanes(self, lanes: Mapping[str, Lane], waiting_bytes: int) -> None:
+    def sessions(self, sessions: Mapping[str, Session], waiting_bytes: int) -> None:
         """Take the credit of each worker that there is, by its name, and what waits for some."""
         self.set(metrics.WAITING, waiting_bytes)
         self.replace(
-            metrics.OUTSTANDING, {(name,): lane.outstanding_bytes for name, lane in lanes.items()}
+            metrics.OUTSTANDING, {(name,): s.outstanding_bytes for name, s in sessions.items()}
         )
-        self.replace(metrics.WINDOW, {(name,): lane.window_bytes for name, lane in lanes.items()})
+        self.replace(metrics.WINDOW, {(name,): s.window_bytes for name, s in sessions.items()})
 
     def acknowledged(self, after_s: float) -> None:
         """Take the time that the acknowledgement of a batch took."""

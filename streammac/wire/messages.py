@@ -356,7 +356,7 @@ class BatchIdRanges(Value):
     ranges: tuple[tuple[Int64, Int64], ...]
 
 
-class Hello(Message):
+class OpenSession(Message):
     """A sender of points begins a session with a worker; repeated until a `Credit` of this session answers.
 
     Sessions of a sender only grow. With a new one the worker forgets the former, so that nothing of it can

@@ -14,7 +14,7 @@ import pytest
 
 from ingest.http import BODIES, application
 from ingest.ingest_queue import IngestQueue
-from streammac.delivery.sender import Ticket
+from streammac.delivery.batch import Ticket
 from streammac.link.http_server import serve
 from streammac.wire.messages import StreamSchema
 from tests.patience import PATIENCE_S

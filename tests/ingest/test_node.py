@@ -15,8 +15,8 @@ from ingest.dead_letters import read
 from ingest.node import IngestNode
 from ingest.pushes import MAX_EARLY
 from ingest.records import MAX_KEY_BYTES
+from streammac.delivery.batch import BATCH_OVERHEAD_BYTES
 from streammac.delivery.receiver import Receiver
-from streammac.delivery.sender import BATCH_OVERHEAD_BYTES
 from streammac.points.batch_id import BatchId
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
@@ -241,10 +241,10 @@ def test_a_worker_that_stalls_holds_the_feed_up_and_memory_stays_bounded(tmp_pat
             return before == after and not node.outbox.sender.has_room
 
         wait_for(held_up)
-        lane = node.outbox.sender.lanes["w1"]
-        assert lane.outstanding_bytes <= 40_000
+        session = node.outbox.sender.sessions["w1"]
+        assert session.outstanding_bytes <= 40_000
         batch = 50 * 192
-        assert node.outbox.sender._waiting_bytes <= node.outbox.sender.room_bytes + batch
+        assert node.outbox.sender.waiting.bytes <= node.outbox.sender.waiting.room_bytes + batch
         assert node.ingest_queue.feeds.qsize() <= node.ingest_queue.feeds.maxsize
         wait_for(lambda: stage.report.blocked_s > 0)
 
@@ -345,7 +345,7 @@ def test_pushes_that_come_together_cannot_outrun_the_room(tmp_path):
             wait_for(all_are_taken_or_refused)
         assert 0 < pushes - busy < 20
         one = X.nbytes + 20 * BATCH_OVERHEAD_BYTES
-        assert node.outbox.sender._waiting_bytes <= node.outbox.sender.room_bytes + one
+        assert node.outbox.sender.waiting.bytes <= node.outbox.sender.waiting.room_bytes + one
 
 
 def test_pushes_before_the_schema_is_agreed_are_bounded_and_kept_once(tmp_path):
@@ -385,8 +385,8 @@ def test_points_wait_for_the_workers_that_are_to_come_but_not_for_ever(tmp_path,
     with running(tmp_path, [feed], workers=2) as (stage, node):
 
         def granted():
-            lane = node.outbox.sender.lanes.get("w1") if node.routes else None
-            return lane is not None and lane.window_bytes
+            session = node.outbox.sender.sessions.get("w1") if node.routes else None
+            return session is not None and session.window_bytes
 
         wait_for(granted)
         turns(stage)

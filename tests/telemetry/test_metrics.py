@@ -50,7 +50,7 @@ class Epoch:
 
 
 @dataclass
-class Lane:
+class Session:
     window_bytes: int
     outstanding_bytes: int
 
@@ -116,7 +116,7 @@ def test_an_ingest_node_shows_its_report() -> None:
     node = exporter.IngestMetrics("i1")
     node.update(IngestReport(sent=5, acknowledged=3, dead_lettered=2, blocked_s=0.5))
     node.acknowledged(0.004)
-    node.lanes({"w1": Lane(100, 40)}, waiting_bytes=7)
+    node.sessions({"w1": Session(100, 40)}, waiting_bytes=7)
     seen = scrape(node)
     assert seen["streammac_ingest_points_total[sent]"] == 5
     assert seen["streammac_ingest_points_total[dead_lettered]"] == 2

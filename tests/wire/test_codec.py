@@ -230,8 +230,8 @@ twice = held_out().replace(msgpack.packb({}), b"\x82" + one + one)
         ([header(kind="Stop", body={"reason": "x" * ((1 << 19) + 1)})], "at `$.reason`"),
         ([header(kind="Stop", body={"reason": b"bytes"})], "Expected `str`, got `bytes`"),
         (
-            [header(kind="Hello", body={"sender": "x" * 201})],
-            "Hello: Expected `str` of length <= 200",
+            [header(kind="OpenSession", body={"sender": "x" * 201})],
+            "OpenSession: Expected `str` of length <= 200",
         ),
         ([route(weight=float("nan"))], "Routes: Expected `float` >= 0.0"),
         ([route(more=1)], "unknown field `more` - at `$.workers[0]`"),

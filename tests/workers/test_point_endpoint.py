@@ -9,7 +9,7 @@ import zmq
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
 from streammac.wire.codec import decode, encode
-from streammac.wire.messages import Ack, BatchIdRanges, Credit, Hello, Points, StreamSchema
+from streammac.wire.messages import Ack, BatchIdRanges, Credit, OpenSession, Points, StreamSchema
 from tests.patience import wait_for
 from workers.point_endpoint import PointEndpoint
 
@@ -21,7 +21,7 @@ def batch(sequence, count=5, *, held_out=False, dim=4) -> Points:
     return Points("s", 1, sequence, held_out, {"x": x}, (), "i1", 1)
 
 
-HELLO = Hello("i1", 1, 7)
+OPENING = OpenSession("i1", 1, 7)
 
 
 class Bench:
@@ -63,7 +63,7 @@ class Bench:
 
     def open(self) -> None:
         self.endpoint.open(SCHEMA)
-        self.exchange(HELLO, answers=1)
+        self.exchange(OPENING, answers=1)
 
 
 @pytest.fixture
@@ -73,8 +73,8 @@ def bench(tmp_path):
     bench.close()
 
 
-def test_a_greeting_is_answered_as_soon_as_the_shards_are_open(bench):
-    bench.exchange(HELLO, answers=0)
+def test_an_opening_is_answered_as_soon_as_the_shards_are_open(bench):
+    bench.exchange(OPENING, answers=0)
     wait_for(lambda: bench.endpoint.serve(bench.server) or bench.endpoint._early)
     bench.endpoint.open(SCHEMA)
     (credit,) = bench.exchange(answers=1)
@@ -161,7 +161,7 @@ def test_a_newer_session_withdraws_what_it_disowns_from_both_shards(bench):
     bench.open()
     bench.exchange(batch(1), batch(2, held_out=True), batch(3), answers=3)
     revoked = (BatchIdRanges("s", 1, ((1, 2),)),)
-    bench.exchange(Hello("i1", 2, 7, revoked), answers=1)
+    bench.exchange(OpenSession("i1", 2, 7, revoked), answers=1)
     counts = bench.endpoint.counts()
     assert (counts.points, counts.withdrawn, counts.held_out) == (5, 10, 0)
 
