@@ -27,10 +27,11 @@ from starlette.routing import Route
 
 from ingest.formats import decode_json, decode_packed
 from ingest.ingest_queue import Delivery, IngestQueue, Stopping
-from ingest.records import Arrays, Chunk, Raw
+from ingest.records import Chunk, Raw
 from ingest.sources import SourceError
 from streammac.delivery.batch import Ticket
 from streammac.link.http_server import serve
+from streammac.points.block import PointBlock
 from streammac.security import is_loopback
 
 ACK_PATIENCE_S = 60.0
@@ -111,7 +112,7 @@ def _unpack(body: bytes) -> tuple[Chunk, str]:
                 f'expected {{"x": bytes, "shape": [n, D], "dtype": one of {WIRE_DTYPES}}}'
             )
         try:
-            return Arrays(np.frombuffer(data, dtype).reshape(shape)), str(dtype)
+            return PointBlock(np.frombuffer(data, dtype).reshape(shape)), str(dtype)
         except (TypeError, OverflowError):
             raise ValueError(f"shape: expected [n, D], got {shape}") from None
     records = value if isinstance(value, list) else [value]

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from ingest.cutting import Origin
 from ingest.positions import Place
-from ingest.records import Arrays, Chunk, Refused
+from ingest.records import Chunk, Refused
 from ingest.validation import propose, validate
 from streammac.delivery.batch import Ticket
 from streammac.errors import StreammacError
+from streammac.points.block import PointBlock
 from streammac.wire.messages import StreamSchema
 
 NOTHING_USABLE = StreamSchema(1, "float32")
@@ -47,7 +48,7 @@ class Delivery:
 
     source: str
     format: str
-    points: Arrays
+    points: PointBlock
     refused: Sequence[Refused]
     settled: Callable[[Ticket], None] | None = None
     origin: Origin | None = None
@@ -78,7 +79,9 @@ class IngestQueue:
 
     # -- any thread -----------------------------------------------------------------------
 
-    def prepare(self, chunk: Chunk, *, wait: bool = True) -> tuple[Arrays, list[Refused]] | None:
+    def prepare(
+        self, chunk: Chunk, *, wait: bool = True
+    ) -> tuple[PointBlock, list[Refused]] | None:
         """Validate a chunk; propose a schema first if there is none.
 
         Returns
