@@ -14,6 +14,7 @@ from streammac.client import Client
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
 from streammac.supervisor.local_cluster import LocalCluster
+from streammac.wire.status import ClusterStatus
 from tests.workers.live_cluster import LiveCluster
 
 PATIENCE_S = 180.0
@@ -33,10 +34,10 @@ def running(folder: Path, settings: Settings) -> Iterator[Client]:
             yield client
 
 
-def wait_for_epochs(client: Client) -> dict[str, Any]:
+def wait_for_epochs(client: Client) -> ClusterStatus:
     """Wait until some epochs are over, or patience is; return the status."""
     end = time.monotonic() + PATIENCE_S
-    while (status := client.status())["epoch"] < 4 and time.monotonic() < end:
+    while (status := client.status()).epoch < 4 and time.monotonic() < end:
         time.sleep(0.05)
     return status
 
@@ -46,7 +47,7 @@ def wait_for_rest(client: Client) -> None:
     end = time.monotonic() + PATIENCE_S
     rested = 0
     while rested < 3 and time.monotonic() < end:
-        age = client.status()["age"]
+        age = client.status().age
         rested = rested + 1 if age is not None and age >= RESTING_AGE else 0
         time.sleep(1.0)
 
@@ -58,7 +59,7 @@ def fed(settings: dict[str, Any], push: Callable[[Client], object]) -> Iterator[
         tempfile.TemporaryDirectory() as folder,
         LiveCluster(Path(folder), settings, workers=2) as cluster,
     ):
-        cluster.wait(lambda s: bool(s["ingest"]) and len(s["workers"]) == 2, "the cluster")
+        cluster.wait(lambda s: bool(s.ingest) and len(s.workers) == 2, "the cluster")
         with Client(Path(folder)) as client, background(steadily(lambda: push(client))):
             yield cluster
 

@@ -41,15 +41,16 @@ def main() -> None:
     }
     feed = Feed()
     with fed(settings, feed.push) as cluster:
-        cluster.wait(lambda s: s["quality"] is not None, "a measured model")
+        cluster.wait(lambda s: s.quality is not None, "a measured model")
         print("| | this model / ITQ | drifts |\n|---|---|---|")
         for look in range(BEFORE + AFTER):
             time.sleep(LOOK_S)
             status = cluster.wait(lambda s: True, "a status")
-            ratio = status["quality"]["model"] / status["quality"]["itq"]
+            assert status.quality is not None
+            ratio = status.quality.model / status.quality.itq
             after = LOOK_S * (look + 1 - BEFORE)
             when = "before" if look < BEFORE else f"{after:.0f} s after the change"
-            print(f"| {when} | {ratio:.2f} | {status['drift_events']} |", flush=True)
+            print(f"| {when} | {ratio:.2f} | {status.drift_events} |", flush=True)
             if look + 1 == BEFORE:
                 feed.columns = np.random.default_rng(0).permutation(64)
 

@@ -14,6 +14,7 @@ from benchmarks.clusters import wait_for_rest
 from benchmarks.data import fashion_mnist
 from benchmarks.ring_quality import CHUNK_S, CHUNKS, measure
 from streammac.client import Client, Model
+from streammac.wire.status import PointCounts
 from tests.workers.live_cluster import LiveCluster, states
 
 BITS = 32
@@ -36,10 +37,10 @@ CHANGES: dict[int, Change] = {
 
 def trained(
     folder: Path, x: np.ndarray, changes: dict[int, Change]
-) -> tuple[Model, dict[str, int], int, str]:
+) -> tuple[Model, PointCounts, int, str]:
     """Push the points in chunks while members change; return what is there when the model has come to rest."""
     with LiveCluster(folder, {"model": {"bits": BITS}}) as cluster:
-        cluster.wait(lambda s: len(s["workers"]) == 3 and bool(s["ingest"]), "the cluster")
+        cluster.wait(lambda s: len(s.workers) == 3 and bool(s.ingest), "the cluster")
         with Client(folder) as client:
             for number, part in enumerate(np.array_split(x, CHUNKS)):
                 if number in changes:
@@ -49,7 +50,7 @@ def trained(
             wait_for_rest(client)
             status = client.status()
             lives = ", ".join(f"{n} {s}" for n, s in sorted(states(status).items()))
-            return client.model(), status["points"], status["view"], lives
+            return client.model(), status.points, status.view, lives
 
 
 def main() -> None:
@@ -61,10 +62,10 @@ def main() -> None:
     for changes in ({}, CHANGES):
         with tempfile.TemporaryDirectory() as folder:
             model, points, view, lives = trained(Path(folder), x, changes)
-        twice = points["stored"] + points["away"] - points["sent"]
+        twice = points.stored + points.away - points.sent
         print(
-            f"| {len(changes)} | {measure(task, near, model):.4f} | {view} | {points['sent']:,} "
-            f"| {points['stored']:,} | {twice:,} | {lives} |",
+            f"| {len(changes)} | {measure(task, near, model):.4f} | {view} | {points.sent:,} "
+            f"| {points.stored:,} | {twice:,} | {lives} |",
             flush=True,
         )
 

@@ -38,9 +38,9 @@ def ingest_s(folder: Path, feed: Path) -> float:
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             status = client.status()
-            nodes = status["ingest"]
-            if nodes and status["points"]["accepted"] >= POINTS:
-                return time.time() - float(nodes[0]["first_ack_s"])
+            nodes = status.ingest
+            if nodes and status.points.accepted >= POINTS:
+                return time.time() - nodes[0].first_ack_s
             time.sleep(0.01)
     raise SystemExit("the feed was not stored in time")
 

@@ -10,12 +10,13 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from benchmarks.clusters import fed
 from benchmarks.slow_worker import feed
+from streammac.wire.status import ClusterStatus
 from tests.workers.live_cluster import LiveCluster, states
 
 REPEATS = 5
@@ -24,7 +25,7 @@ DURING_S = 4.0
 """From the start of the process on; it enters the ring within this time."""
 JOINER = "w3"
 OTHERS = ("w1", "w2")
-Moment: TypeAlias = tuple[float, dict[str, Any]]
+Moment: TypeAlias = tuple[float, ClusterStatus]
 """A time and the status then."""
 
 
@@ -34,8 +35,8 @@ def pin(pid: int, core: int) -> None:
         os.sched_setaffinity(int(thread.name), {core})
 
 
-def hops(status: dict[str, Any]) -> dict[str, int]:
-    return {worker["name"]: worker["hops"] for worker in status["workers"]}
+def hops(status: ClusterStatus) -> dict[str, int]:
+    return {worker.name: worker.hops for worker in status.workers}
 
 
 def rate(first: Moment, last: Moment) -> float:
@@ -54,11 +55,11 @@ def joined(cluster: LiveCluster) -> tuple[float, float, float, int]:
     time.sleep(BEFORE_S)
     start = now()
     child = cluster.start("worker", JOINER, before=("taskset", "-c", "1"))
-    view = start[1]["view"]
-    entered = cluster.wait(lambda s: s["view"] > view, "a view with it")
+    view = start[1].view
+    entered = cluster.wait(lambda s: s.view > view, "a view with it")
     cluster.wait(lambda s: hops(s).get(JOINER, 0) > 0, "its first visit")
     productive = now()
-    epochs = productive[1]["epoch"] - entered["epoch"]
+    epochs = productive[1].epoch - entered.epoch
     time.sleep(max(0.0, start[0] + DURING_S - time.monotonic()))
     during = rate(start, now())
     child.process.send_signal(signal.SIGTERM)
@@ -76,7 +77,7 @@ def main() -> None:
     }
     ratios = []
     with fed(settings, feed()) as cluster:
-        cluster.wait(lambda s: s["epoch"] > 3, "three epochs")
+        cluster.wait(lambda s: s.epoch > 3, "three epochs")
         for name, child in cluster.children.items():
             pin(child.process.pid, 0 if name in OTHERS else 1)
         os.sched_setaffinity(0, {1})

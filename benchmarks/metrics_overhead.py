@@ -117,9 +117,9 @@ def cluster(folder: Path) -> None:
     )
     with running(folder / "run", settings) as client:
         now = wait_for_epochs(client)
-        processes = [now["coordinator"], *now["workers"], *now["ingest"]]
-        urls = [process["metrics_url"] for process in processes]
-        worker = now["workers"][0]["metrics_url"]
+        urls = [str(process.metrics_url) for process in (*now.workers, *now.ingest)]
+        urls.append(now.coordinator.metrics_url)
+        worker = str(now.workers[0].metrics_url)
         ratios, walls = [], []
         for _ in range(ROUNDS):
             before, begin = scrape(worker), time.monotonic()

@@ -13,12 +13,13 @@ from benchmarks.data import Task, baseline_precisions, fashion_mnist
 from streammac.client import Model
 from streammac.models.retrieval import precision
 from streammac.settings.schema import Settings
+from streammac.wire.status import PointCounts
 
 CHUNKS = 20
 CHUNK_S = 1.5
 
 
-def trained(folder: Path, x: np.ndarray, bits: int, chunks: int) -> tuple[Model, dict[str, int]]:
+def trained(folder: Path, x: np.ndarray, bits: int, chunks: int) -> tuple[Model, PointCounts]:
     """Push the points to a cluster; return the current model when it has come to rest."""
     settings = Settings.model_validate({"cluster": {"workers": 3}, "model": {"bits": bits}})
     with running(folder, settings) as client:
@@ -26,7 +27,7 @@ def trained(folder: Path, x: np.ndarray, bits: int, chunks: int) -> tuple[Model,
             client.push(part)
             time.sleep(CHUNK_S if chunks > 1 else 0.0)
         wait_for_rest(client)
-        return client.model(), client.status()["points"]
+        return client.model(), client.status().points
 
 
 def measure(task: Task, near: np.ndarray, model: Model) -> float:
@@ -47,7 +48,7 @@ def main() -> None:
             for chunks in (1, CHUNKS):
                 model, points = trained(Path(folder) / str(chunks), x, bits, chunks)
                 scores.append(f"**{measure(task, near, model):.3f}**")
-        counts = " | ".join(f"{points[k]:,}" for k in ("sent", "accepted", "stored"))
+        counts = " | ".join(f"{n:,}" for n in (points.sent, points.accepted, points.stored))
         print(f"| {bits} | {itq:.3f} | {' | '.join(scores)} | {counts} |", flush=True)
 
 

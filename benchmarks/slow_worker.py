@@ -49,11 +49,11 @@ def window(cluster: LiveCluster) -> tuple[float, float, dict[str, int]]:
     begin, imbalances, epochs = time.monotonic(), [], []
     while time.monotonic() < begin + WINDOW_S:
         status = cluster.wait(lambda s: True, "a status")
-        epochs.append((time.monotonic(), status["epoch"]))
-        imbalances.append(status["imbalance"] or 1.0)
+        epochs.append((time.monotonic(), status.epoch))
+        imbalances.append(status.imbalance or 1.0)
         time.sleep(0.1)
     (t0, e0), (t1, e1) = epochs[0], epochs[-1]
-    points = {w["name"]: w["points"] for w in status["workers"]}
+    points = {w.name: w.points for w in status.workers}
     return (t1 - t0) / max(1, e1 - e0), float(np.median(imbalances)), points
 
 

@@ -29,9 +29,9 @@ def epoch_s(folder: Path, feed: Path, workers: int) -> float:
         }
     )
     with running(folder, settings) as client:
-        first, begin = wait_for_epochs(client)["epoch"], time.monotonic()
+        first, begin = wait_for_epochs(client).epoch, time.monotonic()
         time.sleep(MEASURED_S)
-        while client.status()["epoch"] == (last := client.status()["epoch"]):
+        while client.status().epoch == (last := client.status().epoch):
             time.sleep(0.005)
         return float((time.monotonic() - begin) / (last + 1 - first))
 

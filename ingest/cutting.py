@@ -14,13 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.records import Arrays
-from streammac.delivery.sender import BATCH_OVERHEAD_BYTES, Batch, Ticket
+from streammac.delivery.batch import BATCH_OVERHEAD_BYTES, Batch, Ticket
+from streammac.points.batch_id import BatchId
 from streammac.wire.messages import Points
-
-PUSH_POINTS = 1 << 23
-"""Most points of a push: their positions are the lower part of its batches' sequences."""
-MAX_PUSH = 1 << 39
-"""Numbers of pushes are below, for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +25,8 @@ class Origin:
 
     Attributes
     ----------
-    source, incarnation : str, int
-        The first parts of the batch ids.
-    first : int
-        Number of the first record. The record ``n`` begins the batch ``2 n``, or ``2 n + 1`` if it is held out.
+    first : BatchId
+        The batch that begins with the first of them.
     batch_points : int
         Most points of a batch.
     share : float
@@ -41,19 +35,10 @@ class Origin:
         Whoever sent them has them again after the node was killed.
     """
 
-    source: str
-    incarnation: int
-    first: int
+    first: BatchId
     batch_points: int
     share: float
     durable: bool
-
-
-def origin_of_push(
-    client: str, incarnation: int, number: int, batch_points: int, share: float
-) -> Origin:
-    """Return the origin of a client's push: the same whichever process takes it."""
-    return Origin(client, incarnation, number * PUSH_POINTS, batch_points, share, durable=True)
 
 
 def cut(points: Arrays, origin: Origin, ticket: Ticket) -> Iterator[Batch]:
@@ -83,7 +68,7 @@ def cut(points: Arrays, origin: Origin, ticket: Ticket) -> Iterator[Batch]:
 
 def _held_out(count: int, origin: Origin) -> NDArray[np.bool_]:
     # of the origin alone: were it of a setting, too, batches could be cut otherwise after a restart
-    name = f"{origin.source}/{origin.incarnation}/{origin.first}".encode()
+    name = f"{origin.first.source}/{origin.first.incarnation}/{origin.first.record}".encode()
     digest = hashlib.blake2b(name, digest_size=16).digest()
     return np.random.default_rng(list(digest)).random(count) < origin.share
 
@@ -94,6 +79,6 @@ def _batch(points: Arrays, origin: Origin, row: int, ticket: Ticket, *, held_out
         tensors["y"] = points.y
     if points.time is not None:
         tensors["time"] = points.time
-    sequence = 2 * (origin.first + row) + held_out
-    message = Points(origin.source, origin.incarnation, sequence, held_out, tensors, points.keys)
+    batch_id = origin.first.later(row, held_out=held_out)
+    message = Points(*batch_id, held_out, tensors, points.keys)
     return Batch(message, points.nbytes + BATCH_OVERHEAD_BYTES, ticket, origin.durable)

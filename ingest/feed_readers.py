@@ -18,6 +18,7 @@ from ingest.positions import Place, Position
 from ingest.records import Chunk, pieces
 from ingest.sources import Source, SourceError, open_source
 from ingest.sources.base import Seekable, seekable
+from streammac.points.batch_id import BatchId
 from streammac.settings.schema import Settings
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class FeedReaders:
     ----------
     node : str
         The node's name, which names the batches of feeds that can be read again.
-    intake : Intake
+    ingest_queue : IngestQueue
         Takes what they bring.
     settings : Settings
         Size of batches, and how long standard input may linger.
@@ -42,7 +43,7 @@ class FeedReaders:
         self, node: str, ingest_queue: IngestQueue, settings: Settings, wake: Callable[[], None]
     ) -> None:
         self._node = node
-        self._intake = ingest_queue
+        self._ingest_queue = ingest_queue
         self._settings = settings.ingest
         self._wake = wake
         self._sources: list[Source] = []
@@ -99,8 +100,8 @@ class FeedReaders:
         """Read a feed to its end."""
         try:
             for delivery in deliveries:
-                self._intake.feed(delivery)
-                if self._intake.stopping:
+                self._ingest_queue.put(delivery)
+                if self._ingest_queue.stopping:
                     return
         except Stopping:
             return
@@ -121,14 +122,8 @@ class FeedReaders:
         for chunk, offset in source.places(begun.batch_points, position.at.offset, records):
             end = Place(records + len(chunk), offset)
             for piece in pieces(chunk):
-                origin = Origin(
-                    self._node,
-                    begun.incarnation,
-                    records,
-                    begun.batch_points,
-                    begun.share,
-                    durable=True,
-                )
+                first = BatchId.of_feed(self._node, begun.number, records)
+                origin = Origin(first, begun.batch_points, begun.share, durable=True)
                 records += len(piece)
                 yield replace(
                     self._delivery(source, piece),
@@ -138,7 +133,5 @@ class FeedReaders:
                 )
 
     def _delivery(self, source: Source, piece: Chunk) -> Delivery:
-        prepared = self._intake.prepare(piece)
-        assert prepared is not None
-        points, refused = prepared
+        points, refused = self._ingest_queue.prepare(piece)
         return Delivery(source.name, source.format, points, refused)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgpack
@@ -27,9 +26,9 @@ from starlette.routing import Route
 
 from ingest.formats import decode_json, decode_packed
 from ingest.ingest_queue import Delivery, IngestQueue, Stopping
-from ingest.records import Arrays, Chunk, Raw
+from ingest.records import Arrays, Chunk, Raw, Refused
 from ingest.sources import SourceError
-from streammac.delivery.sender import Ticket
+from streammac.delivery.batch import Ticket
 from streammac.link.http_server import serve
 from streammac.security import is_loopback
 
@@ -51,7 +50,7 @@ def listen(uri: str, public_host: str, app: Starlette) -> tuple[str, Callable[[]
     public_host : str
         The only interface beyond loopback on which points may be taken.
     app : Starlette
-        See `application`.
+        See `HttpEndpoint`.
 
     Raises
     ------
@@ -118,14 +117,12 @@ def _unpack(body: bytes) -> tuple[Chunk, str]:
     return Raw(tuple(msgpack.packb(r) for r in records), decode_packed), "msgpack"
 
 
-def application(
-    ingest_queue: IngestQueue, has_room: Callable[[], bool], request_bytes: int
-) -> Starlette:
-    """Return the application.
+class HttpEndpoint:
+    """What answers requests; in the thread of its server.
 
     Parameters
     ----------
-    intake : Intake
+    ingest_queue : IngestQueue
         Takes the points.
     has_room : callable
         Tells whether the node takes more.
@@ -133,48 +130,68 @@ def application(
         Largest body.
     """
 
-    def refuse(status: int, why: str, **headers: str) -> Response:
-        return JSONResponse({"error": why}, status, headers)
+    def __init__(
+        self, ingest_queue: IngestQueue, has_room: Callable[[], bool], request_bytes: int
+    ) -> None:
+        self._ingest_queue = ingest_queue
+        self._has_room = has_room
+        self._request_bytes = request_bytes
+        self._in_hand = 0  # bytes of bodies that have come and are not answered
 
-    def later(why: str) -> Response:
-        return refuse(429, f"back-pressure: {why}", **{"Retry-After": "1"})
+    def application(self) -> Starlette:
+        """Return what is to be served."""
+        return Starlette(
+            routes=[
+                Route("/points", self.post_points, methods=["POST"]),
+                Route("/health", get_health),
+            ]
+        )
 
-    in_hand = 0  # bytes of bodies that have come and are not answered; one thread counts them
-
-    async def post_points(request: Request) -> Response:
-        nonlocal in_hand
+    async def post_points(self, request: Request) -> Response:
+        """Answer once the points are settled, or at once why they are not taken."""
         body = bytearray()
         try:
-            if ingest_queue.stopping:
-                return refuse(503, "the ingest node ends")
-            if not has_room():
-                return later("the workers do not keep up")
+            if self._ingest_queue.stopping:
+                return _refuse(503, "the ingest node ends")
+            if not self._has_room():
+                return _try_later("the workers do not keep up")
             async for part in request.stream():
                 body += part
-                in_hand += len(part)
-                if len(body) > request_bytes:
-                    return refuse(413, f"larger than ingest.request_bytes = {request_bytes}")
-                if in_hand > BODIES * request_bytes:
-                    return later("too many requests at once")
-            return await take(request, bytes(body))
+                self._in_hand += len(part)
+                if len(body) > self._request_bytes:
+                    return _refuse(413, f"larger than ingest.request_bytes = {self._request_bytes}")
+                if self._in_hand > BODIES * self._request_bytes:
+                    return _try_later("too many requests at once")
+            return await self._take(request, bytes(body))
         except ClientDisconnect:
-            return refuse(400, "the client went away")
+            return _refuse(400, "the client went away")
         finally:
-            in_hand -= len(body)
+            self._in_hand -= len(body)
 
-    async def take(request: Request, body: bytes) -> Response:
+    async def _take(self, request: Request, body: bytes) -> Response:
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         try:
             chunk, form = chunk_of(kind, body)
         except LookupError:
-            return refuse(
+            return _refuse(
                 415, f"content type {kind!r}: expected application/x-ndjson, json or msgpack"
             )
         except ValueError as error:
-            return refuse(400, str(error))
-        return await settle(chunk, form)
+            return _refuse(400, str(error))
+        try:
+            points, refused = await asyncio.to_thread(self._ingest_queue.prepare, chunk)
+        except Stopping:
+            return _refuse(503, "the ingest node ends")
+        try:
+            ticket = await asyncio.wait_for(self._settled(form, points, refused), ACK_PATIENCE_S)
+        except TimeoutError:
+            return _refuse(
+                503, f"no acknowledgement within {ACK_PATIENCE_S:.0f} s; it may still come"
+            )
+        return _answer(ticket, refused)
 
-    async def settle(chunk: Chunk, form: str) -> Response:
+    def _settled(self, form: str, points: Arrays, refused: list[Refused]) -> asyncio.Future[Ticket]:
+        """Hand over points; return what becomes of them, some time."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Ticket] = loop.create_future()
 
@@ -185,37 +202,32 @@ def application(
         def settled(ticket: Ticket) -> None:
             loop.call_soon_threadsafe(resolve, ticket)
 
-        try:
-            prepared = await asyncio.to_thread(ingest_queue.prepare, chunk)
-        except Stopping:
-            return refuse(503, "the ingest node ends")
-        assert prepared is not None
-        points, refused = prepared
-        ingest_queue.request(Delivery("http", form, points, refused, settled))
-        try:
-            ticket = await asyncio.wait_for(answer, ACK_PATIENCE_S)
-        except TimeoutError:
-            return refuse(
-                503, f"no acknowledgement within {ACK_PATIENCE_S:.0f} s; it may still come"
-            )
-        reasons: list[Any] = [r.reason for r in refused[:REASONS]]
-        if ticket.reason:
-            reasons.append(ticket.reason)
-        return JSONResponse(
-            {
-                "accepted": ticket.stored + ticket.duplicate,
-                "duplicate": ticket.duplicate,
-                "dead_lettered": len(refused) + ticket.given_up,
-                "reasons": reasons,
-            }
-        )
+        self._ingest_queue.put_request(Delivery("http", form, points, refused, settled))
+        return answer
 
-    async def get_health(_: Request) -> Response:
-        return PlainTextResponse("ok")
 
-    return Starlette(
-        routes=[
-            Route("/points", post_points, methods=["POST"]),
-            Route("/health", get_health),
-        ]
+async def get_health(_: Request) -> Response:
+    """Say that the endpoint is there."""
+    return PlainTextResponse("ok")
+
+
+def _refuse(status: int, why: str, **headers: str) -> Response:
+    return JSONResponse({"error": why}, status, headers)
+
+
+def _try_later(why: str) -> Response:
+    return _refuse(429, f"back-pressure: {why}", **{"Retry-After": "1"})
+
+
+def _answer(ticket: Ticket, refused: list[Refused]) -> Response:
+    reasons = [point.reason for point in refused[:REASONS]]
+    if ticket.reason:
+        reasons.append(ticket.reason)
+    return JSONResponse(
+        {
+            "accepted": ticket.stored + ticket.duplicate,
+            "duplicate": ticket.duplicate,
+            "dead_lettered": len(refused) + ticket.given_up,
+            "reasons": reasons,
+        }
     )

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ingest.cutting import Origin
 from ingest.positions import Place
 from ingest.records import Arrays, Chunk, Refused
 from ingest.validation import propose, validate
-from streammac.delivery.sender import Ticket
+from streammac.delivery.batch import Ticket
 from streammac.errors import StreammacError
 from streammac.wire.messages import StreamSchema
 
@@ -72,39 +72,48 @@ class IngestQueue:
         self._agreed = threading.Event()
         self._stopping = threading.Event()
         self.schema: StreamSchema | None = None
-        self.proposals: queue.SimpleQueue[StreamSchema] = queue.SimpleQueue()
+        self.proposal: StreamSchema | None = None
+        """The last one that was taken."""
+        self._proposals: queue.SimpleQueue[StreamSchema] = queue.SimpleQueue()
         self.feeds: queue.Queue[Delivery] = queue.Queue(CHUNKS_AHEAD)
         self.requests: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
 
     # -- any thread -----------------------------------------------------------------------
 
-    def prepare(self, chunk: Chunk, *, wait: bool = True) -> tuple[Arrays, list[Refused]] | None:
-        """Validate a chunk; propose a schema first if there is none.
+    def prepare(self, chunk: Chunk) -> tuple[Arrays, list[Refused]]:
+        """Validate a chunk; wait for the schema if none is agreed yet.
 
         Returns
         -------
         points, refused
-            See `validate`; None if no schema is agreed and ``wait`` is false.
+            See `validate`.
 
         Raises
         ------
         Stopping
             If the node ends while this waits.
         """
-        if self.schema is None:
-            proposal = propose(chunk)
-            if proposal is None:
-                return validate(chunk, NOTHING_USABLE, self._record_bytes)
-            self.proposals.put(proposal)
-            self._wake()
-            if not wait:
-                return None
-            self._agreed.wait()
+        prepared = self.try_prepare(chunk)
+        if prepared is not None:
+            return prepared
+        self._agreed.wait()
         if self.schema is None:
             raise Stopping
         return validate(chunk, self.schema, self._record_bytes)
 
-    def feed(self, delivery: Delivery) -> None:
+    def try_prepare(self, chunk: Chunk) -> tuple[Arrays, list[Refused]] | None:
+        """Validate a chunk; propose a schema, and return None, if there is none."""
+        schema = self.schema
+        if schema is None:
+            proposal = propose(chunk)
+            if proposal is not None:
+                self._proposals.put(proposal)
+                self._wake()
+                return None
+            schema = NOTHING_USABLE
+        return validate(chunk, schema, self._record_bytes)
+
+    def put(self, delivery: Delivery) -> None:
         """Hand over a chunk of a feed; waits while the node has no room (back-pressure)."""
         while not self._stopping.is_set():
             try:
@@ -115,7 +124,7 @@ class IngestQueue:
             return
         raise Stopping
 
-    def request(self, delivery: Delivery) -> None:
+    def put_request(self, delivery: Delivery) -> None:
         """Hand over the points of a request."""
         self.requests.put(delivery)
         self._wake()
@@ -131,6 +140,12 @@ class IngestQueue:
         return self.feeds.empty() and self.requests.empty()
 
     # -- the I/O loop ---------------------------------------------------------------------
+
+    def take_proposals(self) -> Iterator[StreamSchema]:
+        """Yield the schemas that were proposed."""
+        while not self._proposals.empty():
+            self.proposal = self._proposals.get()
+            yield self.proposal
 
     def agree(self, schema: StreamSchema) -> None:
         """Take the agreed schema."""

@@ -14,10 +14,13 @@ from ingest.cutting import Origin, cut
 from ingest.dead_letters import DeadLetterFile
 from ingest.ingest_queue import Delivery
 from ingest.positions import Position, Positions
+from ingest.progress import IngestState
 from ingest.records import Refused
 from ingest.sources.base import Seekable
+from streammac.delivery.batch import Batch, Ticket
 from streammac.delivery.ledger import Ledger
-from streammac.delivery.sender import Batch, Post, Sender, Ticket, Write
+from streammac.delivery.sender import Post, Sender, Write
+from streammac.points.batch_id import BatchId
 from streammac.settings.schema import Settings
 from streammac.wire.messages import Ack, Credit, Route
 from streammac.wire.reports import IngestReport
@@ -62,7 +65,7 @@ class Outbox:
         name: str,
         incarnation: int,
         settings: Settings,
-        ledger: Ledger,
+        ledger: Ledger[IngestState],
         letters: DeadLetterFile,
     ) -> None:
         ingest = settings.ingest
@@ -118,9 +121,8 @@ class Outbox:
 
     def _stream(self, records: int) -> Origin:
         first, self._streamed = self._streamed, self._streamed + records
-        return Origin(
-            self.name, self._incarnation, first, self._batch_points, self._share, durable=False
-        )
+        batch_id = BatchId.of_stream(self.name, self._incarnation, first)
+        return Origin(batch_id, self._batch_points, self._share, durable=False)
 
     # -- workers --------------------------------------------------------------------------
 
@@ -160,11 +162,10 @@ class Outbox:
 
     def _dead_letter(self) -> None:
         """Make dead letters of what no worker takes."""
-        feeds = {position.begun.incarnation for position in self.positions}
         for batch, reason in self.sender.given_up:
             x = batch.message.tensors["x"]
             self._letters.append(self.name, x.dtype.str, [Refused(r.tobytes(), reason) for r in x])
-            if batch.message.incarnation not in feeds:  # those of feeds are counted by position
+            if batch.batch_id.feed is None:  # those of feeds are counted by position
                 self._dead_lettered += len(batch)
         self.sender.given_up.clear()
 
@@ -221,5 +222,5 @@ class Outbox:
             unacknowledged=sender.unacknowledged,
             revoked=sender.revoked,
             resent=sender.resent,
-            blocked_s=sender.blocked_s,
+            blocked_s=sender.waiting.blocked_s,
         )

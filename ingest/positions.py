@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ingest.progress import FeedAt, FeedBegun, IngestState
 from ingest.records import Refused
 from ingest.sources.base import Seekable
-from streammac.delivery.ledger import FeedAt, FeedBegun, State
-from streammac.delivery.sender import Ticket
+from streammac.delivery.batch import Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Position:
     source : Seekable
         The feed.
     begun : FeedBegun
-        Its name, its batch ids' incarnation, and how it is cut.
+        Its name and number, and how it is cut.
     at : FeedAt
         Up to where it is settled.
     taken : int
@@ -102,15 +102,15 @@ class Positions:
 
     Parameters
     ----------
-    state : State
+    state : IngestState
         What the ledger knows of them.
-    incarnation : int
-        Of this process: feeds that begin have greater ones.
+    number : int
+        The process's incarnation: feeds that begin have greater numbers.
     """
 
-    def __init__(self, state: State, incarnation: int) -> None:
+    def __init__(self, state: IngestState, number: int) -> None:
         self._state = state
-        self._incarnation = incarnation
+        self._number = number
         self._positions: dict[str, Position] = {}
 
     def __iter__(self) -> Iterator[Position]:
@@ -138,9 +138,9 @@ class Positions:
         known = self._state.feeds.get(name)
         begun = None
         if known is None or not source.continues(known.begun.identity, known.at.offset):
-            self._incarnation += 1
+            self._number += 1
             points = source.chunk_points(batch_points)
-            begun = FeedBegun(name, source.identity, self._incarnation, points, share)
+            begun = FeedBegun(name, source.identity, self._number, points, share)
             position = Position(source, begun, FeedAt(name, 0, 0, 0))
         else:
             position = Position(source, known.begun, known.at)

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ingest.cutting import MAX_PUSH, PUSH_POINTS, origin_of_push
+from ingest.cutting import Origin
 from ingest.ingest_queue import Delivery, IngestQueue
 from ingest.records import Arrays, Refused
-from streammac.delivery.sender import Ticket
+from streammac.delivery.batch import Ticket
+from streammac.points.batch_id import MAX_PUSH, PUSH_POINTS, BatchId
 from streammac.settings.schema import Settings
 from streammac.wire.messages import Push, Pushed
 
@@ -33,7 +34,7 @@ class Pushes:
 
     Parameters
     ----------
-    intake : Intake
+    ingest_queue : IngestQueue
         Validates and takes the points.
     answer : callable
         Sends a `Pushed` to a client's socket identity.
@@ -66,7 +67,7 @@ class Pushes:
             return
         x = push.tensors["x"]
         chunk = Arrays(x, push.tensors.get("y"), _time(push), push.keys)
-        prepared = self.ingest_queue.prepare(chunk, wait=False)
+        prepared = self.ingest_queue.try_prepare(chunk)
         if prepared is None:
             if key in self._early or len(self._early) < MAX_EARLY:
                 self._early[key] = (identity, push)
@@ -76,8 +77,8 @@ class Pushes:
         points, refused = prepared
         self._under_way[key] = identity
         ingest, share = self.settings.ingest, self.settings.held_out.share
-        origin = origin_of_push(*key, ingest.batch_points, share)
-        self.ingest_queue.request(
+        origin = Origin(BatchId.of_push(*key), ingest.batch_points, share, durable=True)
+        self.ingest_queue.put_request(
             Delivery(
                 push.client,
                 x.dtype.str,

@@ -11,7 +11,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,12 +23,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from streammac.errors import StreammacError
 from streammac.link.request import ask, ask_status
-from streammac.models.base import NestedModel
+from streammac.models.base import NestedModel, Tensors
 from streammac.models.registry import create
 from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.wire.codec import MAX_FRAME_BYTES, MAX_HEADER_BYTES, WireError, decode, encode
 from streammac.wire.messages import ModelReply, ModelRequest, Push, Pushed
+from streammac.wire.status import ClusterStatus
 
 PUSH_BYTES = 8 << 20
 """Larger pushes are split."""
@@ -80,7 +81,7 @@ class Model:
 
     version: int
     metadata: dict[str, Any]
-    tensors: dict[str, NDArray[Any]]
+    tensors: Tensors
     _model: NestedModel = field(repr=False)
 
     @classmethod
@@ -214,44 +215,19 @@ class Client:
             were not are not known, so push the whole again only if doubles do no harm. Until then
             the push is sent again and again, which stores nothing twice.
         """
-        x = np.atleast_2d(np.asarray(X))
-        if x.dtype.kind not in "fiub":
-            raise ValueError(f"X: expected numbers, got {x.dtype}")
-        if x.dtype.str not in ("<f4", "|u1"):
-            x = x.astype(np.float64)
-        named = [k.encode() if isinstance(k, str) else k for k in keys or ()]
-        columns = {"x": x}
-        if y is not None:
-            columns["y"] = np.atleast_1d(np.asarray(y, np.float64))
-        if times is not None:
-            columns["time"] = np.atleast_1d(np.asarray(times, np.float64))
-        for name, column in columns.items():
-            if len(column) != len(x):
-                raise ValueError(f"{name}: expected {len(x)} entries, got {len(column)}")
-        if named and len(named) != len(x):
-            raise ValueError(f"keys: expected {len(x)} entries, got {len(named)}")
-        longest = max(map(len, named), default=0)
-        if longest + KEY_OVERHEAD_BYTES > KEYS_BYTES:
-            raise ValueError(f"keys: one of {longest} bytes is too long to be sent")
-        row_bytes = sum(column[:1].nbytes for column in columns.values())
-        rows = max(1, PUSH_BYTES // max(1, row_bytes))
-        if named:
-            rows = min(rows, KEYS_BYTES // (longest + KEY_OVERHEAD_BYTES))
-        results = []
-        for first in range(0, len(x), rows):
-            part = slice(first, first + rows)
-            tensors = {name: np.ascontiguousarray(c[part]) for name, c in columns.items()}
-            results.append(self._push(tensors, tuple(named[part]), timeout_s))
+        columns = _columns(X, y, times)
+        names = [k.encode() if isinstance(k, str) else k for k in keys or ()]
+        answers = [
+            self._push(tensors, named, timeout_s) for tensors, named in _parts(columns, names)
+        ]
         return PushResult(
-            sum(r.accepted for r in results),
-            sum(r.duplicate for r in results),
-            sum(r.dead_lettered for r in results),
-            next((r.reason for r in results if r.reason), ""),
+            sum(answer.accepted for answer in answers),
+            sum(answer.duplicate for answer in answers),
+            sum(answer.dead_lettered for answer in answers),
+            next((answer.reason for answer in answers if answer.reason), ""),
         )
 
-    def _push(
-        self, tensors: dict[str, NDArray[Any]], keys: tuple[bytes, ...], timeout_s: float
-    ) -> Pushed:
+    def _push(self, tensors: Tensors, keys: tuple[bytes, ...], timeout_s: float) -> Pushed:
         sequence = next(self._sequence)
         message = Push(self.name, self._incarnation, sequence, tensors, keys)
         deadline = time.monotonic() + timeout_s
@@ -292,8 +268,8 @@ class Client:
     def _ingest(self, deadline: float, name: str) -> zmq.Socket[bytes]:
         """Return a socket to the ingest node of a name, or to any; wait for it if need be."""
         while self._socket is None:
-            nodes = [n for n in self.status()["ingest"] if n["state"] == "alive" and n["client"]]
-            node = next((n for n in nodes if name in ("", n["name"])), None)
+            nodes = [node for node in self.status().feeding if node.client]
+            node = next((n for n in nodes if name in ("", n.name)), None)
             if node is None:
                 if time.monotonic() > deadline:
                     raise ClientError(
@@ -304,11 +280,11 @@ class Client:
                     )
                 time.sleep(BUSY_S)
                 continue
-            self._node, address = node["name"], node["client"]
+            self._node = node.name
             self._socket = self._context.socket(zmq.DEALER)
             self._socket.linger = 0
             self._socket.maxmsgsize = MAX_FRAME_BYTES
-            self._socket.connect(address)
+            self._socket.connect(str(node.client))
         return self._socket
 
     def _disconnect(self) -> None:
@@ -318,7 +294,7 @@ class Client:
 
     # -- asking ---------------------------------------------------------------------------
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> ClusterStatus:
         """Return the cluster's status (docs/status.md).
 
         Raises
@@ -352,3 +328,37 @@ class Client:
     def encode(self, X: ArrayLike) -> NDArray[np.uint8]:
         """Encode (n, D) points with the current version; ask `model` for its number."""
         return self.model().encode(X)
+
+
+def _columns(X: ArrayLike, y: ArrayLike | None, times: ArrayLike | None) -> Tensors:
+    """Return what is pushed as arrays of types that travel, an entry for each point."""
+    x = np.atleast_2d(np.asarray(X))
+    if x.dtype.kind not in "fiub":
+        raise ValueError(f"X: expected numbers, got {x.dtype}")
+    columns = {"x": x if x.dtype.str in ("<f4", "|u1") else x.astype(np.float64)}
+    if y is not None:
+        columns["y"] = np.atleast_1d(np.asarray(y, np.float64))
+    if times is not None:
+        columns["time"] = np.atleast_1d(np.asarray(times, np.float64))
+    for name, column in columns.items():
+        if len(column) != len(x):
+            raise ValueError(f"{name}: expected {len(x)} entries, got {len(column)}")
+    return columns
+
+
+def _parts(columns: Tensors, names: list[bytes]) -> Iterator[tuple[Tensors, tuple[bytes, ...]]]:
+    """Yield columns and keys in parts that can be sent."""
+    count = len(columns["x"])
+    if names and len(names) != count:
+        raise ValueError(f"keys: expected {count} entries, got {len(names)}")
+    longest = max(map(len, names), default=0)
+    if longest + KEY_OVERHEAD_BYTES > KEYS_BYTES:
+        raise ValueError(f"keys: one of {longest} bytes is too long to be sent")
+    row_bytes = sum(column[:1].nbytes for column in columns.values())
+    rows = max(1, PUSH_BYTES // max(1, row_bytes))
+    if names:
+        rows = min(rows, KEYS_BYTES // (longest + KEY_OVERHEAD_BYTES))
+    for first in range(0, count, rows):
+        part = slice(first, first + rows)
+        tensors = {name: np.ascontiguousarray(column[part]) for name, column in columns.items()}
+        yield tensors, tuple(names[part])

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from streammac.delivery.closing import Closing
-from streammac.delivery.handover import Handover, Holder, Wanted
+from streammac.delivery.handover import Handover
 from streammac.delivery.ledger import Ledger
-from streammac.delivery.receiver import Session
+from streammac.delivery.receiver import ReceiverSession
+from streammac.delivery.records import State
+from streammac.delivery.scan import Shards, Wanted
 from streammac.settings.schema import Settings
 from streammac.store import StoreError
 from streammac.wire.codec import Message
@@ -53,7 +55,7 @@ class Mover:
         Of its process; greater at every start.
     settings : Settings
         The cluster's.
-    shards : mapping of bool to Holder
+    shards : Shards
         What is moved, see `Handover`.
     sessions : mapping
         Those of its `Receiver`.
@@ -68,9 +70,9 @@ class Mover:
         name: str,
         incarnation: int,
         settings: Settings,
-        shards: Mapping[bool, Holder],
-        sessions: Mapping[str, Session],
-        ledger: Ledger,
+        shards: Shards,
+        sessions: Mapping[str, ReceiverSession],
+        ledger: Ledger[State],
         sockets: Sockets,
     ) -> None:
         self.closing = Closing(sessions)
@@ -85,7 +87,7 @@ class Mover:
             ledger,
         )
         self._sockets = sockets
-        self._reached: frozenset[str] = frozenset()
+        self._is_connected = False
         self._ordered = False
         self._until: float | None = None  # of a worker that goes on afterwards
         self._trouble = ""
@@ -99,7 +101,7 @@ class Mover:
 
     def _connect(self, routes: Sequence[Route]) -> None:
         self._sockets.connect(routes)
-        self._reached = frozenset(route.name for route in routes)
+        self._is_connected = bool(routes)
         self._core.route(routes)
 
     def give_all(self) -> None:
@@ -149,11 +151,10 @@ class Mover:
             return
         self._trouble = ""
         for post in posts:
-            if post.worker in self._reached:
-                self._sockets.post(post.worker, post.message)
+            self._sockets.post(post.worker, post.message)
         if self._until is not None and (self._core.done or now > self._until):
             self.stop()
-        if not self._ordered and self._core.idle and self._reached:
+        if not self._ordered and self._core.idle and self._is_connected:
             self._connect(())
             self.closing.forget()
 

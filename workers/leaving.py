@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from streammac.link.interrupt import Interrupt
 from streammac.ring.member import Member
 from workers.handover import Mover
 
@@ -22,18 +23,21 @@ End: TypeAlias = Literal["left", "points are left", "in the ring"]
 class Departure:
     """The leaving of one worker.
 
+    Parameters
+    ----------
+    interrupt : Interrupt
+        How often the process was asked to end, by a signal.
+
     Attributes
     ----------
-    asked : int
-        How often the process was asked to end, by a signal.
     by : float or None
         Leaving: the worker ends when the ring lets go and its points are where they shall be, or at this time.
     points : {"keep", "move", "drop"}
         What becomes of its points when it leaves.
     """
 
-    def __init__(self) -> None:
-        self.asked = 0
+    def __init__(self, interrupt: Interrupt) -> None:
+        self.interrupt = interrupt
         self.by: float | None = None
         self.points: Points = "keep"
 
@@ -45,7 +49,7 @@ class Departure:
     @property
     def unheeded(self) -> bool:
         """Return whether a signal asks for something that is not under way: to leave, with the points kept."""
-        return self.asked > 0 and (not self.under_way or self.points != "keep")
+        return self.interrupt.requested and (not self.under_way or self.points != "keep")
 
     @property
     def drops(self) -> bool:

@@ -1,7 +1,7 @@
 """A worker's side of the ring: its state machine, between the transport that brings tokens and the compute thread.
 
 The I/O loop (`workers.worker`) passes on the coordinator's word, what the transport has, and what the compute thread
-has done; what follows is done here.
+has done; what follows is done here. It begins when the model is built.
 """
 
 from __future__ import annotations
@@ -40,52 +40,45 @@ class RingSide:
 
     Parameters
     ----------
-    name : str
-        The worker's name.
     link : CoordinatorLink
         The way to the coordinator.
     transport : Transport
         The way to the other members.
     metrics : WorkerMetrics
         Shows visits, hops and epochs.
-
-    Attributes
-    ----------
-    member : Member or None
-        The state machine; None before the model is built.
-    learner : Learner or None
+    member : Member
+        The state machine.
+    learner : Learner
         Who trains, in the compute thread.
+    compute : ComputeThread
+        Does the jobs.
     """
 
     def __init__(
-        self, name: str, link: CoordinatorLink, transport: Transport, metrics: WorkerMetrics
+        self,
+        link: CoordinatorLink,
+        transport: Transport,
+        metrics: WorkerMetrics,
+        member: Member,
+        learner: Learner,
+        compute: ComputeThread,
     ) -> None:
-        self.name = name
         self.link = link
         self.transport = transport
         self.metrics = metrics
-        self.member: Member | None = None
-        self.learner: Learner | None = None
-        self._compute: ComputeThread | None = None
-        self._early: list[RingEvent] = []
-        """What came before the model was built."""
+        self.member = member
+        self.learner = learner
+        self._compute = compute
         self._announced = 0
         """The newest view in which a visit was finished here."""
         self._times = EpochTimes(time.monotonic())
         self._stays = Stays()
 
-    def begin(self, member: Member, learner: Learner, compute: ComputeThread) -> None:
-        """Take part from now on: the model is built."""
-        self.member, self.learner, self._compute = member, learner, compute
-        early, self._early = self._early, []
-        for event in early:
-            self.handle(event)
-
     # -- what happens ---------------------------------------------------------------------
 
     def receive(self) -> None:
         """Take what peers have sent."""
-        idle, begin = not self._computing, time.monotonic()
+        idle, begin = not self._compute.busy, time.monotonic()
         messages = self.transport.receive()
         now = time.monotonic()
         if messages and idle:
@@ -97,9 +90,6 @@ class RingSide:
 
     def handle(self, event: RingEvent) -> None:
         """Take an event of the ring, from a peer or the coordinator."""
-        if self.member is None:
-            self._early.append(event)
-            return
         if isinstance(event, View) and event.number > self.member.view.number:
             self._stays.clear()
             self.transport.connect({m.name: m.address for m in event.members + event.leaving})
@@ -108,10 +98,9 @@ class RingSide:
 
     def handle_result(self, result: Result) -> None:
         """Take what the compute thread has done."""
-        assert self.member is not None
         self._times.work = result.times
         if result.drift is not None:
-            self.link.tell(Drift(self.name, self.member.epoch.number, result.drift))
+            self.link.tell(Drift(self.link.name, self.member.epoch.number, result.drift))
         if result.done is not None:
             self._do(self.member.handle(result.done))
         if isinstance(result.done, TrainDone) and result.done.job.visits:
@@ -119,12 +108,11 @@ class RingSide:
         turns = isinstance(result.done, TrainDone) and not self.member.view.frozen
         if turns and self._announced < self.member.view.number:
             self._announced = self.member.view.number
-            self.link.tell(RingMoving(self.name, self._announced))
+            self.link.tell(RingMoving(self.link.name, self._announced))
 
     # -- what is done ---------------------------------------------------------------------
 
     def _do(self, actions: list[Action]) -> None:
-        assert self._compute is not None
         for action in actions:
             match action:
                 case Send():
@@ -137,7 +125,7 @@ class RingSide:
                     self._compute.submit(action)
 
     def _send(self, send: Send) -> None:
-        idle, begin = not self._computing, time.monotonic()
+        idle, begin = not self._compute.busy, time.monotonic()
         try:
             self.transport.send(send.to, send.message)
         except TransportError as error:
@@ -152,25 +140,18 @@ class RingSide:
                 self.metrics.hopped(stayed)
 
     def _report(self, report: Report) -> None:
-        assert self.learner is not None
         seconds = self._times.close(time.monotonic())
         self.metrics.epoch_done(seconds)
         mu = self.learner.model.mu(report.plan.age)
         sums = {name: float(value) for name, value in asdict(report.objective).items()}
-        self.link.tell(report.message(self.name, mu, sums, seconds))
-
-    @property
-    def _computing(self) -> bool:
-        return self._compute is not None and self._compute.busy
+        self.link.tell(report.message(self.link.name, mu, sums, seconds))
 
     # -- reports --------------------------------------------------------------------------
 
     @property
     def progress(self) -> RingProgress:
         """How far it is, for heartbeats and the goodbye."""
-        if self.member is None:
-            return RingProgress()
-        return self.member.ring_progress(busy=self._computing)
+        return self.member.ring_progress(busy=self._compute.busy)
 
     @property
     def work(self) -> PhaseTimes:

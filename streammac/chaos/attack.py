@@ -16,12 +16,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Literal, TypeVar
 
 from streammac.chaos.faults import KILLS, Fault, Injection, Plan
 from streammac.chaos.verdict import Outcome
 from streammac.errors import Failure, StreammacError
-from streammac.link.attached import Attached, Status
+from streammac.link.attached import Attached
 from streammac.telemetry.metrics import VISIT_SECONDS
 from streammac.wire.messages import (
     AddWorkers,
@@ -31,8 +31,8 @@ from streammac.wire.messages import (
     WorkerForgotten,
     WorkersAdded,
 )
+from streammac.wire.status import ClusterStatus, Event
 
-Facts: TypeAlias = dict[str, Any]
 Found = TypeVar("Found")
 
 POLL_S = 0.05
@@ -99,10 +99,9 @@ class Attack:
 
     def _targets(self) -> list[str]:
         """Return the workers that can be injected: their supervisor is here, and they take part."""
-        status = self.cluster.status(ASK_S) or {}
-        kept = {one["name"] for one in _processes(status) if one["state"] == "running"}
-        here = (w["name"] for w in status.get("workers", []) if w["state"] == "alive")
-        return [name for name in here if name in kept]
+        status = self.cluster.status(ASK_S) or ClusterStatus()
+        running = {child.name for child in status.children if child.state == "running"}
+        return [name for name in _alive(status) if name in running]
 
     # -- one injection -----------------------------------------------------------------------
 
@@ -125,7 +124,7 @@ class Attack:
         return Outcome(injection, visit, whole_s)
 
     @contextmanager
-    def _injected(self, injection: Injection, before: Status) -> Iterator[float]:
+    def _injected(self, injection: Injection, before: ClusterStatus) -> Iterator[float]:
         """Do it; the time at which it was done. What hangs goes on in the end."""
         if injection.fault is Fault.HANG_WORKER:
             pid = self._pid(before, injection.target)
@@ -158,27 +157,29 @@ class Attack:
             raise NotInjected(reply.reason)
 
     @staticmethod
-    def _pid(status: Status, name: str) -> int:
-        for one in _processes(status):
-            if one["name"] == name and one["pid"] is not None:
-                return int(one["pid"])
+    def _pid(status: ClusterStatus, name: str) -> int:
+        for child in status.children:
+            if child.name == name and child.pid is not None:
+                return child.pid
         raise NotInjected(f"{name} is not running here")
 
     # -- measuring ------------------------------------------------------------------------
 
-    def _next_visit(self, injection: Injection, before: Status, began: float) -> float | None:
+    def _next_visit(
+        self, injection: Injection, before: ClusterStatus, began: float
+    ) -> float | None:
         if injection.fault in (Fault.KILL_COORDINATOR, Fault.KILL_INGEST):
             return self._next_count(before, began)
         event = self._wait(lambda status: first_turn(status, began))
         if event is None:
             return None
         died = injection.fault in (Fault.KILL_WORKER, Fault.HANG_WORKER)
-        return float(round(event["time"] - began if died else event["seconds"], 4))
+        return round(event.time - began if died else event.seconds, 4)
 
-    def _next_count(self, before: Status, began: float) -> float | None:
+    def _next_count(self, before: ClusterStatus, began: float) -> float | None:
         """Return when any worker's count of visits had grown."""
-        urls = [w["metrics_url"] for w in before["workers"] if w["state"] == "alive"]
-        counts = {url: visits(url) for url in urls}
+        urls = [worker.metrics_url for worker in before.workers if worker.state == "alive"]
+        counts = {url: visits(url) for url in urls if url is not None}
         while time.time() - began < PATIENCE_S:
             for url, count in counts.items():
                 now = visits(url)
@@ -187,16 +188,16 @@ class Attack:
             time.sleep(SCRAPE_S)
         return None
 
-    def _forget(self, name: str, status: Status) -> None:
+    def _forget(self, name: str, status: ClusterStatus) -> None:
         """Tell the supervisor not to start a worker again whose points are all elsewhere."""
-        if not sum(w["points"] for w in status["workers"] if w["name"] == name):
+        if not sum(worker.points for worker in status.workers if worker.name == name):
             self.cluster.ask_supervisor(ForgetWorker(name), WorkerForgotten)
 
-    def wait_whole(self, also: Callable[[Status], Any]) -> Status | None:
+    def wait_whole(self, also: Callable[[ClusterStatus], bool]) -> ClusterStatus | None:
         """Return the first status in which everybody is there; None if that takes too long."""
         return self._wait(lambda s: s if whole(s) and also(s) else None)
 
-    def _wait(self, until: Callable[[Status], Found | None]) -> Found | None:
+    def _wait(self, until: Callable[[ClusterStatus], Found | None]) -> Found | None:
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             status = self.cluster.status(ASK_S)
@@ -206,61 +207,51 @@ class Attack:
         return None
 
 
-def _processes(status: Status) -> list[Facts]:
-    found: list[Facts] = (status.get("supervisor") or {}).get("processes", [])
-    return found
+def _alive(status: ClusterStatus) -> list[str]:
+    return [worker.name for worker in status.workers if worker.state == "alive"]
 
 
-def _members(status: Status) -> list[Facts]:
-    return [worker for worker in status["workers"] if worker["state"] == "alive"]
-
-
-def restarts(status: Status, name: str) -> int:
+def restarts(status: ClusterStatus, name: str) -> int:
     """Return how often the supervisor has started a process again."""
-    return sum(int(one["restarts"]) for one in _processes(status) if one["name"] == name)
+    return sum(child.restarts for child in status.children if child.name == name)
 
 
-def whole(status: Status) -> bool:
+def whole(status: ClusterStatus) -> bool:
     """Return whether all processes that should be there are, and the workers in the same ring."""
-    kept = [one for one in _processes(status) if one["state"] != "left"]
-    if any(one["state"] != "running" for one in kept):
-        return False
-    there = {one["name"]: one for one in status["workers"] + status["ingest"]}
-    for one in kept:
-        if one["role"] == "coordinator":
-            continue
-        told = there.get(one["name"], {})
-        if told.get("state") != "alive" or told["pid"] != one["pid"]:
-            return False
-        if one["role"] == "worker" and not 0 < told["view"] == status["view"]:
-            return False
-    return True
+    kept = [child for child in status.children if child.state != "left"]
+    members = {
+        (one.name, one.pid) for one in (*status.workers, *status.ingest) if one.state == "alive"
+    }
+    views = {worker.name: worker.view for worker in status.workers}
+    return all(
+        child.state == "running"
+        and (child.role == "coordinator" or (child.name, child.pid) in members)
+        and (child.role != "worker" or 0 < views[child.name] == status.view)
+        for child in kept
+    )
 
 
-def is_over(injection: Injection, before: Status, now: Status) -> bool:
+def is_over(injection: Injection, before: ClusterStatus, now: ClusterStatus) -> bool:
     """Return whether what a injection did is undone, or done, and an epoch has passed."""
-    if now["epoch"] <= before["epoch"]:
+    if now.epoch <= before.epoch:
         return False
     if injection.fault in KILLS:
         return restarts(now, injection.target) > restarts(before, injection.target)
     if injection.fault is Fault.ADD:
-        return len(_members(now)) > len(_members(before))
+        return len(_alive(now)) > len(_alive(before))
     if injection.fault is Fault.HANG_WORKER:
         return True
-    return any(
-        one["name"] == injection.target and one["state"] == "left" for one in _processes(now)
-    )
+    return any(child.name == injection.target and child.state == "left" for child in now.children)
 
 
-def first_turn(status: Status, since: float) -> Facts | None:
+def first_turn(status: ClusterStatus, since: float) -> Event | None:
     """Return the event of the first visit in a view that was made since some time; None before it."""
     changed = False
-    events: list[Facts] = status["events"]
-    for event in events:
-        if event["time"] < since:
+    for event in status.events:
+        if event.time < since:
             continue
-        changed = changed or event["kind"] == "view"
-        if changed and event["kind"] == "turns":
+        changed = changed or event.kind == "view"
+        if changed and event.kind == "turns":
             return event
     return None
 

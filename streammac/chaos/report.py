@@ -19,7 +19,7 @@ from streammac.terminal.glyphs import Glyphs
 BAR_WIDTH = 40
 
 
-def told(outcome: Outcome) -> str:
+def line(outcome: Outcome) -> str:
     """Return an outcome in one line."""
     if outcome.trouble:
         return f"{named(outcome.injection)}: not done, {outcome.trouble}"
@@ -39,9 +39,9 @@ def report(evidence: Evidence, glyphs: Glyphs) -> RenderableType:
     """Return all there is to tell."""
     found = summaries(evidence.outcomes)
     parts: list[RenderableType] = [_times(found), Text(""), _bars(found, glyphs), Text("")]
-    parts += [Text(line) for line in _facts(evidence)]
+    parts += [Text(fact) for fact in _facts(evidence)]
     wrong = complaints(evidence)
-    parts += [Text(f"broken: {line}", style="bold red") for line in wrong]
+    parts += [Text(f"broken: {promise}", style="bold red") for promise in wrong]
     if not wrong:
         parts.append(Text("every promise was kept", style="green"))
     return Group(*parts)

@@ -89,7 +89,7 @@ class Testbed:
                 start_new_session=True,
             )
         end = time.monotonic() + START_S
-        while (status := self.cluster.status()) is None or status["epoch"] < EPOCHS_FIRST:
+        while (status := self.cluster.status()) is None or status.epoch < EPOCHS_FIRST:
             if self._up.poll() is not None or time.monotonic() > end:
                 self._end()
                 raise Failure(

@@ -64,7 +64,7 @@ def chaos(
     """Kill, stop, add and remove processes at random; then count every point."""
     from rich.console import Console
 
-    from streammac.chaos.report import report, told
+    from streammac.chaos.report import line, report
     from streammac.chaos.verdict import complaints, to_json
     from streammac.terminal.render import glyphs_for
 
@@ -85,7 +85,7 @@ def chaos(
         def show(outcome: Outcome) -> None:
             if not as_json:
                 since = time.monotonic() - began
-                console.print(f"{since:5.0f} s  {told(outcome)}", highlight=False, soft_wrap=True)
+                console.print(f"{since:5.0f} s  {line(outcome)}", highlight=False, soft_wrap=True)
 
         evidence = _attack(cluster, weights, seed, duration, kills, show, count)
     if as_json:
@@ -160,7 +160,7 @@ def _attack(
     from streammac.chaos.verdict import Evidence
 
     before = cluster.demand_status()
-    attack = Attack(cluster, Plan(seed, len(before["workers"]), weights), show)
+    attack = Attack(cluster, Plan(seed, len(before.workers), weights), show)
     began = time.monotonic()
 
     def ended() -> bool:
@@ -171,10 +171,9 @@ def _attack(
         attack.run(ended)
     seconds = time.monotonic() - began
     after = attack.wait_whole(lambda _: True) or cluster.demand_status()
-    names = [one["name"] for one in after["supervisor"]["processes"]]
     restarted = {
         name: restarts(after, name) - restarts(before, name) - attack.injected[name]
-        for name in names
+        for name in (child.name for child in after.children)
     }
     return Evidence(
         seed=seed,
@@ -182,8 +181,8 @@ def _attack(
         outcomes=attack.outcomes,
         audit=count(),
         restarted={name: times for name, times in restarted.items() if times},
-        epochs=(before["epoch"], after["epoch"]),
-        fenced=max(0, after["failures"]["fenced"] - before["failures"]["fenced"] - attack.hangs),
+        epochs=(before.epoch, after.epoch),
+        fenced=max(0, after.failures.fenced - before.failures.fenced - attack.hangs),
     )
 
 
@@ -195,13 +194,13 @@ def audit_of_a_running_one(cluster: Attached) -> PointAudit | None:
     while True:
         status = cluster.status()
         if status is not None:
-            points = status["points"]
-            expected = points["sent"] - points["dead_lettered"]
-            difference = points["accepted"] - expected
+            points = status.points
+            expected = points.sent - points.dead_lettered
+            difference = points.accepted - expected
             # what comes in between two heartbeats is in some counts and not in others
-            under_way = sum(int(n["unacknowledged"] + n["rate"]) for n in status["ingest"])
+            under_way = sum(int(node.unacknowledged + node.rate) for node in status.ingest)
             missing, twice = max(0, -difference), max(0, difference)
-            audit = PointAudit("status", expected, points["accepted"], missing, twice, under_way)
+            audit = PointAudit("status", expected, points.accepted, missing, twice, under_way)
             if max(missing, twice) <= under_way or time.monotonic() > end:
                 return audit
         elif time.monotonic() > end:

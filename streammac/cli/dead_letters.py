@@ -50,9 +50,10 @@ def replay(directory: DirectoryOption = DEFAULT_DIRECTORY) -> None:
     from streammac.client import Client, ClientError
     from streammac.run_directory import RunDirectory
 
+    folder = RunDirectory.open(directory).dead_letters
     try:
         with Client(directory) as client:
-            result = send_again(RunDirectory.open(directory).dead_letters, client)
+            result = send_again(folder, client)
     except ClientError as error:
         raise Failure(ExitCode.NOT_RUNNING, str(error)) from None
     typer.echo(f"{result.accepted:,} went through, {result.refused:,} were refused again")

@@ -88,10 +88,11 @@ def worker(
     """Run a worker alone; it joins the cluster of --join, or the one in its directory."""
     name = name or _name_of_its_own(directory, joins=join is not None)
     run_directory = _begin_process(name, directory, lifeline, log_format, quiet=quiet)
+    from streammac.settings.schema import Network
     from workers.worker import run
 
-    address = _address(run_directory, join)
-    raise typer.Exit(run(name, run_directory, address, host, http_host, insecure=insecure))
+    network = Network(host=host, http_host=http_host, insecure=insecure)
+    raise typer.Exit(run(name, run_directory, _address(run_directory, join), network))
 
 
 def _name_of_its_own(directory: Path, *, joins: bool) -> str:
@@ -119,9 +120,10 @@ def ingest(
     """Run an ingest node alone."""
     run_directory = _begin_process(name, directory, lifeline, log_format, quiet=quiet)
     from ingest.node import run
+    from streammac.settings.schema import Network
 
-    address = _address(run_directory, join)
-    raise typer.Exit(run(name, run_directory, address, host, source, http_host, insecure=insecure))
+    network = Network(host=host, http_host=http_host, insecure=insecure)
+    raise typer.Exit(run(name, run_directory, _address(run_directory, join), network, source))
 
 
 def _begin_process(

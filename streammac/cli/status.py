@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,15 +30,15 @@ def status(
         return
     from streammac.link.attached import Attached
     from streammac.run_directory import RunDirectory
+    from streammac.wire.status import to_json
 
     answer = Attached(RunDirectory.open(directory), join).demand_status()
     if as_json:
-        typer.echo(json.dumps(answer, indent=1))
+        typer.echo(to_json(answer, indent=1))
         return
-    from streammac.terminal.health import started
     from streammac.terminal.render import glyphs_for, render
 
-    elapsed_s = time.time() - started(answer)
+    elapsed_s = time.time() - answer.running_since
     console.print(render(answer, elapsed_s, None, glyphs_for(console)))
 
 

@@ -20,27 +20,28 @@ REFRESH_S = 0.5
 def top(
     directory: DirectoryOption = DEFAULT_DIRECTORY,
     join: JoinOption = None,
-    once: Annotated[bool, typer.Option("--once", help="Print one picture and leave.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print it once and leave.")] = False,
 ) -> None:
     """Watch a running cluster; q or Ctrl-C leaves, and the cluster goes on."""
     from rich.console import Console
 
     from streammac.link.attached import Attached
     from streammac.run_directory import RunDirectory
-    from streammac.terminal.health import started
     from streammac.terminal.render import glyphs_for, render
 
     cluster = Attached(RunDirectory.open(directory), join)
     status = cluster.demand_status()
     console = Console()
     if once:
-        console.print(render(status, time.time() - started(status), None, glyphs_for(console)))
+        console.print(render(status, time.time() - status.running_since, None, glyphs_for(console)))
         return
-    _watch(console, cluster, started(status))
+    _watch(console, cluster, status.running_since)
 
 
 def _watch(console: Console, cluster: Attached, started_s: float) -> None:
     """Draw until somebody presses q or Ctrl-C."""
+    from msgspec.structs import replace
+
     from streammac.terminal.keyboard import keyboard
     from streammac.terminal.live_view import TerminalView
 
@@ -49,10 +50,8 @@ def _watch(console: Console, cluster: Attached, started_s: float) -> None:
         with keyboard() as keys, TerminalView(console, screen=True) as view:
             while True:
                 status = cluster.status()
-                supervisor_status = cluster.supervisor_status()
                 if status is None and last is not None:  # it is away: show what was, and who acts
-                    status = last | {"stale": True}
-                    status |= {"supervisor": supervisor_status} if supervisor_status else {}
+                    status = replace(last, stale=True).supervised(cluster.supervisor_status())
                 else:
                     last = status or last
                 view.show(status, time.time() - started_s)

@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 
 from streammac.files.replace import replace
+from streammac.run_directory import RunDirectory
 
 FILE = "worker-name"
 MOST_CHARACTERS = 40
@@ -26,6 +27,6 @@ def host_name(directory: Path) -> str:
         host = re.sub(r"[^A-Za-z0-9-]+", "-", socket.gethostname().split(".")[0])
         # two directories on one host are two workers
         name = f"{host[:MOST_CHARACTERS].strip('-') or 'worker'}-{uuid.uuid4().hex[:6]}"
-        directory.mkdir(parents=True, exist_ok=True)
+        RunDirectory.create(directory)
         replace(path, f"{name}\n".encode())
         return name

@@ -18,6 +18,7 @@ from streammac.errors import ExitCode, Failure
 
 if TYPE_CHECKING:
     from streammac.link.attached import Attached
+    from streammac.wire.status import ClusterStatus, WorkerStatus
 
 workers = typer.Typer(help="The workers of a running cluster.", no_args_is_help=True)
 
@@ -26,7 +27,6 @@ DEADLINE_S = 60.0
 FAREWELL_S = 15.0
 """After its deadline, so long is waited for its goodbye."""
 POLL_S = 0.1
-BESIDE = ("alive", "draining")
 
 
 @workers.command("add")
@@ -86,49 +86,49 @@ def remove(
     typer.echo(exit_message(after, name, directory))
 
 
-def exit_message(status: dict[str, Any], name: str, directory: Path) -> str:
+def exit_message(status: ClusterStatus, name: str, directory: Path) -> str:
     """Return what became of a worker that has left, and of its points; the coordinator tells it."""
-    told = [e["text"] for e in status["events"] if (e["kind"], e["name"]) == ("left", name)]
-    text = f"{name} has left{': ' if told else ''}{told[-1] if told else ''}"
+    texts = [e.text for e in status.events if (e.kind, e.name) == ("left", name)]
+    text = ": ".join([f"{name} has left", *texts[-1:]])
     if not _points_of(status, name):
         return text
     back = f"`streammac worker --name {name} --dir {directory}`, or the next `streammac up`"
     return f"{text} - {back}, brings them back"
 
 
-def _wait_until_left(cluster: Attached, name: str, deadline_s: float) -> dict[str, Any]:
+def _wait_until_left(cluster: Attached, name: str, deadline_s: float) -> ClusterStatus:
     """Return the status once a worker has left; meanwhile show how many points it holds."""
     from rich.console import Console
 
     end = time.monotonic() + deadline_s + FAREWELL_S
     with Console(stderr=True).status(f"{name} leaves") as shown:
         while time.monotonic() < end:
-            status = cluster.status() or {}
-            worker = _find(status, name)
-            if worker is None:  # the coordinator is away, or has forgotten it
+            status = cluster.status()
+            worker = _find(status, name) if status else None
+            if status is None or worker is None:  # the coordinator is away, or has forgotten it
                 pass
-            elif worker["state"] == "left":
+            elif worker.state == "left":
                 return status
-            elif worker["state"] not in BESIDE:
+            elif not worker.is_here:
                 raise Failure(
                     ExitCode.PROCESS_DIED,
                     f"{name} died while it was leaving; its points wait in its directory",
                 )
             else:
-                shown.update(f"{name} leaves: {worker['points']:,} points are still there")
+                shown.update(f"{name} leaves: {worker.points:,} points are still there")
             time.sleep(POLL_S)
     raise Failure(
         ExitCode.REFUSED, f"{name} has not left within {deadline_s:.0f} s - see its log, or kill it"
     )
 
 
-def _points_of(status: dict[str, Any], name: str) -> int:
+def _points_of(status: ClusterStatus, name: str) -> int:
     worker = _find(status, name)
-    return int(worker["points"]) if worker is not None else 0
+    return worker.points if worker else 0
 
 
-def _find(status: dict[str, Any], name: str) -> dict[str, Any] | None:
-    return next((one for one in status.get("workers", []) if one["name"] == name), None)
+def _find(status: ClusterStatus, name: str) -> WorkerStatus | None:
+    return next((worker for worker in status.workers if worker.name == name), None)
 
 
 @workers.command("list")
@@ -162,26 +162,23 @@ def list_workers(
     Console().print(table)
 
 
-def listing(status: dict[str, Any]) -> list[dict[str, Any]]:
+def listing(status: ClusterStatus) -> list[dict[str, Any]]:
     """Return a row per worker that the coordinator or the supervisor knows."""
-    kept = {
-        one["name"]: one
-        for one in (status.get("supervisor") or {}).get("processes", [])
-        if one["role"] == "worker"
-    }
-    known = {one["name"]: one for one in status["workers"]}
+    kept = {child.name: child for child in status.children if child.role == "worker"}
+    known = {worker.name: worker for worker in status.workers}
     rows = []
     for name in sorted(known.keys() | kept.keys(), key=lambda name: (len(name), name)):
-        worker, child = known.get(name, {}), kept.get(name, {})
+        worker, child = known.get(name), kept.get(name)
+        process = worker or child
         rows.append(
             {
                 "name": name,
-                "state": worker.get("state", "unknown"),
-                "points": worker.get("points"),
-                "pid": worker.get("pid", child.get("pid")),
-                "host": worker.get("host"),
-                "restarts": child.get("restarts"),
-                "supervised": child.get("state"),
+                "state": worker.state if worker else "unknown",
+                "points": worker.points if worker else None,
+                "pid": process.pid if process else None,
+                "host": worker.host if worker else None,
+                "restarts": child.restarts if child else None,
+                "supervised": child.state if child else None,
             }
         )
     return rows

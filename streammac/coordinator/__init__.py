@@ -23,6 +23,7 @@ module                   its idea
 ``rebalance``            when old points move
 ``accounts``             what has become of every point
 ``failures``             how often processes failed, and how long the ring took to recover
+``health``               how the cluster is: the answers to four questions
 ``events``, ``status``   what people see
 =======================  ==================================================================================
 """

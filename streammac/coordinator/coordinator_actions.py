@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from streammac.coordinator.epoch_reports import EpochResult
-from streammac.coordinator.events import Event
 from streammac.wire.codec import Message
+from streammac.wire.status import Event
 
 
 @dataclass(frozen=True, slots=True)

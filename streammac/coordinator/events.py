@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from streammac.wire.reports import MoveState, ShardCounts, WorkerReport
+from streammac.wire.status import Event
 
 KEPT = 200
 """Events that are remembered."""
@@ -24,34 +24,6 @@ KINDS = (
 """What can happen (docs/status.md says what each means)."""
 FREQUENT = ("promoted", "kept_back")
 """Of these in a row only the newest is kept, or they would push out everything else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened.
-
-    Attributes
-    ----------
-    number : int
-        Running number, from 1.
-    time : float
-        Seconds since 1970.
-    kind : str
-        One word (docs/status.md has the list).
-    name : str
-        The process it is about; empty where it is about the cluster.
-    text : str
-        For people; for ``lost`` the reason.
-    seconds : float
-        How long it took, where it took time.
-    """
-
-    number: int
-    time: float
-    kind: str
-    name: str
-    text: str
-    seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -74,9 +46,10 @@ class EventLog:
         self._kept.append(event)
         return event
 
-    def to_json(self) -> list[dict[str, Any]]:
-        """Return the events as plain values."""
-        return [asdict(event) for event in self._kept]
+    @property
+    def newest(self) -> tuple[Event, ...]:
+        """Return the events that are remembered, oldest first."""
+        return tuple(self._kept)
 
 
 def troubles(before: ShardCounts | None, now: ShardCounts | None) -> list[tuple[str, str]]:

@@ -1,17 +1,28 @@
-"""The cluster's status as plain values: what ``streammac status --json`` prints (docs/status.md)."""
+"""What the coordinator's state machine knows of the cluster's status (docs/status.md)."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from msgspec import convert
+
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.membership import Peer
+from streammac.wire.status import (
+    ClusterStatus,
+    FailureCounts,
+    IngestStatus,
+    PointCounts,
+    Recovery,
+    WorkerStatus,
+)
 
 
-def points(coordinator: Coordinator) -> dict[str, int]:
+def points(coordinator: Coordinator) -> PointCounts:
     """Return the accounting, see `streammac.coordinator.accounts.Accounts.points`."""
     workers = coordinator.membership.of("worker", alive=False)
-    return coordinator.accounts.points({peer.name for peer in workers if not peer.away})
+    here = {peer.name for peer in workers if not peer.away}
+    return PointCounts(**coordinator.accounts.points(here))
 
 
 def _process(peer: Peer) -> dict[str, Any]:
@@ -25,65 +36,70 @@ def _process(peer: Peer) -> dict[str, Any]:
     }
 
 
-def _worker(peer: Peer, weight: float) -> dict[str, Any]:
-    return _process(peer) | {
-        "weight": weight,
-        "points": peer.worker.points,
-        "busy_share": peer.worker.busy_share,
-        "epoch": peer.worker.ring.epoch,
-        "view": peer.worker.ring.view,
-        "rate": peer.worker.rate,
-        "hops": peer.worker.ring.hops,
-        "train_s": peer.worker.train_s,
-        "z_step_s": peer.worker.z_step_s,
-        "holding": list(peer.worker.ring.holding) if peer.here else [],
-        "data": peer.registration.addresses.get("data"),
-    }
+def _worker(peer: Peer, weight: float) -> WorkerStatus:
+    report = peer.worker
+    return WorkerStatus(
+        **_process(peer),
+        weight=weight,
+        points=report.points,
+        busy_share=report.busy_share,
+        epoch=report.ring.epoch,
+        view=report.ring.view,
+        rate=report.rate,
+        hops=report.ring.hops,
+        train_s=report.train_s,
+        z_step_s=report.z_step_s,
+        holding=report.ring.holding if peer.here else (),
+        data=peer.registration.addresses.get("data"),
+    )
 
 
-def _ingest(peer: Peer) -> dict[str, Any]:
-    return _process(peer) | {
-        "http_url": peer.registration.addresses.get("http"),
-        "client": peer.registration.addresses.get("client"),
-        "finished": peer.ingest.finished,
-        "rate": peer.ingest.rate,
-        "first_ack_s": peer.ingest.first_ack_s,
-        "blocked_s": peer.ingest.blocked_s,
-        "unacknowledged": peer.ingest.unacknowledged,
-        "disowned": peer.ingest.revoked,
-    }
+def _ingest(peer: Peer) -> IngestStatus:
+    report = peer.ingest
+    return IngestStatus(
+        **_process(peer),
+        http_url=peer.registration.addresses.get("http"),
+        client=peer.registration.addresses.get("client"),
+        finished=report.finished,
+        rate=report.rate,
+        first_ack_s=report.first_ack_s,
+        blocked_s=report.blocked_s,
+        unacknowledged=report.unacknowledged,
+        revoked=report.revoked,
+    )
 
 
-def status(coordinator: Coordinator) -> dict[str, Any]:
-    """Return the part of the status that the coordinator's state machine knows."""
+def _learning(coordinator: Coordinator) -> dict[str, Any]:
     result = coordinator.progress.result
-    learning: dict[str, Any] = {"objective": None, "mu": None, "age": None}
-    if result is not None:
-        count = max(1.0, result.sums.get("points", 0.0))
-        learning = {
-            "objective": result.sums.get("nested", 0.0) / count,
-            "penalised": result.sums.get("penalised", 0.0) / count,
-            "violated": result.sums.get("violated", 0.0) / count,
-            "mu": result.mu,
-            "age": result.plan.age,
-            "epoch_seconds": dict(result.seconds),
-            "imbalance": result.imbalance,
-        }
-    members = coordinator.membership
+    if result is None:
+        return {}
+    count = max(1.0, result.sums.get("points", 0.0))
     return {
-        "cluster": coordinator.cluster,
-        "view": coordinator.view.number if coordinator.view else 0,
-        "epoch": coordinator.progress.epoch,
-        "waiting": coordinator.waiting,
-        "points": points(coordinator),
-        "workers": [
-            _worker(peer, coordinator.routing.weight(peer.name))
-            for peer in members.of("worker", alive=False)
-        ],
-        "ingest": [_ingest(peer) for peer in members.of("ingest", alive=False)],
-        "drift_events": coordinator.progress.continuation.drifts,
-        "failures": dict(coordinator.failures.counts),
-        "recovery": dict(coordinator.failures.recoveries),
-        "events": coordinator.events.to_json(),
-        **learning,
+        "objective": result.sums.get("nested", 0.0) / count,
+        "penalised": result.sums.get("penalised", 0.0) / count,
+        "violated": result.sums.get("violated", 0.0) / count,
+        "mu": result.mu,
+        "age": result.plan.age,
+        "epoch_seconds": dict(result.seconds),
+        "imbalance": result.imbalance,
     }
+
+
+def status(coordinator: Coordinator) -> ClusterStatus:
+    """Return the part of the status that the coordinator's state machine knows."""
+    members, weight = coordinator.membership, coordinator.routing.weight
+    workers = members.of("worker", alive=False)
+    return ClusterStatus(
+        cluster=coordinator.cluster,
+        view=coordinator.view.number if coordinator.view else 0,
+        epoch=coordinator.progress.epoch,
+        waiting=coordinator.waiting,
+        points=points(coordinator),
+        workers=tuple(_worker(peer, weight(peer.name)) for peer in workers),
+        ingest=tuple(_ingest(peer) for peer in members.of("ingest", alive=False)),
+        drift_events=coordinator.progress.continuation.drifts,
+        failures=convert(coordinator.failures.counts, FailureCounts),
+        recovery=convert(coordinator.failures.recoveries, Recovery),
+        events=coordinator.events.newest,
+        **_learning(coordinator),
+    )

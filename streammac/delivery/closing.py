@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from streammac.delivery.receiver import Session
+from streammac.delivery.receiver import ReceiverSession
 
 
 class Closing:
@@ -20,7 +20,7 @@ class Closing:
         `Receiver.sessions`, as it changes.
     """
 
-    def __init__(self, sessions: Mapping[str, Session]) -> None:
+    def __init__(self, sessions: Mapping[str, ReceiverSession]) -> None:
         self._sessions = sessions
         self._senders: frozenset[str] | None = None
 

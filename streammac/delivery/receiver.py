@@ -3,18 +3,18 @@
 Whoever has a shard feeds in what senders say; `Receiver.take` returns the answers, and none of them before what it
 promises is safe. What a session is, `streammac.delivery` tells; time is an argument.
 
-========================================  ==================================================================
-Hello to another process of this name     no answer: the sender has not heard yet that this one has begun
-Hello of an older session                 the newer one's `Credit`: the sender begins one that is newer still
-Hello of a newer session                  nothing of the former counts any more; what it revokes is withdrawn,
-                                          then `Credit`. No answer while the disk does not take the withdrawal
-Points of the session that was agreed on  stored, a duplicate, or refused
-Points of any other                       no answer: the sender has taken them back, or sends them again
-Either, of a session that was ended       no answer: its sender is through, and this is a late copy
-========================================  ==================================================================
+==============================================  ============================================================
+`OpenSession` for another process of this name  no answer: the sender has not heard yet that this one has begun
+`OpenSession` of an older session               the newer one's `Credit`: the sender begins one that is newer still
+`OpenSession` of a newer session                nothing of the former counts any more; what it revokes is withdrawn,
+                                                then `Credit`. No answer while the disk does not take the withdrawal
+`Points` of the session that was agreed on      stored, a duplicate, or refused
+`Points` of any other                           no answer: the sender has taken them back, or sends them again
+Either, of a session that was ended             no answer: its sender is through, and this is a late copy
+==============================================  ============================================================
 
-Sessions are not kept on disk. A `Hello` names the process it is meant for, so a session that a former process agreed
-on cannot begin again in this one, whatever still lies in its sockets.
+Sessions are not kept on disk. An `OpenSession` names the process it is meant for, so a session that a former process
+agreed on cannot begin again in this one, whatever still lies in its sockets.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 from streammac.points.batch_id import BatchId
 from streammac.store.errors import ShardUnusable, StoreError
-from streammac.wire.messages import Ack, BatchIdRanges, Credit, Hello, Points
+from streammac.wire.messages import Ack, BatchIdRanges, Credit, OpenSession, Points
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ RETRY_S = 2.0
 MAX_SENDERS = 4096
 """Senders that a worker remembers; further ones get no answer."""
 MAX_REVOKED = 1_000_000
-"""Batches that one greeting may revoke; what names more is malformed."""
+"""Batches that one message may revoke; what names more is malformed."""
 
 P = TypeVar("P")
 Outcome = Literal["stored", "duplicate", "refused"]
@@ -80,8 +80,8 @@ class Store(Protocol):
 
 
 @dataclass(slots=True)
-class Session:
-    """What is known of a sender. Not ``agreed``: its greeting came, and could not be heeded yet.
+class ReceiverSession:
+    """What is known of a sender. Not ``agreed``: it was opened, and its revocations could not be carried out yet.
 
     ``ended``: the coordinator has said that the sender is through; only a newer session counts.
     """
@@ -134,13 +134,13 @@ class Receiver(Generic[P]):
     stored, duplicates, withdrawn : int
         Points that were stored, came again, were taken out again.
     refused, stale, malformed : int
-        Batches that were refused, batches without an answer, greetings that cannot be meant.
+        Batches that were refused, batches without an answer, openings that cannot be meant.
     """
 
     def __init__(self, incarnation: int, window_bytes: int, store: Store) -> None:
         self.incarnation = incarnation
         self.window_bytes = window_bytes
-        self.sessions: dict[str, Session] = {}
+        self.sessions: dict[str, ReceiverSession] = {}
         self.refusing = ""
         self.stored = self.duplicates = self.withdrawn = 0
         self.refused = self.stale = self.malformed = 0
@@ -153,7 +153,7 @@ class Receiver(Generic[P]):
         return all(session.closed for session in self.sessions.values())
 
     def take(
-        self, arrived: Iterable[tuple[P, Hello | Points]], now: float
+        self, arrived: Iterable[tuple[P, OpenSession | Points]], now: float
     ) -> list[tuple[P, Credit | Ack]]:
         """Take what has arrived together, make it safe together, and return the answers.
 
@@ -164,10 +164,10 @@ class Receiver(Generic[P]):
         now : float
             Seconds of a clock that does not jump.
         """
-        outcomes: list[tuple[P, Session | _Taken]] = []
+        outcomes: list[tuple[P, ReceiverSession | _Taken]] = []
         for peer, message in arrived:
-            if isinstance(message, Hello):
-                session = self._greeted(message, now)
+            if isinstance(message, OpenSession):
+                session = self._opened(message, now)
                 if session is not None:
                     outcomes.append((peer, session))
             elif self._counts(message):
@@ -178,31 +178,31 @@ class Receiver(Generic[P]):
             outcomes = self._committed(outcomes, now)
         return [(peer, self._answer(outcome, now)) for peer, outcome in outcomes]
 
-    # -- greetings ------------------------------------------------------------------------
+    # -- sessions -------------------------------------------------------------------------
 
-    def _greeted(self, hello: Hello, now: float) -> Session | None:
+    def _opened(self, message: OpenSession, now: float) -> ReceiverSession | None:
         """Return the session to answer with, None for no answer."""
-        if hello.incarnation != self.incarnation:
+        if message.incarnation != self.incarnation:
             return None
-        known = self.sessions.get(hello.sender)
+        known = self.sessions.get(message.sender)
         if known is None and len(self.sessions) >= MAX_SENDERS:
-            log.warning("%s: no answer, there are %d senders already", hello.sender, MAX_SENDERS)
+            log.warning("%s: no answer, there are %d senders already", message.sender, MAX_SENDERS)
             return None
-        if known is None or hello.session > known.number:
-            if _count(hello.revoked) > MAX_REVOKED:
+        if known is None or message.session > known.number:
+            if _count(message.revoked) > MAX_REVOKED:
                 self.malformed += 1
-                log.warning("%s disowns more than %d batches", hello.sender, MAX_REVOKED)
+                log.warning("%s revokes more than %d batches", message.sender, MAX_REVOKED)
                 return None
             # from here on nothing of the former session is stored, whether the rest succeeds or not
-            known = self.sessions[hello.sender] = Session(hello.session)
-        if hello.session == known.number and not (known.agreed or known.ended):
+            known = self.sessions[message.sender] = ReceiverSession(message.session)
+        if message.session == known.number and not (known.agreed or known.ended):
             try:
-                self.withdrawn += self._store.withdraw(_batch_ids(hello.revoked), hello.sender)
+                self.withdrawn += self._store.withdraw(_batch_ids(message.revoked), message.sender)
             except (OSError, ShardUnusable) as error:
                 self._failed(error, now)
                 return None
-            known.agreed, known.closing = True, hello.closing
-        # a second greeting of a session withdraws nothing: what it revoked may have come back since
+            known.agreed, known.closing = True, message.closing
+        # a session that is opened twice withdraws nothing more: what it revoked may have come back since
         return known if known.agreed else None
 
     # -- points ---------------------------------------------------------------------------
@@ -226,8 +226,8 @@ class Receiver(Generic[P]):
         return _Taken(batch, outcome)
 
     def _committed(
-        self, outcomes: list[tuple[P, Session | _Taken]], now: float
-    ) -> list[tuple[P, Session | _Taken]]:
+        self, outcomes: list[tuple[P, ReceiverSession | _Taken]], now: float
+    ) -> list[tuple[P, ReceiverSession | _Taken]]:
         """Return what became of the batches in the end."""
         try:
             self._store.commit()
@@ -265,9 +265,9 @@ class Receiver(Generic[P]):
     def _window(self, now: float) -> int:
         return 0 if now < self._retry_at else self.window_bytes
 
-    def _answer(self, outcome: Session | _Taken, now: float) -> Credit | Ack:
+    def _answer(self, outcome: ReceiverSession | _Taken, now: float) -> Credit | Ack:
         window = self._window(now)
-        if isinstance(outcome, Session):
+        if isinstance(outcome, ReceiverSession):
             return Credit(outcome.number, window)
         batch = outcome.batch
         return Ack(

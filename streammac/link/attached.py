@@ -7,15 +7,15 @@ status under ``supervisor``, if there is a supervisor and it runs on this machin
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+from msgspec import convert
 
 from streammac.errors import ExitCode, Failure
 from streammac.link.request import Reply, ask, ask_status
 from streammac.run_directory import RunDirectory
-from streammac.supervisor.supervisor_status import told
 from streammac.wire.codec import Message
+from streammac.wire.status import ClusterStatus, SupervisorStatus
 
-Status = dict[str, Any]
 STATUS_S = 2.0
 
 
@@ -42,20 +42,18 @@ class Attached:
         announced = self.directory.announced("coordinator")
         return str(announced["control"]) if announced else None
 
-    def supervisor_status(self) -> dict[str, Any] | None:
-        """Return what the supervisor tells, None without one."""
-        return told(self.directory) if self.join is None else None
+    def supervisor_status(self) -> SupervisorStatus | None:
+        """Return what the supervisor tells, None without one; one that is gone tells nothing."""
+        announced = self.directory.announced("supervisor") if self.join is None else None
+        return convert(announced, SupervisorStatus) if announced else None
 
-    def status(self, timeout_s: float = STATUS_S) -> Status | None:
+    def status(self, timeout_s: float = STATUS_S) -> ClusterStatus | None:
         """Return the cluster's status (docs/status.md), None where it does not answer in time."""
         address = self.address
         status = ask_status(address, timeout_s, self.directory.keys) if address else None
-        supervisor_status = self.supervisor_status()
-        if status is None or supervisor_status is None:
-            return status
-        return status | {"supervisor": supervisor_status}
+        return status.supervised(self.supervisor_status()) if status else None
 
-    def demand_status(self) -> Status:
+    def demand_status(self) -> ClusterStatus:
         """Return the cluster's status.
 
         Raises
@@ -86,12 +84,8 @@ class Attached:
         self, question: Message, reply: type[Reply], timeout_s: float = STATUS_S
     ) -> Reply | None:
         """Return the supervisor's answer, None without a supervisor."""
-        supervisor_status = self.supervisor_status()
-        return (
-            ask(supervisor_status["control"], question, reply, timeout_s)
-            if supervisor_status
-            else None
-        )
+        supervisor = self.supervisor_status()
+        return ask(supervisor.control, question, reply, timeout_s) if supervisor else None
 
     def absent(self) -> Failure:
         """Return the error that says that the cluster is not there, or not now, and what to do."""

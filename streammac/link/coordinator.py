@@ -14,6 +14,7 @@ from typing import Literal
 
 import zmq
 
+from streammac.security import SecureContext
 from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
 from streammac.wire.messages import Heartbeat, PleaseRegister, Register
 
@@ -31,7 +32,7 @@ class CoordinatorLink:
 
     Parameters
     ----------
-    context : zmq.Context
+    context : SecureContext
         The process's context.
     role : {"worker", "ingest"}
         What the process is.
@@ -50,7 +51,7 @@ class CoordinatorLink:
 
     def __init__(
         self,
-        context: zmq.Context[zmq.Socket[bytes]],
+        context: SecureContext,
         role: Literal["worker", "ingest"],
         name: str,
         coordinator: str,
@@ -64,6 +65,7 @@ class CoordinatorLink:
         self.socket.linger = LINGER_MS
         self.socket.maxmsgsize = MAX_FRAME_BYTES
         self.socket.connect(coordinator)
+        context.watch(self.socket)
         self._registered_at = self._beat_at = float("-inf")
         self.hurry = False
         """Something has changed that the coordinator waits for: the next heartbeat leaves at once."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import zmq
 
 from streammac.security import open_context
 from streammac.wire.codec import Message, WireError, decode, encode
 from streammac.wire.messages import StatusReply, StatusRequest
+from streammac.wire.status import ClusterStatus, from_json
 
 Reply = TypeVar("Reply", bound=Message)
 
@@ -41,10 +41,7 @@ def ask(
 
 def ask_status(
     address: str, timeout_s: float = 2.0, keys: Path | None = None
-) -> dict[str, Any] | None:
+) -> ClusterStatus | None:
     """Return the cluster's status (docs/status.md), or None where it does not answer in time."""
     answer = ask(address, StatusRequest(), StatusReply, timeout_s, keys)
-    if answer is None:
-        return None
-    status: dict[str, Any] = json.loads(answer.status)
-    return status
+    return from_json(answer.status) if answer is not None else None

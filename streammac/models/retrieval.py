@@ -63,7 +63,7 @@ def precision(
         before = int(reached[last] - at_distance[last])
         share = (retrieved - before) / at_distance[last]
         total += (true_at_distance[:last].sum() + share * true_at_distance[last]) / retrieved
-    return total / len(queries)
+    return float(total / len(queries))
 
 
 def _words(codes: Codes) -> NDArray[np.uint64]:

@@ -13,12 +13,11 @@ import re
 from functools import cache
 from importlib.resources import files
 
-from streammac.page.history import to_json
+from streammac.wire.status import to_json
 
 MODULES = (
     "format.js",
     "history.js",
-    "summary.js",
     "ring.js",
     "ring_view.js",
     "scales.js",

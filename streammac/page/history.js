@@ -85,22 +85,13 @@ export function elapsed(history, t) {
   return Math.max(0, t - first - run.shift);
 }
 
-/** Points per second between samples: [seconds, rate], null where a run ends. */
+/** Points per second between samples: [seconds, rate], none where a run ends. */
 export function throughput(history) {
-  return differences(history, (a, b) => Math.max(0, b.accepted - a.accepted) / (b.t - a.t));
-}
-
-/** Seconds per second in which ingest nodes had to wait for workers. */
-export function heldUp(history) {
-  return differences(history, (a, b) => Math.max(0, b.blocked - a.blocked) / (b.t - a.t));
-}
-
-function differences(history, rate) {
   const points = [];
   for (let n = 1; n < history.sample.length; n++) {
     const [a, b] = [history.sample[n - 1], history.sample[n]];
     const apart = history.runs.some((run) => a.t < run.from && run.from <= b.t);
-    if (!apart && b.t > a.t) points.push([elapsed(history, b.t), rate(a, b)]);
+    if (!apart && b.t > a.t) points.push([elapsed(history, b.t), Math.max(0, b.accepted - a.accepted) / (b.t - a.t)]);
   }
   return points;
 }

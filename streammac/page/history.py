@@ -9,16 +9,25 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from streammac.files.replace import replace
+from streammac.wire.status import (
+    METHODS,
+    ClusterStatus,
+    Event,
+    Quality,
+    WorkerStatus,
+    to_json,
+)
 
 log = logging.getLogger(__name__)
 
 Line = dict[str, Any]
-Status = Mapping[str, Any]
 
 HISTORY_BYTES = 2 << 20
 """A history that is larger is thinned to half of it."""
@@ -30,7 +39,6 @@ KEPT_MARKS = 2000
 """Newest starts and events that survive thinning, besides those about versions."""
 TEXT_CHARACTERS = 300
 """So much of an event's text is kept."""
-METHODS = ("model", "itq", "pca", "random")
 THINNED = frozenset({"epoch", "sample", "quality", "version", "promoted", "kept_back"})
 """Kinds of lines and of events of which some may go: their neighbours tell nearly the same."""
 
@@ -39,7 +47,7 @@ class Chronicle:
     """Tells what is new in a status: pure, the clock is an argument.
 
     >>> chronicle = Chronicle()
-    >>> status = {"epoch": 3, "objective": 0.5, "points": {"accepted": 10}}
+    >>> status = ClusterStatus(epoch=3, objective=0.5)
     >>> [line["k"] for line in chronicle.lines(status, 100.0)]
     ['sample', 'epoch']
     >>> chronicle.lines(status, 100.5)
@@ -48,75 +56,71 @@ class Chronicle:
 
     def __init__(self) -> None:
         self._epoch = 0
-        self._quality: Mapping[str, Any] = {}
+        self._quality: Quality | None = None
         self._measured = -math.inf
         self._sampled = -math.inf
-        self._events: frozenset[tuple[Any, ...]] = frozenset()
+        self._events: frozenset[Event] = frozenset()
 
-    def lines(self, status: Status, now: float) -> list[Line]:
+    def lines(self, status: ClusterStatus, now: float) -> list[Line]:
         """Return the lines for what has happened since the last status; ``now`` is Unix time, s."""
         found = self._new_events(status)
         if now - self._sampled >= SAMPLE_S:
             self._sampled = now
             found.append(_sample(status, now))
-        if status.get("epoch", 0) > self._epoch and status.get("objective") is not None:
-            self._epoch = status["epoch"]
+        if status.epoch > self._epoch and status.objective is not None:
+            self._epoch = status.epoch
             found.append(_epoch(status, now))
-        quality = status.get("quality")
+        quality = status.quality
         if quality and quality != self._quality and now - self._measured >= SAMPLE_S:
-            self._quality, self._measured = dict(quality), now
-            measured = {name: quality[name] for name in METHODS if name in quality}
-            found.append(
-                {"k": "quality", "t": _time(now), "version": quality.get("version", 0), **measured}
-            )
+            self._quality, self._measured = quality, now
+            measured = {name: getattr(quality, name) for name in METHODS}
+            found.append({"k": "quality", "t": _time(now), "version": quality.version, **measured})
         return found
 
-    def _new_events(self, status: Status) -> list[Line]:
-        events = status.get("events") or []
-        keys = [(e.get("number"), e.get("time"), e.get("kind"), e.get("name")) for e in events]
-        known, self._events = self._events, frozenset(keys)
-        return [
-            {"k": "event", "t": _time(event["time"]), **_event(event)}
-            for key, event in zip(keys, events, strict=True)
-            if key not in known
-        ]
+    def _new_events(self, status: ClusterStatus) -> list[Line]:
+        known, self._events = self._events, frozenset(status.events)
+        return [_event(event) for event in status.events if event not in known]
 
 
 def _time(seconds: float) -> float:
     return round(float(seconds), 3)
 
 
-def _event(event: Mapping[str, Any]) -> Line:
-    kept = {name: event[name] for name in ("number", "kind", "name", "seconds") if name in event}
-    return kept | {"text": str(event.get("text", ""))[:TEXT_CHARACTERS]}
-
-
-def _sample(status: Status, now: float) -> Line:
-    points = status.get("points", {})
-    workers = status.get("workers", ())
+def _event(event: Event) -> Line:
     return {
-        "k": "sample",
-        "t": _time(now),
-        "accepted": points.get("accepted", 0),
-        "dead": points.get("dead_lettered", 0),
-        "stored": points.get("stored", 0),
-        "blocked": round(sum(n.get("blocked_s", 0.0) for n in status.get("ingest", ())), 2),
-        "alive": sum(worker.get("state") == "alive" for worker in workers),
+        "k": "event",
+        "t": _time(event.time),
+        "number": event.number,
+        "kind": event.kind,
+        "name": event.name,
+        "seconds": event.seconds,
+        "text": event.text[:TEXT_CHARACTERS],
     }
 
 
-def _epoch(status: Status, now: float) -> Line:
-    seconds = status.get("epoch_seconds") or {}
+def _sample(status: ClusterStatus, now: float) -> Line:
+    return {
+        "k": "sample",
+        "t": _time(now),
+        "accepted": status.points.accepted,
+        "dead": status.points.dead_lettered,
+        "stored": status.points.stored,
+        "blocked": round(sum(node.blocked_s for node in status.ingest), 2),
+        "alive": sum(worker.state == "alive" for worker in status.workers),
+    }
+
+
+def _epoch(status: ClusterStatus, now: float) -> Line:
     return {
         "k": "epoch",
         "t": _time(now),
-        "epoch": status["epoch"] - 1,
-        "view": status.get("view", 0),
-        "seconds": {name: round(value, 5) for name, value in seconds.items()},
-        "objective": status.get("objective"),
-        "mu": status.get("mu"),
-        "violated": status.get("violated"),
-        "points": status.get("points", {}).get("stored", 0),
+        "epoch": status.epoch - 1,
+        "view": status.view,
+        "seconds": {name: round(value, 5) for name, value in status.epoch_seconds.items()},
+        "objective": status.objective,
+        "mu": status.mu,
+        "violated": status.violated,
+        "points": status.points.stored,
     }
 
 
@@ -140,32 +144,36 @@ class Recorder:
         self._chronicle = Chronicle()
         self._started = False
         self._saved = -math.inf
-        self._at_work: dict[str, Mapping[str, Any]] = {}
+        self._at_work: dict[str, WorkerStatus] = {}
         self.lost_lines = 0
         """Lines that could not be written."""
 
-    def observe(self, status: Status, now: float) -> list[Line]:
+    def observe(self, status: ClusterStatus, now: float) -> list[Line]:
         """Take a status; return the lines that it added."""
         lines = self._chronicle.lines(status, now)
         if not self._started:
             self._started = True
             lines.insert(0, {"k": "start", "t": _time(now)})
         self._write(lines)
-        workers = status.get("workers", ())
-        self._at_work |= {w["name"]: w for w in workers if w["state"] == "alive"}
+        self._at_work |= {w.name: w for w in status.workers if w.state == "alive"}
         if now - self._saved >= STATUS_S:
             self._save(status, now)
         return lines
 
-    def close(self, status: Status, now: float) -> None:
+    def close(self, status: ClusterStatus, now: float) -> None:
         """Keep the last status on disk; of workers that have left, how they were when they were at work."""
-        workers = [
-            {**self._at_work.get(worker["name"], {}), **_at_rest(worker)}
-            for worker in status.get("workers", ())
-        ]
-        self._save({**status, "workers": workers}, now)
+        workers = tuple(
+            msgspec.structs.replace(
+                self._at_work.get(worker.name, worker),
+                state=worker.state,
+                points=worker.points,
+                holding=worker.holding,
+            )
+            for worker in status.workers
+        )
+        self._save(msgspec.structs.replace(status, workers=workers), now)
 
-    def _save(self, status: Status, now: float) -> None:
+    def _save(self, status: ClusterStatus, now: float) -> None:
         self._saved = now
         try:
             replace(self._status, to_json({"t": _time(now), "status": status}).encode())
@@ -190,10 +198,6 @@ class Recorder:
             if not self.lost_lines:
                 log.warning("the history has gaps: %s", error)
             self.lost_lines += len(lines)
-
-
-def _at_rest(worker: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: worker[name] for name in ("name", "state", "points", "holding") if name in worker}
 
 
 def read(path: Path) -> list[Line]:
@@ -257,26 +261,3 @@ def _apart(lines: Sequence[Line], numbers: Iterable[int], distance_s: float) -> 
 
 def _encoded(lines: Iterable[Line]) -> bytes:
     return b"".join(to_json(line).encode() + b"\n" for line in lines)
-
-
-def to_json(value: object) -> str:
-    """Return compact JSON; a number that JSON does not have (NaN, infinity) becomes null.
-
-    >>> to_json({"a": float("nan"), "b": [1, float("inf")]})
-    '{"a":null,"b":[1,null]}'
-    """
-    try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False)
-    except ValueError:
-        return json.dumps(_finite(value), separators=(",", ":"))
-
-
-def _finite(value: object) -> object:
-    match value:
-        case Mapping():
-            return {name: _finite(part) for name, part in value.items()}
-        case list() | tuple():
-            return [_finite(part) for part in value]
-        case float() if not math.isfinite(value):
-            return None
-    return value

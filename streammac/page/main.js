@@ -6,18 +6,16 @@ import { eventsView } from "./events.js";
 import { clock, duration } from "./format.js";
 import { addLines, elapsed, newHistory, parseLines } from "./history.js";
 import { ringView } from "./ring_view.js";
-import { answers, remember } from "./summary.js";
 import { drawWorkers } from "./workers_table.js";
 
 const CHARTS_MS = 2000; // between two drawings of the charts; a change of the ring shows at once
 const STALE_S = 5;
-const NOTHING = { view: 0, epoch: 0, points: {}, workers: [], ingest: [], model_version: 0 };
+const NOTHING = { view: 0, epoch: 0, workers: [], answers: [] };
 const SIGNS = { good: "\u2713", warn: "\u25b2", bad: "\u2715", none: "\u2013" };
 
 const find = (selector) => document.querySelector(selector);
 const page = {
   history: newHistory(),
-  efforts: new Map(),
   status: NOTHING,
   now: 0, // the server's clock
   heard: 0, // ours, when the last word came
@@ -34,7 +32,6 @@ function take(frame) {
   page.status = { ...NOTHING, ...frame.status };
   page.now = frame.t;
   page.heard = performance.now();
-  remember(page.efforts, page.status.workers);
   const news = addLines(page.history, frame.lines);
   events.announce(news);
   draw(news.length > 0);
@@ -43,7 +40,7 @@ function take(frame) {
 function draw(all) {
   if (document.hidden) return; // drawn when it is looked at
   const { status, history } = page;
-  drawAnswers(answers(status, history, page.now, page.ended, page.efforts));
+  drawAnswers(status.answers);
   ring.draw(status);
   if (workers.open) drawWorkers(workers.querySelector(".scroll"), status.workers);
   if (!all && performance.now() - page.drawn < CHARTS_MS) return;
@@ -64,10 +61,11 @@ function drawAnswers(list) {
     const [, short, more] = box.children;
     box.dataset.tone = one.tone;
     short.dataset.sign = SIGNS[one.tone];
-    if (short.textContent !== one.short) short.textContent = one.short;
+    if (short.textContent !== one.text) short.textContent = one.text;
     if (more.textContent !== one.more) more.textContent = one.more;
   }
-  document.title = `${list[0].tone === "good" ? "" : "(!) "}${list[0].short} - streammac`;
+  const [first] = list;
+  if (first) document.title = `${first.tone === "good" ? "" : "(!) "}${first.text} - streammac`;
 }
 
 function connection(tone, text) {

@@ -6,13 +6,14 @@ changes nothing.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
+import msgspec
+from msgspec.structs import replace
 
+from streammac.coordinator.health import Health
 from streammac.errors import StreammacError
 from streammac.page import document, history
 from streammac.run_directory import RunDirectory
+from streammac.wire.status import ClusterStatus
 
 
 class NothingToReport(StreammacError):
@@ -20,7 +21,7 @@ class NothingToReport(StreammacError):
 
 
 def render(
-    directory: RunDirectory, status: Mapping[str, Any] | None, now: float, name: str = ""
+    directory: RunDirectory, status: ClusterStatus | None, now: float, name: str = ""
 ) -> str:
     """Return the report.
 
@@ -28,7 +29,7 @@ def render(
     ----------
     directory : RunDirectory
         Where the run is or was.
-    status : mapping or None
+    status : ClusterStatus or None
         The status of a cluster that runs there; None: it has ended, what it left behind is shown.
     now : float
         Unix time, s.
@@ -53,16 +54,20 @@ def render(
             "name": name or directory.root.absolute().name,
             "made": round(now, 3),
             "running": running,
-            "status": last,
+            "status": last or {},
             "lines": lines,
         }
     )
 
 
-def _left_behind(directory: RunDirectory) -> dict[str, Any]:
+class _Kept(msgspec.Struct):
+    status: ClusterStatus
+
+
+def _left_behind(directory: RunDirectory) -> ClusterStatus | None:
+    """Return the last status of a run that has ended, however it ended."""
     try:
-        kept = json.loads(directory.last_status.read_text())
-        status: dict[str, Any] = kept["status"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return {}
-    return status
+        last = msgspec.json.decode(directory.last_status.read_bytes(), type=_Kept).status
+    except (FileNotFoundError, ValueError):
+        return None
+    return replace(last, answers=Health().ended(last))

@@ -1,12 +1,19 @@
 // Where everything in the ring is drawn: positions and sizes from a status. Pure.
 
-import { isLost, isMember } from "./summary.js";
-
 export const RADIUS = 128; // of the ring, in a drawing from -185 to 185
 export const MOST_NODES = 40; // workers that are drawn one by one
 const OUTSIDE = 156; // where lost workers are
 const LARGEST = 34;
 const SHRUNK = 0.5; // smallest node over the largest
+
+/** Whether a worker takes part; older coordinators say "silent" for "lost". */
+export function isMember(worker) {
+  return ["alive", "joining", "draining"].includes(worker.state);
+}
+
+export function isLost(worker) {
+  return worker.state === "lost" || worker.state === "silent";
+}
 
 /** w2 before w10. */
 export function inOrder(workers) {

@@ -1,8 +1,7 @@
 // Draws the ring into an SVG and moves what has moved.
 
 import { percent, short, whole } from "./format.js";
-import { MOST_NODES, RADIUS, arc, at, band, blockPlaces, layout, sectors } from "./ring.js";
-import { isLost, isMember } from "./summary.js";
+import { MOST_NODES, RADIUS, arc, at, band, blockPlaces, isLost, isMember, layout, sectors } from "./ring.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const MOST_BLOCKS = 200; // dots that are drawn

@@ -2,22 +2,22 @@
 
 import { html } from "./chart_view.js";
 import { duration, percent, short, whole } from "./format.js";
-import { inOrder } from "./ring.js";
-import { effort, isLost } from "./summary.js";
+import { inOrder, isLost } from "./ring.js";
 
 const MOST_ROWS = 60;
 const COLUMNS = [
   ["state", (worker) => (isLost(worker) ? "lost" : worker.state), "words"],
   ["points", (worker) => whole(worker.points)],
-  ["points/s", (worker) => (worker.rate === undefined ? "-" : short(worker.rate))],
+  ["points/s", (worker) => short(worker.rate)],
   ["busy", (worker) => percent(worker.busy_share)],
   ["epoch", (worker) => whole(worker.epoch)],
   ["W step", (worker) => duration(worker.train_s)],
   ["Z step", (worker) => duration(worker.z_step_s)],
-  ["waiting", (worker) => duration(worker.wait_s)],
-  ["memory", (worker) => (worker.rss_bytes ? `${short(worker.rss_bytes)}B` : "-")],
-  ["submodels here", (worker) => (worker.holding ?? []).join(" "), "words"],
+  ["submodels here", (worker) => worker.holding.join(" "), "words"],
 ];
+
+// seconds a worker computed in its epoch
+const effort = (worker) => worker.train_s + worker.z_step_s;
 
 /** Which workers get a row: all, or of very many the lost ones and those that compute longest. Pure. */
 export function listed(workers) {

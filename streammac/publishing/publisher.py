@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,37 @@ from streammac.models.base import Array, NestedModel
 from streammac.publishing.held_out import HeldOutSample, Measurement
 from streammac.publishing.versions import VersionStore
 from streammac.settings.schema import Settings
+from streammac.wire.status import Quality
 
 log = logging.getLogger(__name__)
 
 END_PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What is published, as it is at one moment.
+
+    Attributes
+    ----------
+    version, current : int
+        The newest version and the promoted one, 0 before there is one.
+    reason : str
+        Why the newest version is or is not the current one.
+    quality : Quality or None
+        Of the current version.
+    first_s : float
+        Unix time of the first version of this process, 0 before it.
+    resume : dict
+        Epoch and plan that follow the newest version on disk; empty before this process has written one.
+    """
+
+    version: int
+    current: int
+    reason: str = ""
+    quality: Quality | None = None
+    first_s: float = 0.0
+    resume: dict[str, Any] = field(default_factory=dict)
 
 
 class Publisher:
@@ -35,30 +62,27 @@ class Publisher:
         Held-out and publishing settings, and what the model is.
     versions : VersionStore
         Where versions go.
+
+    Attributes
+    ----------
+    published : Published
+        What there is; the thread replaces it as a whole.
     """
 
     def __init__(self, settings: Settings, versions: VersionStore) -> None:
         self._settings = settings
-        self._versions = versions
+        self.versions = versions
         self._held_out_sample = HeldOutSample(settings.held_out, settings.cluster.seed)
         self._wanted: tuple[EpochResult, int] | None = None
         self._signal = threading.Condition()
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-        self.version = versions.newest
-        self.current = versions.current
+        self.published = Published(versions.newest, versions.current)
         # new versions are held against the best one: against the last one, each a little worse than
         # the one before it, quality could creep down without end
-        self._best_version = self.current
-        self._best = versions.load(self.current).tensors if self.current else {}
+        self._best_version = versions.current
+        self._best = versions.load(versions.current).tensors if versions.current else {}
         self._current = self._best
-        self.quality: dict[str, Any] | None = None
-        self.reason = ""
-        """Why the newest version is or is not the current one."""
-        self.resume: dict[str, Any] | None = None
-        """Epoch and plan that follow the newest version on disk."""
-        self.first_model_s = 0.0
-        """Unix time of the first version of this process, 0 before it."""
 
     def start(self) -> None:
         """Start the thread."""
@@ -108,34 +132,39 @@ class Publisher:
 
     def _publish(self, model: NestedModel, result: EpochResult, points: int) -> None:
         # the first version is not kept waiting for neighbours and baselines to be computed
-        new = self._measure(model, result.params) if self.current else None
+        before = self.published
+        new = self._measure(model, result.params) if before.current else None
         count = max(1.0, result.sums.get("points", 0.0))
         metadata = {
             "epoch": result.epoch,
             "points": points,
             "objective": result.sums.get("nested", 0.0) / count,
             "mu": result.mu,
-            "parent": self.version,
+            "parent": before.version,
             "model": {"family": model.family, "hyper_parameters": model.hyper_parameters()},
             "quality": asdict(new) if new else None,
         }
-        version = self._versions.publish(dict(result.params), metadata)
+        version = self.versions.publish(dict(result.params), metadata)
         old = self._measure(model, self._best) if self._best and new is not None else None
         tolerance = self._settings.publish.tolerance
-        promoted, self.reason = judge(new, old, self._best_version, tolerance)
+        promoted, reason = judge(new, old, self._best_version, tolerance)
         if promoted:
-            self._versions.promote(version, self.reason)
-            self.current, self._current = version, dict(result.params)
+            self.versions.promote(version, reason)
+            self._current = dict(result.params)
         else:
-            log.info("version %d stays a candidate: %s", version, self.reason)
+            log.info("version %d stays a candidate: %s", version, reason)
+        current = version if promoted else before.current
         shown = new if promoted else self._measure(model, self._current)
-        if shown is not None:
-            self.quality = asdict(shown) | {"version": self.current}
         if old is None or (new is not None and new.model >= old.model):
             self._best, self._best_version = dict(result.params), version
-        self.resume = {"epoch": result.epoch + 1, "plan": asdict(result.following)}
-        self.version = version
-        self.first_model_s = self.first_model_s or time.time()
+        self.published = Published(
+            version,
+            current,
+            reason,
+            Quality(**asdict(shown), version=current) if shown else before.quality,
+            before.first_s or time.time(),
+            {"epoch": result.epoch + 1, "plan": asdict(result.following)},
+        )
 
     def _measure(self, model: NestedModel, params: Mapping[str, Array]) -> Measurement | None:
         with self._signal:  # points may come meanwhile, but not into the sample being copied

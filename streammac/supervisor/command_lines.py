@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
-from streammac.supervisor.supervised_process import Role
+from streammac.wire.status import Role
 
 STDIN = "stdin:"
 """Sources that begin so read standard input."""

@@ -1,16 +1,13 @@
 """How a cluster ends in good order: from the front, ingest first, the coordinator last.
 
 So what was sent is acknowledged while there are workers, and everybody's last words are heard. Each kind of process has
-its own patience; `LocalCluster.stop` ends with it. `Interrupt` is how the user asks for the end, and for haste.
+its own patience; `LocalCluster.stop` ends with it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from types import FrameType
-from typing import Any
 
 from streammac.link.request import ask, ask_status
 from streammac.run_directory import RunDirectory
@@ -18,6 +15,7 @@ from streammac.supervisor import processes
 from streammac.supervisor.processes import Child
 from streammac.supervisor.supervised_process import SupervisedProcess
 from streammac.wire.messages import Shutdown
+from streammac.wire.status import ClusterStatus
 
 INGEST_PATIENCE_S = 20.0
 WORKER_PATIENCE_S = 15.0
@@ -28,26 +26,6 @@ INSIST_S = 0.5
 """Without a coordinator workers cannot leave the ring in good order: they are asked twice, so far apart."""
 
 
-@dataclass(slots=True)
-class Interrupt:
-    """What the user asked by Ctrl-C or SIGTERM: once to stop in good order, twice at once."""
-
-    count: int = 0
-
-    def __call__(self, _number: int = 0, _frame: FrameType | None = None) -> None:
-        """Count one more."""
-        self.count += 1
-
-    @property
-    def requested(self) -> bool:
-        """The cluster is to stop."""
-        return self.count > 0
-
-    def insisted(self) -> bool:
-        """It is to stop at once."""
-        return self.count > 1
-
-
 def end(
     ingest: Sequence[SupervisedProcess],
     workers: Sequence[SupervisedProcess],
@@ -55,7 +33,7 @@ def end(
     directory: RunDirectory,
     address: str | None,
     hurry: Callable[[], bool],
-) -> dict[str, Any] | None:
+) -> ClusterStatus | None:
     """End all processes of a cluster; those that do not end in time are killed.
 
     Parameters
@@ -71,7 +49,7 @@ def end(
 
     Returns
     -------
-    dict or None
+    ClusterStatus or None
         The final status, with everybody's last words; None if the coordinator does not tell it.
     """
     processes.end(_running(ingest), INGEST_PATIENCE_S, hurry)
@@ -98,13 +76,13 @@ def _told_the_end(directory: RunDirectory) -> bool:
 
 def _last_words(
     address: str, directory: RunDirectory, hurry: Callable[[], bool]
-) -> dict[str, Any] | None:
+) -> ClusterStatus | None:
     """Return the status once the coordinator has read the farewells of all others."""
     deadline = time.monotonic() + SETTLE_S
     while True:
         status = ask_status(address, keys=directory.keys)
-        members = status["workers"] + status["ingest"] if status else []
-        talking = any(member["state"] == "alive" for member in members)
+        members = (*status.workers, *status.ingest) if status else ()
+        talking = any(member.state == "alive" for member in members)
         if not talking or time.monotonic() > deadline or hurry():
             return status
         time.sleep(processes.POLL_S)

@@ -12,27 +12,28 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO
+
+from msgspec.structs import replace
 
 from streammac.errors import ExitCode, Failure
 from streammac.files.lock import Locked, lock
+from streammac.link.interrupt import Interrupt
 from streammac.link.request import ask_status
 from streammac.run_directory import RunDirectory, write_json
 from streammac.security import KeyFolder, refuse_open_host
 from streammac.settings.schema import Settings
 from streammac.supervisor import ending, processes
+from streammac.supervisor.announcement import Announcement
 from streammac.supervisor.command_lines import arguments, reads_stdin
-from streammac.supervisor.ending import Interrupt
 from streammac.supervisor.processes import Child, Lifeline
 from streammac.supervisor.requests import SupervisorSocket
 from streammac.supervisor.restart_policy import RestartPolicy
 from streammac.supervisor.roster import Roster
-from streammac.supervisor.supervised_process import Role, SupervisedProcess
-from streammac.supervisor.supervisor_status import SupervisorStatus
+from streammac.supervisor.supervised_process import SupervisedProcess
 from streammac.wire.codec import Message
 from streammac.wire.messages import AddWorkers, ForgetWorker, WorkerForgotten, WorkersAdded
-
-Status = dict[str, Any]
+from streammac.wire.status import ClusterStatus, Role, SupervisorStatus
 
 ANSWER_S = 1.0
 """So long the coordinator's status is waited for; nothing is restarted meanwhile."""
@@ -62,10 +63,10 @@ class LocalCluster:
     workers: list[SupervisedProcess] = field(default_factory=list)
     ingest: list[SupervisedProcess] = field(default_factory=list)
     address: str | None = None
-    last: Status | None = None
+    last: ClusterStatus | None = None
     """The newest status while the cluster was running."""
     _roster: Roster | None = None
-    _supervisor_status: SupervisorStatus | None = None
+    _announcement: Announcement | None = None
     _socket: SupervisorSocket | None = None
     _lock: IO[bytes] | None = None
     _lifeline: Lifeline | None = None
@@ -111,8 +112,9 @@ class LocalCluster:
             self.workers.append(self._keep("worker", name))
         self.ingest.append(self._keep("ingest", "i1"))
         self._socket = SupervisorSocket()
-        self._supervisor_status = SupervisorStatus(directory, self.settings.cluster.restart)
-        self._publish()
+        restart = self.settings.cluster.restart
+        self._announcement = Announcement(directory, restart, self._socket.address)
+        self._announce()
 
     def _take_lock(self) -> IO[bytes]:
         try:
@@ -158,7 +160,7 @@ class LocalCluster:
             elif kept.due(now):
                 kept.restart(now)
                 self._restarted(kept)
-        self._publish()
+        self._announce()
         if self._socket is not None:
             self._socket.serve(wait_s, self._answer)
 
@@ -192,18 +194,17 @@ class LocalCluster:
         self._note("process_restarted", kept.name, text + (lost if reads else ""))
 
     def _note(self, kind: str, name: str, text: str) -> None:
-        assert self._supervisor_status is not None
-        self._supervisor_status.note(kind, name, text)
+        assert self._announcement is not None
+        self._announcement.note(kind, name, text)
 
-    def _publish(self) -> None:
-        if self._supervisor_status is not None and self._socket is not None:
-            self._supervisor_status.publish(self._socket.address, self._processes())
-
-    def _processes(self) -> list[dict[str, Any]]:
+    def _announce(self) -> SupervisorStatus | None:
+        if self._announcement is None:
+            return None
         now = time.monotonic()
-        return [kept.facts(now) for kept in self.coordinator + self.workers + self.ingest]
+        kept = self.coordinator + self.workers + self.ingest
+        return self._announcement.update(one.status(now) for one in kept)
 
-    def status(self) -> Status | None:
+    def status(self) -> ClusterStatus | None:
         """Return the cluster's status, or None while the coordinator does not answer."""
         # who is not there yet, or not any more, is not asked: nobody would be restarted meanwhile
         if self.coordinator[0].exit_code is not None:
@@ -214,17 +215,12 @@ class LocalCluster:
         self.address = announced["control"]
         status = ask_status(announced["control"], ANSWER_S, self.directory.keys)
         if status is not None:
-            self.last = status = status | self._own_facts()
+            self.last = status = status.supervised(self._announce())
         return status
 
-    def last_known(self) -> Status | None:
+    def last_known(self) -> ClusterStatus | None:
         """Return the newest status and what the supervisor knows now; None before the first one."""
-        return self.last | self._own_facts() | {"stale": True} if self.last else None
-
-    def _own_facts(self) -> Status:
-        if self._supervisor_status is None:
-            return {}
-        return {"supervisor": self._supervisor_status.facts(self._processes())}
+        return replace(self.last, supervisor=self._announce(), stale=True) if self.last else None
 
     # -- requests -------------------------------------------------------------------------
 
@@ -241,14 +237,14 @@ class LocalCluster:
         room = MOST_WORKERS - len(self.workers)
         if not 1 <= count <= room:
             return WorkersAdded((), f"expected 1 to {room} more workers, got {count}")
-        known = {worker["name"] for worker in (self.last or {}).get("workers", [])}
+        known = {worker.name for worker in self.last.workers} if self.last else set()
         known |= {path.name for path in self.directory.shards.glob("*")}
         names = self._roster.add(count, known | {kept.name for kept in self.workers})
         self._roster.save()
         for name in names:
             self.workers.append(self._keep("worker", name))
             self._note("process_added", name, "was asked for")
-        self._publish()
+        self._announce()
         return WorkersAdded(tuple(names))
 
     def _forget(self, name: str) -> WorkerForgotten:
@@ -259,16 +255,19 @@ class LocalCluster:
 
     # -- stop -----------------------------------------------------------------------------
 
-    def stop(self) -> Status | None:
+    def stop(self) -> ClusterStatus | None:
         """End all processes in good order; return the final status, with everybody's last words.
 
         Processes that do not end in time are killed; what was acknowledged is safe all the same.
         """
-        hurry = self.interrupt.insisted
+        if self._lock is None:
+            return self.last  # never started, or stopped already: another cluster may run here
         parts = (self.ingest, self.workers, self.coordinator)
-        final = ending.end(*parts, self.directory, self.address, hurry)
+        final = ending.end(
+            *parts, self.directory, self.address, hurry=lambda: self.interrupt.insisted
+        )
         if final is not None:
-            final |= self._own_facts()
+            final = final.supervised(self._announce())
         self._release()
         return final or self.last
 
@@ -276,8 +275,9 @@ class LocalCluster:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        if self._supervisor_status is not None:
-            self._supervisor_status.close()
+        if self._announcement is not None:
+            self._announcement.close()
+            self._announcement = None
         if self._lifeline is not None:
             self._lifeline.close()
             self._lifeline = None

@@ -6,18 +6,20 @@ forgets them, so they have to be remembered outside.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from streammac.wire.status import ClusterStatus
 
 
 @dataclass(slots=True)
 class Milestones:
     """Unix times, 0 before they are reached.
 
+    >>> from streammac.wire.status import IngestStatus
     >>> seen = Milestones()
-    >>> seen.see({"ingest": [{"first_ack_s": 12.5}], "first_model_s": 20.0})
-    >>> seen.see({"ingest": [{"first_ack_s": 99.0}], "first_model_s": 99.0})
+    >>> for ack_s, model_s in ((12.5, 20.0), (99.0, 99.0)):
+    ...     node = IngestStatus("i1", first_ack_s=ack_s)
+    ...     seen.see(ClusterStatus(ingest=(node,), first_model_s=model_s))
     >>> seen
     Milestones(first_ack_s=12.5, first_model_s=20.0)
     """
@@ -25,8 +27,10 @@ class Milestones:
     first_ack_s: float = 0.0
     first_model_s: float = 0.0
 
-    def see(self, status: Mapping[str, Any]) -> None:
-        """Take what is in a status (docs/status.md), unless it was earlier in a former one."""
-        acks = [at for node in status.get("ingest", []) if (at := node["first_ack_s"])]
+    def see(self, status: ClusterStatus | None) -> None:
+        """Take what is in a status, if there is one, unless it was earlier in a former one."""
+        if status is None:
+            return
+        acks = [node.first_ack_s for node in status.ingest if node.first_ack_s]
         self.first_ack_s = self.first_ack_s or min(acks, default=0.0)
-        self.first_model_s = self.first_model_s or status.get("first_model_s") or 0.0
+        self.first_model_s = self.first_model_s or status.first_model_s

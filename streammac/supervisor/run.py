@@ -12,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streammac.errors import ExitCode, Failure
-from streammac.supervisor.local_cluster import LocalCluster, Status
+from streammac.link.interrupt import SIGNALS
+from streammac.supervisor.local_cluster import LocalCluster
 from streammac.supervisor.milestones import Milestones
+from streammac.wire.status import ClusterStatus
 
 START_S = 30.0
 """Longest time from start to a coordinator that answers."""
@@ -27,9 +29,9 @@ TURN_S = 0.05
 class Run:
     """What a run of a cluster came to."""
 
-    status: Status | None
+    status: ClusterStatus | None
     """Final status, counts as they are after everybody's last words."""
-    running: Status | None
+    running: ClusterStatus | None
     """The last status while all were at work: busy shares mean something in it."""
     started: float
     """Unix time of the start."""
@@ -40,7 +42,7 @@ class Run:
 
 def supervise(
     cluster: LocalCluster,
-    show: Callable[[Status | None, float], None],
+    show: Callable[[ClusterStatus | None, float], None],
     duration_s: float | None = None,
     began: float | None = None,
 ) -> Run:
@@ -66,11 +68,10 @@ def supervise(
     started = began or time.time()
     first = time.monotonic() - (time.time() - started)
     failure: Failure | None = None
-    running: Status | None = None
+    running: ClusterStatus | None = None
     milestones = Milestones()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, cluster.interrupt)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    cluster.interrupt.catch()
     try:
         cluster.start()
         look_at = 0.0
@@ -83,15 +84,9 @@ def supervise(
                 cluster.step(left)
                 continue
             cluster.step()
-            status = cluster.status()
-            if status is None and cluster.last is None and elapsed > START_S:
-                raise Failure(
-                    ExitCode.NOT_RUNNING,
-                    f"the coordinator does not answer after {START_S:.0f} s; see "
-                    f"{cluster.directory.logs}",
-                )
+            status = _status(cluster, elapsed)
             running = status or running
-            milestones.see(status or {})
+            milestones.see(status)
             show(status or cluster.last_known(), elapsed)
             look_at = elapsed + (STATUS_S if status else TURN_S)
     except Failure as error:
@@ -102,5 +97,16 @@ def supervise(
         final = cluster.stop()
         for number, handler in before.items():
             signal.signal(number, handler)
-    milestones.see(final or {})
+    milestones.see(final)
     return Run(final, running, started, time.time() - started, failure, milestones)
+
+
+def _status(cluster: LocalCluster, elapsed_s: float) -> ClusterStatus | None:
+    """Return the cluster's status; None while the coordinator does not answer, as it must for the first time soon."""
+    status = cluster.status()
+    if status is None and cluster.last is None and elapsed_s > START_S:
+        raise Failure(
+            ExitCode.NOT_RUNNING,
+            f"the coordinator does not answer after {START_S:.0f} s; see {cluster.directory.logs}",
+        )
+    return status

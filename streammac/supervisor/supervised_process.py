@@ -10,15 +10,12 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from streammac.errors import ExitCode
 from streammac.supervisor.processes import Child
 from streammac.supervisor.restart_policy import RestartPolicy
+from streammac.wire.status import ChildState, ChildStatus, Role
 
-Role = Literal["coordinator", "worker", "ingest"]
-State = Literal["running", "waiting", "down", "left"]
-"""``waiting``: for its next start; ``down``: its budget is spent; ``left``: it ended as it was asked to."""
 NON_RETRYABLE = frozenset({ExitCode.USAGE, ExitCode.CONFIGURATION, ExitCode.BAD_INPUT})
 """Who ends with these would end with them again."""
 
@@ -44,7 +41,7 @@ class SupervisedProcess:
     spawn: Callable[[], Child]
     policy: RestartPolicy
     child: Child
-    state: State = "running"
+    state: ChildState = "running"
     reason: str = ""
     """How it ended last."""
     next_attempt: float | None = None
@@ -111,15 +108,15 @@ class SupervisedProcess:
         else:
             self.state = "running"
 
-    def facts(self, now: float) -> dict[str, Any]:
-        """Return what is told of it (docs/status.md, ``supervisor``)."""
-        return {
-            "name": self.name,
-            "role": self.role,
-            "pid": self.process.pid if self.exit_code is None else None,
-            "state": self.state,
-            "restarts": self.policy.restarts,
-            "budget_left": self.policy.left(now),
-            "next_attempt_s": self.next_attempt_s,
-            "reason": self.reason,
-        }
+    def status(self, now: float) -> ChildStatus:
+        """Return what the cluster's status says of it."""
+        return ChildStatus(
+            self.name,
+            self.role,
+            self.process.pid if self.exit_code is None else None,
+            self.state,
+            self.policy.restarts,
+            self.policy.left(now),
+            self.next_attempt_s,
+            self.reason,
+        )

@@ -10,8 +10,10 @@ import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
+from msgspec import Struct
+from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client.exposition import MetricsHandler
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -21,6 +23,7 @@ from streammac.telemetry import metrics
 from streammac.telemetry.metrics import Labels, Series
 from streammac.version import __version__
 from streammac.wire.reports import IngestReport, WorkerReport
+from streammac.wire.status import METHODS, ClusterStatus
 
 POLL_S = 0.1
 """How often the endpoint looks whether it is to close."""
@@ -154,8 +157,8 @@ class WorkerMetrics(ProcessMetrics):
         self.observe(metrics.WORKER_EPOCH_SECONDS, sum(seconds.values()))
 
 
-class Lane(Protocol):
-    """What is exported of the way from an ingest node to a worker."""
+class Session(Protocol):
+    """What is exported of an ingest node's session with a worker."""
 
     @property
     def outstanding_bytes(self) -> int:
@@ -187,13 +190,13 @@ class IngestMetrics(ProcessMetrics):
         self.set(metrics.INGESTED, report.duplicate, "duplicate")
         self.set(metrics.INGESTED, report.dead_lettered, "dead_lettered")
 
-    def lanes(self, lanes: Mapping[str, Lane], waiting_bytes: int) -> None:
+    def sessions(self, sessions: Mapping[str, Session], waiting_bytes: int) -> None:
         """Take the credit of each worker that there is, by its name, and what waits for some."""
         self.set(metrics.WAITING, waiting_bytes)
         self.replace(
-            metrics.OUTSTANDING, {(name,): lane.outstanding_bytes for name, lane in lanes.items()}
+            metrics.OUTSTANDING, {(name,): s.outstanding_bytes for name, s in sessions.items()}
         )
-        self.replace(metrics.WINDOW, {(name,): lane.window_bytes for name, lane in lanes.items()})
+        self.replace(metrics.WINDOW, {(name,): s.window_bytes for name, s in sessions.items()})
 
     def acknowledged(self, after_s: float) -> None:
         """Take the time that the acknowledgement of a batch took."""
@@ -210,59 +213,53 @@ class FinishedEpoch(Protocol):
 
 
 class CoordinatorMetrics(ProcessMetrics):
-    """Series of the coordinator, from the cluster's status (docs/status.md)."""
+    """Series of the coordinator, from the cluster's status."""
 
-    STATUS: Mapping[str, Series] = {
-        "view": metrics.VIEW,
-        "epoch": metrics.EPOCH,
-        "objective": metrics.OBJECTIVE,
-        "penalised": metrics.PENALISED,
-        "violated": metrics.VIOLATED,
-        "mu": metrics.MU,
-        "imbalance": metrics.IMBALANCE,
-        "model_version": metrics.MODEL_VERSION,
-        "promoted": metrics.PROMOTED,
-        "drift_events": metrics.DRIFTS,
-        "malformed": metrics.COORDINATOR_MALFORMED,
-    }
-    ENTROPY: Mapping[str, Series] = {
-        "entropy": metrics.ENTROPY,
-        "least_entropy": metrics.LEAST_ENTROPY,
-    }
-    METHODS = ("model", "itq", "pca", "random")
     STATES = ("alive", "draining", "lost", "left")
 
     def __init__(self) -> None:
         super().__init__(metrics.COORDINATOR)
         self._version = 0
 
-    def update(self, status: Mapping[str, Any]) -> None:
-        """Take the cluster's status."""
-        for fact, series in self.STATUS.items():
-            if status.get(fact) is not None:
-                self.set(series, status[fact])
-        self.replace(metrics.POINTS, {(state,): count for state, count in status["points"].items()})
-        self.replace(metrics.FAILURES, {(reason,): n for reason, n in status["failures"].items()})
-        if status["recovery"]["count"]:
-            self.set(metrics.RECOVERY_LAST, status["recovery"]["last_s"])
+    def update(self, status: ClusterStatus, malformed: int = 0) -> None:
+        """Take the cluster's status, and how many messages did not decode."""
+        quality = status.quality
+        values = {
+            metrics.VIEW: status.view,
+            metrics.EPOCH: status.epoch,
+            metrics.OBJECTIVE: status.objective,
+            metrics.PENALISED: status.penalised,
+            metrics.VIOLATED: status.violated,
+            metrics.MU: status.mu,
+            metrics.IMBALANCE: status.imbalance,
+            metrics.MODEL_VERSION: status.model_version,
+            metrics.PROMOTED: status.promoted,
+            metrics.DRIFTS: status.drift_events,
+            metrics.COORDINATOR_MALFORMED: malformed,
+            metrics.RECOVERY_LAST: status.recovery.last_s if status.recovery.count else None,
+            metrics.ENTROPY: quality.entropy if quality else None,
+            metrics.LEAST_ENTROPY: quality.least_entropy if quality else None,
+        }
+        for series, value in values.items():
+            if value is not None:
+                self.set(series, value)
+        self.replace(metrics.POINTS, _by_name(status.points))
+        self.replace(metrics.FAILURES, _by_name(status.failures))
         members: dict[Labels, float] = {}
-        for kind, key in (("worker", "workers"), ("ingest", "ingest")):
+        for kind, processes in (("worker", status.workers), ("ingest", status.ingest)):
             for state in self.STATES:
-                members[kind, state] = sum(process["state"] == state for process in status[key])
+                members[kind, state] = sum(process.state == state for process in processes)
         self.replace(metrics.MEMBERS, members)
         # who left in good order is not missed
-        there = [worker for worker in status["workers"] if worker["state"] != "left"]
-        self.replace(metrics.WORKER_UP, {(w["name"],): w["state"] != "lost" for w in there})
+        there = [worker for worker in status.workers if worker.state != "left"]
+        self.replace(metrics.WORKER_UP, {(worker.name,): not worker.is_lost for worker in there})
         self.replace(
-            metrics.WEIGHT, {(w["name"],): w["weight"] for w in there if w["state"] == "alive"}
+            metrics.WEIGHT, {(w.name,): w.weight for w in status.workers if w.state == "alive"}
         )
-        quality = status.get("quality") or {}
-        self.replace(metrics.QUALITY, {(m,): quality[m] for m in self.METHODS if m in quality})
-        for fact, series in self.ENTROPY.items():
-            if fact in quality:
-                self.set(series, quality[fact])
-        if status.get("model_version", 0) != self._version:
-            self._version = status["model_version"]
+        methods = METHODS if quality else ()
+        self.replace(metrics.QUALITY, {(method,): getattr(quality, method) for method in methods})
+        if status.model_version != self._version:
+            self._version = status.model_version
             self.set(metrics.PUBLISHED, time.time())
 
     def events(self, counts: Mapping[str, int]) -> None:
@@ -282,3 +279,7 @@ class CoordinatorMetrics(ProcessMetrics):
             self.add(metrics.EPOCH_PHASES, value, phase)
         self.add(metrics.EPOCHS, 1)
         self.observe(metrics.EPOCH_SECONDS, sum(result.seconds.values()))
+
+
+def _by_name(counts: Struct) -> dict[Labels, float]:
+    return {(name,): count for name, count in asdict(counts).items()}

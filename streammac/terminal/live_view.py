@@ -1,4 +1,4 @@
-"""Shows a running cluster for as long as it runs: as a picture that is redrawn, or a line now and then.
+"""Shows a running cluster for as long as it runs: drawn again and again in one place, or a line now and then.
 
 ``up``, ``demo`` and ``top`` hand their statuses over; `streammac.terminal.render` says what is to be seen of them.
 """
@@ -12,31 +12,31 @@ from typing import Self
 from rich.console import Console
 from rich.live import Live
 
-from streammac.terminal.health import Status, Trend, members, point_rate, recent_events
 from streammac.terminal.render import glyphs_for, number, render
+from streammac.terminal.trend import Trend
+from streammac.wire.status import ClusterStatus
 
 LINE_S = 5.0
 """Time between two lines of `LineView`."""
 NEW_EVENTS = 20
 """At most so many new events get a line each."""
 ROUTINE = frozenset({"promoted", "kept_back", "view", "turns"})
-"""Kinds of events that get no line: they come all the time, or tell what others told."""
+"""Kinds of events that get no line: they come all the time, or tell what others did."""
 
 
-def line(status: Status | None, elapsed_s: float) -> str:
+def line(status: ClusterStatus | None, elapsed_s: float) -> str:
     """Return the state of a cluster in one line."""
     if status is None:
         return f"{elapsed_s:5.0f} s  starting"
-    quality = status["quality"]
-    measured = f", quality {quality['model']:.3f} (ITQ {quality['itq']:.3f})" if quality else ""
-    away, waiting = status["points"].get("away"), status.get("waiting")
+    quality, points = status.quality, status.points
+    measured = f", quality {quality.model:.3f} (ITQ {quality.itq:.3f})" if quality else ""
     return (
-        f"{elapsed_s:5.0f} s  {status['points']['accepted']:,} points ({point_rate(status):,.0f}/s"
-        f"{f', {away:,} away' if away else ''}), "
-        f"{len(members(status))} workers, epoch {status['epoch']}, model {status['model_version']}, "
-        f"objective {number(status['objective'])}{measured}"
-        f"{f', {waiting}' if waiting else ''}"
-        f"{', the coordinator is away' if status.get('stale') else ''}"
+        f"{elapsed_s:5.0f} s  {points.accepted:,} points ({status.point_rate:,.0f}/s"
+        f"{f', {points.away:,} away' if points.away else ''}), "
+        f"{len(status.members)} workers, epoch {status.epoch}, model {status.model_version}, "
+        f"objective {number(status.objective)}{measured}"
+        f"{f', {status.waiting}' if status.waiting else ''}"
+        f"{', the coordinator is away' if status.stale else ''}"
     )
 
 
@@ -51,12 +51,12 @@ class View(ABC):
         """End."""
 
     @abstractmethod
-    def show(self, status: Status | None, elapsed_s: float) -> None:
+    def show(self, status: ClusterStatus | None, elapsed_s: float) -> None:
         """Show this status; None before the first one."""
 
 
 class TerminalView(View):
-    """Redraws the picture in place.
+    """Redraws the cluster in place.
 
     Parameters
     ----------
@@ -77,15 +77,15 @@ class TerminalView(View):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the terminal back, without the picture."""
+        """Give the terminal back as it was."""
         self._live.stop()
 
-    def show(self, status: Status | None, elapsed_s: float) -> None:
+    def show(self, status: ClusterStatus | None, elapsed_s: float) -> None:
         """Draw this status; one that is missing leaves the last one standing."""
         if status is None and elapsed_s >= LINE_S:
             return
-        if status is not None and not status.get("stale"):
-            self._trend.add(status, elapsed_s)
+        if status is not None:
+            self._trend.add(status)
         self._live.update(render(status, elapsed_s, self._trend, self._glyphs), refresh=True)
 
 
@@ -96,10 +96,10 @@ class LineView(View):
         self._write = write
         self._next = 0.0
         self._page = ""
-        self._told = 0.0
-        """Time of the newest event that was told."""
+        self._newest = 0.0
+        """Time of the newest event that was written."""
 
-    def show(self, status: Status | None, elapsed_s: float) -> None:
+    def show(self, status: ClusterStatus | None, elapsed_s: float) -> None:
         """Write what is new, this status if it is time for a line, and once where the page is."""
         if status is not None:
             self._show_page(status)
@@ -108,19 +108,19 @@ class LineView(View):
             self._next = elapsed_s + LINE_S
             self._write(line(status, elapsed_s))
 
-    def _show_page(self, status: Status) -> None:
-        page = (status.get("coordinator") or {}).get("http_url", "")
+    def _show_page(self, status: ClusterStatus) -> None:
+        page = status.coordinator.http_url
         if page and page != self._page:
             self._page = page
             self._write(f"         page: {page}")
 
-    def _show_events(self, status: Status, elapsed_s: float) -> None:
-        new = [e for e in recent_events(status, NEW_EVENTS) if e["time"] > self._told]
+    def _show_events(self, status: ClusterStatus, elapsed_s: float) -> None:
+        new = [event for event in status.newest_events(NEW_EVENTS) if event.time > self._newest]
         for event in new:
-            self._told = event["time"]
-            if event["kind"] not in ROUTINE:
-                told = " ".join(filter(None, (event["kind"], event["name"])))
-                self._write(f"{elapsed_s:5.0f} s    {told}: {event['text']}")
+            self._newest = event.time
+            if event.kind not in ROUTINE:
+                title = " ".join(filter(None, (event.kind, event.name)))
+                self._write(f"{elapsed_s:5.0f} s    {title}: {event.text}")
 
 
 def view_for(console: Console, *, ui: bool) -> View:

@@ -1,4 +1,4 @@
-"""The picture of a cluster in a terminal: a pure function of its status and of the trend of those before.
+"""A cluster in a terminal: a pure function of its status and of the trend of those before.
 
 ``up``, ``demo``, ``top`` and ``status`` show it; `live_view` redraws it. It tells the same as the live
 page, fits into 80 columns, and leaves out what the status does not have.
@@ -8,24 +8,18 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any
+from collections.abc import Collection, Iterable
 
+from msgspec.structs import replace
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from streammac.coordinator.health import failures
 from streammac.terminal.glyphs import FINE, PLAIN, Glyphs
-from streammac.terminal.health import (
-    LOST,
-    Answer,
-    Status,
-    Trend,
-    answers,
-    effort,
-    point_rate,
-    recent_events,
-)
-from streammac.terminal.summary import METHODS, TITLES
+from streammac.terminal.summary import TITLES
+from streammac.terminal.trend import Trend
+from streammac.wire.status import METHODS, Answer, ClusterStatus, Event, WorkerStatus
 
 BUSY_WIDTH = 8
 QUALITY_WIDTH = 24
@@ -64,33 +58,36 @@ def glyphs_for(console: Console) -> Glyphs:
 
 
 def render(
-    status: Status | None, elapsed_s: float, trend: Trend | None = None, glyphs: Glyphs = FINE
+    status: ClusterStatus | None,
+    elapsed_s: float,
+    trend: Trend | None = None,
+    glyphs: Glyphs = FINE,
 ) -> RenderableType:
     """Return what is shown of a status; None before there is one.
 
     Parameters
     ----------
-    status : dict or None
-        See docs/status.md; with ``stale`` it is the last one before the coordinator went away.
+    status : ClusterStatus or None
+        If it is stale, the last one before the coordinator went away.
     elapsed_s : float
         Seconds since the start.
     trend : Trend, optional
-        Where it comes from; without it there are no sparklines and no rates of epochs.
+        Where it comes from; without it there are no sparklines.
     glyphs : Glyphs
         What the terminal can show.
     """
     if status is None:
         return Text(f"starting ... {elapsed_s:.0f} s")
     parts: list[RenderableType] = [
-        _headline(status, trend, glyphs),
+        _headline(answers(status), glyphs),
         _facts(status, elapsed_s),
         Text(""),
         _workers(status, glyphs),
     ]
-    if status["ingest"]:
+    if status.ingest:
         parts += [Text(""), _ingest(status)]
     parts += [Text(""), _learning(status, trend, glyphs)]
-    restarts, events = _restarts(status), recent_events(status, MOST_EVENTS)
+    restarts, events = _restarts(status), status.newest_events(MOST_EVENTS)
     if restarts is not None:
         parts += [Text(""), restarts]
     if events:
@@ -98,11 +95,20 @@ def render(
     return Group(*parts)
 
 
-def _headline(status: Status, trend: Trend | None, glyphs: Glyphs) -> Text:
+def answers(status: ClusterStatus) -> tuple[Answer, ...]:
+    """Return the status's answers, with what the coordinator cannot know: that it is away, and who stays down."""
+    found = {answer.id: answer for answer in status.answers}
+    if status.stale and "training" in found:
+        found["training"] = replace(found["training"], tone="bad", text="Coordinator away", more="")
+    if status.supervisor is not None:
+        found["failures"] = failures(status)
+    return tuple(found.values())
+
+
+def _headline(answers: Iterable[Answer], glyphs: Glyphs) -> Text:
     """Return the four answers in one line, or two in a narrow terminal."""
     line = Text()
-    answer: Answer
-    for answer in answers(status, trend):
+    for answer in answers:
         words = answer.text.replace(" ", "\u00a0")  # a line is broken between answers only
         line.append(f"{glyphs.mark}\u00a0{words}", style=COLOURS[answer.tone])
         line.append("  ")
@@ -128,73 +134,69 @@ def _columns(*titles: str, right: str) -> Table:
     return table
 
 
-def _facts(status: Status, elapsed_s: float) -> Table:
+def _facts(status: ClusterStatus, elapsed_s: float) -> Table:
     table = _grid()
-    points = status["points"]
-    told = [f"{point_rate(status):,.0f}/s"] if point_rate(status) else []
-    told += [
-        f"{points[name]:,} {title}"
-        for name, title in (
-            ("dead_lettered", "dead-lettered"),
-            ("duplicate", "duplicate"),
-            ("expired", "expired"),
-            ("away", "away"),
-            ("dropped", "dropped"),
+    points = status.points
+    details = [f"{status.point_rate:,.0f}/s"] if status.point_rate else []
+    details += [
+        f"{count:,} {what}"
+        for count, what in (
+            (points.dead_lettered, "dead-lettered"),
+            (points.duplicate, "duplicate"),
+            (points.expired, "expired"),
+            (points.away, "away"),
+            (points.dropped, "dropped"),
         )
-        if points.get(name)
+        if count
     ]
     table.add_row(
-        "points in", f"{points['accepted']:,}" + (f"  ({', '.join(told)})" if told else "")
+        "points in", f"{points.accepted:,}" + (f"  ({', '.join(details)})" if details else "")
     )
-    version, promoted = status["model_version"], status["promoted"]
+    version, promoted = status.model_version, status.promoted
     model = f"version {version}" + (f", version {promoted} promoted" if promoted != version else "")
     table.add_row("model", model if version else "none yet")
-    page = (status.get("coordinator") or {}).get("http_url")
+    page = status.coordinator.http_url
     table.add_row(
-        "running", f"{elapsed_s:.0f} s, view {status['view']}" + (f", {page}" if page else "")
+        "running", f"{elapsed_s:.0f} s, view {status.view}" + (f", {page}" if page else "")
     )
     return table
 
 
-def _shares(status: Status) -> dict[str, float]:
+def _shares(status: ClusterStatus) -> dict[str, float]:
     """Return each live worker's part of the feed."""
-    weights = {w["name"]: w.get("weight", 1.0) for w in status["workers"] if w["state"] == "alive"}
+    weights = {w.name: w.weight for w in status.workers if w.state == "alive"}
     total = sum(weights.values())
     return {name: weight / total for name, weight in weights.items()} if total else {}
 
 
-def _workers(status: Status, glyphs: Glyphs) -> RenderableType:
+def _workers(status: ClusterStatus, glyphs: Glyphs) -> RenderableType:
     table = _columns(
         *("worker", "state", "points", "share", "rate", "busy", "epoch", "hops", "holds"),
         right="points share rate epoch hops",
     )
     shares = _shares(status)
-    for worker in _shown(status["workers"]):
-        name, state = worker["name"], worker["state"]
-        here = state not in (*LOST, "left")
+    for worker in _shown(status.workers):
+        name, busy = worker.name, worker.busy_share
         table.add_row(
             name,
-            Text(state, style=STATES.get(state, "")),
-            f"{worker['points']:,}",
+            Text(worker.state, style=STATES.get(worker.state, "")),
+            f"{worker.points:,}",
             f"{shares[name]:.0%}" if name in shares else "-",
-            f"{worker.get('rate', 0.0):,.0f}/s" if here else "-",
-            f"{glyphs.bar(worker['busy_share'], BUSY_WIDTH)} {worker['busy_share']:4.0%}"
-            if here
-            else "",
-            str(worker["epoch"]),
-            f"{worker.get('hops', 0):,}",
-            " ".join(map(_short_block, worker["holding"])),
+            f"{worker.rate:,.0f}/s" if worker.is_here else "-",
+            f"{glyphs.bar(busy, BUSY_WIDTH)} {busy:4.0%}" if worker.is_here else "",
+            str(worker.epoch),
+            f"{worker.hops:,}",
+            " ".join(map(_short_block, worker.holding)),
         )
-    hidden = len(status["workers"]) - MOST_WORKERS
+    hidden = len(status.workers) - MOST_WORKERS
     return Group(table, Text(f"and {hidden} more workers")) if hidden > 0 else table
 
 
-def _shown(workers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _shown(workers: tuple[WorkerStatus, ...]) -> Iterable[WorkerStatus]:
     """Return all workers; of very many those that failed and those that compute longest."""
     if len(workers) <= MOST_WORKERS:
         return workers
-    weight = {w["name"]: float("inf") if w["state"] in LOST else effort(w) for w in workers}
-    return sorted(workers, key=lambda w: -weight[w["name"]])[:MOST_WORKERS]
+    return sorted(workers, key=lambda w: (w.is_lost, w.effort_s), reverse=True)[:MOST_WORKERS]
 
 
 def _short_block(block: str) -> str:
@@ -203,77 +205,74 @@ def _short_block(block: str) -> str:
     return f"{kind[:1]}{index}"
 
 
-def _ingest(status: Status) -> Table:
+def _ingest(status: ClusterStatus) -> Table:
     table = _columns(
         "ingest", "state", "rate", "under way", "held up", "takes points at", right="rate"
     )
-    for node in status["ingest"][:MOST_WORKERS]:
-        state = "feed ended" if node.get("finished") else node["state"]
+    for node in status.ingest[:MOST_WORKERS]:
+        state = "feed ended" if node.finished else node.state
         table.add_row(
-            node["name"],
-            Text(state, style=STATES.get(node["state"], "")),
-            f"{node.get('rate', 0.0):,.0f}/s",
-            f"{node.get('unacknowledged', 0):,}",
-            f"{node.get('blocked_s', 0.0):.1f} s",
-            node.get("http_url") or "",
+            node.name,
+            Text(state, style=STATES.get(node.state, "")),
+            f"{node.rate:,.0f}/s",
+            f"{node.unacknowledged:,}",
+            f"{node.blocked_s:.1f} s",
+            node.http_url or "",
         )
     return table
 
 
-def _learning(status: Status, trend: Trend | None, glyphs: Glyphs) -> RenderableType:
+def _learning(status: ClusterStatus, trend: Trend | None, glyphs: Glyphs) -> RenderableType:
     table = _grid()
-    violated = status.get("violated")
-    table.add_row(
-        "epoch",
-        f"{status['epoch']}, mu {number(status.get('mu'))}"
-        + ("" if violated is None else f", violated {violated:.1%}"),
-    )
-    table.add_row("objective", _course(number(status.get("objective")), "objective", trend, glyphs))
-    quality = status.get("quality")
+    trend = trend or Trend()
+    violated = "" if status.violated is None else f", violated {status.violated:.1%}"
+    table.add_row("epoch", f"{status.epoch}, mu {number(status.mu)}{violated}")
+    table.add_row("objective", _course(number(status.objective), trend.objective, glyphs))
+    quality = status.quality
     if quality is None:
         table.add_row("quality", "measured with the first model")
         return table
-    table.add_row("quality", _course(quality["metric"], "quality", trend, glyphs))
+    table.add_row("quality", _course(quality.metric, trend.quality, glyphs))
     for name in METHODS:
-        shown = f"{glyphs.bar(quality[name], QUALITY_WIDTH)} {quality[name]:.3f}"
+        value: float = getattr(quality, name)
+        shown = f"{glyphs.bar(value, QUALITY_WIDTH)} {value:.3f}"
         table.add_row("", Text(f"{shown}  {TITLES[name]}", style="bold" if name == "model" else ""))
     return table
 
 
-def _course(text: str, name: Any, trend: Trend | None, glyphs: Glyphs) -> str:
-    """Return a text, and how the value of that name went."""
-    values = trend.values(name) if trend is not None else []
-    return f"{text}  {glyphs.spark(values, SPARK_WIDTH)}" if len(values) > 1 else text
+def _course(text: str, values: Collection[float], glyphs: Glyphs) -> str:
+    """Return a text, and how the value went."""
+    return f"{text}  {glyphs.spark(list(values), SPARK_WIDTH)}" if len(values) > 1 else text
 
 
-def _restarts(status: Status) -> RenderableType | None:
+def _restarts(status: ClusterStatus) -> RenderableType | None:
     """Return what the supervisor has restarted or given up; None where all is well."""
-    processes = (status.get("supervisor") or {}).get("processes", [])
-    told = [one for one in processes if one["restarts"] or one["state"] in ("waiting", "down")]
-    if not told:
+    shown = [one for one in status.children if one.restarts or one.state in ("waiting", "down")]
+    if not shown:
         return None
     table = _columns("restarted", "times", "left", "now", right="times left")
-    for one in told[:MOST_WORKERS]:
-        now = one["state"]
-        if one["next_attempt_s"]:
-            now = f"{one['reason']}: next attempt in {max(0.0, one['next_attempt_s'] - time.time()):.1f} s"
-        elif now == "down":
-            now = f"{one['reason']}: stays down, its budget is spent"
-        style = {"down": "bold red", "waiting": "yellow"}.get(one["state"], "")
-        row = (one["name"], str(one["restarts"]), str(one["budget_left"]))
+    for one in shown[:MOST_WORKERS]:
+        now: str = one.state
+        if one.next_attempt_s:
+            wait_s = max(0.0, one.next_attempt_s - time.time())
+            now = f"{one.reason}: next attempt in {wait_s:.1f} s"
+        elif one.state == "down":
+            now = f"{one.reason}: stays down, its budget is spent"
+        style = {"down": "bold red", "waiting": "yellow"}.get(one.state, "")
+        row = (one.name, str(one.restarts), str(one.budget_left))
         table.add_row(*row, Text(now, style=style))
     return table
 
 
-def _events(events: list[dict[str, Any]]) -> Table:
+def _events(events: Iterable[Event]) -> Table:
     table = _columns("time", "event", "who", "what", right="")
     table.expand, table.columns[-1].ratio = True, 1  # it is the text that is cut, not the rest
     for event in events:
         table.add_row(
-            time.strftime("%H:%M:%S", time.localtime(event["time"])),
-            Text(event["kind"], style=EVENT_COLOURS.get(event["kind"], "")),
-            event["name"],
+            time.strftime("%H:%M:%S", time.localtime(event.time)),
+            Text(event.kind, style=EVENT_COLOURS.get(event.kind, "")),
+            event.name,
             # the first line tells what happened; a log's end may follow
-            re.sub(r"\s+", " ", event["text"].partition("\n")[0]),
+            re.sub(r"\s+", " ", event.text.partition("\n")[0]),
         )
     return table

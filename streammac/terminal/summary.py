@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import asdict
+
 from streammac.supervisor.run import Run
+from streammac.wire.status import METHODS, ClusterStatus
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-COUNTS = ("sent", "accepted", "duplicate", "dead_lettered", "stored", "expired", "away", "dropped")
-METHODS = ("model", "itq", "pca", "random")
 TITLES = {
     "model": "this model",
     "itq": "ITQ",
@@ -25,14 +26,13 @@ TITLES = {
 
 def summarise(run: Run) -> dict[str, Any]:
     """Return the summary of a run, JSON-serialisable; None where there is nothing to tell."""
-    status = run.status or {}
-    points = status.get("points", {})
-    quality = status.get("quality")
+    status = run.status or ClusterStatus()
+    quality = asdict(status.quality) if status.quality else None
     return {
-        "points": {name: points.get(name, 0) for name in COUNTS},
-        "epochs": status.get("epoch", 0),
-        "restarts": (status.get("supervisor") or {}).get("restarts", 0),
-        "model_version": status.get("model_version", 0),
+        "points": asdict(status.points),
+        "epochs": status.epoch,
+        "restarts": status.restarts,
+        "model_version": status.model_version,
         "seconds": round(run.seconds, 3),
         "seconds_to_first_ack": _since(run.started, run.milestones.first_ack_s),
         "seconds_to_first_model": _since(run.started, run.milestones.first_model_s),
@@ -45,7 +45,7 @@ def _since(started: float, moment: float) -> float | None:
     return round(moment - started, 3) if moment else None
 
 
-def final_table(summary: dict[str, Any], running: dict[str, Any] | None) -> Table:
+def final_table(summary: dict[str, Any], running: ClusterStatus | None) -> Table:
     """Return the short table printed at the end: points, epochs, balance, quality."""
     from rich.table import Table
 
@@ -72,13 +72,11 @@ def final_table(summary: dict[str, Any], running: dict[str, Any] | None) -> Tabl
         f"{summary['model_version']}"
         + (f", the first after {first:.1f} s" if first is not None else ""),
     )
-    if running and running["workers"]:
-        workers = running["workers"]
+    if running and running.workers:
         busy = ", ".join(
-            f"{w['name']} {w['points']:,} points {w['busy_share']:.0%} busy" for w in workers
+            f"{w.name} {w.points:,} points {w.busy_share:.0%} busy" for w in running.workers
         )
-        imbalance = running.get("imbalance")
-        ratio = f"; largest over mean {imbalance:.2f}" if imbalance else ""
+        ratio = f"; largest over mean {running.imbalance:.2f}" if running.imbalance else ""
         table.add_row("load balance", busy + ratio)
     quality = summary["quality"]
     if quality is None:

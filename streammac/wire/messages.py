@@ -406,7 +406,7 @@ class BatchIdRanges:
 
 @message
 @dataclass(frozen=True, slots=True)
-class Hello(Message):
+class OpenSession(Message):
     """A sender of points begins a session with a worker; repeated until a `Credit` of this session answers.
 
     Sessions of a sender only grow. With a new one the worker forgets the former, so that nothing of it can

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import convert
 
 from streammac.chaos import attack
 from streammac.chaos.attack import Attack, first_turn, is_over, restarts, visits, whole
@@ -20,6 +21,7 @@ from streammac.chaos.faults import Fault, Injection, Plan
 from streammac.cli.chaos import audit_of_a_running_one
 from streammac.link.attached import Attached
 from streammac.run_directory import RunDirectory
+from streammac.wire.status import ClusterStatus, Event
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 
 
@@ -49,8 +51,12 @@ STATUS: dict[str, Any] = {
 }
 
 
+def typed(status: dict[str, Any]) -> ClusterStatus:
+    return convert(status, ClusterStatus)
+
+
 def test_a_cluster_is_whole():
-    assert whole(STATUS)
+    assert whole(typed(STATUS))
 
 
 @pytest.mark.parametrize(
@@ -73,18 +79,18 @@ def test_a_cluster_is_not_whole(where, change):
     for key in where:
         part = part[key]
     part.update(change)
-    assert not whole(status)
+    assert not whole(typed(status))
 
 
 def test_the_turn_that_counts_is_the_first_in_a_view_made_since():
-    def event(time: float, kind: str) -> dict[str, Any]:
-        return {"time": time, "kind": kind}
+    def event(time: int, kind: str) -> Event:
+        return Event(time, float(time), kind, "", "")
 
     events = [event(1, "view"), event(2, "turns"), event(3, "turns"), event(4, "view")]
-    assert first_turn({"events": events}, since=2.5) is None
+    assert first_turn(ClusterStatus(events=tuple(events)), since=2.5) is None
     events += [event(5, "turns"), event(6, "turns")]
-    assert first_turn({"events": events}, since=2.5) == event(5, "turns")
-    assert first_turn({"events": events}, since=0.5) == event(2, "turns")
+    assert first_turn(ClusterStatus(events=tuple(events)), since=2.5) == event(5, "turns")
+    assert first_turn(ClusterStatus(events=tuple(events)), since=0.5) == event(2, "turns")
 
 
 @pytest.mark.parametrize(
@@ -99,16 +105,18 @@ def test_the_turn_that_counts_is_the_first_in_a_view_made_since():
 )
 def test_an_injection_is_over_when_its_work_is_done_and_an_epoch_has_passed(fault, target, change):
     injection, now = Injection(1, fault, target, 0.0), copy.deepcopy(STATUS)
+    before, later = typed(STATUS), typed(STATUS | {"epoch": 10})
     change(now)
-    assert not is_over(injection, STATUS, now)
+    assert not is_over(injection, before, typed(now))
     now["epoch"] += 1
-    assert is_over(injection, STATUS, now)
-    assert fault is Fault.HANG_WORKER or not is_over(injection, STATUS, STATUS | {"epoch": 10})
+    assert is_over(injection, before, typed(now))
+    assert fault is Fault.HANG_WORKER or not is_over(injection, before, later)
 
 
 def test_restarts_of_one_and_of_nobody():
-    status = {"supervisor": {"processes": [process("w1", "worker", 1, restarts=3)]}}
-    assert (restarts(status, "w1"), restarts(status, "w2"), restarts({}, "w1")) == (3, 0, 0)
+    status = typed({"supervisor": {"processes": [process("w1", "worker", 1, restarts=3)]}})
+    assert (restarts(status, "w1"), restarts(status, "w2")) == (3, 0)
+    assert restarts(ClusterStatus(), "w1") == 0
 
 
 @pytest.fixture
@@ -158,7 +166,7 @@ def test_without_the_coordinator_the_survivors_are_asked(
     status["workers"][0]["metrics_url"] = url
     status["workers"][1]["metrics_url"] = "http://127.0.0.1:9/metrics"
     injection = Injection(1, Fault.KILL_COORDINATOR, "coordinator", 0.0)
-    assert injector(tmp_path)._next_visit(injection, status, attack.time.time()) is not None
+    assert injector(tmp_path)._next_visit(injection, typed(status), attack.time.time()) is not None
     assert answers == ["streammac_worker_visit_seconds_count 6.0\n"]
 
 
@@ -168,7 +176,7 @@ def test_a_cluster_that_does_not_recover_ends_the_attack(tmp_path, monkeypatch):
     status = copy.deepcopy(STATUS)
     for one in (status["workers"][0], status["supervisor"]["processes"][1]):
         one["pid"] = child.pid
-    monkeypatch.setattr(Attached, "status", lambda *_: status)
+    monkeypatch.setattr(Attached, "status", lambda *_: typed(status))
     injected = injector(tmp_path)
     injected.plan = Plan(0, 2, {Fault.KILL_WORKER: 1})
     monkeypatch.setattr(injected.plan, "next", lambda _: Injection(1, Fault.KILL_WORKER, "w1", 0.0))
@@ -180,7 +188,7 @@ def test_a_cluster_that_does_not_recover_ends_the_attack(tmp_path, monkeypatch):
 
 
 def test_who_is_gone_cannot_be_injected_into(tmp_path, monkeypatch):
-    monkeypatch.setattr(Attached, "status", lambda *_: STATUS)
+    monkeypatch.setattr(Attached, "status", lambda *_: typed(STATUS))
     outcome = injector(tmp_path).injection(Injection(1, Fault.KILL_WORKER, "w9", 0.0))
     assert outcome.trouble == "w9 is not running here"
 
@@ -192,7 +200,7 @@ def test_what_hangs_goes_on_whatever_happens(tmp_path, monkeypatch):
     injection = Injection(1, Fault.HANG_WORKER, "w1", 0.0, 60.0)
     try:
         with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it is raised while it hangs
-            with injector(tmp_path)._injected(injection, status):
+            with injector(tmp_path)._injected(injection, typed(status)):
                 os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
                 raise KeyboardInterrupt
         assert os.waitid(os.P_PID, child.pid, os.WCONTINUED) is not None
@@ -203,14 +211,14 @@ def test_what_hangs_goes_on_whatever_happens(tmp_path, monkeypatch):
 
 def test_books_of_a_cluster_that_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr("streammac.cli.chaos.SETTLE_S", 0.0)
-    told = copy.deepcopy(STATUS)
-    monkeypatch.setattr(Attached, "status", lambda *_: told)
+    books = copy.deepcopy(STATUS)
+    monkeypatch.setattr(Attached, "status", lambda *_: typed(books))
     cluster = Attached(RunDirectory(tmp_path))
     audit = audit_of_a_running_one(cluster)
     assert audit is not None
     assert (audit.sent, audit.stored, audit.missing, audit.twice) == (95, 95, 0, 0)
     assert audit.under_way == 100
-    told["points"]["accepted"] = 300
+    books["points"]["accepted"] = 300
     audit = audit_of_a_running_one(cluster)
     assert audit is not None
     assert audit.twice == 205

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from streammac.chaos.faults import Fault, Injection
-from streammac.chaos.report import report, seconds, told
+from streammac.chaos.report import line, report, seconds
 from streammac.chaos.verdict import Evidence, Outcome, PointAudit, complaints, summaries, to_json
 from streammac.terminal.glyphs import PLAIN
 
@@ -96,10 +96,10 @@ def test_every_kind_of_fault_fits():
 
 
 def test_lines_and_durations():
-    assert told(GOOD.outcomes[0]) == (
+    assert line(GOOD.outcomes[0]) == (
         "worker killed: w2: next visit after 250 ms, all whole after 1.5 s"
     )
-    assert told(outcome(Fault.ADD, None, None, "no room")).endswith("not done, no room")
+    assert line(outcome(Fault.ADD, None, None, "no room")).endswith("not done, no room")
     assert [seconds(value) for value in (None, 0.0123, 12.34)] == ["never", "12 ms", "12.3 s"]
 
 

@@ -18,6 +18,7 @@ from streammac.publishing.versions import VersionStore
 from streammac.run_directory import RunDirectory
 from streammac.supervisor import local_cluster
 from streammac.supervisor import run as cluster_run
+from streammac.wire.status import ClusterStatus
 from tests.publishing.test_encoding import Signs
 from tests.supervisor.test_supervisor import PROGRAM, cluster, until
 
@@ -144,7 +145,7 @@ def test_the_demo_has_its_source_and_leaves_nothing(run: Run, monkeypatch: Any) 
 @pytest.mark.processes
 def test_status_of_a_running_cluster(run: Run, tmp_path: Path) -> None:
     with cluster(tmp_path / "d", workers=1) as local:
-        until(lambda: (local.status() or {}).get("workers"))
+        until(lambda: (local.status() or ClusterStatus()).workers)
         code, out, _ = run("status", "--dir", "d", "--json")
         assert code == 0
         assert json.loads(out)["workers"][0]["name"] == "w1"

@@ -16,6 +16,7 @@ from streammac.settings.schema import Settings
 from streammac.supervisor.local_cluster import LocalCluster
 from streammac.supervisor.run import supervise
 from streammac.telemetry import metrics
+from streammac.wire.status import PointCounts
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("run")]
@@ -58,14 +59,14 @@ def test_a_cluster_from_start_to_resumption(tmp_path: Path, feed: Path, run: Run
     seen: dict[str, Any] = {}
 
     def show(status: Any, _: float) -> None:
-        settled = status and status["quality"] and status["points"]["accepted"] == GOOD
-        if settled and all(node["finished"] for node in status["ingest"]):
-            endpoints = (status["coordinator"], status["workers"][0], status["ingest"][0])
+        settled = status and status.quality and status.points.accepted == GOOD
+        if settled and all(node.finished for node in status.ingest):
+            endpoints = (status.coordinator, status.workers[0], status.ingest[0])
             tables = (metrics.COORDINATOR, metrics.WORKER, metrics.INGEST)
             seen["missing"] = {
                 family
                 for endpoint, table in zip(endpoints, tables, strict=True)
-                for family in families(table) - scrape(endpoint["metrics_url"])
+                for family in families(table) - scrape(endpoint.metrics_url)
             } - {"streammac_recovery_last_seconds", "streammac_worker_entering_error"}
             # the former needs a failure, the latter drift or more points than there are
             if seen["missing"]:
@@ -80,16 +81,16 @@ def test_a_cluster_from_start_to_resumption(tmp_path: Path, feed: Path, run: Run
     assert seen["missing"] == set()
     assert [child.exit_code for child in local.children] == [0] * 4
     assert first.status is not None
-    assert first.status["points"] == {
-        "sent": GOOD + 3,
-        "accepted": GOOD,
-        "duplicate": 0,
-        "dead_lettered": 3,
-        "stored": GOOD,
-        "expired": 0,
-        "away": 0,
-        "dropped": 0,
-    }
+    assert first.status.points == PointCounts(
+        sent=GOOD + 3,
+        accepted=GOOD,
+        duplicate=0,
+        dead_lettered=3,
+        stored=GOOD,
+        expired=0,
+        away=0,
+        dropped=0,
+    )
     assert seen["status"][0] == 0
     assert "dead-lettered" in seen["status"][1]
     assert seen["replay"][0] == 0, seen["replay"][2]
@@ -107,6 +108,6 @@ def test_a_cluster_from_start_to_resumption(tmp_path: Path, feed: Path, run: Run
     assert again[0] == 0, again[2]
     summary = json.loads((tmp_path / "s.json").read_text())
     assert summary["points"]["stored"] == GOOD
-    assert summary["epochs"] >= first.status["epoch"]
+    assert summary["epochs"] >= first.status.epoch
     assert versions.newest >= newest
     assert ask_status("tcp://127.0.0.1:1", timeout_s=0.1) is None

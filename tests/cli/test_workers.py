@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +18,13 @@ from streammac.errors import ExitCode, Failure
 from streammac.link.attached import Attached
 from streammac.run_directory import RunDirectory
 from streammac.terminal.keyboard import Keyboard
+from streammac.wire.status import (
+    ChildStatus,
+    ClusterStatus,
+    Event,
+    SupervisorStatus,
+    WorkerStatus,
+)
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 from tests.supervisor.test_supervisor import ALWAYS, cluster, turn_until
 
@@ -53,26 +59,21 @@ def test_a_wild_host_name_becomes_a_plain_one(
     ],
 )
 def test_who_leaves_says_what_became_of_its_points(events: list[str], left: int, said: str) -> None:
-    told = [{"kind": "left", "name": "w2", "text": text} for text in events]
-    others = [
-        {"kind": "left", "name": "w3", "text": "x"},
-        {"kind": "lost", "name": "w2", "text": "y"},
-    ]
-    status = {"workers": [{"name": "w2", "points": left}], "events": told + others}
+    happened = [Event(1, 0.0, "left", "w2", text) for text in events]
+    happened += [Event(1, 0.0, "left", "w3", "x"), Event(1, 0.0, "lost", "w2", "y")]
+    workers = (WorkerStatus("w2", points=left),)
+    status = ClusterStatus(workers=workers, events=tuple(happened))
     assert exit_message(status, "w2", Path("d")) == said
 
 
 def test_the_list_has_what_either_of_the_two_knows() -> None:
-    def kept(name: str, state: str, role: str = "worker") -> dict[str, Any]:
-        return {"name": name, "role": role, "state": state, "restarts": 1, "pid": None}
-
-    status = {
-        "workers": [{"name": "w10", "state": "alive", "points": 5, "pid": 7, "host": "a"}],
-        "supervisor": {
-            "processes": [kept("w2", "waiting"), kept("w10", "running"), kept("i1", "x", "ingest")]
-        },
-    }
-    rows = listing(status)
+    children = (
+        ChildStatus("w2", "worker", state="waiting", restarts=1),
+        ChildStatus("w10", "worker", state="running", restarts=1),
+        ChildStatus("i1", "ingest", restarts=1),
+    )
+    workers = (WorkerStatus("w10", 7, "a", points=5),)
+    rows = listing(ClusterStatus(workers=workers, supervisor=SupervisorStatus(processes=children)))
     assert [row["name"] for row in rows] == ["w2", "w10"]
     assert rows[0] | {"state": "unknown", "points": None, "supervised": "waiting"} == rows[0]
     assert rows[1] | {"state": "alive", "points": 5, "pid": 7, "restarts": 1} == rows[1]
@@ -119,7 +120,7 @@ def test_keys_are_read_until_the_terminal_is_gone() -> None:
 @pytest.mark.processes
 def test_workers_come_and_go_by_commands(tmp_path: Path, run: Run) -> None:  # noqa: F811
     with cluster(tmp_path / "d", limits=ALWAYS) as local:
-        turn_until(local, lambda: len((local.status() or {}).get("workers", [])) == 2)
+        turn_until(local, lambda: len((local.status() or ClusterStatus()).workers) == 2)
         stop, working = threading.Event(), threading.Lock()
 
         def supervise() -> None:
@@ -158,10 +159,11 @@ def test_workers_come_and_go_by_commands(tmp_path: Path, run: Run) -> None:  # n
 def test_a_worker_that_dies_while_it_leaves_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = [
-        {"workers": [{"name": "w1", "state": state, "points": 3}]} for state in ("alive", "lost")
+    statuses = [
+        ClusterStatus(workers=(WorkerStatus("w1", state=state, points=3),))
+        for state in ("alive", "lost")
     ]
-    monkeypatch.setattr(Attached, "status", lambda *_: told.pop(0))
+    monkeypatch.setattr(Attached, "status", lambda *_: statuses.pop(0))
     monkeypatch.setattr(cli_workers, "POLL_S", 0.0)
     with pytest.raises(Failure, match="died while it was leaving") as caught:
         cli_workers._wait_until_left(Attached(RunDirectory(tmp_path)), "w1", 5.0)
@@ -180,7 +182,7 @@ def test_a_worker_that_does_not_leave_is_told(
 @pytest.mark.processes
 def test_top_draws_until_q_is_pressed(tmp_path: Path) -> None:
     with cluster(tmp_path / "d", limits=ALWAYS) as local:
-        turn_until(local, lambda: (local.status() or {}).get("workers"))
+        turn_until(local, lambda: (local.status() or ClusterStatus()).workers)
         ours, theirs = pty.openpty()
         watching = subprocess.Popen(
             [sys.executable, "-m", "streammac", "top", "--dir", str(tmp_path / "d")],

@@ -51,6 +51,7 @@ from streammac.wire.reports import (
     ShardCounts,
     WorkerReport,
 )
+from streammac.wire.status import PointCounts
 
 
 def settings(**training) -> Settings:
@@ -178,16 +179,16 @@ def test_a_short_feed_that_has_dried_up_is_trained_on_too():
 
 def test_what_training_waits_for_is_told_until_it_begins():
     core = Coordinator(settings(), "c")
-    told = [status(core)["waiting"]]
+    told = [status(core).waiting]
 
     def hear(name, points):
         core.handle(name.encode(), Heartbeat(name, 1, report_of(points)), now=0.0)
         core.tick(0.0)
-        told.append(status(core)["waiting"])
+        told.append(status(core).waiting)
 
     for name in ("w1", "w2"):
         core.handle(name.encode(), register(name), now=0.0)
-        told.append(status(core)["waiting"])
+        told.append(status(core).waiting)
     core.handle(b"i1", StreamSchema(8, "float32"), now=0.0)
     hear("w1", 0)
     hear("w2", 0)
@@ -204,11 +205,11 @@ def test_what_training_waits_for_is_told_until_it_begins():
     ]
     for name in ("w1", "w2"):
         core.disconnected(name, 1, since=1.0, now=1.0)
-    assert status(core)["waiting"] == "waiting for a worker", "one is enough to go on with"
+    assert status(core).waiting == "waiting for a worker", "one is enough to go on with"
     again = Coordinator(settings(), "c", cluster()[0].durable())
-    assert status(again)["waiting"] == "waiting for 2 of 2 workers to come back"
+    assert status(again).waiting == "waiting for 2 of 2 workers to come back"
     core.ending = True
-    assert status(core)["waiting"] is None
+    assert status(core).waiting is None
 
 
 def test_nothing_is_trained_on_nothing():
@@ -226,7 +227,7 @@ def test_a_finished_epoch_needs_every_report_and_the_model():
     assert done.imbalance == pytest.approx(1.5)
     assert core.progress.epoch == 1
     told = status(core)
-    assert (told["epoch"], told["objective"], told["imbalance"]) == (1, 0.5, pytest.approx(1.5))
+    assert (told.epoch, told.objective, told.imbalance) == (1, 0.5, pytest.approx(1.5))
 
 
 def test_a_new_worker_joins_when_it_is_ready_and_nobody_begins_anew():
@@ -259,7 +260,7 @@ def test_a_repeated_registration_changes_nothing():
 
 
 def states(core) -> dict[str, str]:
-    return {worker["name"]: worker["state"] for worker in status(core)["workers"]}
+    return {worker.name: worker.state for worker in status(core).workers}
 
 
 def test_a_silent_worker_is_lost_and_comes_back_as_a_new_one():
@@ -277,14 +278,14 @@ def test_a_silent_worker_is_lost_and_comes_back_as_a_new_one():
     assert [w.name for w in routes.workers] == ["w1"]
     assert states(core) == {"w1": "alive", "w2": "lost"}
     told = status(core)
-    assert told["failures"]["hang"] == 1
-    assert (told["points"]["stored"], told["points"]["away"]) == (100, 100)
+    assert told.failures.hang == 1
+    assert (told.points.stored, told.points.away) == (100, 100)
     answer(core, "w1", epoch=3)
     back = core.handle(b"w2", Heartbeat("w2", 1, report_of(100)), now=late + 1)
     assert [m.name for m in sent(back, View)[0][1].members] == ["w1", "w2"]
     resumes = sent(answer(core, "w1", epoch=3), Resume)
     assert resumes[0][1].joining == ("w2",)
-    assert status(core)["failures"]["fenced"] == 1
+    assert status(core).failures.fenced == 1
 
 
 def test_a_broken_connection_is_a_death_at_once():
@@ -296,18 +297,15 @@ def test_a_broken_connection_is_a_death_at_once():
     answer(core, "w1")
     core.handle(b"w1", RingMoving("w1", core.views.number), now=1.4)
     told = status(core)
-    assert told["failures"]["crash"] == 1
-    assert told["recovery"] == {
-        "count": 1,
-        "last_s": pytest.approx(0.4),
-        "seconds": pytest.approx(0.4),
-    }
-    kinds = [event["kind"] for event in told["events"]]
+    assert told.failures.crash == 1
+    assert told.recovery.count == 1
+    assert told.recovery.last_s == told.recovery.seconds == pytest.approx(0.4)
+    kinds = [event.kind for event in told.events]
     assert kinds[-4:] == ["lost", "view", "turns", "recovered"]
     core.handle(b"w1", RingMoving("w1", core.views.number), now=1.5)
-    assert status(core)["recovery"]["count"] == 1
-    turns = [event for event in status(core)["events"] if event["kind"] == "turns"]
-    assert turns[-1]["seconds"] == pytest.approx(0.2), "since the view was made; and once"
+    assert status(core).recovery.count == 1
+    turns = [event for event in status(core).events if event.kind == "turns"]
+    assert turns[-1].seconds == pytest.approx(0.2), "since the view was made; and once"
     assert len(turns) == 1
 
 
@@ -373,7 +371,7 @@ def test_a_worker_that_leaves_hands_over_what_it_holds():
     assert sent(orders, View) == []
     assert states(core)["w2"] == "left"
     told = status(core)
-    assert (told["points"]["away"], told["failures"]["drained"]) == (100, 1)
+    assert (told.points.away, told.failures.drained) == (100, 1)
 
 
 def test_the_last_worker_need_not_wait_for_a_ring_to_leave():
@@ -394,7 +392,7 @@ def test_when_the_cluster_ends_workers_just_end():
     core.tick(now=1.0 + 10 * CAP_S)
     assert core.failures.counts["hang"] == 0, "one that takes its time to end is not lost"
     core.handle(b"w2", Goodbye("w2", 1, report_of(100)), now=1.0)
-    assert status(core)["points"]["stored"] == 200, "points of a cluster at rest are not away"
+    assert status(core).points.stored == 200, "points of a cluster at rest are not away"
 
 
 @pytest.mark.parametrize(
@@ -520,24 +518,24 @@ def test_the_accounting_adds_up_over_incarnations():
     core.handle(b"i1", Goodbye("i1", 1, ingest=counts), now=1.0)
     core.handle(b"i1", register("i1", "ingest", incarnation=2), now=2.0)
     core.handle(b"i1", Heartbeat("i1", 2, ingest=IngestReport(sent=55)), now=3.0)
-    points = status(core)["points"]
-    assert points == {
-        "sent": 205,
-        "accepted": 200,
-        "duplicate": 2,
-        "dead_lettered": 5,
-        "stored": 200,
-        "away": 0,
-        "expired": 0,
-        "dropped": 0,
-    }
+    points = status(core).points
+    assert points == PointCounts(
+        sent=205,
+        accepted=200,
+        duplicate=2,
+        dead_lettered=5,
+        stored=200,
+        away=0,
+        expired=0,
+        dropped=0,
+    )
 
 
 def test_a_worker_that_has_not_opened_its_shard_changes_nothing():
     core, _ = cluster(points=100)
     core.handle(b"w1", register("w1", incarnation=2), now=1.0)
     core.handle(b"w1", Heartbeat("w1", 2, WorkerReport()), now=1.1)
-    assert status(core)["points"]["stored"] == 200
+    assert status(core).points.stored == 200
 
 
 def restarted(core, params=None) -> Coordinator:
@@ -622,7 +620,7 @@ def test_versions_are_events_and_only_the_newest_in_a_row_is_kept():
     core.published(2, 2, "better")
     assert core.published(2, 2, "better") == []
     core.published(3, 2, "worse")
-    told = [(e["kind"], e["text"]) for e in status(core)["events"]][-2:]
+    told = [(e.kind, e.text) for e in status(core).events][-2:]
     assert told == [("promoted", "version 2: better"), ("kept_back", "version 3: worse")]
 
 
@@ -636,7 +634,7 @@ def test_a_slow_worker_gets_less_of_the_feed():
     shares = {route.name: route.weight for route in routes.workers}
     assert shares["w2"] > 1.4
     assert shares["w1"] < 0.6
-    assert {worker["weight"] for worker in status(core)["workers"]} == set(shares.values())
+    assert {worker.weight for worker in status(core).workers} == set(shares.values())
     assert sent(core.tick(2.6), Routes) == []
 
 
@@ -645,7 +643,7 @@ def test_troubles_with_a_disk_are_told_once():
     for _ in range(2):
         beat = Heartbeat("w1", 1, report_of(100, shard={"refusing": True, "quarantined": 2}))
         core.handle(b"w1", beat, now=1.0)
-    kinds = [event["kind"] for event in status(core)["events"]]
+    kinds = [event.kind for event in status(core).events]
     assert (kinds.count("disk_full"), kinds.count("quarantined")) == (1, 1)
     core.handle(b"w1", Heartbeat("w1", 1, report_of(100, shard={"quarantined": 2})), now=2.0)
     core.handle(
@@ -653,7 +651,7 @@ def test_troubles_with_a_disk_are_told_once():
         Heartbeat("w1", 1, report_of(100, shard={"refusing": True, "quarantined": 2})),
         now=2.5,
     )
-    kinds = [event["kind"] for event in status(core)["events"]]
+    kinds = [event.kind for event in status(core).events]
     assert (kinds.count("disk_full"), kinds.count("quarantined")) == (2, 1)
 
 
@@ -697,7 +695,7 @@ def test_two_workers_that_do_not_reach_each_other_are_not_kept_in_one_ring():
             answer(core, "w2")
         lost = [name for name, state in states(core).items() if state == "lost"]
     assert len(lost) == 1
-    assert status(core)["failures"]["unreachable"] == 1
+    assert status(core).failures.unreachable == 1
     name = lost[0]
     core.handle(name.encode(), Heartbeat(name, 1, report_of(100)), now + BANNED_S / 2)
     assert states(core)[name] == "lost", "not yet"
@@ -799,13 +797,13 @@ def test_what_became_of_its_points_is_said_when_a_worker_has_left():
         20, shard={"withdrawn": 80, "appended": 100}, moves={"moved": 80, "in_doubt": 2}
     )
     core.handle(b"w2", Goodbye("w2", 1, last), now=2.0)
-    text = next(e["text"] for e in status(core)["events"] if e["kind"] == "left")
+    text = next(e.text for e in status(core).events if e.kind == "left")
     assert text == (
         "drained, 80 points went to the others, 20 points wait in its directory, "
         "2 of its batches may be with workers that are gone, too"
     )
-    points = status(core)["points"]
-    assert (points["accepted"], points["stored"], points["away"]) == (120, 100, 20)
+    points = status(core).points
+    assert (points.accepted, points.stored, points.away) == (120, 100, 20)
 
 
 def test_points_that_were_dropped_are_counted():
@@ -813,8 +811,8 @@ def test_points_that_were_dropped_are_counted():
     core.handle(b"w2", Leaving("w2", 1), now=1.0)
     gone = report_of(0, shard={"appended": 100, "dropped": 100}, given_up=100)
     core.handle(b"w2", Goodbye("w2", 1, gone), now=2.0)
-    points = status(core)["points"]
-    assert (points["accepted"], points["stored"], points["dropped"]) == (200, 100, 100)
+    points = status(core).points
+    assert (points.accepted, points.stored, points.dropped) == (200, 100, 100)
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -839,7 +837,7 @@ def test_a_slow_worker_hands_points_to_a_fast_one_if_that_is_wanted(wanted):
         b"w1", Heartbeat("w1", 1, report_of(20, moves={"orders": 1, "moved": 80})), now=12.0
     )
     assert {r.name: r.weight for r in sent(done, Routes)[-1][1].workers}["w1"] > 0.0
-    assert [e["kind"] for e in status(core)["events"] if e["name"] == "w1"][-2:] == [
+    assert [e.kind for e in status(core).events if e.name == "w1"][-2:] == [
         "moving",
         "moved",
     ]

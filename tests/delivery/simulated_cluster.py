@@ -13,14 +13,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from streammac.delivery.batch import Batch, Ticket
 from streammac.delivery.closing import Closing
-from streammac.delivery.handover import Handover, Wanted
-from streammac.delivery.ledger import FeedBegun, State, pack, unpack
+from streammac.delivery.handover import Handover
+from streammac.delivery.ledger import pack, unpack
 from streammac.delivery.receiver import Receiver
-from streammac.delivery.sender import Batch, Sender, Ticket, Write
+from streammac.delivery.records import State
+from streammac.delivery.scan import Shards, Wanted
+from streammac.delivery.sender import Sender, Write
 from streammac.points.batch_id import BatchId
 from streammac.store.points import Points as StoredPoints
-from streammac.wire.messages import Ack, Credit, Hello, Points, Route
+from streammac.wire.messages import Ack, Credit, OpenSession, Points, Route
 
 FEED = "i1"
 RESEND_S = 3.0
@@ -62,13 +65,15 @@ class MemoryLedger:
         self.disk = disk
         self.state = State()
         for body in disk.ledger:
-            self.state.apply(unpack(body))
+            self.state.apply(unpack(body, State.kinds))
 
     def write(self, records) -> None:
         records = list(records)
         if not records:
             return
-        self.disk.writing(lambda: self.disk.ledger.extend(map(pack, records)))
+        self.disk.writing(
+            lambda: self.disk.ledger.extend(pack(record, State.kinds) for record in records)
+        )
         for record in records:
             self.state.apply(record)
 
@@ -93,15 +98,15 @@ class MemoryShard:
         return self.disk.writing(lambda: sum(len(self.kept.pop(m)[1]) for m in gone))
 
 
-class Shards:
+class Store:
     """A worker's shards, as its receiver sees them."""
 
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
-        self.shards = {held_out: MemoryShard(disk, held_out) for held_out in (False, True)}
+        self.shards = Shards(MemoryShard(disk, held_out=False), MemoryShard(disk, held_out=True))
 
     def append(self, batch):
-        shard = self.shards[batch.held_out]
+        shard = self.shards.shard(batch.held_out)
         batches = shard.kept
         batch_id = BatchId(batch.source, batch.incarnation, batch.sequence)
         if batch_id in batches:
@@ -113,7 +118,7 @@ class Shards:
 
     def withdraw(self, batch_ids, sender):
         batch_ids = list(batch_ids)
-        shards = self.shards.values()
+        shards = (self.shards.train, self.shards.held_out)
         return sum(shard.withdraw(batch_ids, remember=False, sender=sender) for shard in shards)
 
     def commit(self):
@@ -127,7 +132,7 @@ class Worker:
         self.cluster, self.name = cluster, name
         self.disk = cluster.disks[name]
         self.incarnation = cluster.next()
-        self.store = Shards(self.disk)
+        self.store = Store(self.disk)
         self.receiver = Receiver(self.incarnation, ROOM_BYTES // 2, self.store)
         self.ledger = MemoryLedger(self.disk)
         self.handover = Handover(
@@ -136,7 +141,7 @@ class Worker:
         self.closing = Closing(self.receiver.sessions)
 
     def hear(self, sender: str, message) -> None:
-        if isinstance(message, Hello | Points):
+        if isinstance(message, OpenSession | Points):
             for peer, answer in self.receiver.take([(sender, message)], self.cluster.now):
                 self.cluster.post(self.name, peer, answer)
         elif isinstance(message, Credit):
@@ -167,12 +172,10 @@ class Feed:
         self.cluster, self.name = cluster, name
         self.disk = cluster.disks[name]
         self.ledger = MemoryLedger(self.disk)
-        if not self.ledger.state.feeds:
-            self.ledger.write([FeedBegun("feed", "", 1, 1, 0.0)])
         self.incarnation = cluster.next()
         self.sender = Sender(name, cluster.session(), RESEND_S, ROOM_BYTES, self.ledger.state)
         for sequence in range(cluster.fed):
-            if BatchId(name, 1, sequence) not in self.ledger.state.settled:
+            if not self.ledger.state.is_settled(BatchId(name, 1, sequence)):
                 self.put(sequence)
 
     def put(self, sequence: int) -> None:

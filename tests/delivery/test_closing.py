@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from streammac.delivery.closing import Closing
-from streammac.delivery.receiver import Session
+from streammac.delivery.receiver import ReceiverSession
 
 
 def test_nothing_goes_before_it_is_known_who_sends():
-    closing = Closing({"i1": Session(1, agreed=True, closing=True)})
+    closing = Closing({"i1": ReceiverSession(1, agreed=True, closing=True)})
     assert not closing.lets_go("i1")
     assert not closing.closed
     closing.tell(["i1"])
@@ -18,18 +18,18 @@ def test_nothing_goes_before_it_is_known_who_sends():
 
 
 def test_a_sender_has_closed_once_its_closing_session_is_agreed_on():
-    sessions = {"i1": Session(1, agreed=True), "i2": Session(1, closing=True)}
+    sessions = {"i1": ReceiverSession(1, agreed=True), "i2": ReceiverSession(1, closing=True)}
     closing = Closing(sessions)
     closing.tell(["i1", "i2", "i3"])
     assert closing.open == {"i1", "i2", "i3"}
-    sessions["i1"] = Session(2, agreed=True, closing=True)
+    sessions["i1"] = ReceiverSession(2, agreed=True, closing=True)
     assert closing.open == {"i2", "i3"}
     assert closing.lets_go("i1")
-    assert not closing.lets_go("i3"), "it has not greeted since this process began"
+    assert not closing.lets_go("i3"), "it has opened no session since this process began"
 
 
 def test_batches_of_senders_that_have_ended_go_and_nothing_of_their_sessions_counts_any_more():
-    session = Session(1, agreed=True)
+    session = ReceiverSession(1, agreed=True)
     closing = Closing({"i1": session})
     closing.tell(["i2"])
     assert closing.lets_go("i1")
@@ -39,10 +39,10 @@ def test_batches_of_senders_that_have_ended_go_and_nothing_of_their_sessions_cou
 
 
 def test_who_begins_while_it_is_said_to_be_through_is_waited_for():
-    sessions: dict[str, Session] = {}
+    sessions: dict[str, ReceiverSession] = {}
     closing = Closing(sessions)
     closing.tell([])
-    sessions["w5"] = Session(7, agreed=True)
+    sessions["w5"] = ReceiverSession(7, agreed=True)
     assert not closing.lets_go("w5"), "the coordinator's word was older"
     closing.tell([])
     assert closing.lets_go("w5")

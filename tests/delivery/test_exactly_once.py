@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from streammac.delivery.ledger import Settled, State, pack, unpack
+from streammac.delivery.batch import Batch, Ticket
+from streammac.delivery.ledger import pack, unpack
 from streammac.delivery.receiver import RETRY_S, Receiver
-from streammac.delivery.sender import Batch, Post, Sender, Ticket, Write
+from streammac.delivery.records import Settled, State
+from streammac.delivery.sender import Post, Sender, Write
 from streammac.points.batch_id import BatchId
 from streammac.wire.messages import Ack, Points, Route
 from tests.delivery.memory_store import MemoryStore
@@ -70,10 +72,10 @@ class Delivery(RuleBasedStateMachine):
     def start_sender(self) -> None:
         self.lives += 1
         # what outlives the process are the records of the ledger, as they are after it was written anew
-        bodies = list(map(pack, self.state.records()))
+        bodies = [pack(record, State.kinds) for record in self.state.records()]
         self.state = State()
         for body in bodies:
-            self.state.apply(unpack(body))
+            self.state.apply(unpack(body, State.kinds))
         self.sender = Sender("i1", self.lives << 32, RESEND_S, 1 << 30, self.state)
         for number in range(self.batches):
             self.put(number)
@@ -262,7 +264,7 @@ class Delivery(RuleBasedStateMachine):
                 assert copies == [], "it burnt with the worker that had it"
             else:
                 assert len(copies) == 1, (batch_id, copies)
-        assert all(lane.outstanding_bytes == 0 for lane in self.sender.lanes.values())
+        assert all(s.outstanding_bytes == 0 for s in self.sender.sessions.values())
 
 
 Delivery.TestCase.settings = settings(max_examples=40, stateful_step_count=12)

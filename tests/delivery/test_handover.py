@@ -106,7 +106,7 @@ def test_what_a_worker_may_hold_that_has_gone_goes_to_nobody_else():
 
 def test_a_feed_takes_back_its_own_copies_and_none_that_were_moved_there():
     cluster = Cluster(["w1", "w2"], random.Random(0))
-    cluster.run(lambda: all(lane.is_open for lane in cluster.here[FEED].sender.lanes.values()))
+    cluster.run(lambda: all(s.is_open for s in cluster.here[FEED].sender.sessions.values()))
     cluster.feed()
     assert cluster.run(lambda: bool(cluster.holders()[0]))
     ((first,), (other,)) = cluster.holders()[0], {"w1", "w2"} - set(cluster.holders()[0])

@@ -10,13 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streammac.delivery import ledger as module
-from streammac.delivery.ledger import (
+from streammac.delivery import records as records_module
+from streammac.delivery.ledger import Ledger, LedgerError, pack
+from streammac.delivery.records import (
     Counted,
-    FeedAt,
-    FeedBegun,
     Handed,
-    Ledger,
-    LedgerError,
     RevocationConfirmed,
     Revoked,
     Settled,
@@ -28,6 +26,7 @@ from streammac.files.log import framed
 from streammac.points.batch_id import BatchId
 from tests.files.failing_disk import Died, FailingDisk
 
+KINDS = State.kinds
 names = st.sampled_from(["w1", "w2"])
 sequences = st.integers(0, 20)
 batch_ids = st.lists(sequences, min_size=1, max_size=3, unique=True).map(
@@ -38,17 +37,13 @@ records = st.one_of(
     st.builds(Settled, st.just("s"), st.sampled_from([1, 9]), sequences, st.integers(0, 50)),
     st.builds(Revoked, names, batch_ids),
     st.builds(RevocationConfirmed, names, batch_ids),
-    st.builds(FeedBegun, st.just("f"), st.just("id"), st.just(9), st.just(4), st.just(0.1)),
-    st.builds(FeedAt, st.just("f"), st.integers(0, 10), st.integers(0, 99), st.integers(0, 3)),
 )
 
 
 def plain(state: State):
     return (
         state.handed,
-        state.settled.to_json(),
         {worker: m.to_json() for worker, m in state.revoked.items()},
-        {name: (f.begun, f.at) for name, f in state.feeds.items()},
         state.answered,
         state.points,
     )
@@ -63,7 +58,7 @@ def added_up(written) -> State:
 
 @given(st.lists(records, max_size=40))
 def test_the_fewest_records_add_up_to_the_same(written):
-    state = added_up([FeedBegun("f", "id", 9, 4, 0.1), *written])
+    state = added_up(written)
     assert plain(added_up(state.records())) == plain(state)
 
 
@@ -71,7 +66,7 @@ def test_the_fewest_records_add_up_to_the_same(written):
 @given(st.lists(records, min_size=1, max_size=8), st.data())
 def test_a_torn_tail_is_dropped_and_what_follows_is_read_again(tmp_path_factory, written, data):
     path = tmp_path_factory.mktemp("ledger") / "ledger"
-    ledger = Ledger(path)
+    ledger = Ledger(path, State())
     ends = []
     for record in written:
         ledger.write([record])
@@ -82,18 +77,18 @@ def test_a_torn_tail_is_dropped_and_what_follows_is_read_again(tmp_path_factory,
     garbage = data.draw(st.binary(max_size=20))
     path.write_bytes(content[:cut] + garbage)
     whole = [record for record, end in zip(written, ends, strict=True) if end <= cut]
-    again = Ledger(path)
+    again = Ledger(path, State())
     assert plain(again.state) == plain(added_up(whole))
     again.write([Handed("s", 1, 77, "w1")])
     again.close()
-    last = Ledger(path)
+    last = Ledger(path, State())
     assert last.state.handed[BatchId("s", 1, 77)] == "w1"
     last.close()
 
 
 def test_a_full_disk_loses_nothing_and_the_records_are_written_later(tmp_path):
     disk = FailingDisk()
-    ledger = Ledger(tmp_path / "ledger", disk)
+    ledger = Ledger(tmp_path / "ledger", State(), disk)
     ledger.write([Handed("s", 1, 1, "w1")])
     disk.room = 7
     for number in (2, 3):
@@ -103,20 +98,19 @@ def test_a_full_disk_loses_nothing_and_the_records_are_written_later(tmp_path):
     assert len(ledger.state.handed) == 1, "nothing may be done that is not written"
     ledger.write([])
     ledger.close()
-    assert [m.sequence for m in Ledger(tmp_path / "ledger").state.handed] == [1, 2, 3]
+    assert [m.sequence for m in Ledger(tmp_path / "ledger", State()).state.handed] == [1, 2, 3]
 
 
 def test_it_is_written_anew_when_it_has_grown(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "COMPACT_BYTES", 2000)
-    ledger = Ledger(tmp_path / "ledger")
-    ledger.write([FeedBegun("f", "id", 9, 4, 0.1)])
+    ledger = Ledger(tmp_path / "ledger", State())
+    monkeypatch.setattr(records_module, "REMEMBERED", 3)
     for number in range(500):
         ledger.write([Handed("s", 9, 2 * number, "w1"), Settled("s", 9, 2 * number, 4)])
-        ledger.write([FeedAt("f", number + 1, number, 0)])
     assert (tmp_path / "ledger").stat().st_size < 4000
     expected = plain(ledger.state)
     ledger.close()
-    assert plain(Ledger(tmp_path / "ledger").state) == expected
+    assert plain(Ledger(tmp_path / "ledger", State()).state) == expected
 
 
 class Unwilling(Disk):
@@ -134,11 +128,11 @@ class Unwilling(Disk):
 @pytest.mark.parametrize("replaced", [False, True])
 def test_where_it_cannot_be_written_anew_it_goes_on(tmp_path, monkeypatch, replaced):
     monkeypatch.setattr(module, "COMPACT_BYTES", 100)
-    ledger = Ledger(tmp_path / "ledger", Unwilling(replaced=replaced))
+    ledger = Ledger(tmp_path / "ledger", State(), Unwilling(replaced=replaced))
     for number in range(20):
         ledger.write([Handed("s", 1, number, "w1")])
     ledger.close()
-    assert len(Ledger(tmp_path / "ledger").state.handed) == 20
+    assert len(Ledger(tmp_path / "ledger", State()).state.handed) == 20
 
 
 class Life:
@@ -149,8 +143,7 @@ class Life:
         self.disk = FailingDisk()
         self.promised: list = []
         self.attempted: list = []  # may have been written when it was killed
-        self.ledger = Ledger(path, self.disk)
-        self.write([FeedBegun("f", "id", 9, 4, 0.1)])
+        self.ledger = Ledger(path, State(), self.disk)
 
     def write(self, written) -> None:
         self.attempted += written
@@ -165,7 +158,7 @@ class Life:
     def kill(self) -> None:
         self.disk.steps = self.disk.room = None
         self.ledger.close()
-        self.ledger = Ledger(self.path, self.disk)
+        self.ledger = Ledger(self.path, State(), self.disk)
         outcomes = [
             self.promised + self.attempted[:count] for count in range(len(self.attempted) + 1)
         ]
@@ -230,7 +223,7 @@ def test_a_kill_between_any_two_changes_loses_nothing(tmp_path, monkeypatch):
 
 
 def test_what_is_settled_is_remembered_for_a_while_and_counted_for_ever(monkeypatch):
-    monkeypatch.setattr(module, "REMEMBERED", 3)
+    monkeypatch.setattr(records_module, "REMEMBERED", 3)
     state = added_up(Settled("c", 1, n, 10) for n in range(5))
     assert [state.is_settled(BatchId("c", 1, n)) for n in range(5)] == [
         False,
@@ -243,31 +236,16 @@ def test_what_is_settled_is_remembered_for_a_while_and_counted_for_ever(monkeypa
     assert Counted(20) in list(state.records())
 
 
-def test_a_feed_forgets_what_is_behind_its_position():
-    state = added_up(
-        [
-            FeedBegun("f", "id", 9, 4, 0.1),
-            *(Settled("s", 9, n, 4) for n in (0, 1, 8, 16)),
-            Handed("s", 9, 17, "w1"),
-            FeedAt("f", 8, 0, 0),
-        ]
-    )
-    assert [m.sequence for m in state.settled] == [16]
-    assert state.points == 0, "records of feeds are counted by their position"
-    state.apply(FeedBegun("f", "other", 10, 4, 0.1))
-    assert not state.settled
-    assert not state.handed
-
-
 def test_one_process_has_it_at_a_time(tmp_path):
-    first = Ledger(tmp_path / "ledger")
+    first = Ledger(tmp_path / "ledger", State())
     with pytest.raises(Locked, match="another name"):
-        Ledger(tmp_path / "ledger")
+        Ledger(tmp_path / "ledger", State())
     first.close()
-    Ledger(tmp_path / "ledger").close()
+    Ledger(tmp_path / "ledger", State()).close()
 
 
 def test_records_of_another_version_are_not_guessed_at(tmp_path):
     (tmp_path / "ledger").write_bytes(framed(b"\x92\x63\x01"))  # [99, 1]
     with pytest.raises(LedgerError, match="does not know"):
-        Ledger(tmp_path / "ledger")
+        Ledger(tmp_path / "ledger", State())
+    assert pack(Handed("s", 1, 1, "w"), KINDS)

@@ -10,7 +10,7 @@ import pytest
 from streammac.delivery import receiver
 from streammac.delivery.receiver import RETRY_S, Receiver
 from streammac.wire.codec import decode, encode
-from streammac.wire.messages import Ack, BatchIdRanges, Credit, Hello, Points
+from streammac.wire.messages import Ack, BatchIdRanges, Credit, OpenSession, Points
 from tests.delivery.memory_store import MemoryStore, batch_id_of
 
 WINDOW = 1000
@@ -22,9 +22,9 @@ def batch(sequence, session=1, sender="i1", count=2) -> Points:
     return Points("s", 1, sequence, False, {"x": x}, (), sender, session)
 
 
-def hello(session=1, *revoked, sender="i1", incarnation=LIFE, closing=False) -> Hello:
+def opening(session=1, *revoked, sender="i1", incarnation=LIFE, closing=False) -> OpenSession:
     ranges = (BatchIdRanges("s", 1, tuple((n, n) for n in revoked)),) if revoked else ()
-    return Hello(sender, session, incarnation, ranges, closing)
+    return OpenSession(sender, session, incarnation, ranges, closing)
 
 
 class Desk:
@@ -51,12 +51,12 @@ def desk():
     return Desk()
 
 
-def test_a_greeting_is_answered_with_credit_to_whom_it_came_from(desk):
-    assert desk.receiver.take([("peer", hello(4))], 0.0) == [("peer", Credit(4, WINDOW))]
+def test_an_opening_is_answered_with_credit_to_whom_it_came_from(desk):
+    assert desk.receiver.take([("peer", opening(4))], 0.0) == [("peer", Credit(4, WINDOW))]
 
 
 def test_points_are_stored_once_and_answered_each_time_after_one_commit(desk):
-    desk.say(hello())
+    desk.say(opening())
     assert desk.outcomes(batch(1), batch(2), batch(1)) == ["stored", "stored", "duplicate"]
     assert desk.store.commits == 1
     assert (desk.receiver.stored, desk.receiver.duplicates) == (4, 2)
@@ -68,77 +68,77 @@ def test_points_are_stored_once_and_answered_each_time_after_one_commit(desk):
 def test_points_of_another_session_than_the_agreed_one_are_neither_stored_nor_answered(
     desk, session
 ):
-    desk.say(hello(2))
+    desk.say(opening(2))
     assert desk.say(batch(1, session)) == []
     assert desk.sequences == []
     assert desk.receiver.stale == 1
 
 
-def test_points_of_a_sender_that_never_greeted_get_no_answer(desk):
-    desk.say(hello(sender="i2"))
+def test_points_of_a_sender_that_never_opened_a_session_get_no_answer(desk):
+    desk.say(opening(sender="i2"))
     assert desk.say(batch(1)) == []
     assert desk.sequences == []
 
 
 def test_a_newer_session_withdraws_what_it_disowns_and_ends_the_former(desk):
-    desk.say(hello(), batch(1), batch(2))
-    answers = desk.say(hello(2, 1, 9), batch(1, session=1), batch(3, session=2))
+    desk.say(opening(), batch(1), batch(2))
+    answers = desk.say(opening(2, 1, 9), batch(1, session=1), batch(3, session=2))
     assert isinstance(answers[0], Credit)
     assert [a.sequence for a in answers[1:]] == [3]
     assert desk.sequences == [2, 3]
     assert desk.receiver.withdrawn == 2
 
 
-def test_a_second_greeting_of_a_session_does_not_withdraw_what_has_come_back_since(desk):
-    desk.say(hello(), batch(1))
-    desk.say(hello(2, 1), batch(1, session=2))
-    assert desk.say(hello(2, 1)) == [Credit(2, WINDOW)]
+def test_a_session_that_is_opened_twice_does_not_withdraw_what_has_come_back_since(desk):
+    desk.say(opening(), batch(1))
+    desk.say(opening(2, 1), batch(1, session=2))
+    assert desk.say(opening(2, 1)) == [Credit(2, WINDOW)]
     assert desk.sequences == [1]
 
 
-def test_a_greeting_of_an_older_session_withdraws_nothing_and_hears_of_the_newer_one(desk):
-    desk.say(hello(5), batch(1, session=5))
-    assert desk.say(hello(4, 1)) == [Credit(5, WINDOW)]
+def test_opening_an_older_session_withdraws_nothing_and_hears_of_the_newer_one(desk):
+    desk.say(opening(5), batch(1, session=5))
+    assert desk.say(opening(4, 1)) == [Credit(5, WINDOW)]
     assert desk.sequences == [1]
 
 
-def test_a_greeting_for_another_process_of_this_name_begins_nothing(desk):
-    assert desk.say(hello(1, incarnation=LIFE - 1), batch(1)) == []
+def test_opening_one_with_another_process_of_this_name_begins_nothing(desk):
+    assert desk.say(opening(1, incarnation=LIFE - 1), batch(1)) == []
     assert desk.sequences == []
 
 
 def test_senders_have_sessions_of_their_own(desk):
-    desk.say(hello(9), hello(1, sender="i2"))
+    desk.say(opening(9), opening(1, sender="i2"))
     assert desk.outcomes(batch(1, 9), batch(2, 1, "i2")) == ["stored", "stored"]
 
 
 def test_a_withdrawal_that_fails_is_not_consented_to_but_ends_the_former_session(desk):
-    desk.say(hello(), batch(1))
+    desk.say(opening(), batch(1))
     desk.store.stuck = True
-    assert desk.say(hello(2, 1), batch(8, 1), batch(9, 2)) == []
+    assert desk.say(opening(2, 1), batch(8, 1), batch(9, 2)) == []
     assert desk.receiver.refusing
     desk.store.stuck = False
-    assert desk.say(hello(2, 1), now=RETRY_S) == [Credit(2, WINDOW)]
+    assert desk.say(opening(2, 1), now=RETRY_S) == [Credit(2, WINDOW)]
     assert desk.sequences == []
 
 
 def test_a_full_disk_refuses_with_the_reason_and_without_credit_until_it_takes_more(desk):
-    desk.say(hello())
+    desk.say(opening())
     desk.store.full = True
     (ack,) = desk.say(batch(1))
     assert (ack.outcome, ack.window_bytes) == ("refused", 0)
     assert "No space left" in ack.reason
     desk.store.full = False
     assert desk.say(batch(2), now=RETRY_S - 0.1)[0].outcome == "refused"  # nothing is tried yet
-    assert desk.say(hello(2), now=RETRY_S - 0.1) == [Credit(2, 0)]
-    assert desk.say(hello(2), now=RETRY_S) == [Credit(2, WINDOW)]
+    assert desk.say(opening(2), now=RETRY_S - 0.1) == [Credit(2, 0)]
+    assert desk.say(opening(2), now=RETRY_S) == [Credit(2, WINDOW)]
     assert desk.receiver.refusing
     assert desk.outcomes(batch(1, 2), now=RETRY_S) == ["stored"]
     assert not desk.receiver.refusing
 
 
 def test_a_batch_that_does_not_fit_is_refused_alone(desk):
-    desk.say(hello())
+    desk.say(opening())
     bad, good = desk.say(replace(batch(1), tensors={}), batch(2))
     assert (bad.outcome, bad.reason, bad.window_bytes) == ("refused", "x: missing", WINDOW)
     assert good.outcome == "stored"
@@ -146,28 +146,28 @@ def test_a_batch_that_does_not_fit_is_refused_alone(desk):
 
 
 def test_nothing_is_acknowledged_that_the_disk_did_not_keep(desk):
-    desk.say(hello(), batch(1))
+    desk.say(opening(), batch(1))
     desk.store.forgets = True
     assert desk.outcomes(batch(1), batch(2)) == ["refused", "refused"]
     assert desk.receiver.stored == 2  # of the first turn
 
 
 def test_closing_is_known_of_each_sender(desk):
-    desk.say(hello(closing=True), hello(1, sender="i2"))
+    desk.say(opening(closing=True), opening(1, sender="i2"))
     assert not desk.receiver.closed
-    desk.say(hello(2, sender="i2", closing=True))
+    desk.say(opening(2, sender="i2", closing=True))
     assert desk.receiver.closed
-    desk.say(hello(2))
+    desk.say(opening(2))
     assert not desk.receiver.closed
 
 
 def test_late_copies_of_a_session_that_was_ended_are_not_stored_and_its_sender_may_begin_anew(desk):
-    desk.say(hello(4), batch(1, session=4))
+    desk.say(opening(4), batch(1, session=4))
     desk.receiver.sessions["i1"].end()
     desk.store.batches.clear()  # it is with another worker by now
-    assert desk.say(batch(1, session=4), hello(4), batch(1, session=4)) == []
+    assert desk.say(batch(1, session=4), opening(4), batch(1, session=4)) == []
     assert desk.sequences == []
-    assert desk.say(hello(5)) == [Credit(5, WINDOW)]
+    assert desk.say(opening(5)) == [Credit(5, WINDOW)]
     assert desk.outcomes(batch(2, session=5)) == ["stored"]
 
 
@@ -175,13 +175,13 @@ def test_senders_and_what_they_disown_are_bounded(desk, monkeypatch):
     monkeypatch.setattr(receiver, "MAX_SENDERS", 2)
     monkeypatch.setattr(receiver, "MAX_REVOKED", 10)
     everything = (BatchIdRanges("s", 1, ((-(1 << 63), (1 << 63) - 1),)),)
-    assert desk.say(Hello("i1", 1, LIFE, everything)) == []
+    assert desk.say(OpenSession("i1", 1, LIFE, everything)) == []
     assert desk.receiver.malformed == 1
-    assert len(desk.say(*(hello(sender=f"i{n}") for n in range(4)))) == 2
+    assert len(desk.say(*(opening(sender=f"i{n}") for n in range(4)))) == 2
 
 
 def test_messages_cross_the_wire():
-    for message in (hello(3, 1, 5, closing=True), Credit(3, 10), batch(4)):
+    for message in (opening(3, 1, 5, closing=True), Credit(3, 10), batch(4)):
         back = decode([bytes(frame) for frame in encode(message)])
         if isinstance(message, Points):
             np.testing.assert_array_equal(back.tensors["x"], message.tensors["x"])

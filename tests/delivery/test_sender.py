@@ -1,4 +1,4 @@
-"""The sender's side: credit, owners, sessions, resending; what the ledger is told, and when."""
+"""The sender's side: credit, owners, sessions, resending; what the ledger is announced, and when."""
 
 from __future__ import annotations
 
@@ -7,19 +7,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from streammac.delivery import sender
-from streammac.delivery.ledger import Handed, Revoked, Settled, State
-from streammac.delivery.sender import (
-    BATCH_OVERHEAD_BYTES,
-    HELLO_S,
-    MAX_REFUSALS,
-    Batch,
-    Post,
-    Sender,
-    Ticket,
-    Write,
-)
-from streammac.wire.messages import Ack, Credit, Hello, Points, Route
+from streammac.delivery import session as session_module
+from streammac.delivery.batch import BATCH_OVERHEAD_BYTES, Batch, Ticket
+from streammac.delivery.records import Handed, Revoked, Settled, State
+from streammac.delivery.sender import MAX_REFUSALS, Post, Sender, Write
+from streammac.delivery.session import OPEN_SESSION_S
+from streammac.wire.messages import Ack, Credit, OpenSession, Points, Route
 
 RESEND_S = 5.0
 BATCH_BYTES = 32 + BATCH_OVERHEAD_BYTES
@@ -29,8 +22,8 @@ WINDOW = 3 * BATCH_BYTES
 class Office:
     """A sender, and the workers' part said by the test."""
 
-    def __init__(self, *workers, window=WINDOW, state=None) -> None:
-        self.sender = Sender("i1", 100, RESEND_S, 4 * BATCH_BYTES, state)
+    def __init__(self, *workers, window=WINDOW, state=None, on_lost="reassign") -> None:
+        self.sender = Sender("i1", 100, RESEND_S, 4 * BATCH_BYTES, state, on_lost)
         self.records: list[object] = []
         self.tickets: list[Ticket] = []
         self.state = state or State()
@@ -60,12 +53,12 @@ class Office:
                     self.state.apply(record)
         return [order for order in orders if isinstance(order, Post)]
 
-    def agree(self, now=0.0, window=WINDOW, only=None) -> list[Hello]:
-        hellos = [p for p in self.send(now) if isinstance(p.message, Hello)]
-        for post in hellos:
+    def agree(self, now=0.0, window=WINDOW, only=None) -> list[OpenSession]:
+        opened = [p for p in self.send(now) if isinstance(p.message, OpenSession)]
+        for post in opened:
             if only in (None, post.worker):
                 self.sender.credit(post.worker, Credit(post.message.session, window))
-        return [post.message for post in hellos]
+        return [post.message for post in opened]
 
     def points(self, now=0.0) -> list[tuple[str, int]]:
         return [
@@ -73,7 +66,7 @@ class Office:
         ]
 
     def ack(self, worker, sequence, outcome="stored", *, now=0.0, window=WINDOW, session=None):
-        session = session or self.sender.lanes[worker].session
+        session = session or self.sender.sessions[worker].number
         answer = Ack("s", 1, sequence, session, outcome, window, "why")
         return self.sender.acknowledge(worker, answer, now)
 
@@ -82,11 +75,11 @@ def test_nothing_goes_to_a_worker_before_it_agrees_to_the_session():
     office = Office()
     office.put(1)
     office.route("w1")
-    (hello,) = office.send()
-    assert (hello.message.sender, hello.message.incarnation) == ("i1", 1)
+    (opening,) = office.send()
+    assert (opening.message.sender, opening.message.incarnation) == ("i1", 1)
     assert office.points() == []
-    assert [type(p.message) for p in office.send(HELLO_S)] == [Hello], "it asks again"
-    office.sender.credit("w1", Credit(hello.message.session, WINDOW))
+    assert [type(p.message) for p in office.send(OPEN_SESSION_S)] == [OpenSession], "it asks again"
+    office.sender.credit("w1", Credit(opening.message.session, WINDOW))
     assert office.points() == [("w1", 1)]
 
 
@@ -94,12 +87,12 @@ def test_credit_of_another_session_counts_for_nothing_and_a_newer_one_is_outdone
     office = Office()
     office.route("w1")
     office.put(1)
-    (hello,) = office.send()
-    office.sender.credit("w1", Credit(hello.message.session - 1, WINDOW))
+    (opening,) = office.send()
+    office.sender.credit("w1", Credit(opening.message.session - 1, WINDOW))
     assert office.points(0.1) == []
     office.sender.credit("w1", Credit(9999, WINDOW))
-    (hello,) = office.agree(0.2)
-    assert hello.session == 10_000
+    (opening,) = office.agree(0.2)
+    assert opening.session == 10_000
     assert office.points(0.3) == [("w1", 1)]
 
 
@@ -122,8 +115,8 @@ def test_without_credit_nothing_is_sent_and_no_more_is_taken():
     assert not office.sender.has_room
     assert office.points(0.5) == []
     office.send(10.5)
-    assert office.sender.blocked_s == 10.0
-    office.sender.credit("w1", Credit(office.sender.lanes["w1"].session, WINDOW))
+    assert office.sender.waiting.blocked_s == 10.0
+    office.sender.credit("w1", Credit(office.sender.sessions["w1"].number, WINDOW))
     assert len(office.points(11.0)) == 3
     assert not office.sender.idle
 
@@ -193,26 +186,41 @@ def test_the_batches_of_a_worker_that_is_gone_go_elsewhere_and_it_is_told_when_i
     assert {w for w, _ in moved} == {"w2"}
     assert any(isinstance(r, Revoked) for r in office.records)
     office.route("w2", Route("w1", "a", 2))
-    hello = next(h for h in office.agree(0.2, only="w2") if h.revoked)
-    told = {n for r in hello.revoked[0].ranges for n in range(r[0], r[1] + 1)}
-    assert (told, hello.incarnation) == (lost, 2)
+    opening = next(o for o in office.agree(0.2, only="w2") if o.revoked)
+    announced = {n for r in opening.revoked[0].ranges for n in range(r[0], r[1] + 1)}
+    assert (announced, opening.incarnation) == (lost, 2)
     assert office.sender.revoked == 1
-    office.sender.credit("w1", Credit(office.sender.lanes["w1"].session, WINDOW))
+    office.sender.credit("w1", Credit(office.sender.sessions["w1"].number, WINDOW))
     office.send()
     assert office.sender.revoked == 0
     assert not office.state.revoked
+
+
+def test_where_they_are_held_the_batches_of_a_worker_that_is_gone_wait_until_it_returns_and_consents():
+    office = Office("w1", "w2", on_lost="hold")
+    office.put(1, 2, 3, 4)
+    lost = {s for worker, s in office.points() if worker == "w1"}
+    for sequence in {1, 2, 3, 4} - lost:
+        office.ack("w2", sequence)
+    office.route("w2")
+    assert office.points(0.1) == []
+    assert any(isinstance(r, Revoked) for r in office.records)
+    assert (office.sender.moving, office.sender.idle) == (False, False)
+    office.route("w2", Route("w1", "a", 2))
+    assert any(opening.revoked for opening in office.agree(0.2))
+    assert {s for _, s in office.points(0.3)} == lost
 
 
 def test_another_process_of_a_worker_gets_its_batches_again_in_a_new_session():
     office = Office("w1")
     office.put(1)
     office.points()
-    before = office.sender.lanes["w1"].session
+    before = office.sender.sessions["w1"].number
     office.route(Route("w1", "b", 2))
     assert office.points(0.1) == []
-    office.agree(HELLO_S + 1)
-    assert office.points(HELLO_S + 1) == [("w1", 1)]
-    assert office.sender.lanes["w1"].session > before
+    office.agree(OPEN_SESSION_S + 1)
+    assert office.points(OPEN_SESSION_S + 1) == [("w1", 1)]
+    assert office.sender.sessions["w1"].number > before
     assert office.ack("w1", 1, session=before) is None
     assert office.ack("w1", 1) is not None
 
@@ -223,9 +231,9 @@ def test_a_worker_that_drains_gives_its_batches_back_with_its_consent_and_gets_n
     office.points()
     office.route(Route("w1", "a", 1, 0.0), "w2")
     assert office.points(0.1) == [], "not before it consents"
-    (hello,) = office.agree(HELLO_S + 1)
-    assert hello.closing
-    assert [w for w, _ in office.points(HELLO_S + 1)] == ["w2"]
+    (opening,) = office.agree(OPEN_SESSION_S + 1)
+    assert opening.closing
+    assert [w for w, _ in office.points(OPEN_SESSION_S + 1)] == ["w2"]
     office.put(3, 4)
     assert {w for w, _ in office.points(2.5)} <= {"w2"}
 
@@ -237,7 +245,7 @@ def test_a_refused_batch_waits_for_the_workers_consent_and_is_given_up_in_the_en
     for _ in range(MAX_REFUSALS):
         assert office.points(now) == [("w1", 1)]
         assert office.ack("w1", 1, "refused", now=now) is None
-        assert office.sender.lanes["w1"].outstanding_bytes == 0
+        assert office.sender.sessions["w1"].outstanding_bytes == 0
         office.agree(now)
         now += RESEND_S
     ((batch, reason),) = office.sender.given_up
@@ -260,10 +268,10 @@ def test_a_worker_without_room_gives_everything_back_at_once_and_nothing_is_give
             office.ack(worker, sequence, "refused", window=0)
         office.agree(0.3 + number, window=0)
     assert office.sender.given_up == []
-    assert all(lane.outstanding_bytes == 0 for lane in office.sender.lanes.values())
+    assert all(session.outstanding_bytes == 0 for session in office.sender.sessions.values())
 
 
-def test_while_it_is_on_hold_it_greets_and_hands_out_nothing():
+def test_while_it_is_on_hold_it_opens_sessions_and_hands_out_nothing():
     office = Office()
     office.sender.on_hold = True
     office.route("w1")
@@ -289,19 +297,19 @@ def test_a_sender_that_was_killed_goes_on_with_the_same_owners():
     assert third.state.revoked.keys() == {owners[1]}
 
 
-def test_more_disowned_batches_than_a_greeting_holds_are_told_in_several(monkeypatch):
-    monkeypatch.setattr(sender, "REVOKED_AT_ONCE", 2)
+def test_more_revoked_batches_than_a_message_holds_are_announced_in_several_sessions(monkeypatch):
+    monkeypatch.setattr(session_module, "REVOKED_AT_ONCE", 2)
     office = Office("w1", window=100 * BATCH_BYTES)
     office.put(1, 3, 5, 7, 9)
     office.points()
     office.route("w2")
     office.points(0.1)
     office.route("w1", "w2")
-    told = []
+    announced = []
     for number in range(4):
-        for hello in office.agree(10.0 * (number + 1), only="w1"):
-            told += [r for some in hello.revoked for r in some.ranges]
-    assert sorted(told) == [(n, n) for n in (1, 3, 5, 7, 9)]
+        for opening in office.agree(10.0 * (number + 1), only="w1"):
+            announced += [r for some in opening.revoked for r in some.ranges]
+    assert sorted(announced) == [(n, n) for n in (1, 3, 5, 7, 9)]
     office.send(99.0)
     assert not office.state.revoked
 
@@ -313,7 +321,7 @@ def test_answers_to_others_change_nothing(source, incarnation, sequence):
     office = Office("w1")
     office.put(0)
     office.points()
-    session = office.sender.lanes["w1"].session
+    session = office.sender.sessions["w1"].number
     strange = Ack(source, incarnation, sequence, session, "stored", WINDOW)
     assert office.sender.acknowledge("w1", strange, 1.0) is None
     assert office.sender.acknowledge("w9", strange, 1.0) is None

@@ -45,7 +45,7 @@ def test_the_first_push_finds_its_way_and_a_model_comes_of_it(cluster):
             client.model()
         result = client.push(X)
         assert (result.accepted, result.duplicate, result.dead_lettered) == (len(X), 0, 0)
-        wait_for(lambda: client.status()["promoted"])
+        wait_for(lambda: client.status().promoted)
         model = client.model()
         assert model.metadata["model"]["family"] == "binary_autoencoder"
         codes = client.encode(X)
@@ -60,11 +60,11 @@ def test_bad_points_are_told_apart(cluster):
     poisoned = X[:10].copy()
     poisoned[4, 4] = np.inf
     with Client(cluster.directory.root) as client:
-        before = client.status()["points"]["accepted"]
+        before = client.status().points.accepted
         result = client.push(poisoned, keys=[f"key {i}" for i in range(10)], times=np.arange(10.0))
         assert (result.accepted, result.dead_lettered) == (9, 1)
         assert result.reason == "x: NaN or infinite"
-        wait_for(lambda: client.status()["points"]["accepted"] >= before + 9)
+        wait_for(lambda: client.status().points.accepted >= before + 9)
 
 
 def test_a_push_with_more_keys_than_a_header_holds_is_split(cluster):
@@ -92,7 +92,7 @@ def test_dead_letters_that_are_refused_again_do_not_multiply(cluster):
 
 def test_the_http_endpoint_of_the_cluster_takes_points(cluster):
     with Client(cluster.directory.root) as client:
-        url = wait_for(lambda: [node["http_url"] for node in client.status()["ingest"]])[0]
+        url = wait_for(lambda: [node.http_url for node in client.status().ingest])[0]
         body = "\n".join(json.dumps({"x": row.tolist()}) for row in X[:20]).encode()
         request = urllib.request.Request(
             f"{url}/points", body, {"Content-Type": "application/x-ndjson"}
@@ -105,10 +105,10 @@ def test_the_accounting_holds_with_nothing_on_its_way(cluster):
     with Client(cluster.directory.root) as client:
 
         def settled():
-            points = client.status()["points"]
+            points = client.status().points
             return (
-                points["sent"] == points["accepted"] + points["dead_lettered"]
-                and points["accepted"] == points["stored"] + points["expired"] > 0
+                points.sent == points.accepted + points.dead_lettered
+                and points.accepted == points.stored + points.expired > 0
             )
 
         wait_for(settled)
@@ -116,7 +116,7 @@ def test_the_accounting_holds_with_nothing_on_its_way(cluster):
 
 def test_the_coordinator_answers_over_http_too(cluster):
     with Client(cluster.directory.root) as client:
-        url = client.status()["coordinator"]["http_url"]
+        url = client.status().coordinator.http_url
 
     def get(path):
         with urllib.request.urlopen(f"{url}/{path}", timeout=PATIENCE_S) as answer:
@@ -143,7 +143,7 @@ def test_arguments_that_do_not_fit_are_named(cluster, call, said):
 
 def test_a_version_that_is_not_there_is_named(cluster):
     with Client(cluster.directory.root) as client:
-        wait_for(lambda: client.status()["promoted"])
+        wait_for(lambda: client.status().promoted)
         with pytest.raises(ClientError, match="version 99999"):
             client.model(99999)
 

@@ -6,9 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.cutting import PUSH_POINTS, Origin, cut, origin_of_push
+from ingest.cutting import Origin, cut
 from ingest.records import MAX_KEY_BYTES, Arrays
-from streammac.delivery.sender import Ticket
+from streammac.delivery.batch import Ticket
+from streammac.points.batch_id import MAX_PUSH, PUSH_POINTS, BatchId
 from streammac.wire.codec import decode, encode
 
 
@@ -21,7 +22,7 @@ def messages(arrays, origin):
 
 
 def origin(first=0, batch_points=4, share=0.3, source="i1", incarnation=5) -> Origin:
-    return Origin(source, incarnation, first, batch_points, share, durable=True)
+    return Origin(BatchId.of_stream(source, incarnation, first), batch_points, share, durable=True)
 
 
 @given(st.integers(0, 60), st.integers(1, 20), st.floats(0, 1), st.integers(0, 1 << 40))
@@ -57,10 +58,10 @@ def test_what_is_held_out_differs_from_chunk_to_chunk_and_from_feed_to_feed():
 
 
 def test_pushes_of_a_client_never_share_a_sequence():
-    last = origin_of_push("c", 1, 3, 1, 0.0)
-    following = origin_of_push("c", 1, 4, 1, 0.0)
-    assert last.first + PUSH_POINTS == following.first
-    assert last.durable
+    former, following = (BatchId.of_push("c", 1, number) for number in (3, 4))
+    last = former.later(PUSH_POINTS - 1, held_out=True)
+    assert last.sequence + 1 == following.sequence
+    assert BatchId.of_push("c", 1, MAX_PUSH).sequence == 1 << 63
 
 
 def test_batches_fit_into_frames_and_headers_however_wide_their_points_and_keys_are():

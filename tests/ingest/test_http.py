@@ -12,9 +12,9 @@ import msgpack
 import numpy as np
 import pytest
 
-from ingest.http import BODIES, application
+from ingest.http import BODIES, HttpEndpoint
 from ingest.ingest_queue import IngestQueue
-from streammac.delivery.sender import Ticket
+from streammac.delivery.batch import Ticket
 from streammac.link.http_server import serve
 from streammac.wire.messages import StreamSchema
 from tests.patience import PATIENCE_S
@@ -30,9 +30,8 @@ class Node:
         self.ingest_queue = IngestQueue(record_bytes=500, wake=lambda: self.woken.put(None))
         self.ingest_queue.agree(StreamSchema(2, "float32"))
         self.room = True
-        self.url, self.close = serve(
-            application(self.ingest_queue, lambda: self.room, LIMIT), "127.0.0.1", 0
-        )
+        endpoint = HttpEndpoint(self.ingest_queue, lambda: self.room, LIMIT)
+        self.url, self.close = serve(endpoint.application(), "127.0.0.1", 0)
         self.taken: list[np.ndarray] = []
 
     def settle(self) -> None:

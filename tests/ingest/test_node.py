@@ -12,14 +12,22 @@ import pytest
 import zmq
 
 from ingest.dead_letters import read
+from ingest.listeners import Listeners
 from ingest.node import IngestNode
+from ingest.progress import IngestState
 from ingest.pushes import MAX_EARLY
 from ingest.records import MAX_KEY_BYTES
+from streammac.delivery.batch import BATCH_OVERHEAD_BYTES
+from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Receiver
-from streammac.delivery.sender import BATCH_OVERHEAD_BYTES
+from streammac.errors import ExitCode
+from streammac.link.coordinator import CoordinatorLink
+from streammac.link.interrupt import Interrupt
+from streammac.link.registration import register
 from streammac.points.batch_id import BatchId
 from streammac.run_directory import RunDirectory
-from streammac.settings.schema import Settings
+from streammac.security import open_context
+from streammac.settings.schema import Network, Settings
 from streammac.wire.codec import decode, encode
 from streammac.wire.messages import (
     Goodbye,
@@ -147,7 +155,7 @@ class Stage:
 
 
 @contextmanager
-def running(tmp_path, sources=(), workers=1, stored=None, lose_acks=0, **ingest):
+def running(tmp_path, sources=(), workers=1, stored=None, lose_acks=0, code=ExitCode.OK, **ingest):
     settings = Settings.model_validate(
         {
             "cluster": {"heartbeat_s": 0.05, "workers": workers},
@@ -156,13 +164,23 @@ def running(tmp_path, sources=(), workers=1, stored=None, lose_acks=0, **ingest)
         }
     )
     stage = Stage(settings, stored, lose_acks)
-    node = IngestNode(
-        "i1", RunDirectory(tmp_path), stage.control_address, "127.0.0.1", list(map(str, sources))
-    )
-    codes: list[int] = []
-    thread = threading.Thread(target=lambda: codes.append(node.run()), daemon=True)
+    directory = RunDirectory(tmp_path)
+    context = open_context(None)
+    link = CoordinatorLink(context, "ingest", "i1", stage.control_address)
+    listeners = Listeners(context, "i1", Network())
+    link.addresses |= listeners.addresses
+    registration = register(link, Interrupt())
+    ledger = Ledger(directory.ledger("i1"), IngestState())
+    node = IngestNode(link, listeners, directory, registration, ledger, Interrupt())
+    codes: list[ExitCode] = []
+
+    def run() -> None:
+        codes.append(node.run(list(map(str, sources))))
+        listeners.close()
+        context.destroy(linger=1000)
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    wait_for(lambda: stage.client_address)
     try:
         yield stage, node
     finally:
@@ -171,7 +189,7 @@ def running(tmp_path, sources=(), workers=1, stored=None, lose_acks=0, **ingest)
         thread.join(PATIENCE_S)
         wait_for(lambda: stage.goodbye is not None)
         stage.close()
-    assert codes in ([0], [6])
+    assert codes == [code]
 
 
 def turns(stage, count=5) -> bool:
@@ -241,10 +259,10 @@ def test_a_worker_that_stalls_holds_the_feed_up_and_memory_stays_bounded(tmp_pat
             return before == after and not node.outbox.sender.has_room
 
         wait_for(held_up)
-        lane = node.outbox.sender.lanes["w1"]
-        assert lane.outstanding_bytes <= 40_000
+        session = node.outbox.sender.sessions["w1"]
+        assert session.outstanding_bytes <= 40_000
         batch = 50 * 192
-        assert node.outbox.sender._waiting_bytes <= node.outbox.sender.room_bytes + batch
+        assert node.outbox.sender.waiting.bytes <= node.outbox.sender.waiting.room_bytes + batch
         assert node.ingest_queue.feeds.qsize() <= node.ingest_queue.feeds.maxsize
         wait_for(lambda: stage.report.blocked_s > 0)
 
@@ -345,7 +363,7 @@ def test_pushes_that_come_together_cannot_outrun_the_room(tmp_path):
             wait_for(all_are_taken_or_refused)
         assert 0 < pushes - busy < 20
         one = X.nbytes + 20 * BATCH_OVERHEAD_BYTES
-        assert node.outbox.sender._waiting_bytes <= node.outbox.sender.room_bytes + one
+        assert node.outbox.sender.waiting.bytes <= node.outbox.sender.waiting.room_bytes + one
 
 
 def test_pushes_before_the_schema_is_agreed_are_bounded_and_kept_once(tmp_path):
@@ -374,9 +392,8 @@ def test_keys_of_any_number_and_allowed_length_reach_the_worker(tmp_path):
 
 
 def test_a_wrong_source_ends_the_node_with_the_code_for_bad_input(tmp_path, caplog):
-    with running(tmp_path, [tmp_path / "missing.npy"]) as (stage, node):
+    with running(tmp_path, [tmp_path / "missing.npy"], code=ExitCode.BAD_INPUT) as (stage, _):
         wait_for(lambda: stage.goodbye is not None)
-    assert node.exit_code == 6
     assert "no file" in caplog.text
 
 
@@ -385,8 +402,8 @@ def test_points_wait_for_the_workers_that_are_to_come_but_not_for_ever(tmp_path,
     with running(tmp_path, [feed], workers=2) as (stage, node):
 
         def granted():
-            lane = node.outbox.sender.lanes.get("w1") if node.routes else None
-            return lane is not None and lane.window_bytes
+            session = node.outbox.sender.sessions.get("w1")
+            return session is not None and session.window_bytes
 
         wait_for(granted)
         turns(stage)

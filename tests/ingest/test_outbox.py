@@ -7,17 +7,19 @@ import random
 import numpy as np
 import pytest
 
-from ingest.cutting import Origin, origin_of_push
+from ingest.cutting import Origin
 from ingest.dead_letters import DeadLetterFile, read
 from ingest.ingest_queue import Delivery
 from ingest.outbox import Outbox
 from ingest.positions import Place
+from ingest.progress import IngestState
 from ingest.records import Arrays, Refused
 from ingest.sources import open_source
 from ingest.sources.base import seekable
 from streammac.coordinator.accounts import Accounts
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Receiver
+from streammac.points.batch_id import BatchId
 from streammac.settings.schema import Settings
 from streammac.wire.messages import Route
 from tests.delivery.memory_store import MemoryStore
@@ -35,7 +37,7 @@ class Life:
     """One process of a node: an outbox on what the former left, and a reader of its file."""
 
     def __init__(self, root, number, stores) -> None:
-        ledger = Ledger(root / "ledger")
+        ledger = Ledger(root / "ledger", IngestState())
         letters = DeadLetterFile(root / "letters" / "i1.ndjson", 1 << 20)
         self.outbox = Outbox("i1", number << 40, SETTINGS, ledger, letters)
         self.receivers = {name: Receiver(1, 1 << 16, store) for name, store in stores.items()}
@@ -53,9 +55,8 @@ class Life:
         if chunk is None:
             return False
         begun = self.position.begun
-        origin = Origin(
-            "i1", begun.incarnation, self.records, begun.batch_points, begun.share, True
-        )
+        first = BatchId.of_feed("i1", begun.number, self.records)
+        origin = Origin(first, begun.batch_points, begun.share, durable=True)
         self.records += len(chunk)
         good = np.flatnonzero(chunk.x[:, 0] >= 0)
         refused = [Refused(row.tobytes(), "negative") for row in chunk.x[chunk.x[:, 0] < 0]]
@@ -116,7 +117,8 @@ def test_however_often_it_is_killed_every_record_is_settled_once(root, seed):
 
 def push(number, count=25) -> Delivery:
     points = Arrays(np.ones((count, 2), np.float32))
-    return Delivery("c", "<f4", points, [], lambda t: None, origin_of_push("c", 1, number, 10, 0.1))
+    origin = Origin(BatchId.of_push("c", 1, number), 10, 0.1, durable=True)
+    return Delivery("c", "<f4", points, [], lambda t: None, origin)
 
 
 def test_a_push_that_comes_again_in_another_life_is_stored_and_counted_once(root):
@@ -174,7 +176,7 @@ def test_before_it_knows_the_workers_nothing_is_taken_from_them(root):
     first.step()
     assert first.outbox._ledger.state.handed
     first.outbox.close()
-    ledger = Ledger(root / "ledger")
+    ledger = Ledger(root / "ledger", IngestState())
     letters = DeadLetterFile(root / "letters" / "i1.ndjson", 1 << 20)
     later = Outbox("i1", 2 << 40, SETTINGS, ledger, letters)
     source = seekable(open_source(str(root / "feed.npy")))

@@ -242,18 +242,17 @@ def lived_through(root: Path) -> Iterator[Story]:
 
 
 def _peace(story: Story, cluster: LiveCluster, feed: Feed) -> None:
-    cluster.wait(lambda s: s["model_version"] >= 3 and s["quality"], "versions")
+    cluster.wait(lambda s: s.model_version >= 3 and s.quality, "versions")
     scrapes(4)  # or windows would reach back to before
     with story.chapter("healthy"):
         scrapes(5)
     status = cluster.wait(lambda s: True, "a status")
-    for process in (
-        {"name": "coordinator"} | status["coordinator"],
-        *status["workers"],
-        *status["ingest"],
+    for name, process in (
+        ("coordinator", status.coordinator),
+        *((process.name, process) for process in (*status.workers, *status.ingest)),
     ):
-        with urllib.request.urlopen(process["metrics_url"], timeout=PATIENCE_S) as answer:
-            story.exposed[process["name"]] = answer.read().decode()
+        with urllib.request.urlopen(str(process.metrics_url), timeout=PATIENCE_S) as answer:
+            story.exposed[name] = answer.read().decode()
     with story.chapter("strangers and bad records"):
         cluster.start("worker", "w4")  # takes a moment to come
         feed.spoiled = 0.3
@@ -272,8 +271,8 @@ def _coming_and_going(story: Story, cluster: LiveCluster) -> None:
         scrapes(1)
     with story.chapter("death"):
         cluster.kill("w2")
-        status = cluster.wait(lambda s: s["recovery"]["count"] == 1, "the recovery")
-        story.recovery_s = status["recovery"]["last_s"]
+        status = cluster.wait(lambda s: s.recovery.count == 1, "the recovery")
+        story.recovery_s = status.recovery.last_s
         story.fires("WorkerLost")
         scrapes(1)
     with story.chapter("return"):

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import convert
+from msgspec.structs import replace
+
+from streammac.coordinator.health import Health
+from streammac.wire.status import ClusterStatus
+
 START_S = 1_700_000_000.0
 
 
-def simulated_status(workers: int, epoch: int = 5, lost: int = 0) -> dict[str, Any]:
+def simulated_status(workers: int, epoch: int = 5, lost: int = 0, **more: Any) -> ClusterStatus:
     """The first ``lost`` workers are lost; loads and shards differ from worker to worker."""
+    status = convert(simulated_parts(workers, epoch, lost) | more, ClusterStatus)
+    return replace(status, answers=Health().answers(status, 0.0))
+
+
+def simulated_parts(workers: int, epoch: int = 5, lost: int = 0) -> dict[str, Any]:
     return {
         "cluster": "simulated",
         "started_s": START_S,
@@ -50,7 +61,7 @@ def simulated_status(workers: int, epoch: int = 5, lost: int = 0) -> dict[str, A
                 "kind": "joined",
                 "name": "w1",
                 "text": "w1 joined from <b>here</b>",
-                "seconds": None,
+                "seconds": 0.0,
             }
         ],
         "coordinator": {"pid": 1, "address": "", "metrics_url": "", "http_url": ""},
@@ -85,9 +96,7 @@ def worker(number: int, epoch: int, state: str) -> dict[str, Any]:
         "metrics_url": f"http://127.0.0.1:{30_000 + number}/metrics",
         "train_s": 0.5,
         "z_step_s": 0.25,
-        "wait_s": 0.1,
         "rate": 100.0,
-        "rss_bytes": 90_000_000,
     }
 
 

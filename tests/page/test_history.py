@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import convert
 
 from streammac.page import history
 from streammac.page.history import Chronicle, Recorder
+from streammac.wire.status import ClusterStatus, WorkerStatus, to_json
 
 
-def status(epoch: int = 0, **more: Any) -> dict[str, Any]:
-    return {
+def status(epoch: int = 0, **more: Any) -> ClusterStatus:
+    parts = {
         "epoch": epoch,
         "view": 2,
         "objective": 0.25 if epoch else None,
@@ -24,10 +26,11 @@ def status(epoch: int = 0, **more: Any) -> dict[str, Any]:
         "epoch_seconds": {"train": 0.5, "z_step": 0.25, "wait": 0.125},
         "points": {"accepted": 100, "dead_lettered": 1, "stored": 90},
         "workers": [{"name": "w1", "state": "alive"}, {"name": "w2", "state": "lost"}],
-        "ingest": [{"blocked_s": 1.5}],
+        "ingest": [{"name": "i1", "blocked_s": 1.5}],
         "quality": None,
         **more,
     }
+    return convert(parts, ClusterStatus)
 
 
 def kinds(lines: list[dict[str, Any]]) -> list[str]:
@@ -149,9 +152,9 @@ def test_versions_never_push_out_what_matters() -> None:
 def test_thinning_keeps_order_and_limit(lines: list[dict[str, Any]], limit: int) -> None:
     numbered = [line | {"n": n, "t": float(n)} for n, line in enumerate(lines)]
     kept = history.thinned(numbered, limit)
-    assert sum(len(history.to_json(line)) + 1 for line in kept) <= limit
+    assert sum(len(to_json(line).encode()) + 1 for line in kept) <= limit
     assert [line["n"] for line in kept] == sorted({line["n"] for line in kept})
-    if sum(len(history.to_json(line)) + 1 for line in numbered) <= limit:  # nothing to do
+    if sum(len(to_json(line).encode()) + 1 for line in numbered) <= limit:  # nothing to do
         assert kept == numbered
 
 
@@ -180,5 +183,5 @@ def test_the_last_status_is_kept(tmp_path: Path) -> None:
     recorder.close(status(4, workers=left), 7.0)
     kept = json.loads(last.read_text())["status"]
     assert kept["epoch"] == 4
-    worker = {"name": "w1", "state": "left", "points": 7, "train_s": 0.5, "holding": []}
-    assert kept["workers"] == [worker], "as it was at work"
+    worker = WorkerStatus("w1", state="left", points=7, train_s=0.5)
+    assert convert(kept["workers"], list[WorkerStatus]) == [worker], "as it was at work"

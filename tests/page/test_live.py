@@ -21,6 +21,7 @@ from streammac.page import history
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
 from streammac.wire.messages import Register
+from streammac.wire.status import ClusterStatus
 from tests.page.simulated import simulated_status, simulated_targets
 from tests.patience import PATIENCE_S, wait_for
 from workers.coordinator import http
@@ -81,7 +82,7 @@ class Client:
 def test_snapshots_come_twice_a_second_and_take_little_of_a_core(live: Live) -> None:
     asked = []
 
-    def slow_status() -> dict[str, Any]:
+    def slow_status() -> ClusterStatus:
         asked.append(1)
         end = time.thread_time() + 0.02
         while time.thread_time() < end:
@@ -95,7 +96,7 @@ def test_snapshots_come_twice_a_second_and_take_little_of_a_core(live: Live) -> 
     assert len(asked) == 2
     quick = Live(RunDirectory(live.history.parent))
     for n in range(10):
-        quick.step(n * PERIOD_S, dict, list)
+        quick.step(n * PERIOD_S, ClusterStatus, list)
     assert quick.frames[-1].number == 10
 
 

@@ -11,15 +11,16 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from streammac.link.http_server import serve
 from streammac.page.report import render
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
 from streammac.supervisor.local_cluster import LocalCluster
+from streammac.wire.status import ClusterStatus, Event
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 from tests.page.browser import Browser
 from tests.page.simulated import simulated_status
@@ -53,7 +54,7 @@ def show(live: Live, browser: Browser) -> Iterator[Show]:
     url, close = serve(application(live), "127.0.0.1", 0)
     turn = 0.0
 
-    def next_one(status: dict[str, Any]) -> None:
+    def next_one(status: ClusterStatus) -> None:
         nonlocal turn
         turn += 1e6
         live.step(turn, lambda: status, list)
@@ -61,7 +62,7 @@ def show(live: Live, browser: Browser) -> Iterator[Show]:
             browser.open(url)
         live_now = "document.querySelector('#connection').textContent === 'Live'"
         drawn = "document.querySelector('.stage svg').ariaLabel"
-        browser.until(f"{live_now} && {drawn} && {epoch_is(status['epoch'])}")
+        browser.until(f"{live_now} && {drawn} && {epoch_is(status.epoch)}")
 
     browser.prefer(still=True)
     browser.shape(1280, 800)
@@ -180,9 +181,9 @@ def test_submodels_move_and_a_returning_worker_is_taken_in(show: Show, browser: 
     browser.until(epoch_is(1))
     holder = "document.querySelector('.block[data-key=\"encoder/0\"]').dataset.holder"
     assert browser.js(f"return {holder}") == "w1"
-    moved = simulated_status(3, 2)
-    moved["workers"][0]["holding"], moved["workers"][2]["holding"] = [], ["encoder/0", "encoder/2"]
-    show(moved)
+    first, second, third = simulated_status(3, 2).workers
+    third = replace(third, holding=("encoder/0", "encoder/2"))
+    show(replace(simulated_status(3, 2), workers=(replace(first, holding=()), second, third)))
     browser.until(f"{holder} === 'w3'")
     show(simulated_status(3, 3, lost=1))
     browser.until(f"{STATES}.w1 === 'lost' && {EDGES}.sort().join() === 'w2 w3,w3 w2'")
@@ -200,18 +201,9 @@ def test_an_event_is_listed_and_read_out_and_never_taken_for_markup(
         "return document.querySelector('#events li .text').textContent"
     )
     status = simulated_status(2, 2)
-    status["events"] += [
-        {"number": 2, "time": 1.7e9 + 9, "kind": "lost", "name": "w2", "text": "w2: crash"},
-        {
-            "number": 3,
-            "time": 1.7e9 + 9.4,
-            "kind": "recovered",
-            "name": "",
-            "text": "",
-            "seconds": 0.4,
-        },
-    ]
-    show(status)
+    lost = Event(2, 1.7e9 + 9, "lost", "w2", "w2: crash")
+    recovered = Event(3, 1.7e9 + 9.4, "recovered", "", "", 0.4)
+    show(replace(status, events=(*status.events, lost, recovered)))
     browser.until("document.querySelectorAll('#events li').length === 3")
     kinds = "[...document.querySelectorAll('#events .kind')].map((k) => k.textContent)"
     assert browser.js(f"return {kinds}") == ["Recovered in 0.4 s", "Lost", "Joined"]
@@ -358,8 +350,8 @@ def test_a_report_cannot_be_broken_by_what_it_reports(tmp_path: Path, browser: B
     evil = (
         "</script><script>document.title = 'broken'</script><!-- \u2028 \\ ' \" /*SCRIPT*/ POLICY"
     )
-    status["workers"][0]["name"] = status["events"][0]["text"] = evil
-    live.close(status)
+    worker, event = replace(status.workers[0], name=evil), replace(status.events[0], text=evil)
+    live.close(replace(status, workers=(worker, status.workers[1]), events=(event,)))
     (tmp_path / "r.html").write_text(render(directory, None, 1.8e9, evil), encoding="utf-8")
     browser.open((tmp_path / "r.html").as_uri())
     assert browser.js("return document.querySelector('#run-name').textContent") == evil

@@ -1,4 +1,4 @@
-"""The page's pure parts, in a real browser: layout, scales, history, and the four answers."""
+"""The page's pure parts, in a real browser: layout, scales and history."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from streammac import page
-from streammac.page.history import Chronicle
 from tests.page.browser import Browser
-from tests.page.simulated import START_S, simulated_status
 
 
 @pytest.fixture(scope="module")
@@ -164,21 +162,6 @@ def test_versions_in_a_row_are_one_entry_and_events_of_one_moment_are_kept_apart
     ]  # fmt: skip
 
 
-def test_one_slow_epoch_does_not_make_a_slow_worker(run: Any) -> None:
-    status = simulated_status(3, 40)
-    slow = json.loads(json.dumps(status))
-    slow["workers"][1]["train_s"] = 2.0
-    told = run(
-        "[1, 20].map((times) => { const efforts = new Map(); remember(efforts, usual.workers); "
-        "for (let n = 0; n < times; n++) remember(efforts, slow.workers); "
-        "return answers(slow, newHistory(), 0, false, efforts)[2].short; })",
-        usual=status,
-        slow=slow,
-    )
-    assert told[0] == "None, balanced"
-    assert told[1].startswith("w2, 1.")
-
-
 def test_the_page_s_memory_of_a_run_is_bounded(run: Any) -> None:
     kept = run(
         "(() => { const h = newHistory(); for (let n = 1; n < 100000; n++) "
@@ -211,77 +194,3 @@ def test_scales(run: Any) -> None:
         "4.3 ms", "0.25 s", "7.3 s", "1 min 15 s", "2 h 1 min",
     ]  # fmt: skip
     assert run("[0, 950, 12345, 2500000].map(short)") == ["0", "950", "12.3k", "2.5M"]
-
-
-# -- the four answers ------------------------------------------------------------------------------
-
-
-def told(run: Any, status: dict[str, Any], silence_s: float = 0, ended: bool = False) -> Any:
-    chronicle = Chronicle()
-    lines = []
-    for n in range(40):
-        points = status["points"] | {"accepted": 500 * n}
-        grown = status | {"epoch": n, "points": points}
-        lines += chronicle.lines(grown, START_S + n / 2)
-    found = run(
-        f"answers(status, {FILL}, now, ended)",
-        status=status,
-        lines=lines,
-        now=START_S + 19.5 + silence_s,
-        ended=ended,
-    )
-    return {one["id"]: (one["tone"], one["short"], one["more"]) for one in found}
-
-
-def test_all_is_well(run: Any) -> None:
-    answers = told(run, simulated_status(3, 40))
-    assert answers["training"] == ("good", "Yes, epoch 40", "2.0 epochs a second, model version 40")
-    assert answers["feed"][:2] == ("good", "Yes, 1,000 points/s")
-    assert answers["slow"][:2] == ("good", "None, balanced")
-    assert answers["failures"][:2] == ("good", "None")
-
-
-def test_what_is_wrong_is_said(run: Any) -> None:
-    status = simulated_status(4, 40, lost=1)
-    status["workers"][2]["train_s"] = 2.0
-    answers = told(run, status, silence_s=15)
-    assert answers["training"][:2] == ("warn", "No epoch for 15 s")
-    assert answers["slow"][:2] == ("warn", "w3, 1.80 times the mean")
-    assert answers["failures"] == ("bad", "Lost: w1", "")
-    event = {"number": 2, "time": START_S + 9, "kind": "lost", "name": "w1", "text": "crash"}
-    status["events"].append(event)
-    assert told(run, status)["failures"] == ("bad", "Lost: w1", "not recovered yet")
-    back = event | {"number": 3, "time": START_S + 9.4, "kind": "recovered", "seconds": 0.4}
-    status["events"].append(back)
-    assert told(run, status)["failures"][:2] == ("warn", "Lost: w1")
-    status["workers"] = []
-    status["ingest"][0]["state"] = "lost"
-    answers = told(run, status)
-    assert answers["training"][0] == "bad"
-    assert answers["feed"][:2] == ("warn", "No ingest node")
-    assert answers["failures"][1] == "Lost: i1"
-
-
-def test_what_training_waits_for_is_said(run: Any) -> None:
-    waiting = "waiting for workers: 1 of 3 are here"
-    status = simulated_status(1, 0) | {"waiting": waiting}
-    assert told(run, status)["training"] == ("warn", "Not yet", waiting)
-    assert told(run, status, ended=True)["training"][0] == "none"
-    assert told(run, status | {"workers": []})["training"] == ("bad", "No workers", waiting)
-    assert told(run, status | {"waiting": None})["training"][0] == "good"
-
-
-def test_a_failure_that_is_over(run: Any) -> None:
-    status = simulated_status(3, 40)
-    status["failures"]["crash"] = 1
-    event = {"number": 2, "time": START_S + 9, "kind": "recovered", "name": "", "text": ""}
-    status["events"].append(event | {"seconds": 0.4})
-    tone, short, more = told(run, status)["failures"]
-    assert (tone, short) == ("warn", "1, all recovered")
-    assert more.startswith("recovered in 0.4 s at ")
-
-
-def test_a_run_that_has_ended(run: Any) -> None:
-    answers = told(run, simulated_status(3, 40), silence_s=1e6, ended=True)
-    assert answers["training"][:2] == ("none", "Ended after 40 epochs")
-    assert {tone for tone, *_ in answers.values()} <= {"none", "good"}

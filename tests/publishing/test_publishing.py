@@ -113,7 +113,7 @@ class TestHeldOutSample:
 class TestPublisher:
     def publish(self, publisher, params, epoch):
         """Hand over a finished epoch and wait for its version."""
-        before = publisher.version
+        before = publisher.published.version
         result = EpochResult(
             epoch,
             EpochPlan(),
@@ -125,8 +125,8 @@ class TestPublisher:
             params,
         )
         publisher.offer(result, 10)
-        wait_for(lambda: publisher.version != before)
-        assert publisher.version == before + 1
+        wait_for(lambda: publisher.published.version != before)
+        assert publisher.published.version == before + 1
 
     @pytest.fixture
     def publisher(self, tmp_path):
@@ -142,12 +142,14 @@ class TestPublisher:
     def test_a_bad_version_stays_a_candidate(self, publisher, params):
         self.publish(publisher, params, 0)
         self.publish(publisher, spoiled(params), 1)
-        assert (publisher.version, publisher.current) == (2, 1)
-        assert "worse by more than" in publisher.reason
-        assert publisher.quality["version"] == 1, "what is shown is the quality that users get"
+        assert (publisher.published.version, publisher.published.current) == (2, 1)
+        assert "worse by more than" in publisher.published.reason
+        assert publisher.published.quality.version == 1, (
+            "what is shown is the quality that users get"
+        )
         self.publish(publisher, params, 2)
-        assert publisher.current == 3
-        assert publisher.resume["epoch"] == 3
+        assert publisher.published.current == 3
+        assert publisher.published.resume["epoch"] == 3
 
     def test_quality_cannot_creep_down_step_by_step(self, publisher, params, monkeypatch):
         """Each version is within the tolerance of the one before it, but not of the best."""
@@ -165,6 +167,6 @@ class TestPublisher:
             self.publish(publisher, params | {"mark": np.array([epoch])}, epoch)
         best = max(known.values())
         assert (
-            known[int(publisher._versions.load(publisher.current).tensors["mark"][0])]
+            known[int(publisher.versions.load(publisher.published.current).tensors["mark"][0])]
             >= best - 0.011
         )

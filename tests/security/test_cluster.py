@@ -40,9 +40,9 @@ def test_a_cluster_with_keys_trains_and_talks_to_nobody_else(tmp_path: Path, mon
     seen = {}
 
     def show(status, _):
-        if not (status and status["model_version"] and status["points"]["accepted"] >= 2000):
+        if not (status and status.model_version and status.points.accepted >= 2000):
             return
-        address = status["coordinator"]["address"]
+        address = status.coordinator.address
         if "stranger" not in seen:
             seen["plain"] = ask_status(address, 0.3)
             seen["stranger"] = ask_status(address, 0.3, laptop.root)
@@ -51,7 +51,7 @@ def test_a_cluster_with_keys_trains_and_talks_to_nobody_else(tmp_path: Path, mon
             with Client(address) as client:
                 seen["pushed"] = client.push(np.zeros((3, 8), np.float32)).accepted
                 seen["model"] = client.model().version
-        url = status["coordinator"]["metrics_url"]
+        url = status.coordinator.metrics_url
         assert "127.0.0.1" in url
         seen["metrics"] = urllib.request.urlopen(url, timeout=5).read().decode()
         if 'handshake_failures_total{reason="unknown_key"} 0.0' not in seen["metrics"]:
@@ -65,7 +65,7 @@ def test_a_cluster_with_keys_trains_and_talks_to_nobody_else(tmp_path: Path, mon
     assert 'streammac_handshake_failures_total{reason="unknown_key"}' in seen["metrics"]
     assert 'handshake_failures_total{reason="unknown_key"} 0.0' not in seen["metrics"]
     assert done.status is not None
-    assert done.status["points"]["stored"] == 2003
+    assert done.status.points.stored == 2003
 
 
 @pytest.mark.parametrize("role", ["up", "coordinator", "worker", "ingest"])

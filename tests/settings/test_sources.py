@@ -96,6 +96,10 @@ def test_the_error_for_a_visit_budget(tmp_path: Path) -> None:
             "streammac.toml: modle: expected a known key, got modle - did you mean model?",
         ),
         (
+            "[probe]\npoints = 100",
+            "streammac.toml: probe: expected a known key, got probe - the table is called held_out now",
+        ),
+        (
             "[quux]\nbits = 5",
             "streammac.toml: quux: expected a known key, got quux - "
             "the tables are cluster, network, stream, model, training, store, ingest, held_out, "

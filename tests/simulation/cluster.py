@@ -340,7 +340,7 @@ class Cluster:
                 found.append(f"{len(client.open)} pushes of {client.name} are not settled")
         for node in self.nodes.values():
             if node.outbox.sender.revoked:
-                found.append(f"{node.name} has not told everybody what it has disowned")
+                found.append(f"{node.name} has not told everybody what it has revoked")
         books = points(self.coordinator.core)
         again = self.points.again
         stored = sum(w.store.shard.points for w in self.alive if w.store is not None)

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ingest.cutting import origin_of_push
+from ingest.cutting import Origin
 from ingest.dead_letters import DeadLetterFile
 from ingest.ingest_queue import Delivery
 from ingest.outbox import Outbox
+from ingest.progress import IngestState
 from ingest.records import Arrays
+from streammac.delivery.batch import Ticket
 from streammac.delivery.ledger import Ledger
-from streammac.delivery.sender import Ticket
 from streammac.points.batch_id import BatchId
 from streammac.settings.schema import Settings
 from streammac.wire.codec import Message
@@ -97,7 +98,7 @@ class IngestProcess(Process):
         self.settings = settings
         self.client = client
         self.rules = rules
-        self._ledger = Ledger(folder / f"{name}.ledger")
+        self._ledger = Ledger(folder / f"{name}.ledger", IngestState())
         letters = DeadLetterFile(folder / f"{name}.letters", settings.ingest.dead_letter_bytes)
         self.outbox = Outbox(name, incarnation, settings, self._ledger, letters)
         self._workers: dict[str, str] = {}
@@ -158,7 +159,8 @@ class IngestProcess(Process):
     def _take(self, number: int) -> None:
         points, client = self.client.open[number], self.client.name
         x = np.full((points, 2), number, np.float32)
-        origin = origin_of_push(client, 1, number, self.settings.ingest.batch_points, 0.0)
+        first = BatchId.of_push(client, 1, number)
+        origin = Origin(first, self.settings.ingest.batch_points, 0.0, durable=True)
 
         def settled(ticket: Ticket) -> None:
             self.client.open.pop(number, None)
@@ -193,7 +195,8 @@ class IngestProcess(Process):
     def revokes(self, worker: str, batch_id: BatchId) -> bool:
         """Return whether it has revoked a worker's copy of a batch; if it is dead, its ledger knows."""
         if self.alive:
-            return batch_id in self.outbox.sender._revoked.get(worker, ())
+            session = self.outbox.sender.session(worker)
+            return session is not None and batch_id in session.revoked
         return batch_id in self._ledger.state.revoked.get(worker, ())
 
     def die(self) -> None:

@@ -18,9 +18,10 @@ from streammac.coordinator.moves import Moves
 from streammac.coordinator.stall import StallWatch
 from streammac.delivery.closing import Closing
 from streammac.delivery.handover import Handover
-from streammac.delivery.ledger import Handed, Ledger, Revoked
+from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Receiver
-from streammac.delivery.sender import Sender
+from streammac.delivery.records import Handed
+from streammac.delivery.session import Session
 from streammac.points.batch_id_set import BatchIdSet
 from streammac.ring import admission, recovery, rejoin
 from streammac.ring.member import Member
@@ -129,10 +130,10 @@ def _gives_nothing_to_laggards(original, epoch, resume, name):
 # -- points ----------------------------------------------------------------------------------------
 
 
-def _revokes_nothing(original, sender, worker, batches):
-    original(sender, worker, batches)
-    sender._revoked.pop(worker, None)
-    sender._records = [r for r in sender._records if not isinstance(r, Revoked)]
+def _revokes_nothing(original, session, batches):
+    original(session, batches)
+    session.revoked = BatchIdSet()
+    return []
 
 
 def _forgets_owners(original, ledger, records):
@@ -313,7 +314,7 @@ MUTATIONS = (
     Mutation(
         "nothing revoked",
         "A batch goes to another worker, and the first one is never told that it is not its own any more.",
-        ((Sender, "_revoke", _revokes_nothing),),
+        ((Session, "revoke", _revokes_nothing),),
     ),
     Mutation(
         "owners forgotten",

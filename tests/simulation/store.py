@@ -11,7 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-from streammac.delivery.ledger import Ledger, State
+from streammac.delivery.ledger import Ledger
+from streammac.delivery.records import State
 from streammac.points.batch_id import BatchId
 from streammac.store import Outcome, Retention, Schema, Shard, StoreError
 from streammac.store import Points as StoredPoints
@@ -85,7 +86,7 @@ class WorkerDisk:
 
     def open_ledger(self) -> Ledger:
         """Open the ledger of its moves, in a new process; power loss leaves it as it is."""
-        ledger = Ledger(self._folder / f"{self.name}.handover", self.disk)
+        ledger = Ledger(self._folder / f"{self.name}.handover", State(), self.disk)
         self.handed = ledger.state
         return ledger
 
@@ -133,7 +134,7 @@ class OpenStore:
     def withdraw(
         self, batch_ids: Iterable[BatchId], sender: str | None = None, *, remember: bool = False
     ) -> int:
-        """See `streammac.delivery.receiver.Store`, and `streammac.delivery.handover.Holder`."""
+        """See `streammac.delivery.receiver.Store`, and `streammac.delivery.scan.Holder`."""
         wanted = list(batch_ids)
         points = self.shard.withdraw(wanted, remember=remember, sender=sender)
         if points:
@@ -147,11 +148,11 @@ class OpenStore:
         )
 
     def batches(self) -> Iterator[tuple[BatchId, str]]:
-        """See `streammac.delivery.handover.Holder`."""
+        """See `streammac.delivery.scan.Holder`."""
         return self.shard.batches()
 
     def batch(self, batch_id: BatchId) -> StoredPoints | None:
-        """See `streammac.delivery.handover.Holder`."""
+        """See `streammac.delivery.scan.Holder`."""
         return self.shard.batch(batch_id)
 
     @property
@@ -189,6 +190,22 @@ class OpenStore:
     def drop(self) -> None:
         """The process is dead: its kernel closes the files."""
         self.shard._release()
+
+
+class NoShard:
+    """A shard without any points: there are no held-out ones here."""
+
+    def batches(self) -> Iterator[tuple[BatchId, str]]:
+        """See `streammac.delivery.scan.Holder`."""
+        return iter(())
+
+    def batch(self, batch_id: BatchId) -> StoredPoints | None:
+        """See `streammac.delivery.scan.Holder`."""
+        return None
+
+    def withdraw(self, batch_ids: Iterable[BatchId], *, remember: bool) -> int:
+        """See `streammac.delivery.scan.Holder`."""
+        return 0
 
 
 def _present(shard: Shard) -> set[BatchId]:

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Receiver
+from streammac.delivery.scan import Shards
+from streammac.link.interrupt import Interrupt
 from streammac.ring.member import Event, Member
 from streammac.ring.member_actions import (
     Action,
@@ -33,10 +35,10 @@ from streammac.wire.messages import (
     Drain,
     Goodbye,
     Heartbeat,
-    Hello,
     Leaving,
     ModelState,
     Move,
+    OpenSession,
     PleaseRegister,
     Points,
     Register,
@@ -55,7 +57,7 @@ from tests.simulation.coordinator import ADDRESS
 from tests.simulation.kernel import Kernel, Process
 from tests.simulation.moving import MoverSockets
 from tests.simulation.network import Network
-from tests.simulation.store import OpenStore, WorkerDisk
+from tests.simulation.store import NoShard, OpenStore, WorkerDisk
 from tests.simulation.visits import Visit, VisitedModel, Visits
 from workers.handover import Mover
 from workers.leaving import DRAIN_S, Departure
@@ -132,12 +134,12 @@ class WorkerProcess(Process):
         self.mover: Mover | None = None
         self._ledger: Ledger | None = None
         self._sockets = MoverSockets(self, network, moves)
-        self._arrived: list[tuple[str, Hello | Points]] = []
+        self._arrived: list[tuple[str, OpenSession | Points]] = []
         self._retained_at = 0.0
         self.member: Member | None = None
         self.jobs: deque[Job] = deque()
         self.is_asked_to_leave = False
-        self.departure = Departure()
+        self.departure = Departure(Interrupt())
         self.ended = False
         self._early: list[Event] = []
         self._configured = False
@@ -161,7 +163,7 @@ class WorkerProcess(Process):
             case View() | Resume() | RestartContinuation() | Token() | ModelState():
                 self.say("got", sender, message)
                 self._ring(message)
-            case Hello() | Points():
+            case OpenSession() | Points():
                 self.say("got", sender, message)
                 if not self._arrived:
                     self.after(TOGETHER_S * self.kernel.rng.random(), self._take_points)
@@ -266,7 +268,7 @@ class WorkerProcess(Process):
             self.name,
             self.incarnation << 20,  # a life has room for sessions of its own
             self.settings,
-            {False: self.store},
+            Shards(self.store, NoShard()),
             self.receiver.sessions,
             self._ledger,
             self._sockets,

@@ -81,6 +81,7 @@ def answer(directory: RunDirectory, question: Message) -> Message:
             os.kill(announced["pid"], signal.SIGTERM)
             return DrainReply(True)
     assert isinstance(question, Shutdown)
+    (directory.root / "shutdown").touch()
     return question
 
 

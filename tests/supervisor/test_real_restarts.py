@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import convert
 
 from streammac.link.attached import Attached
 from streammac.run_directory import RunDirectory
+from streammac.wire.status import ClusterStatus, PointCounts
 
 pytestmark = pytest.mark.processes
 PATIENCE_S = 45.0
@@ -35,39 +37,36 @@ def test_whoever_is_killed_comes_back_and_the_others_stay(tmp_path: Path) -> Non
         text=True,
     )
     there = Attached(RunDirectory(root))
-    status: dict[str, Any] = {}
+    status = ClusterStatus()
 
-    def wait(until: Callable[[dict[str, Any]], Any], what: str) -> dict[str, Any]:
+    def wait(until: Callable[[ClusterStatus], Any], what: str) -> ClusterStatus:
         nonlocal status
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             status = there.status() or status
-            if "supervisor" in status and until(status):
+            if status.supervisor and until(status):
                 return status
             time.sleep(0.05)
-        raise TimeoutError(f"{what}: {json.dumps(status)}")
+        raise TimeoutError(f"{what}: {status}")
 
     def pids() -> dict[str, int]:
-        kept = status["supervisor"]["processes"]
-        return {one["name"]: one["pid"] for one in kept if one["state"] != "left"}
+        return {one.name: one.pid for one in status.children if one.state != "left"}
 
     def kill(name: str) -> None:
         """Kill one process, wait for it and for training, see that the others are the same."""
-        before, epoch, restarts = pids(), status["epoch"], status["supervisor"]["restarts"]
+        before, epoch, restarts = pids(), status.epoch, status.restarts
         os.kill(before[name], signal.SIGKILL)
-        wait(lambda s: s["supervisor"]["restarts"] > restarts, f"restart of {name}")
-        wait(
-            lambda s: all_there(s, len(before)) and s["epoch"] >= epoch + 2, f"epochs after {name}"
-        )
+        wait(lambda s: s.restarts > restarts, f"restart of {name}")
+        wait(lambda s: all_there(s, len(before)) and s.epoch >= epoch + 2, f"epochs after {name}")
         after = pids()
         assert {one for one in before if before[one] != after[one]} == {name}
 
-    def all_there(status: dict[str, Any], count: int) -> bool:
-        members = status["workers"] + status["ingest"]
-        return sum(member["state"] == "alive" for member in members) == count - 1
+    def all_there(status: ClusterStatus, count: int) -> bool:
+        members = (*status.workers, *status.ingest)
+        return sum(member.state == "alive" for member in members) == count - 1
 
     try:
-        wait(lambda s: s["model_version"] >= 1 and all_there(s, 4), "training")
+        wait(lambda s: s.model_version >= 1 and all_there(s, 4), "training")
         address = there.address
         kill("w1")
         kill("coordinator")
@@ -84,9 +83,9 @@ def test_whoever_is_killed_comes_back_and_the_others_stay(tmp_path: Path) -> Non
     assert up.returncode == 0, out
     assert "process_restarted w1" in out
     summary = json.loads((tmp_path / "s.json").read_text())
-    points = summary["points"]
+    points = convert(summary["points"], PointCounts)
     assert summary["restarts"] == 4
-    assert points["accepted"] == points["stored"] + points["expired"] + points["away"] > 0
+    assert points.accepted == points.stored + points.expired + points.away > 0
 
     def logged(name: str) -> list[dict[str, Any]]:
         lines = (root / "logs" / f"{name}.log").read_text().splitlines()

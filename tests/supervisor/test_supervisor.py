@@ -13,6 +13,7 @@ import pytest
 import zmq
 
 from streammac.errors import ExitCode, Failure
+from streammac.link.attached import Attached
 from streammac.link.request import ask
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
@@ -27,6 +28,7 @@ from streammac.wire.messages import (
     WorkerForgotten,
     WorkersAdded,
 )
+from streammac.wire.status import ChildStatus, ClusterStatus
 
 PROGRAM = (sys.executable, str(Path(__file__).with_name("stand_in.py")))
 pytestmark = pytest.mark.processes
@@ -71,8 +73,8 @@ def run_until_first_status(local: LocalCluster) -> tuple[Run, list[Any]]:
 
     def show(status: Any, _: float) -> None:
         seen.append(status)
-        members = status["workers"] + status["ingest"] if status else []
-        if len(members) == len(local.workers) + 1 and all(m["state"] == "alive" for m in members):
+        members = (*status.workers, *status.ingest) if status else ()
+        if len(members) == len(local.workers) + 1 and all(m.state == "alive" for m in members):
             local.interrupt()
 
     return supervise(local, show, duration_s=20.0), seen
@@ -83,10 +85,10 @@ def test_a_cluster_starts_is_shown_and_ends_from_the_front(tmp_path: Path) -> No
     run, seen = run_until_first_status(local)
     assert run.failure is None
     assert run.seconds < 10
-    assert seen[-1]["points"]["sent"] == 96  # all four members alive
+    assert seen[-1].points.sent == 96  # all four members alive
     assert run.running == seen[-1]
     assert run.status is not None
-    assert run.status["points"]["sent"] == 100  # everybody's last words are in it
+    assert run.status.points.sent == 100  # everybody's last words are in it
     order = (tmp_path / "run" / "ended").read_text().split()
     assert order[0] == "i1"
     assert sorted(order[1:4]) == ["w1", "w2", "w3"]
@@ -109,10 +111,14 @@ def test_children_do_not_hear_the_terminal(tmp_path: Path) -> None:
 
 
 def test_a_directory_takes_one_cluster_at_a_time(tmp_path: Path) -> None:
-    with cluster(tmp_path, workers=1):
+    told_the_end = tmp_path / "shutdown"
+    with cluster(tmp_path, workers=1) as local:
+        until(lambda: local.directory.announced("coordinator"))
         with pytest.raises(Failure, match="runs there already") as caught:
             supervise(cluster(tmp_path), lambda *_: None, duration_s=1)
         assert caught.value.code is ExitCode.NOT_RUNNING
+        assert not told_the_end.exists(), "the cluster that runs there goes on"
+    assert told_the_end.exists()
     assert supervise(cluster(tmp_path), lambda *_: None, duration_s=0.1).failure is None
 
 
@@ -241,57 +247,60 @@ def kill(local: LocalCluster, name: str) -> None:
     os.kill(turn_until(local, lambda: local.directory.announced(name))["pid"], signal.SIGKILL)
 
 
-def told(local: LocalCluster, name: str) -> dict[str, Any]:
-    """What the supervisor has published of a process."""
-    published = local.directory.announced("supervisor")
-    assert published is not None
-    return next(one for one in published["processes"] if one["name"] == name)
+def announced(local: LocalCluster, name: str) -> ChildStatus:
+    """What the supervisor has announced of a process."""
+    supervisor = Attached(local.directory).supervisor_status()
+    assert supervisor is not None
+    return next(child for child in supervisor.processes if child.name == name)
 
 
 @pytest.mark.parametrize("name", ["w1", "i1", "coordinator"])
 def test_a_process_that_dies_comes_back_and_the_others_stay(tmp_path: Path, name: str) -> None:
     with cluster(tmp_path, limits=ALWAYS) as local:
-        turn_until(local, lambda: (local.status() or {}).get("workers"))
+        turn_until(local, lambda: (local.status() or ClusterStatus()).workers)
         before = {kept.name: kept.process.pid for kept in local.children}
         address = local.address
         kill(local, name)
-        turn_until(local, lambda: told(local, name)["restarts"] == 1)
+        turn_until(local, lambda: announced(local, name).restarts == 1)
         turn_until(local, lambda: local.directory.announced(name))
         turn_until(local, lambda: local.status())
         after = {kept.name: kept.process.pid for kept in local.children}
         assert {one for one in before if before[one] != after[one]} == {name}
         assert local.address == address
-        announced = local.directory.announced("coordinator")
-        assert announced is not None
-        assert announced["control"] == address  # where everybody knows it
+        again = local.directory.announced("coordinator")
+        assert again is not None
+        assert again["control"] == address  # where everybody knows it
         assert local.last is not None
-        kinds = [(e["kind"], e["name"]) for e in local.last["supervisor"]["events"]]
+        assert local.last.supervisor is not None
+        kinds = [(e.kind, e.name) for e in local.last.supervisor.events]
         assert kinds == [("process_died", name), ("process_restarted", name)]
-        assert "signal SIGKILL" in told(local, name)["reason"]
-        assert told(local, name)["state"] == "running"
-        assert told(local, name)["budget_left"] == local.settings.cluster.restart_budget - 1
+        assert "signal SIGKILL" in announced(local, name).reason
+        assert announced(local, name).state == "running"
+        assert announced(local, name).budget_left == local.settings.cluster.restart_budget - 1
 
 
 def test_a_coordinator_that_dies_as_soon_as_it_is_known_comes_back_there(tmp_path: Path) -> None:
     with cluster(tmp_path, limits=ALWAYS) as local:
-        announced = until(lambda: local.directory.announced("coordinator"))  # and no turn since
-        os.kill(announced["pid"], signal.SIGKILL)
-        turn_until(local, lambda: told(local, "coordinator")["restarts"] == 1)
+        before = until(lambda: local.directory.announced("coordinator"))  # and no turn since
+        os.kill(before["pid"], signal.SIGKILL)
+        turn_until(local, lambda: announced(local, "coordinator").restarts == 1)
         again = turn_until(local, lambda: local.directory.announced("coordinator"))
-        assert again["control"] == announced["control"]
+        assert again["control"] == before["control"]
 
 
 def test_a_spent_budget_leaves_a_worker_down_and_the_rest_goes_on(tmp_path: Path) -> None:
     with cluster(tmp_path, limits={"restart_budget": 2}, w2="die") as local:
-        turn_until(local, lambda: told(local, "w2")["state"] == "down")
+        turn_until(local, lambda: announced(local, "w2").state == "down")
         for _ in range(20):
             local.step(0.01)
-        assert told(local, "w2") | {"pid": None, "restarts": 2} == told(local, "w2")
+        assert (announced(local, "w2").pid, announced(local, "w2").restarts) == (None, 2)
         assert (tmp_path / "started").read_text().split().count("w2") == 3
-        assert local.status() is not None
-        last = local.status()["supervisor"]["events"][-1]  # type: ignore[index]
-        assert last["kind"] == "process_down"
-        assert "w2 has a reason to die" in last["text"]
+        status = local.status()
+        assert status is not None
+        assert status.supervisor is not None
+        last = status.supervisor.events[-1]
+        assert last.kind == "process_down"
+        assert "w2 has a reason to die" in last.text
 
 
 def test_a_coordinator_that_cannot_be_helped_ends_the_cluster(tmp_path: Path) -> None:
@@ -316,7 +325,7 @@ def test_who_would_die_of_the_same_again_is_not_restarted(tmp_path: Path) -> Non
 @pytest.mark.parametrize("restart", ["always", "never"])
 def test_a_worker_that_left_as_it_was_asked_stays_away(tmp_path: Path, restart: str) -> None:
     with cluster(tmp_path, limits={"restart": restart}, w2="leave") as local:
-        turn_until(local, lambda: told(local, "w2")["state"] == "left")
+        turn_until(local, lambda: announced(local, "w2").state == "left")
         for _ in range(20):
             local.step(0.02)
         assert (tmp_path / "started").read_text().split().count("w2") == 1
@@ -327,7 +336,7 @@ def test_a_cluster_that_waits_for_its_coordinator_stops_at_once(tmp_path: Path) 
     local = cluster(tmp_path, limits=ALWAYS)
     local.start()
     kill(local, "coordinator")
-    turn_until(local, lambda: told(local, "coordinator")["state"] == "waiting")
+    turn_until(local, lambda: announced(local, "coordinator").state == "waiting")
     begin = time.monotonic()
     local.stop()
     assert time.monotonic() - begin < 10

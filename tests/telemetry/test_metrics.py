@@ -3,16 +3,19 @@ import threading
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import convert
 from prometheus_client.parser import text_string_to_metric_families
 
 from streammac.coordinator.events import EventLog
 from streammac.telemetry import exporter, metrics
 from streammac.telemetry.metrics import COORDINATOR, INGEST, WORKER
 from streammac.wire.reports import IngestReport, ShardCounts, WorkerReport
+from streammac.wire.status import ClusterStatus
 
-STATUS = {
+STATUS: dict[str, Any] = {
     "view": 3,
     "epoch": 7,
     "objective": 1.5,
@@ -47,7 +50,7 @@ class Epoch:
 
 
 @dataclass
-class Lane:
+class Session:
     window_bytes: int
     outstanding_bytes: int
 
@@ -111,7 +114,7 @@ def test_an_ingest_node_shows_its_report() -> None:
     node = exporter.IngestMetrics("i1")
     node.update(IngestReport(sent=5, acknowledged=3, dead_lettered=2, blocked_s=0.5))
     node.acknowledged(0.004)
-    node.lanes({"w1": Lane(100, 40)}, waiting_bytes=7)
+    node.sessions({"w1": Session(100, 40)}, waiting_bytes=7)
     seen = scrape(node)
     assert seen["streammac_ingest_points_total[sent]"] == 5
     assert seen["streammac_ingest_points_total[dead_lettered]"] == 2
@@ -125,7 +128,7 @@ def test_an_ingest_node_shows_its_report() -> None:
 
 def test_the_coordinator_shows_the_status() -> None:
     coordinator = exporter.CoordinatorMetrics()
-    coordinator.update(STATUS)
+    coordinator.update(convert(STATUS, ClusterStatus))
     log = EventLog()
     log.add("drift", "w1", "")
     coordinator.events(log.counts)
@@ -154,8 +157,8 @@ def test_the_coordinator_shows_the_status() -> None:
 
 def test_a_member_that_is_gone_leaves_no_series() -> None:
     coordinator = exporter.CoordinatorMetrics()
-    coordinator.update(STATUS)
-    coordinator.update(STATUS | {"workers": [], "quality": None})
+    coordinator.update(convert(STATUS, ClusterStatus))
+    coordinator.update(convert(STATUS | {"workers": [], "quality": None}, ClusterStatus))
     seen = scrape(coordinator)
     assert "streammac_worker_up[w1]" not in seen
     assert seen["streammac_members[worker][alive]"] == 0

@@ -1,11 +1,12 @@
 import io
-from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from streammac.terminal.live_view import LineView, TerminalView, line, view_for
-from tests.terminal.test_render import EVENTS, STATUS, text
+from streammac.wire.status import CoordinatorStatus, Event
+from tests.terminal.test_render import EVENTS, STATUS, text, with_answers
 
 
 def test_lines_come_now_and_then() -> None:
@@ -20,30 +21,30 @@ def test_lines_come_now_and_then() -> None:
 
 
 def test_a_coordinator_that_is_away_is_told() -> None:
-    assert "the coordinator is away" in line(STATUS | {"stale": True}, 5.0)
+    assert "the coordinator is away" in line(replace(STATUS, stale=True), 5.0)
     assert "the coordinator is away" not in line(STATUS, 5.0)
 
 
 def test_what_training_waits_for_is_told() -> None:
     waiting = "waiting for points"
-    assert waiting in line(STATUS | {"waiting": waiting}, 5.0)
-    assert waiting in text(STATUS | {"waiting": waiting}).replace("\u00a0", " ")
-    assert "waiting" not in line(STATUS | {"waiting": None}, 5.0)
+    assert waiting in line(replace(STATUS, waiting=waiting), 5.0)
+    assert "Waiting for points" in text(with_answers(replace(STATUS, waiting=waiting)))
+    assert "waiting" not in line(STATUS, 5.0)
 
 
 def test_events_get_a_line_each_once_and_routine_none() -> None:
-    routine = {"number": 9, "time": 99.0, "kind": "view", "name": "", "text": "view 7"}
+    routine = Event(9, 99.0, "view", "", "view 7")
     lines: list[str] = []
     with LineView(lines.append) as view:
         for tenth in range(1, 4):
-            view.show(STATUS | {"events": [*EVENTS, routine]}, tenth / 10)
+            view.show(replace(STATUS, events=(*EVENTS, routine)), tenth / 10)
     told = [line for line in lines if "w2" in line and "view" not in line]
     assert [line.split()[2:4] for line in told] == [["lost", "w2:"], ["recovered", "w2:"]]
     assert not any("view 7" in line for line in lines)
 
 
 def test_the_page_s_address_is_written_once() -> None:
-    there = STATUS | {"coordinator": {"http_url": "http://127.0.0.1:8000"}}
+    there = replace(STATUS, coordinator=CoordinatorStatus(http_url="http://127.0.0.1:8000"))
     lines: list[str] = []
     with LineView(lines.append) as view:
         for second in range(12):
@@ -73,7 +74,7 @@ def test_the_terminal_view_draws_in_place_and_cleans_up() -> None:
     with TerminalView(console) as view:
         view.show(None, 0.0)
         view.show(STATUS, 6.0)
-        view.show(None, 7.0)  # a question without an answer leaves the picture
+        view.show(None, 7.0)  # a question without an answer changes nothing
     drawn = out.getvalue()
     assert "120,000" in drawn
     assert drawn.endswith("\x1b[2K")  # the last line is erased
@@ -82,9 +83,8 @@ def test_the_terminal_view_draws_in_place_and_cleans_up() -> None:
 
 def test_a_whole_screen_is_given_back() -> None:
     out = io.StringIO()
-    status: dict[str, Any] = STATUS
     console = Console(file=out, force_terminal=True, width=100, _environ={"TERM": "xterm"})
     with TerminalView(console, screen=True) as view:
-        view.show(status, 1.0)
+        view.show(STATUS, 1.0)
     assert out.getvalue().startswith("\x1b[?1049h")
     assert "\x1b[?1049l" in out.getvalue()

@@ -1,55 +1,62 @@
-import copy
 import io
 import time
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from rich.console import Console
 
+from streammac.coordinator.health import Health
 from streammac.terminal.glyphs import FINE, PLAIN, Glyphs
-from streammac.terminal.health import Trend, started
-from streammac.terminal.render import render
+from streammac.terminal.render import answers, render
+from streammac.terminal.trend import Trend
+from streammac.wire.status import (
+    ChildState,
+    ChildStatus,
+    ClusterStatus,
+    Event,
+    IngestStatus,
+    PointCounts,
+    Quality,
+    Recovery,
+    SupervisorStatus,
+    WorkerStatus,
+)
 
-STATUS: dict[str, Any] = {
-    "view": 2,
-    "epoch": 12,
-    "objective": 0.12345,
-    "mu": 0.5,
-    "model_version": 11,
-    "promoted": 9,
-    "started_s": 1000.0,
-    "points": {"accepted": 120000, "sent": 120003, "dead_lettered": 3},
-    "workers": [
-        {
-            "name": f"w{n}",
-            "state": state,
-            "busy_share": 0.25 * n,
-            "points": 40000,
-            "epoch": 12,
-            "holding": [f"encoder/{n}"],
-        }
+STATUS = ClusterStatus(
+    view=2,
+    epoch=12,
+    objective=0.12345,
+    mu=0.5,
+    model_version=11,
+    promoted=9,
+    started_s=1000.0,
+    points=PointCounts(accepted=120000, sent=120003, dead_lettered=3),
+    workers=tuple(
+        WorkerStatus(
+            f"w{n}",
+            state=state,
+            busy_share=0.25 * n,
+            points=40000,
+            epoch=12,
+            holding=(f"encoder/{n}",),
+        )
         for n, state in ((1, "alive"), (2, "alive"), (3, "lost"))
-    ],
-    "ingest": [{"name": "i1", "state": "alive", "rate": 2000.0, "first_ack_s": 0.0}],
-    "quality": {"metric": "share of neighbours", "model": 0.8, "itq": 0.7, "pca": 0.5, "random": 0},
-}
-PROCESS: dict[str, Any] = {
-    "name": "w2",
-    "role": "worker",
-    "pid": None,
-    "state": "waiting",
-    "restarts": 3,
-    "budget_left": 7,
-    "next_attempt_s": None,
-    "reason": "signal SIGKILL",
-}
-EVENTS = [
-    {"number": n, "time": 5.0 + n, "kind": kind, "name": "w2", "text": text, "seconds": 0.0}
+    ),
+    ingest=(IngestStatus("i1", rate=2000.0),),
+    quality=Quality("share of neighbours", 0.8, 0.7, 0.5, 0.0),
+)
+EVENTS = tuple(
+    Event(n, 5.0 + n, kind, "w2", text)
     for n, (kind, text) in enumerate(
         [("lost", "crash: its connection broke " + "and broke " * 20), ("recovered", "in 0.2 s")]
     )
-]
+)
+
+
+def with_answers(status: ClusterStatus) -> ClusterStatus:
+    return replace(status, answers=Health().answers(status, 0.0))
 
 
 def text(
@@ -65,15 +72,15 @@ def text(
     return drawn.replace("\u00a0", " ")  # the spaces at which no line is broken
 
 
-def supervised(**facts: Any) -> dict[str, Any]:
-    process = PROCESS | facts
-    return STATUS | {
-        "supervisor": {"started_s": 10.0, "restarts": 3, "processes": [process], "events": []}
-    }
+def supervised(state: ChildState = "waiting", restarts: int = 3, **more: Any) -> ClusterStatus:
+    reason = "signal SIGKILL"
+    child = ChildStatus("w2", "worker", None, state, restarts, 7, reason=reason, **more)
+    supervisor = SupervisorStatus(started_s=10.0, restarts=restarts, processes=(child,))
+    return with_answers(STATUS).supervised(supervisor)
 
 
 def test_it_shows_what_an_operator_asks() -> None:
-    shown = text(STATUS)
+    shown = text(with_answers(STATUS))
     for fact in (
         "120,000  (2,000/s, 3 dead-lettered)",
         "12, mu 0.5",
@@ -82,7 +89,7 @@ def test_it_shows_what_an_operator_asks() -> None:
         "version 11, version 9 promoted",
         f"{PLAIN.bar(0.25, 8)}  25%",
         "e2",
-        "lost: w3",
+        "Lost: w3",
         f"{PLAIN.bar(0.7, 24)} 0.700  ITQ",
     ):
         assert fact in shown
@@ -92,21 +99,19 @@ def test_it_shows_what_an_operator_asks() -> None:
 
 def test_before_there_is_anything() -> None:
     assert "starting" in text(None)
-    bare = STATUS | {"objective": None, "mu": None, "model_version": 0, "quality": None}
-    assert "none yet" in text(bare | {"workers": [], "ingest": []})
+    assert "none yet" in text(ClusterStatus())
 
 
 def test_many_workers_are_summed_up() -> None:
-    status = copy.deepcopy(STATUS)
-    status["workers"] = [status["workers"][0] | {"name": f"w{n}"} for n in range(40)]
-    shown = text(status)
+    workers = tuple(replace(STATUS.workers[0], name=f"w{n}") for n in range(40))
+    shown = text(replace(STATUS, workers=workers))
     assert "w15" in shown
     assert "w16" not in shown
     assert "and 24 more workers" in shown
 
 
 def test_it_fits_into_80_columns_and_cuts_only_what_is_long() -> None:
-    shown = text(supervised() | {"events": EVENTS, "recovery": {"last_s": 0.2}}, width=80)
+    shown = text(replace(supervised(), events=EVENTS, recovery=Recovery(1, 0.2)), width=80)
     assert max(map(len, shown.splitlines())) <= 80
     lost = next(line for line in shown.splitlines() if "crash" in line)
     assert lost.split()[1:5] == ["lost", "w2", "crash:", "its"]
@@ -123,15 +128,20 @@ def test_restarts_say_what_happens_next() -> None:
 def test_a_trend_draws_how_the_objective_went() -> None:
     trend = Trend()
     for n in range(8):
-        trend.add(STATUS | {"epoch": n, "objective": 8.0 - n}, float(n))
-    shown = text(STATUS, trend=trend, glyphs=FINE)
-    assert "0.1235  █▇▆▅▄▃▂▁" in shown
-    assert "training, 1.0 epochs/s" in shown
+        trend.add(replace(STATUS, objective=8.0 - n))
+        trend.add(replace(STATUS, objective=8.0 - n))
+    assert "0.1235  █▇▆▅▄▃▂▁" in text(STATUS, trend=trend, glyphs=FINE)
 
 
-def test_the_start_is_the_supervisor_s_if_there_is_one() -> None:
-    assert started(STATUS) == 1000.0
-    assert started(supervised()) == 10.0
+def test_what_the_coordinator_cannot_know_is_told_beside_its_answers() -> None:
+    known = with_answers(STATUS)
+    assert answers(known) == known.answers
+    away = answers(replace(known, stale=True))
+    assert (away[0].tone, away[0].text) == ("bad", "Coordinator away")
+    assert away[1:] == known.answers[1:]
+    down = answers(supervised("down"))
+    assert (down[3].tone, down[3].text) == ("bad", "Down: w2")
+    assert down[:3] == known.answers[:3]
 
 
 @given(st.floats(-1, 2), st.integers(0, 60))

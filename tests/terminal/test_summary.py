@@ -7,33 +7,34 @@ from streammac.errors import ExitCode, Failure
 from streammac.supervisor.milestones import Milestones
 from streammac.supervisor.run import Run
 from streammac.terminal.summary import final_table, summarise
+from streammac.wire.status import (
+    ClusterStatus,
+    IngestStatus,
+    PointCounts,
+    Quality,
+    WorkerStatus,
+)
 
-STATUS: dict[str, Any] = {
-    "points": {
-        "sent": 10_010,
-        "accepted": 10_000,
-        "duplicate": 5,
-        "dead_lettered": 10,
-        "stored": 9_000,
-        "expired": 1_000,
-        "away": 0,
-        "dropped": 0,
-    },
-    "epoch": 7,
-    "model_version": 6,
-    "first_model_s": 1004.5,
-    "ingest": [{"first_ack_s": 1002.5}, {"first_ack_s": 1001.25}, {"first_ack_s": 0.0}],
-    "workers": [{"name": "w1", "points": 9000, "busy_share": 0.75}],
-    "imbalance": 1.25,
-    "quality": {
-        "metric": "share",
-        "model": 0.8,
-        "itq": 0.7,
-        "pca": 0.5,
-        "random": 0.3,
-        "version": 6,
-    },
+POINTS = {
+    "sent": 10_010,
+    "accepted": 10_000,
+    "duplicate": 5,
+    "dead_lettered": 10,
+    "stored": 9_000,
+    "expired": 1_000,
+    "away": 0,
+    "dropped": 0,
 }
+STATUS = ClusterStatus(
+    points=PointCounts(**POINTS),
+    epoch=7,
+    model_version=6,
+    first_model_s=1004.5,
+    ingest=tuple(IngestStatus("i", first_ack_s=ack_s) for ack_s in (1002.5, 1001.25, 0.0)),
+    workers=(WorkerStatus("w1", points=9000, busy_share=0.75),),
+    imbalance=1.25,
+    quality=Quality("share", 0.8, 0.7, 0.5, 0.3, version=6),
+)
 
 SEEN = Milestones(1001.25, 1004.5)
 
@@ -46,7 +47,7 @@ def text(summary: dict[str, Any], running: Any) -> str:
 
 def test_a_summary_has_everything() -> None:
     assert summarise(Run(STATUS, STATUS, 1000.0, 60.0, milestones=SEEN)) == {
-        "points": STATUS["points"],
+        "points": POINTS,
         "epochs": 7,
         "restarts": 0,
         "model_version": 6,

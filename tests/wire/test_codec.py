@@ -184,8 +184,11 @@ def header(**changes) -> bytes:
         ([header(arrays=[["x", "<f4", [True]]]), b"1234"], "beyond the limits"),
         ([header(arrays=[["x", "|u1", [MAX_FRAME_BYTES + 1, 0]]]), b""], "beyond the limits"),
         ([header(kind="Stop", body={"reason": "x" * ((1 << 19) + 1)})], "Stop.reason"),
-        ([header(kind="Hello", body={"sender": "x" * 201})], "Hello.sender"),
-        ([header(kind="Hello", body={"sender": "w1", "tensors": {}})], "not what they should be"),
+        ([header(kind="OpenSession", body={"sender": "x" * 201})], "OpenSession.sender"),
+        (
+            [header(kind="OpenSession", body={"sender": "w1", "tensors": {}})],
+            "not what they should be",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(frames, said):

@@ -15,6 +15,7 @@ from streammac.run_directory import RunDirectory, write_json
 from streammac.settings.schema import Settings
 from streammac.supervisor import processes
 from streammac.supervisor.processes import Child, Lifeline
+from streammac.wire.status import ClusterStatus
 from tests.patience import PATIENCE_S
 
 PROGRAM = (sys.executable, "-m", "streammac")
@@ -84,11 +85,11 @@ class LiveCluster:
     def signal(self, name: str, number: int) -> None:
         self.children[name].process.send_signal(number)
 
-    def status(self) -> dict[str, Any] | None:
+    def status(self) -> ClusterStatus | None:
         known = self.directory.announced("coordinator")
         return ask_status(known["control"], keys=self.directory.keys) if known else None
 
-    def wait(self, until: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+    def wait(self, until: Callable[[ClusterStatus], bool], what: str) -> ClusterStatus:
         """Return the first status of which something is true."""
         status = None
         end = time.monotonic() + PATIENCE_S
@@ -97,17 +98,17 @@ class LiveCluster:
             if status is not None and until(status):
                 return status
             time.sleep(0.02)
-        raise TimeoutError(f"{what}: not within {PATIENCE_S} s; {json.dumps(status)}")
+        raise TimeoutError(f"{what}: not within {PATIENCE_S} s; {status}")
 
-    def epochs(self, more: int) -> dict[str, Any]:
+    def epochs(self, more: int) -> ClusterStatus:
         """Wait for so many further epochs."""
-        now = self.wait(lambda s: True, "a status")["epoch"]
-        return self.wait(lambda s: s["epoch"] >= now + more, f"{more} more epochs after {now}")
+        now = self.wait(lambda s: True, "a status").epoch
+        return self.wait(lambda s: s.epoch >= now + more, f"{more} more epochs after {now}")
 
 
-def states(status: dict[str, Any]) -> dict[str, str]:
-    return {worker["name"]: worker["state"] for worker in status["workers"]}
+def states(status: ClusterStatus) -> dict[str, str]:
+    return {worker.name: worker.state for worker in status.workers}
 
 
-def kinds(status: dict[str, Any], name: str | None = None) -> list[str]:
-    return [e["kind"] for e in status["events"] if name is None or e["name"] == name]
+def kinds(status: ClusterStatus, name: str | None = None) -> list[str]:
+    return [e.kind for e in status.events if name is None or e.name == name]

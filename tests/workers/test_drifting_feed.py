@@ -36,16 +36,16 @@ def test_drift_is_noticed_and_mu_drops_back(tmp_path):
             def seen() -> tuple[int, int]:
                 cluster.step()
                 status = client.status()
-                return status["drift_events"], status["age"] if status["age"] is not None else -1
+                return status.drift_events, status.age if status.age is not None else -1
 
             for part in np.array_split(x, 4):
                 client.push(part, timeout_s=PATIENCE_S)
                 time.sleep(0.3)
             wait_for(lambda: seen()[1] >= 12)
             assert seen()[0] == 0
-            before = client.status()["mu"]
+            before = client.status().mu
             # other pixels: the same numbers in another order
             client.push(x[:, rng.permutation(64)])
             wait_for(lambda: seen()[0] >= 1)
-            wait_for(lambda: client.status()["mu"] < before)
+            wait_for(lambda: client.status().mu < before)
             wait_for(lambda: seen()[1] >= 3)

@@ -20,29 +20,29 @@ SETTINGS = {
 
 def test_the_ring_goes_on_whatever_happens_to_workers(tmp_path):
     with LiveCluster(tmp_path, SETTINGS) as cluster:
-        cluster.wait(lambda s: s["epoch"] >= 2, "training")
-        pids = {w["name"]: w["pid"] for w in cluster.status()["workers"]}
+        cluster.wait(lambda s: s.epoch >= 2, "training")
+        pids = {w.name: w.pid for w in cluster.status().workers}
 
         cluster.kill("w2")
-        status = cluster.wait(lambda s: s["recovery"]["count"] == 1, "recovery from a crash")
+        status = cluster.wait(lambda s: s.recovery.count == 1, "recovery from a crash")
         assert states(status) == {"w1": "alive", "w2": "lost", "w3": "alive"}
-        assert status["failures"]["crash"] == 1
-        assert status["points"]["away"] > 0
+        assert status.failures.crash == 1
+        assert status.points.away > 0
         cluster.epochs(2)
 
         cluster.start("worker", "w2")
         status = cluster.wait(lambda s: states(s)["w2"] == "alive", "its return")
-        cluster.wait(lambda s: s["points"]["away"] == 0, "its points")
-        cluster.wait(lambda s: worker(s, "w2")["hops"] > 3, "its visits")
+        cluster.wait(lambda s: s.points.away == 0, "its points")
+        cluster.wait(lambda s: worker(s, "w2").hops > 3, "its visits")
 
         cluster.start("worker", "w4")
         cluster.wait(lambda s: worker(s, "w4").get("hops", 0) > 3, "the joiner's visits")
-        failures = cluster.status()["failures"]
+        failures = cluster.status().failures
         assert {reason: n for reason, n in failures.items() if n} == {"crash": 1}
 
         cluster.signal("w1", signal.SIGSTOP)
-        status = cluster.wait(lambda s: s["recovery"]["count"] == 2, "recovery from a hang")
-        assert status["failures"]["hang"] == 1
+        status = cluster.wait(lambda s: s.recovery.count == 2, "recovery from a hang")
+        assert status.failures.hang == 1
         cluster.epochs(2)
         cluster.signal("w1", signal.SIGCONT)
         status = cluster.wait(lambda s: states(s)["w1"] == "alive", "the return of the hanging one")
@@ -53,38 +53,36 @@ def test_the_ring_goes_on_whatever_happens_to_workers(tmp_path):
         status = cluster.wait(lambda s: states(s)["w3"] == "left", "the leave")
         assert cluster.children["w3"].process.wait(PATIENCE_S) == 0
         assert "draining" in kinds(status, "w3")
-        assert status["failures"]["drained"] == 1
+        assert status.failures.drained == 1
         status = cluster.epochs(2)
-        now = {w["name"]: w["pid"] for w in status["workers"]}
+        now = {w.name: w.pid for w in status.workers}
         assert (now["w1"], now["w3"]) == (pids["w1"], pids["w3"]), "no healthy worker restarted"
 
 
 def test_the_coordinator_comes_back_to_the_same_ring(tmp_path):
     with LiveCluster(tmp_path, SETTINGS, workers=2) as cluster:
-        before = cluster.wait(lambda s: s["model_version"] >= 3, "training")
-        hops = {w["name"]: w["hops"] for w in before["workers"]}
+        before = cluster.wait(lambda s: s.model_version >= 3, "training")
+        hops = {w.name: w.hops for w in before.workers}
         cluster.restart_coordinator()
-        status = cluster.wait(lambda s: s["view"] > before["view"], "a view")
-        assert {w["name"]: w["pid"] for w in status["workers"]} == {
-            w["name"]: w["pid"] for w in before["workers"]
-        }
-        assert status["cluster"] == before["cluster"]
-        cluster.wait(lambda s: s["model_version"] > before["model_version"], "a version")
+        status = cluster.wait(lambda s: s.view > before.view, "a view")
+        assert {w.name: w.pid for w in status.workers} == {w.name: w.pid for w in before.workers}
+        assert status.cluster == before.cluster
+        cluster.wait(lambda s: s.model_version > before.model_version, "a version")
 
         def heard(status):
-            there = all(w["hops"] not in (0, hops[w["name"]]) for w in status["workers"])
-            return there and status["points"]["accepted"] > before["points"]["accepted"]
+            there = all(w.hops not in (0, hops[w.name]) for w in status.workers)
+            return there and status.points.accepted > before.points.accepted
 
         after = cluster.wait(heard, "news of everybody")
-        assert all(w["hops"] > hops[w["name"]] for w in after["workers"]), "nobody began anew"
-        assert after["epoch"] > before["epoch"]
+        assert all(w.hops > hops[w.name] for w in after.workers), "nobody began anew"
+        assert after.epoch > before.epoch
         assert kinds(after)[0] == "coordinator_restarted"
 
 
 def test_a_worker_that_fails_is_lost_and_has_not_left(tmp_path):
     segments = {"store": {"segment_bytes": 1 << 16}}
     with LiveCluster(tmp_path, SETTINGS | segments, workers=2) as cluster:
-        cluster.wait(lambda s: s["epoch"] >= 2, "training")
+        cluster.wait(lambda s: s.epoch >= 2, "training")
         files = cluster.directory.shard("w2")
 
         def robbed(status):
@@ -94,11 +92,11 @@ def test_a_worker_that_fails_is_lost_and_has_not_left(tmp_path):
 
         status = cluster.wait(robbed, "a failure for want of a file")
         assert states(status)["w2"] == "lost"
-        assert status["failures"]["crash"] == 1
+        assert status.failures.crash == 1
         assert cluster.children["w2"].process.wait(PATIENCE_S) == 1
         assert "FileNotFoundError" in (cluster.directory.logs / "w2.log").read_text()
         cluster.epochs(2)
 
 
 def worker(status, name):
-    return next((w for w in status["workers"] if w["name"] == name), {})
+    return next((w for w in status.workers if w.name == name), {})

@@ -46,16 +46,16 @@ def stored(cluster, names=("w1", "w2")):
 
 def goes_on(accepted):
     """Return whether more points than these are accepted, or all are: a feed does not wait for tests."""
-    return lambda status: status["points"]["accepted"] > min(accepted, POINTS - 1)
+    return lambda status: status.points.accepted > min(accepted, POINTS - 1)
 
 
 def is_done(status):
-    points = status["points"]
+    points = status.points
     return (
-        status["ingest"]
-        and all(node["finished"] and not node["disowned"] for node in status["ingest"])
-        and points["sent"] == points["accepted"] + points["dead_lettered"]
-        and points["accepted"] == points["stored"]
+        status.ingest
+        and all(node.finished and not node.revoked for node in status.ingest)
+        and points.sent == points.accepted + points.dead_lettered
+        and points.accepted == points.stored
     )
 
 
@@ -63,14 +63,14 @@ def test_a_worker_that_is_killed_under_load_returns_and_nothing_is_stored_twice(
     settings = SETTINGS | {"ingest": SETTINGS["ingest"] | {"sources": [f"{feed}?rate=5000"]}}
     with LiveCluster(tmp_path / "run", settings, workers=2) as cluster:
         for _ in range(2):
-            before = cluster.wait(lambda s: s["points"]["stored"] > 1000, "points")
+            before = cluster.wait(lambda s: s.points.stored > 1000, "points")
             cluster.kill("w1")
             cluster.wait(lambda s: states(s)["w1"] == "lost", "its loss")
-            cluster.wait(goes_on(before["points"]["accepted"]), "points elsewhere")
+            cluster.wait(goes_on(before.points.accepted), "points elsewhere")
             cluster.start("worker", "w1")
             cluster.wait(lambda s: states(s)["w1"] == "alive", "its return")
         status = cluster.wait(is_done, "the end of the feed")
-        assert status["points"]["sent"] == POINTS
+        assert status.points.sent == POINTS
         for name in ("w1", "w2"):
             cluster.kill(name)
         assert stored(cluster) == list(range(POINTS))
@@ -82,15 +82,15 @@ def test_an_ingest_node_that_is_killed_goes_on_where_its_file_is_settled(tmp_pat
         accepted = 0
         for _ in range(3):
             status = cluster.wait(goes_on(accepted + 3000), "points")
-            accepted = status["points"]["accepted"]
+            accepted = status.points.accepted
             cluster.kill("i1")
             cluster.start("ingest", "i1")
         status = cluster.wait(is_done, "the end of the feed")
-        assert status["points"]["sent"] == status["points"]["stored"] == POINTS
+        assert status.points.sent == status.points.stored == POINTS
         cluster.kill("i1")
         cluster.start("ingest", "i1")
         status = cluster.wait(is_done, "the node that has nothing to do")
-        assert status["points"]["stored"] == POINTS
+        assert status.points.stored == POINTS
         for name in ("w1", "w2"):
             cluster.kill(name)
         assert stored(cluster) == list(range(POINTS))
@@ -106,7 +106,7 @@ class Pushed:
         def pushed(status):
             if health(status):
                 return True
-            if status["points"]["accepted"] == self.sent:
+            if status.points.accepted == self.sent:
                 self.push(500)
             return False
 
@@ -122,10 +122,10 @@ class Pushed:
 
 def test_a_worker_whose_disk_is_full_trains_on_and_takes_points_again_when_there_is_room(tmp_path):
     with LiveCluster(tmp_path, SETTINGS, workers=2) as cluster:
-        cluster.wait(lambda s: s["ingest"] and s["ingest"][0]["client"], "the ingest node")
+        cluster.wait(lambda s: s.ingest and s.ingest[0].client, "the ingest node")
         pushed = Pushed(cluster)
         pushed.push(5000)
-        pushed.until(lambda s: s["epoch"] >= 1, "training")
+        pushed.until(lambda s: s.epoch >= 1, "training")
         pid = cluster.children["w1"].process.pid
         unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, unlimited[1]))
@@ -134,23 +134,23 @@ def test_a_worker_whose_disk_is_full_trains_on_and_takes_points_again_when_there
         cluster.epochs(1)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
         pushed.until(lambda s: points_of(s, "w1") > full, "points that it takes again")
-        status = cluster.wait(lambda s: s["points"]["stored"] == pushed.sent, "all points")
+        status = cluster.wait(lambda s: s.points.stored == pushed.sent, "all points")
         assert states(status)["w1"] == "alive"
-        assert status["points"]["dead_lettered"] == 0
+        assert status.points.dead_lettered == 0
         for name in ("w1", "w2"):
             cluster.kill(name)
         assert stored(cluster) == list(range(pushed.sent))
 
 
 def points_of(status, name):
-    return next(w["points"] for w in status["workers"] if w["name"] == name)
+    return next(w.points for w in status.workers if w.name == name)
 
 
 def test_a_push_whose_ingest_node_is_killed_is_stored_once(tmp_path):
     x = np.random.default_rng(0).random((2000, 8), np.float32)
     x[:, 0] = np.arange(2000)
     with LiveCluster(tmp_path, SETTINGS, workers=2) as cluster:
-        cluster.wait(lambda s: s["ingest"] and s["ingest"][0]["client"], "the ingest node")
+        cluster.wait(lambda s: s.ingest and s.ingest[0].client, "the ingest node")
         results = []
 
         def push():
@@ -161,12 +161,12 @@ def test_a_push_whose_ingest_node_is_killed_is_stored_once(tmp_path):
         thread = threading.Thread(target=push)
         thread.start()
         for enough in (400, 1000):
-            cluster.wait(lambda s, n=enough: s["points"]["accepted"] > n, "points")
+            cluster.wait(lambda s, n=enough: s.points.accepted > n, "points")
             cluster.kill("i1")
             cluster.start("ingest", "i1")
         thread.join(2 * PATIENCE_S)
         assert sum(r.accepted for r in results) == 2000
-        cluster.wait(lambda s: s["points"]["stored"] == 2000, "all points")
+        cluster.wait(lambda s: s.points.stored == 2000, "all points")
         for name in ("w1", "w2"):
             cluster.kill(name)
         assert stored(cluster) == list(range(2000))

@@ -61,25 +61,22 @@ def stored(directory: RunDirectory, *names: str) -> Counter[int]:
 
 
 def points_of(status, name: str) -> int:
-    return next(w["points"] for w in status["workers"] if w["name"] == name)
+    return next(w.points for w in status.workers if w.name == name)
 
 
 def finished(status) -> bool:
-    points = status["points"]
+    points = status.points
     return (
-        all(node["finished"] for node in status["ingest"])
-        and points["accepted"] == points["sent"] == POINTS
-        and points["accepted"]
-        == points["stored"] + points["away"] + points["expired"] + points["dropped"]
+        all(node.finished for node in status.ingest)
+        and points.accepted == points.sent == POINTS
+        and points.accepted == points.stored + points.away + points.expired + points.dropped
     )
 
 
 def at_rest(status) -> bool:
     """Return whether all points are with workers that live, each with one: nothing is left of a move."""
-    points = status["points"]
-    return (
-        finished(status) and not points["away"] and points["stored"] + points["dropped"] == POINTS
-    )
+    points = status.points
+    return finished(status) and not points.away and points.stored + points.dropped == POINTS
 
 
 def assert_each_once(directory: RunDirectory, *names: str) -> None:
@@ -89,13 +86,13 @@ def assert_each_once(directory: RunDirectory, *names: str) -> None:
 
 
 def fed(cluster: LiveCluster) -> None:
-    cluster.wait(lambda s: s["points"]["stored"] > POINTS // 3 and s["epoch"] > 0, "points")
+    cluster.wait(lambda s: s.points.stored > POINTS // 3 and s.epoch > 0, "points")
 
 
 def in_the_middle(cluster: LiveCluster) -> str:
     """Return the worker with most points as soon as a batch of it is with others, long before all are."""
-    workers = cluster.wait(lambda s: True, "a status")["workers"]
-    name = str(max(workers, key=lambda worker: worker["points"])["name"])
+    workers = cluster.wait(lambda s: True, "a status").workers
+    name = str(max(workers, key=lambda worker: worker.points).name)
     withdrawn = cluster.directory.shard(name) / "withdrawn"
     assert drain(cluster, name, "move").accepted
     wait_for(lambda: withdrawn.exists() and withdrawn.stat().st_size)
@@ -109,10 +106,10 @@ def test_a_worker_leaves_and_its_points_go_to_the_others(tmp_path):
         status = cluster.wait(lambda s: states(s)["w1"] == "left", "the leave")
         assert cluster.children["w1"].process.wait(PATIENCE_S) == 0
         assert points_of(status, "w1") == 0
-        left = next(e for e in status["events"] if e["kind"] == "left")
-        assert "went to the others" in left["text"]
+        left = next(e for e in status.events if e.kind == "left")
+        assert "went to the others" in left.text
         status = cluster.wait(finished, "the end of the feed")
-        assert (status["points"]["stored"], status["points"]["away"]) == (POINTS, 0)
+        assert (status.points.stored, status.points.away) == (POINTS, 0)
     assert_each_once(cluster.directory, "w2", "w3")
     assert not stored(cluster.directory, "w1")
 
@@ -151,10 +148,10 @@ def test_nothing_is_moved_while_a_feed_has_not_let_go_and_what_is_left_comes_bac
         cluster.signal("i1", signal.SIGSTOP)
         assert drain(cluster, "w1", "move", deadline_s=1.0).accepted
         status = cluster.wait(lambda s: states(s)["w1"] == "left", "the leave")
-        left = next(e for e in status["events"] if e["kind"] == "left")
-        assert "wait in its directory" in left["text"]
-        assert "went to the others" not in left["text"]
-        assert status["points"]["away"] == points_of(status, "w1") > 0
+        left = next(e for e in status.events if e.kind == "left")
+        assert "wait in its directory" in left.text
+        assert "went to the others" not in left.text
+        assert status.points.away == points_of(status, "w1") > 0
         cluster.signal("i1", signal.SIGCONT)
         cluster.start("worker", "w1")
         cluster.wait(at_rest, "the end of the feed")
@@ -182,9 +179,9 @@ def test_points_are_dropped_after_a_good_end_and_counted(tmp_path):
         fed(cluster)
         assert drain(cluster, "w1", "drop").accepted
         status = cluster.wait(lambda s: states(s)["w1"] == "left", "the leave")
-        dropped = status["points"]["dropped"]
+        dropped = status.points.dropped
         assert dropped > 0
-        assert "are given up" in next(e["text"] for e in status["events"] if e["kind"] == "left")
+        assert "are given up" in next(e.text for e in status.events if e.kind == "left")
         status = cluster.wait(finished, "the end of the feed")
-        assert status["points"]["stored"] == POINTS - dropped
+        assert status.points.stored == POINTS - dropped
     assert len(stored(cluster.directory, "w1", "w2", "w3")) == POINTS - dropped

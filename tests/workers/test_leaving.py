@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from streammac.link.interrupt import Interrupt
 from workers.leaving import Departure
 
 
@@ -33,7 +34,7 @@ def member(state="training", *, released=False):
 
 
 def test_nobody_leaves_who_was_not_asked_to():
-    departure = Departure()
+    departure = Departure(Interrupt())
     assert not departure.under_way
     assert not departure.unheeded
     assert departure.end(99.0, None, None) is None
@@ -49,20 +50,20 @@ def test_nobody_leaves_who_was_not_asked_to():
     ],
 )
 def test_the_ring_has_to_let_go(here, end):
-    departure = Departure()
+    departure = Departure(Interrupt())
     assert departure.order("keep", 10.0, None)
     assert departure.end(5.0, here, None) == end
 
 
 def test_it_is_not_waited_for_ever():
-    departure = Departure()
+    departure = Departure(Interrupt())
     departure.order("keep", 10.0, None)
     assert departure.end(10.0, member(), None) is None
     assert departure.end(10.1, member(), None) == "in the ring"
 
 
 def test_points_that_are_to_move_are_waited_for():
-    departure, mover = Departure(), Mover()
+    departure, mover = Departure(Interrupt()), Mover()
     departure.order("move", 10.0, mover)
     assert mover.orders == ["give all"]
     assert departure.end(5.0, member(released=True), mover) is None
@@ -72,7 +73,7 @@ def test_points_that_are_to_move_are_waited_for():
 
 
 def test_points_are_dropped_when_nobody_sends_them_again():
-    departure, mover = Departure(), Mover()
+    departure, mover = Departure(Interrupt()), Mover()
     departure.order("drop", 10.0, mover)
     assert mover.orders == ["wait for closing"]
     assert departure.end(5.0, member(released=True), mover) is None
@@ -82,14 +83,14 @@ def test_points_are_dropped_when_nobody_sends_them_again():
 
 
 def test_points_are_kept_where_the_ring_did_not_let_go():
-    departure, mover = Departure(), Mover()
+    departure, mover = Departure(Interrupt()), Mover()
     departure.order("drop", 10.0, mover)
     assert departure.end(10.1, member(), mover) == "in the ring"
     assert not departure.drops
 
 
 def test_the_newest_order_counts_and_the_time_only_gets_shorter():
-    departure, mover = Departure(), Mover()
+    departure, mover = Departure(Interrupt()), Mover()
     assert departure.order("move", 60.0, mover)
     assert not departure.order("drop", 90.0, mover)
     assert departure.by == 60.0
@@ -102,8 +103,8 @@ def test_the_newest_order_counts_and_the_time_only_gets_shorter():
 
 
 def test_a_signal_asks_to_leave_with_the_points_kept():
-    departure = Departure()
-    departure.asked += 1
+    departure = Departure(Interrupt())
+    departure.interrupt()
     assert departure.unheeded
     departure.order("keep", 10.0, None)
     assert not departure.unheeded

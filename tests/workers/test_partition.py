@@ -61,14 +61,14 @@ def test_a_worker_behind_a_cut_cable_is_given_up_and_rejoins_when_it_is_mended(t
         cluster.wait(lambda s: states(s).get("w9") == "alive" and hops(s) > 3, "the far worker")
 
         ip("link", "set", "smnear", "down")
-        status = cluster.wait(lambda s: s["recovery"]["count"] == 1, "going on without it")
+        status = cluster.wait(lambda s: s.recovery.count == 1, "going on without it")
         assert states(status) == {"w1": "alive", "w2": "alive", "w9": "lost"}
-        assert status["points"]["away"] > 0
+        assert status.points.away > 0
         before = hops(cluster.epochs(2))
 
         ip("link", "set", "smnear", "up")
         status = cluster.wait(lambda s: states(s)["w9"] == "alive", "its return")
-        assert status["failures"]["fenced"] == 1
+        assert status.failures.fenced == 1
         cluster.wait(lambda s: hops(s) > before + 3, "its visits")
         cluster.epochs(2)
 
@@ -83,4 +83,4 @@ def make_keys(near: Path, far: Path) -> None:
 
 
 def hops(status) -> int:
-    return next((w["hops"] for w in status["workers"] if w["name"] == "w9"), 0)
+    return next((w.hops for w in status.workers if w.name == "w9"), 0)

@@ -9,9 +9,10 @@ import zmq
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
 from streammac.wire.codec import decode, encode
-from streammac.wire.messages import Ack, BatchIdRanges, Credit, Hello, Points, StreamSchema
+from streammac.wire.messages import Ack, BatchIdRanges, Credit, OpenSession, Points, StreamSchema
 from tests.patience import wait_for
-from workers.point_endpoint import PointEndpoint
+from workers.point_endpoint import MAX_EARLY, PointEndpoint, PointSocket
+from workers.shards import WorkerShards
 
 SCHEMA = StreamSchema(4, "float32")
 
@@ -21,7 +22,7 @@ def batch(sequence, count=5, *, held_out=False, dim=4) -> Points:
     return Points("s", 1, sequence, held_out, {"x": x}, (), "i1", 1)
 
 
-HELLO = Hello("i1", 1, 7)
+OPENING = OpenSession("i1", 1, 7)
 
 
 class Bench:
@@ -30,12 +31,12 @@ class Bench:
     def __init__(self, path, **store) -> None:
         self.settings = Settings.model_validate({"store": store})
         self.context = zmq.Context()
-        self.server = self.context.socket(zmq.ROUTER)
-        self.server.router_mandatory = True
-        port = self.server.bind_to_random_port("tcp://127.0.0.1")
+        self.server = PointSocket(self.context, "127.0.0.1")
         self.client = self.context.socket(zmq.DEALER)
-        self.client.connect(f"tcp://127.0.0.1:{port}")
-        self.endpoint = PointEndpoint("w1", 7, RunDirectory(path), self.settings)
+        self.client.connect(self.server.address)
+        self.shards = WorkerShards("w1", RunDirectory(path), self.settings, SCHEMA)
+        window_bytes = self.settings.ingest.window_bytes
+        self.endpoint = PointEndpoint("w1", 7, window_bytes, self.server, self.shards)
         self.held_out: list[np.ndarray] = []
 
     def exchange(self, *messages, answers: int):
@@ -46,8 +47,8 @@ class Bench:
         got = []
 
         def answered() -> bool:
-            self.server.poll(10)
-            self.held_out += [h.tensors["x"] for h in self.endpoint.serve(self.server)]
+            self.server.socket.poll(10)
+            self.held_out += [h.tensors["x"] for h in self.endpoint.serve()]
             while self.client.poll(0):
                 got.append(decode(self.client.recv_multipart()))
             return len(got) >= answers
@@ -58,12 +59,11 @@ class Bench:
         return got
 
     def close(self) -> None:
-        self.endpoint.close()
+        self.shards.close()
         self.context.destroy(linger=0)
 
-    def open(self) -> None:
-        self.endpoint.open(SCHEMA)
-        self.exchange(HELLO, answers=1)
+    def open_session(self) -> None:
+        self.exchange(OPENING, answers=1)
 
 
 @pytest.fixture
@@ -73,30 +73,37 @@ def bench(tmp_path):
     bench.close()
 
 
-def test_a_greeting_is_answered_as_soon_as_the_shards_are_open(bench):
-    bench.exchange(HELLO, answers=0)
-    wait_for(lambda: bench.endpoint.serve(bench.server) or bench.endpoint._early)
-    bench.endpoint.open(SCHEMA)
+def test_an_opening_is_answered_as_soon_as_the_shards_are_open(bench):
+    bench.exchange(batch(1), OPENING, answers=0)
+    wait_for(lambda: bench.server.keep_openings() or bench.server._early)
     (credit,) = bench.exchange(answers=1)
     assert credit == Credit(1, bench.settings.ingest.window_bytes)
 
 
+def test_openings_that_wait_are_bounded(bench):
+    senders = [f"i{n}" for n in range(MAX_EARLY + 10)]
+    bench.exchange(*(OpenSession(sender, 1, 7) for sender in senders), OPENING, answers=0)
+    while bench.server.socket.poll(200):
+        bench.server.keep_openings()
+    assert list(bench.server._early) == senders[:MAX_EARLY]
+
+
 def test_a_batch_is_stored_once_and_acknowledged_each_time(bench):
-    bench.open()
+    bench.open_session()
     acks = bench.exchange(batch(1), batch(2), batch(1), answers=3)
     assert [(a.sequence, a.outcome) for a in acks] == [
         (1, "stored"), (2, "stored"), (1, "duplicate"),
     ]  # fmt: skip
     counts = bench.endpoint.counts()
     assert (counts.points, counts.appended, counts.duplicates) == (10, 10, 5)
-    rows = bench.endpoint.train.view().x(slice(None))
+    rows = bench.shards.train.view().x(slice(None))
     np.testing.assert_array_equal(rows[:, 0], [1] * 5 + [2] * 5)
 
 
 def test_held_out_points_are_stored_apart_and_handed_on(bench):
-    bench.open()
+    bench.open_session()
     bench.exchange(batch(1), batch(2, held_out=True), answers=2)
-    assert bench.endpoint.train.points == bench.endpoint.shards.held_out.points == 5
+    assert bench.shards.train.points == bench.shards.held_out.points == 5
     assert [x[0, 0] for x in bench.held_out] == [2.0]
     assert bench.endpoint.counts().held_out == 5
     remembered = bench.endpoint.remembered_held_out(3)
@@ -104,7 +111,7 @@ def test_held_out_points_are_stored_apart_and_handed_on(bench):
 
 
 def test_a_batch_that_does_not_fit_is_refused_with_the_reason(bench):
-    bench.open()
+    bench.open_session()
     missing = Points("s", 1, 8, False, {}, (), "i1", 1)
     wrong, empty, good = bench.exchange(batch(7, dim=3), missing, batch(9), answers=3)
     assert isinstance(wrong, Ack)
@@ -115,7 +122,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_the_reason(bench):
 
 
 def test_garbage_costs_a_counter(bench):
-    bench.open()
+    bench.open_session()
     (ack,) = bench.exchange([b"garbage"], [b""], batch(1), answers=1)
     assert ack.outcome == "stored"
     assert bench.endpoint.malformed == 2
@@ -123,13 +130,11 @@ def test_garbage_costs_a_counter(bench):
 
 def test_no_acknowledgement_leaves_before_the_commit(tmp_path, monkeypatch):
     bench = Bench(tmp_path, ack="fsync")
-    bench.open()
+    bench.open_session()
     order: list[str] = []
-    commit, send = bench.endpoint.train.commit, PointEndpoint._send
-    bench.endpoint.train.commit = lambda: (order.append("commit"), commit())[1]
-    monkeypatch.setattr(
-        PointEndpoint, "_send", staticmethod(lambda *args: (order.append("ack"), send(*args))[1])
-    )
+    commit, send = bench.shards.train.commit, PointSocket.send
+    bench.shards.train.commit = lambda: (order.append("commit"), commit())[1]
+    monkeypatch.setattr(PointSocket, "send", lambda *args: (order.append("ack"), send(*args))[1])
     bench.exchange(batch(1), answers=1)
     assert order == ["commit", "ack"]
     bench.close()
@@ -142,15 +147,15 @@ def full(*_):
 def test_a_full_disk_refuses_with_a_fact_and_takes_points_again_when_there_is_room(
     bench, monkeypatch
 ):
-    bench.open()
+    bench.open_session()
     with monkeypatch.context() as disk:
-        disk.setattr(bench.endpoint.train, "_write", full)
+        disk.setattr(bench.shards.train, "_write", full)
         (refused,) = bench.exchange(batch(1), answers=1)
         assert (refused.outcome, refused.window_bytes) == ("refused", 0)
         assert "No space" in refused.reason
         assert bench.endpoint.counts().refusing
-        disk.setattr(bench.endpoint.train, "enforce_retention", full)
-        bench.endpoint.enforce_retention()
+        disk.setattr(bench.shards.train, "enforce_retention", full)
+        bench.shards.enforce_retention()
     monkeypatch.setattr(bench.endpoint.receiver, "_retry_at", 0.0)  # as if it had passed
     (again,) = bench.exchange(batch(1), answers=1)
     assert again.outcome == "stored"
@@ -158,15 +163,15 @@ def test_a_full_disk_refuses_with_a_fact_and_takes_points_again_when_there_is_ro
 
 
 def test_a_newer_session_withdraws_what_it_disowns_from_both_shards(bench):
-    bench.open()
+    bench.open_session()
     bench.exchange(batch(1), batch(2, held_out=True), batch(3), answers=3)
     revoked = (BatchIdRanges("s", 1, ((1, 2),)),)
-    bench.exchange(Hello("i1", 2, 7, revoked), answers=1)
+    bench.exchange(OpenSession("i1", 2, 7, revoked), answers=1)
     counts = bench.endpoint.counts()
     assert (counts.points, counts.withdrawn, counts.held_out) == (5, 10, 0)
 
 
 def test_damaged_segments_are_a_fact(bench):
-    bench.open()
-    bench.endpoint.train.quarantined.append("00000001")
+    bench.open_session()
+    bench.shards.train.quarantined.append("00000001")
     assert bench.endpoint.counts().quarantined == 1

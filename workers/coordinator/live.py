@@ -1,6 +1,6 @@
 """What the coordinator shows to the outside: made by its I/O loop, read by HTTP threads.
 
-The loop calls `Live.turn`; about twice a second that takes the status, records what is new in it, and puts
+The loop calls `Live.step`; about twice a second that takes the status, records what is new in it, and puts
 bytes where readers find them. Everything that is shared is immutable and replaced as a whole, so nobody
 sees a half-made answer and nobody waits for anybody.
 """
@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streammac.page.history import Recorder, to_json
+from msgspec.structs import asdict
+
+from streammac.page.history import Recorder
 from streammac.run_directory import RunDirectory, write_json
+from streammac.wire.status import ClusterStatus, to_json
 
 PERIOD_S = 0.5
 """Shortest time between two snapshots."""
@@ -59,7 +62,7 @@ class Live:
     def step(
         self,
         now: float,
-        status: Callable[[], dict[str, Any]],
+        status: Callable[[], ClusterStatus],
         targets: Callable[[], list[dict[str, Any]]],
     ) -> None:
         """Take a snapshot if it is time for one; ``now`` is the monotonic clock, s."""
@@ -70,18 +73,19 @@ class Live:
         cost = time.thread_time() - began
         self._due = now + max(PERIOD_S, cost / MOST_OF_A_CORE)
 
-    def close(self, status: dict[str, Any]) -> None:
+    def close(self, status: ClusterStatus) -> None:
         """Keep the last status on disk, and let the event streams end."""
         self._show(status, [])
         self._recorder.close(status, time.time())
         self.closed = True
 
-    def _show(self, status: dict[str, Any], targets: list[dict[str, Any]]) -> None:
+    def _show(self, status: ClusterStatus, targets: list[dict[str, Any]]) -> None:
         now = time.time()
         lines = self._recorder.observe(status, now)
         # pages get events as lines of the history: they need not hear the newest ones again and again
-        rest = to_json({name: part for name, part in status.items() if name != "events"}).encode()
-        events = to_json(status.get("events", [])).encode()
+        parts = asdict(status)
+        events = to_json(parts.pop("events")).encode()
+        rest = to_json(parts).encode()
         number = self.frames[-1].number + 1 if self.frames else 1
         data = b'{"t":%.3f,"lines":%s,"status":%s}' % (now, to_json(lines).encode(), rest)
         self.frames = (*self.frames[1 - FRAMES :], Frame(number, data))

@@ -13,22 +13,23 @@ import os
 import signal
 import time
 import uuid
+from contextlib import ExitStack
 from typing import Any
 
 import zmq
+from msgspec.structs import replace
 
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.coordinator_actions import Action, Finished, Note, Tell
-from streammac.coordinator.events import Event
-from streammac.coordinator.status import status
+from streammac.coordinator.health import Health
+from streammac.coordinator.status import points, status
 from streammac.link.http_server import serve
 from streammac.publishing.publisher import Publisher
 from streammac.publishing.versions import VersionStore
 from streammac.run_directory import RunDirectory, write_json
-from streammac.security import SecureContext, open_context
+from streammac.security import open_context
 from streammac.settings.schema import Settings
 from streammac.telemetry.exporter import CoordinatorMetrics
-from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
 from streammac.wire.messages import (
     HeldOutPoints,
     ModelReply,
@@ -37,6 +38,8 @@ from streammac.wire.messages import (
     StatusRequest,
     Stop,
 )
+from streammac.wire.status import ClusterStatus, CoordinatorStatus, Event, to_json
+from workers.coordinator.control_socket import ControlSocket
 from workers.coordinator.http import application
 from workers.coordinator.live import Live
 from workers.coordinator.targets import targets
@@ -62,7 +65,6 @@ SERIOUS = (
 """Events that are warnings in the log, so that ``--quiet`` has them: who is excluded or back, and why."""
 SAVE_S = 1.0
 """Longest time for which the durable state on disk lags behind."""
-MESSAGES_PER_TURN = 1000
 
 
 class CoordinatorProcess:
@@ -79,32 +81,29 @@ class CoordinatorProcess:
     def __init__(self, directory: RunDirectory, settings: Settings) -> None:
         self.directory = directory
         self.started = time.time()
-        self.versions = VersionStore(directory.models, settings.publish.keep)
+        versions = VersionStore(directory.models, settings.publish.keep)
         state = self._load()
-        newest = self.versions.newest
-        params = self.versions.load(newest).tensors if newest else {}
+        newest = versions.newest
+        params = versions.load(newest).tensors if newest else {}
         self.core = Coordinator(settings, state.get("cluster", uuid.uuid4().hex), state, params)
         self.core.progress.version = newest
         network = settings.network
-        self.context: SecureContext = open_context(directory.keys, insecure=network.insecure)
-        self.control = self.context.socket(zmq.ROUTER)
-        self.control.router_mandatory = True
-        self.control.router_handover = True
-        self.control.linger = 1000
-        self.control.maxmsgsize = MAX_FRAME_BYTES
-        self.control.bind(f"tcp://{network.host}:{network.coordinator_port or '*'}")
-        self.address = self.control.get_string(zmq.LAST_ENDPOINT)
+        self.context = open_context(directory.keys, insecure=network.insecure)
+        self.control = ControlSocket(self.context, network)
         self.poller = zmq.Poller()
-        self.poller.register(self.control, zmq.POLLIN)
+        self.poller.register(self.control.socket, zmq.POLLIN)
         self.watch = Watch(self.context, self.poller)
         self.metrics = CoordinatorMetrics()
-        self.metrics_url, self._close_metrics = self.metrics.serve(network.http_host)
         self.live = Live(directory)
-        self.http_url, self._close_http = serve(
-            application(self.live), network.http_host, network.http_port
-        )
-        self.publisher = Publisher(settings, self.versions)
-        self.malformed = 0
+        metrics_url, close_metrics = self.metrics.serve(network.http_host)
+        page = application(self.live)
+        http_url, close_http = serve(page, network.http_host, network.http_port)
+        self.own = CoordinatorStatus(os.getpid(), self.control.address, metrics_url, http_url)
+        self._servers = ExitStack()
+        self._servers.callback(close_metrics)
+        self._servers.callback(close_http)
+        self.publisher = Publisher(settings, versions)
+        self.health = Health()
         self.ending = False
         self._saved = self.core.fences
 
@@ -119,14 +118,14 @@ class CoordinatorProcess:
     # -- the loop -------------------------------------------------------------------------
 
     def run(self) -> int:
-        """Serve until told to stop; return the exit code."""
+        """Serve until it is to end; return the exit code."""
         self.publisher.start()
         self.directory.announce(
             "coordinator",
             {
-                "control": self.address,
-                "metrics_url": self.metrics_url,
-                "http_url": self.http_url,
+                "control": self.own.address,
+                "metrics_url": self.own.metrics_url,
+                "http_url": self.own.http_url,
             },
         )
         saved = 0.0
@@ -138,13 +137,13 @@ class CoordinatorProcess:
                 self._do(self.core.disconnected(name, incarnation, since, now))
             self._do(self.core.tick(now))
             self._watch_all()
-            publisher = self.publisher
-            self._do(self.core.published(publisher.version, publisher.current, publisher.reason))
-            self.live.step(now, self.status, lambda: targets(self.core, self.metrics_url))
+            published = self.publisher.published
+            self._do(self.core.published(published.version, published.current, published.reason))
+            self.live.step(now, self.status, lambda: targets(self.core, self.own.metrics_url))
             if now - saved >= SAVE_S:
                 saved = now
                 self._save()
-                self.metrics.update(self.status() | {"malformed": self.malformed})
+                self.metrics.update(self.status(), self.control.malformed)
                 self.metrics.events(self.core.events.counts)
                 self.metrics.handshakes(self.context.handshake_failures())
         self._end()
@@ -155,22 +154,12 @@ class CoordinatorProcess:
         self.ending = True
 
     def _serve(self, now: float) -> None:
-        for _ in range(MESSAGES_PER_TURN):
-            try:
-                identity, *frames = self.control.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                message = decode(frames)
-            except WireError as error:
-                self.malformed += 1
-                log.warning("a message on the control socket did not decode: %s", error)
-                continue
+        for identity, message in self.control.receive():
             match message:
                 case StatusRequest():
-                    self._send(identity, StatusReply(json.dumps(self.status())))
+                    self.control.send(identity, StatusReply(to_json(self.status())))
                 case ModelRequest():
-                    self._send(identity, self._model(message.version))
+                    self.control.send(identity, self._model(message.version))
                 case HeldOutPoints():
                     self.publisher.observe(message.tensors)
                 case _:
@@ -193,47 +182,37 @@ class CoordinatorProcess:
         for order in orders:
             match order:
                 case Tell():
-                    self._send(order.identity, order.message)
+                    self.control.send(order.identity, order.message)
                 case Note():
                     if order.event.kind == "recovered":
                         self.metrics.recovered(order.event.seconds)
                     _log_event(order.event)
                 case Finished():
-                    points = status(self.core)["points"]["stored"]
                     self.metrics.epoch_done(order.result)
-                    self.publisher.offer(order.result, points)
-
-    def _send(self, identity: bytes, message: Message) -> None:
-        try:
-            self.control.send_multipart([identity, *encode(message)], zmq.NOBLOCK)
-        except zmq.ZMQError as error:
-            log.warning("could not reach %r: %s", identity, error)
+                    self.publisher.offer(order.result, points(self.core).stored)
 
     # -- answers --------------------------------------------------------------------------
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> ClusterStatus:
         """Return the cluster's status (docs/status.md)."""
-        publisher = self.publisher
-        return status(self.core) | {
-            "coordinator": {
-                "pid": os.getpid(),
-                "address": self.address,
-                "metrics_url": self.metrics_url,
-                "http_url": self.http_url,
-            },
-            "model_version": publisher.version,
-            "promoted": publisher.current,
-            "quality": publisher.quality,
-            "promotion": publisher.reason,
-            "started_s": self.started,
-            "first_model_s": publisher.first_model_s,
-        }
+        published = self.publisher.published
+        known = replace(
+            status(self.core),
+            started_s=self.started,
+            coordinator=self.own,
+            model_version=published.version,
+            promoted=published.current,
+            promotion=published.reason,
+            first_model_s=published.first_s,
+            quality=published.quality,
+        )
+        return replace(known, answers=self.health.answers(known, time.monotonic()))
 
     def _model(self, version: int) -> ModelReply:
-        wanted = version or self.publisher.current
-        if wanted not in self.versions.list():
+        wanted, versions = version or self.publisher.published.current, self.publisher.versions
+        if wanted not in versions.list():
             return ModelReply(0, "", {})
-        found = self.versions.load(wanted)
+        found = versions.load(wanted)
         return ModelReply(wanted, json.dumps(found.metadata), found.tensors)
 
     # -- the end --------------------------------------------------------------------------
@@ -241,21 +220,20 @@ class CoordinatorProcess:
     def _save(self) -> None:
         # epoch and plan belong to the newest version on disk: a restart goes on from there
         state = self.core.durable()
-        if self.publisher.resume is not None:
-            state |= self.publisher.resume
+        state |= self.publisher.published.resume
         write_json(self.directory.coordinator_state, state)
 
     def _end(self) -> None:
         for peer in self.core.membership.peers.values():
             if peer.here:
-                self._send(peer.identity, Stop("the coordinator ends"))
+                self.control.send(peer.identity, Stop("the coordinator ends"))
         self.core.views.ring = {}  # who comes next begins from the newest version
         self.publisher.stop()
         self._save()
         self.directory.retract("coordinator")
-        self.live.close(self.status())
-        self._close_http()
-        self._close_metrics()
+        last = self.status()
+        self.live.close(replace(last, answers=self.health.ended(last)))
+        self._servers.close()
         self.watch.close()
         self.control.close()
         self.context.term()
@@ -270,7 +248,7 @@ def _log_event(event: Event) -> None:
 
 
 def run(directory: RunDirectory, settings: Settings) -> int:
-    """Run the coordinator until it is told to stop; return the exit code."""
+    """Run the coordinator until it is to end; return the exit code."""
     process = CoordinatorProcess(directory, settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: process.stop())

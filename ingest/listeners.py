@@ -1,0 +1,62 @@
+"""What an ingest node listens on. The addresses are told at its registration, so this is there before anything else."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from starlette.applications import Starlette
+
+from ingest import http
+from ingest.clients import Clients
+from streammac.security import SecureContext
+from streammac.settings.schema import Network
+from streammac.telemetry.exporter import IngestMetrics
+
+
+class Listeners:
+    """The sockets of one ingest node that others connect to.
+
+    Parameters
+    ----------
+    context : SecureContext
+        The process's context.
+    name : str
+        The node's name.
+    network : Network
+        Interfaces to listen on; beyond loopback, that of the metrics is the only one for feeds over HTTP.
+
+    Attributes
+    ----------
+    clients : Clients
+        Takes the pushes of clients.
+    metrics : IngestMetrics
+        Answers Prometheus.
+    addresses : dict
+        Where they are.
+    """
+
+    def __init__(self, context: SecureContext, name: str, network: Network) -> None:
+        self.context = context
+        self.clients = Clients(context, network.host)
+        self.metrics = IngestMetrics(name)
+        metrics_url, close_metrics = self.metrics.serve(network.http_host)
+        self.addresses = {"client": self.clients.address, "metrics": metrics_url}
+        self._http_host = network.http_host
+        self._closing = ExitStack()
+        self._closing.callback(close_metrics)
+
+    def listen(self, uri: str, app: Starlette) -> str:
+        """Serve an application where a feed's URI says; return its address.
+
+        Raises
+        ------
+        SourceError
+            If that is no place to listen.
+        """
+        url, close = http.listen(uri, self._http_host, app)
+        self._closing.callback(close)
+        return url
+
+    def close(self) -> None:
+        """Listen no more; the clients' socket closes with its context."""
+        self._closing.close()

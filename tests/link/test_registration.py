@@ -1,0 +1,104 @@
+"""The first phase of a process: settings are waited for, and nothing that is said meanwhile is lost."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import zmq
+
+from streammac.link.coordinator import CoordinatorLink
+from streammac.link.interrupt import Interrupt
+from streammac.link.registration import Registration, register
+from streammac.security import open_context
+from streammac.settings.schema import Settings
+from streammac.wire.codec import decode, encode
+from streammac.wire.messages import (
+    PleaseRegister,
+    Register,
+    Registered,
+    Routes,
+    Stop,
+    StreamSchema,
+    View,
+)
+from tests.patience import PATIENCE_S
+
+SETTINGS = Settings.model_validate({"cluster": {"workers": 3}})
+ANSWER = Registered("c", SETTINGS.model_dump_json(), turning=True)
+SCHEMA, VIEW, ROUTES = StreamSchema(4, "float32"), View(1, ()), Routes(())
+
+
+class Line:
+    """A process that registers in a thread, and the coordinator that the test plays."""
+
+    def __init__(self) -> None:
+        self.context = open_context(None)
+        self.control = self.context.socket(zmq.ROUTER)
+        port = self.control.bind_to_random_port("tcp://127.0.0.1")
+        self.link = CoordinatorLink(self.context, "worker", "w1", f"tcp://127.0.0.1:{port}")
+        self.interrupt = Interrupt()
+        self.result: list[Registration | None] = []
+        self.thread = threading.Thread(target=self.register, daemon=True)
+        self.thread.start()
+
+    def register(self) -> None:
+        self.result.append(register(self.link, self.interrupt))
+
+    def heard(self) -> Register:
+        assert self.control.poll(int(PATIENCE_S * 1000))
+        self.identity, *frames = self.control.recv_multipart()
+        message = decode(frames)
+        assert isinstance(message, Register)
+        return message
+
+    def say(self, *messages) -> None:
+        for message in messages:
+            self.control.send_multipart([self.identity, *encode(message)])
+
+    def end(self) -> Registration | None:
+        self.thread.join(PATIENCE_S)
+        (result,) = self.result
+        return result
+
+
+@pytest.fixture
+def line():
+    line = Line()
+    yield line
+    line.interrupt()
+    line.thread.join(PATIENCE_S)
+    line.context.destroy(linger=0)
+
+
+def test_the_answer_brings_the_settings_and_whether_the_ring_turns(line):
+    assert line.heard().name == "w1"
+    line.say(ANSWER)
+    assert line.end() == Registration(SETTINGS, late=True)
+
+
+def test_what_is_said_before_and_right_after_the_answer_is_kept_in_order(line):
+    line.heard()
+    line.say(VIEW, SCHEMA, ANSWER, ROUTES)
+    others = line.end().others
+    rest = tuple(line.link.receive())  # what came too late for it waits in the socket
+    assert others + rest == (VIEW, SCHEMA, ROUTES)
+
+
+def test_it_presents_itself_until_it_is_answered(line):
+    first = line.heard()
+    assert line.heard() == first
+    line.say(PleaseRegister())
+    assert line.heard() == first
+    line.say(ANSWER)
+    assert line.end() is not None
+
+
+@pytest.mark.parametrize("way", ["signal", "order"])
+def test_a_process_may_end_before_it_is_registered(line, way):
+    line.heard()
+    if way == "signal":
+        line.interrupt()
+    else:
+        line.say(SCHEMA, Stop("the cluster ends"))
+    assert line.end() is None
