@@ -31,7 +31,7 @@ OPTIONS = {"block_bits": 4, "rotations": 5, "starts": 3, "refined": 2}
 def test_three_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):
     x = load_digits().data.astype(np.float32)
     parts = {name: x[i::3] for i, name in enumerate(MEMBERS)}
-    directory = RunDirectory(tmp_path)
+    directory = RunDirectory.create(tmp_path)
     for name, part in parts.items():
         shard = Shard.open(directory.shard(name), Schema(64), segment_bytes=64 * 4 * 100)
         for sequence, first in enumerate(range(0, len(part), 70)):
