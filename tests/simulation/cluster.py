@@ -345,9 +345,9 @@ class Cluster:
         again = self.points.again
         stored = sum(w.store.shard.points for w in self.alive if w.store is not None)
         if (
-            books["sent"] + again != books["accepted"] + books["dead_lettered"]
-            or books["accepted"] != books["stored"] + books["expired"] + books["away"]
-            or books["stored"] != stored
+            books.sent + again != books.accepted + books.dead_lettered
+            or books.accepted != books.stored + books.expired + books.away
+            or books.stored != stored
         ):
             found.append(
                 f"the books do not add up, {stored} points are stored, {again} again: {books}"
