@@ -17,6 +17,7 @@ NAMES = (
     "slow_worker",
     "drift",
     "metrics_overhead",
+    "messages",
 )
 
 

@@ -18,7 +18,8 @@ from streammac.models.base import Block, Tensors
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.local import VisitKey, VisitPlan, enter, minibatches
 from streammac.points.batch_id import BatchId
-from streammac.store import Points, Schema, Shard
+from streammac.points.block import PointBlock
+from streammac.store import Schema, Shard
 
 POINTS, DIM, BITS = 20_000, 784, 32
 REPEATS = 7
@@ -44,7 +45,7 @@ def main() -> None:
         shard = Shard.open(Path(folder), Schema(DIM))
         x = np.random.default_rng(0).random((POINTS, DIM), np.float32)
         for first in range(0, POINTS, 1000):
-            shard.append(Points(x[first : first + 1000]), BatchId("b", 1, first), 0.0)
+            shard.append(PointBlock(x[first : first + 1000]), BatchId("b", 1, first), 0.0)
         print("| bits per block | hash functions | decoders | whole W step |")
         print("|---|---|---|---|")
         for block_bits in (32, 16, 8):

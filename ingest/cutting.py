@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.records import Arrays
-from streammac.delivery.batch import BATCH_OVERHEAD_BYTES, Batch, Ticket
+from ingest.records import rows_together
+from streammac.delivery.batch import Batch, Ticket
 from streammac.points.batch_id import BatchId
-from streammac.wire.messages import Points
+from streammac.points.block import PointBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,12 @@ class Origin:
     durable: bool
 
 
-def cut(points: Arrays, origin: Origin, ticket: Ticket) -> Iterator[Batch]:
+def cut(points: PointBlock, origin: Origin, ticket: Ticket) -> Iterator[Batch]:
     """Yield the batches of points; held-out ones travel apart.
 
     Parameters
     ----------
-    points : Arrays
+    points : PointBlock
         ``x`` (n, D) and the rest, n records in order (those that were refused left out).
     origin : Origin
         Where they come from.
@@ -54,7 +54,7 @@ def cut(points: Arrays, origin: Origin, ticket: Ticket) -> Iterator[Batch]:
         Theirs.
     """
     held_out = _held_out(len(points), origin)
-    together = points.rows_together(origin.batch_points)
+    together = rows_together(points, origin.batch_points)
     for first in range(0, len(points), together):
         rows = slice(first, first + together)
         mask = held_out[rows]
@@ -73,12 +73,8 @@ def _held_out(count: int, origin: Origin) -> NDArray[np.bool_]:
     return np.random.default_rng(list(digest)).random(count) < origin.share
 
 
-def _batch(points: Arrays, origin: Origin, row: int, ticket: Ticket, *, held_out: bool) -> Batch:
-    tensors = {"x": points.x}
-    if points.y is not None:
-        tensors["y"] = points.y
-    if points.time is not None:
-        tensors["time"] = points.time
+def _batch(
+    points: PointBlock, origin: Origin, row: int, ticket: Ticket, *, held_out: bool
+) -> Batch:
     batch_id = origin.first.later(row, held_out=held_out)
-    message = Points(*batch_id, held_out, tensors, points.keys)
-    return Batch(message, points.nbytes + BATCH_OVERHEAD_BYTES, ticket, origin.durable)
+    return Batch.of(batch_id, points, ticket, held_out=held_out, durable=origin.durable)

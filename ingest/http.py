@@ -26,10 +26,11 @@ from starlette.routing import Route
 
 from ingest.formats import decode_json, decode_packed
 from ingest.ingest_queue import Delivery, IngestQueue, Stopping
-from ingest.records import Arrays, Chunk, Raw, Refused
+from ingest.records import Chunk, Raw, Refused
 from ingest.sources import SourceError
 from streammac.delivery.batch import Ticket
 from streammac.link.http_server import serve
+from streammac.points.block import PointBlock
 from streammac.security import is_loopback
 
 ACK_PATIENCE_S = 60.0
@@ -110,7 +111,7 @@ def _unpack(body: bytes) -> tuple[Chunk, str]:
                 f'expected {{"x": bytes, "shape": [n, D], "dtype": one of {WIRE_DTYPES}}}'
             )
         try:
-            return Arrays(np.frombuffer(data, dtype).reshape(shape)), str(dtype)
+            return PointBlock(np.frombuffer(data, dtype).reshape(shape)), str(dtype)
         except (TypeError, OverflowError):
             raise ValueError(f"shape: expected [n, D], got {shape}") from None
     records = value if isinstance(value, list) else [value]
@@ -190,7 +191,9 @@ class HttpEndpoint:
             )
         return _answer(ticket, refused)
 
-    def _settled(self, form: str, points: Arrays, refused: list[Refused]) -> asyncio.Future[Ticket]:
+    def _settled(
+        self, form: str, points: PointBlock, refused: list[Refused]
+    ) -> asyncio.Future[Ticket]:
         """Hand over points; return what becomes of them, some time."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Ticket] = loop.create_future()

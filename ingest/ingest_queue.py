@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from ingest.cutting import Origin
 from ingest.positions import Place
-from ingest.records import Arrays, Chunk, Refused
+from ingest.records import Chunk, Refused
 from ingest.validation import propose, validate
 from streammac.delivery.batch import Ticket
 from streammac.errors import StreammacError
+from streammac.points.block import PointBlock
 from streammac.wire.messages import StreamSchema
 
 NOTHING_USABLE = StreamSchema(1, "float32")
@@ -47,7 +48,7 @@ class Delivery:
 
     source: str
     format: str
-    points: Arrays
+    points: PointBlock
     refused: Sequence[Refused]
     settled: Callable[[Ticket], None] | None = None
     origin: Origin | None = None
@@ -80,7 +81,7 @@ class IngestQueue:
 
     # -- any thread -----------------------------------------------------------------------
 
-    def prepare(self, chunk: Chunk) -> tuple[Arrays, list[Refused]]:
+    def prepare(self, chunk: Chunk) -> tuple[PointBlock, list[Refused]]:
         """Validate a chunk; wait for the schema if none is agreed yet.
 
         Returns
@@ -101,7 +102,7 @@ class IngestQueue:
             raise Stopping
         return validate(chunk, self.schema, self._record_bytes)
 
-    def try_prepare(self, chunk: Chunk) -> tuple[Arrays, list[Refused]] | None:
+    def try_prepare(self, chunk: Chunk) -> tuple[PointBlock, list[Refused]] | None:
         """Validate a chunk; propose a schema, and return None, if there is none."""
         schema = self.schema
         if schema is None:

@@ -11,9 +11,9 @@ import logging
 import queue
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import zmq
+from msgspec.structs import replace
 
 from ingest.dead_letters import DeadLetterFile
 from ingest.feed_readers import FeedReaders

@@ -15,9 +15,10 @@ import numpy as np
 
 from ingest.cutting import Origin
 from ingest.ingest_queue import Delivery, IngestQueue
-from ingest.records import Arrays, Refused
+from ingest.records import Refused
 from streammac.delivery.batch import Ticket
 from streammac.points.batch_id import MAX_PUSH, PUSH_POINTS, BatchId
+from streammac.points.block import PointBlock
 from streammac.settings.schema import Settings
 from streammac.wire.messages import Push, Pushed
 
@@ -66,7 +67,7 @@ class Pushes:
             self.answer(identity, Pushed(push.sequence, 0, 0, 0, busy=True))
             return
         x = push.tensors["x"]
-        chunk = Arrays(x, push.tensors.get("y"), _time(push), push.keys)
+        chunk = PointBlock(x, push.tensors.get("y"), _time(push), push.keys)
         prepared = self.ingest_queue.try_prepare(chunk)
         if prepared is None:
             if key in self._early or len(self._early) < MAX_EARLY:

@@ -1,6 +1,6 @@
 """What sources yield and what validation returns: arrays of points, raw records, and what was refused.
 
-Typed formats come as `Arrays`; text comes as `Raw` records, which are decoded one by one so that one bad line
+Typed formats come as `PointBlock`; text comes as `Raw` records, which are decoded one by one so that one bad line
 costs that line alone.
 """
 
@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TypeAlias
 
 from streammac.errors import StreammacError
+from streammac.points.block import PointBlock
 from streammac.wire.codec import MAX_HEADER_BYTES
 
 MAX_KEY_BYTES = 512
@@ -53,46 +51,15 @@ class Raw:
         return len(self.records)
 
 
-@dataclass(frozen=True, slots=True)
-class Arrays:
-    """Points as arrays: ``x`` (n, D), ``y`` (n, K) or None, ``time`` (n,) or None, keys (n) or empty."""
-
-    x: NDArray[Any]
-    y: NDArray[Any] | None = None
-    time: NDArray[np.float64] | None = None
-    keys: tuple[bytes, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes on the wire, about."""
-        columns = [a.nbytes for a in (self.x, self.y, self.time) if a is not None]
-        return sum(columns) + sum(map(len, self.keys))
-
-    def rows_together(self, most: int) -> int:
-        """Return how many of the points may travel together, if no more than ``most`` are to."""
-        if self.keys:
-            most = min(most, KEYED_POINTS)
-        width = self.x.nbytes // max(1, len(self))
-        return max(1, min(most, BATCH_BYTES // max(1, width)))
-
-    def take(self, rows: slice | NDArray[Any]) -> Arrays:
-        """Return some of the points: views for a slice, copies for positions or a mask."""
-        keys: tuple[bytes, ...] = ()
-        if self.keys:
-            positions = np.arange(len(self))[rows]
-            keys = tuple(self.keys[i] for i in positions)
-        return Arrays(
-            self.x[rows],
-            None if self.y is None else self.y[rows],
-            None if self.time is None else self.time[rows],
-            keys,
-        )
+Chunk: TypeAlias = PointBlock | Raw
 
 
-Chunk: TypeAlias = Arrays | Raw
+def rows_together(points: PointBlock, most: int) -> int:
+    """Return how many of the points may travel together, if no more than ``most`` are to."""
+    if points.keys:
+        most = min(most, KEYED_POINTS)
+    width = points.x.nbytes // max(1, len(points))
+    return max(1, min(most, BATCH_BYTES // max(1, width)))
 
 
 def pieces(chunk: Chunk) -> Iterator[Chunk]:
@@ -100,7 +67,7 @@ def pieces(chunk: Chunk) -> Iterator[Chunk]:
     if isinstance(chunk, Raw) or len(chunk) == 0:
         yield chunk
         return
-    together = chunk.rows_together(len(chunk))
+    together = rows_together(chunk, len(chunk))
     for first in range(0, len(chunk), together):
         yield chunk.take(slice(first, first + together))
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.records import MAX_KEY_BYTES, Arrays, BadRecord, Chunk, Raw, Record, Refused
+from ingest.records import MAX_KEY_BYTES, BadRecord, Chunk, Raw, Record, Refused
+from streammac.points.block import PointBlock
 from streammac.wire.messages import StreamSchema
 
 MAX_DIM = 1 << 20
@@ -36,12 +37,14 @@ def propose(chunk: Chunk) -> StreamSchema | None:
     return StreamSchema(x.shape[1], "uint8" if x.dtype == np.uint8 else "float32", targets)
 
 
-def validate(chunk: Chunk, schema: StreamSchema, record_bytes: int) -> tuple[Arrays, list[Refused]]:
+def validate(
+    chunk: Chunk, schema: StreamSchema, record_bytes: int
+) -> tuple[PointBlock, list[Refused]]:
     """Split a chunk into the points that fit the stream and the records that do not.
 
     Parameters
     ----------
-    chunk : Arrays or Raw
+    chunk : PointBlock or Raw
         What a source yielded.
     schema : StreamSchema
         What a point looks like.
@@ -50,7 +53,7 @@ def validate(chunk: Chunk, schema: StreamSchema, record_bytes: int) -> tuple[Arr
 
     Returns
     -------
-    points : Arrays
+    points : PointBlock
         ``x`` (n, D) of the stream's type, ``y`` (n, K) float32 if the stream has targets.
     refused : list of Refused
         The others, with reasons that name the field.
@@ -64,8 +67,8 @@ def validate(chunk: Chunk, schema: StreamSchema, record_bytes: int) -> tuple[Arr
 
 
 def _validate_arrays(
-    chunk: Arrays, schema: StreamSchema, record_bytes: int
-) -> tuple[Arrays, list[Refused]]:
+    chunk: PointBlock, schema: StreamSchema, record_bytes: int
+) -> tuple[PointBlock, list[Refused]]:
     x = chunk.x
     reason = _whole_array(x, schema, record_bytes)
     y, y_reason = _targets(chunk, schema)
@@ -105,7 +108,7 @@ def _validate_arrays(
         refuse(np.asarray(~np.isfinite(y).all(axis=1)), "y: NaN or infinite")
     if chunk.keys:
         refuse(np.array([len(key) > MAX_KEY_BYTES for key in chunk.keys]), LONG_KEY)
-    points = Arrays(converted, y, chunk.time, chunk.keys)
+    points = PointBlock(converted, y, chunk.time, chunk.keys)
     return (points if good.all() else points.take(good)), refused
 
 
@@ -119,7 +122,7 @@ def _whole_array(x: NDArray[Any], schema: StreamSchema, record_bytes: int) -> st
     return ""
 
 
-def _targets(chunk: Arrays, schema: StreamSchema) -> tuple[NDArray[np.float32] | None, str]:
+def _targets(chunk: PointBlock, schema: StreamSchema) -> tuple[NDArray[np.float32] | None, str]:
     if schema.targets == 0:
         return None, ""  # targets that the stream does not have are left out
     if chunk.y is None:
@@ -134,9 +137,9 @@ def _raw(row: NDArray[Any]) -> bytes:
     return np.ascontiguousarray(row).tobytes()
 
 
-def _nothing(schema: StreamSchema) -> Arrays:
+def _nothing(schema: StreamSchema) -> PointBlock:
     y = np.empty((0, schema.targets), np.float32) if schema.targets else None
-    return Arrays(np.empty((0, schema.dim), schema.dtype), y)
+    return PointBlock(np.empty((0, schema.dim), schema.dtype), y)
 
 
 # -- records -----------------------------------------------------------------------------------------
@@ -144,7 +147,7 @@ def _nothing(schema: StreamSchema) -> Arrays:
 
 def _validate_records(
     chunk: Raw, schema: StreamSchema, record_bytes: int
-) -> tuple[Arrays, list[Refused]]:
+) -> tuple[PointBlock, list[Refused]]:
     good: list[Record] = []
     refused: list[Refused] = []
     for raw in chunk.records:
@@ -163,7 +166,7 @@ def _validate_records(
     keys = tuple(r.key for r in good) if any(r.key for r in good) else ()
     times = np.array([r.time for r in good])
     x = np.array([r.x for r in good], schema.dtype)
-    return Arrays(x, y, None if np.isnan(times).all() else times, keys), refused
+    return PointBlock(x, y, None if np.isnan(times).all() else times, keys), refused
 
 
 def _check_record(record: Record, schema: StreamSchema) -> None:

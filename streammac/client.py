@@ -27,8 +27,9 @@ from streammac.models.base import NestedModel, Tensors
 from streammac.models.registry import create
 from streammac.run_directory import RunDirectory
 from streammac.security import open_context
-from streammac.wire.codec import MAX_FRAME_BYTES, MAX_HEADER_BYTES, WireError, decode, encode
+from streammac.wire.codec import MAX_HEADER_BYTES
 from streammac.wire.messages import ModelReply, ModelRequest, Push, Pushed
+from streammac.wire.sockets import MessageSocket
 from streammac.wire.status import ClusterStatus
 
 PUSH_BYTES = 8 << 20
@@ -134,7 +135,7 @@ class Client:
         self._coordinator = self._find(where)
         self._keys = self._find_keys(where, keys)
         self._context = open_context(self._keys)
-        self._socket: zmq.Socket[bytes] | None = None
+        self._socket: MessageSocket[Pushed] | None = None
         self._node = ""  # whose socket it is
         self.name = f"client-{uuid.uuid4().hex}"
         """Names this client's pushes, and the dead letters that come of them."""
@@ -237,7 +238,7 @@ class Client:
             # a node that was sent the push may have stored it: only that one knows, also after a restart
             socket = self._ingest(deadline, node)
             node = self._node
-            socket.send_multipart(encode(message))
+            socket.send(message)
             answer = self._await(socket, sequence, min(deadline, time.monotonic() + RESEND_S))
             if answer is None:
                 self._disconnect()  # the node may have been replaced: ask where it is now
@@ -253,19 +254,17 @@ class Client:
             "has no worker - look at `streammac status`"
         )
 
-    def _await(self, socket: zmq.Socket[bytes], sequence: int, deadline: float) -> Pushed | None:
+    def _await(
+        self, socket: MessageSocket[Pushed], sequence: int, deadline: float
+    ) -> Pushed | None:
         while (left := deadline - time.monotonic()) > 0:
-            if not socket.poll(max(1, int(left * 1000))):
-                return None
-            try:
-                answer = decode(socket.recv_multipart())
-            except WireError:
-                continue
-            if isinstance(answer, Pushed) and answer.sequence == sequence:
-                return answer
+            socket.socket.poll(max(1, int(left * 1000)))
+            for _, answer in socket.receive():
+                if answer.sequence == sequence:
+                    return answer
         return None
 
-    def _ingest(self, deadline: float, name: str) -> zmq.Socket[bytes]:
+    def _ingest(self, deadline: float, name: str) -> MessageSocket[Pushed]:
         """Return a socket to the ingest node of a name, or to any; wait for it if need be."""
         while self._socket is None:
             nodes = [node for node in self.status().feeding if node.client]
@@ -281,15 +280,15 @@ class Client:
                 time.sleep(BUSY_S)
                 continue
             self._node = node.name
-            self._socket = self._context.socket(zmq.DEALER)
-            self._socket.linger = 0
-            self._socket.maxmsgsize = MAX_FRAME_BYTES
-            self._socket.connect(str(node.client))
+            dealer = self._context.socket(zmq.DEALER)
+            dealer.linger = 0
+            dealer.connect(str(node.client))
+            self._socket = MessageSocket(dealer, f"the ingest node {node.name}", Pushed)
         return self._socket
 
     def _disconnect(self) -> None:
         if self._socket is not None:
-            self._socket.close(linger=0)
+            self._socket.socket.close(linger=0)
             self._socket = None
 
     # -- asking ---------------------------------------------------------------------------

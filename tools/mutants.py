@@ -12,7 +12,6 @@ import os
 import random
 import shutil
 import tomllib
-from math import sqrt
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -26,13 +25,13 @@ from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.state import state
 from mutmut.stats import status_by_exit_code
 from mutmut.utils.file_utils import copy_src_dir, walk_mutatable_files
+from scipy.stats import binomtest
 
-PACKAGES: dict[str, list[str]] = tomllib.loads(Path("pyproject.toml").read_text())["tool"][
-    "mutants"
-]
+PACKAGES: dict[str, list[str]]
+PACKAGES = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mutants"]
 """The packages that are changed, and where the tests of each are."""
 PROCESSES = 2
-KILLED = ("killed", "timeout", "segfault")
+KILLED = ("killed", "segfault", "timeout")
 SURVIVED = ("survived", "no tests")
 
 
@@ -70,32 +69,19 @@ def results(path: Path) -> dict[str, str]:
     return {name: status_by_exit_code[code] for name, code in mutants.exit_code_by_key.items()}
 
 
-def interval(killed: int, total: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share.
-
-    >>> [round(bound, 3) for bound in interval(90, 100)]
-    [0.826, 0.945]
-    """
-    z = 1.96
-    centre = killed + z * z / 2
-    width = z * sqrt(killed * (total - killed) / total + z * z / 4)
-    return (centre - width) / (total + z * z), (centre + width) / (total + z * z)
-
-
-def report() -> list[str]:
-    """Print the survivors as diffs; return each module's score."""
-    scores = []
+def report(only: str) -> list[str]:
+    """Print the survivors as diffs; return the score of each module, and of all with its interval of 95 %."""
+    lines, everything = [], []
     for path in sorted(walk_mutatable_files()):
         status = results(path)
-        survivors = [name for name, became in status.items() if became in SURVIVED]
-        for name in survivors:
-            print(f"\n# {name}: {status[name]}\n{get_diff_for_mutant(name, path=path)}")
-        killed = sum(became in KILLED for became in status.values())
-        if total := killed + len(survivors):
-            low, high = interval(killed, total)
-            share = f"{killed / total:6.1%} ({low:.0%} to {high:.0%})"
-            scores.append(f"{path!s:48}{killed:5} of {total:5} killed: {share}")
-    return scores
+        for name in (name for name, became in status.items() if became in SURVIVED):
+            print(f"\n# {name}: {status[name]}\n{get_diff_for_mutant(name, path=path)}", flush=True)
+        tested = [became in KILLED for became in status.values() if became in KILLED + SURVIVED]
+        lines += [f"  {path.stem:22}{sum(tested):5} of {len(tested):4} killed"] if tested else []
+        everything += tested
+    share = binomtest(sum(everything), len(everything)).proportion_ci(method="wilson")
+    score = f"{sum(everything)} of {len(everything)}, {share.low:.0%} to {share.high:.0%} of all"
+    return [f"{only}: {score}", *lines]
 
 
 def main() -> None:
@@ -112,7 +98,7 @@ def main() -> None:
         process = get_context("fork").Process(target=check, args=(options.sample, options.seed))
         process.start()
         process.join()
-        scores += report()
+        scores += report(only)
     print("\n" + "\n".join(scores))
 
 

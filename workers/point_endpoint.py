@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
 
 import numpy as np
 import zmq
+from msgspec.structs import replace
 
 from streammac.delivery.receiver import Receiver
-from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
+from streammac.wire.codec import Message
 from streammac.wire.messages import HeldOutPoints, OpenSession, Points
 from streammac.wire.reports import ShardCounts
+from streammac.wire.sockets import MessageSocket
 from workers.shards import WorkerShards
 
 log = logging.getLogger(__name__)
@@ -46,8 +47,6 @@ class PointSocket:
         For the loop's poller.
     address : str
         Where senders connect.
-    malformed : int
-        Messages that were none, or not a sender's.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], host: str) -> None:
@@ -55,48 +54,31 @@ class PointSocket:
         self.socket.router_mandatory = True
         self.socket.linger = 500
         self.socket.rcvhwm = RECEIVE_QUEUE
-        self.socket.maxmsgsize = MAX_FRAME_BYTES
         self.address = f"tcp://{host}:{self.socket.bind_to_random_port(f'tcp://{host}')}"
-        self.malformed = 0
+        self._messages: MessageSocket[OpenSession | Points] = MessageSocket(
+            self.socket, "a sender of points", OpenSession, Points, most=MESSAGES_PER_TURN
+        )
         self._early: dict[str, tuple[bytes, OpenSession]] = {}
+
+    @property
+    def malformed(self) -> int:
+        """Messages that were none, or not a sender's."""
+        return self._messages.malformed
 
     def keep_openings(self) -> None:
         """Take what has arrived before the shards are open: nobody has credit yet, so only openings count."""
-        for identity, message in self._receive():
+        for identity, message in self._messages.receive():
             if isinstance(message, OpenSession) and len(self._early) < MAX_EARLY:
                 self._early[message.sender] = (identity, message)
 
     def receive(self) -> list[tuple[bytes, OpenSession | Points]]:
         """Return what has arrived, and first the openings that were kept."""
         early, self._early = self._early, {}
-        return [*early.values(), *self._receive()]
-
-    def _receive(self) -> list[tuple[bytes, OpenSession | Points]]:
-        arrived: list[tuple[bytes, OpenSession | Points]] = []
-        for _ in range(MESSAGES_PER_TURN):
-            try:
-                identity, *frames = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                break
-            try:
-                message = decode(frames)
-            except WireError as error:
-                self.malformed += 1
-                log.warning("a message on the data socket did not decode: %s", error)
-                continue
-            if isinstance(message, OpenSession | Points):
-                arrived.append((identity, message))
-            else:
-                self.malformed += 1
-        return arrived
+        return [*early.values(), *self._messages.receive()]
 
     def send(self, identity: bytes, message: Message) -> None:
-        """Answer a sender."""
-        try:
-            self.socket.send_multipart([identity, *encode(message)], zmq.NOBLOCK)
-        except zmq.ZMQError as error:
-            # the sender is gone or does not read; it asks again for what it has no answer to
-            log.warning("could not answer a sender of points: %s", error)
+        """Answer a sender; one that is gone or does not read asks again for what it has no answer to."""
+        self._messages.send(message, identity)
 
 
 class PointEndpoint:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streammac.points.batch_id import BatchId
+from streammac.points.block import PointBlock
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
 from streammac.store import Outcome, Retention, Schema, Shard, StoreError
-from streammac.store import Points as StoredPoints
 from streammac.wire.messages import Points, StreamSchema
 from streammac.wire.reports import ShardCounts
 
@@ -89,12 +89,9 @@ class WorkerShards:
 
     def append(self, batch: Points) -> Literal["stored", "duplicate"]:
         """See `streammac.delivery.receiver.Store.append`."""
-        tensors = batch.tensors
-        if "x" not in tensors:
+        if "x" not in batch.tensors:
             raise StoreError("x: missing - a batch has an array x (n, D)")
-        points = StoredPoints(
-            tensors["x"], tensors.get("y"), tensors.get("time"), batch.keys or None
-        )
+        points = PointBlock.of(batch.tensors, batch.keys)
         batch_id = BatchId(batch.source, batch.incarnation, batch.sequence)
         shard = self.held_out if batch.held_out else self.train
         if (
@@ -103,7 +100,7 @@ class WorkerShards:
         ):
             return "duplicate"
         if batch.held_out and not batch.moved:  # those were told of when they were fresh
-            self.fresh_held_out.append(tensors["x"])
+            self.fresh_held_out.append(points.x)
         return "stored"
 
     def withdraw(self, batch_ids: Iterable[BatchId], sender: str) -> int:

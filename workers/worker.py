@@ -14,9 +14,9 @@ import contextlib
 import logging
 import shutil
 import time
-from dataclasses import replace
 
 import zmq
+from msgspec.structs import replace
 
 from streammac.errors import ExitCode
 from streammac.link.coordinator import CoordinatorLink

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.records import Arrays, Chunk
+from ingest.records import Chunk
 from ingest.sources.base import SourceError
+from streammac.points.block import PointBlock
 
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 VECS = {".fvecs": "<f4", ".bvecs": "u1"}
@@ -26,7 +27,7 @@ class ArraySource:
     ----------
     name : str
         What people call it.
-    points : Arrays
+    points : PointBlock
         All of them; may be mapped from a file.
     shuffle : int, optional
         Seed of a random order.
@@ -37,7 +38,7 @@ class ArraySource:
     finite = True
 
     def __init__(
-        self, name: str, points: Arrays, shuffle: int | None = None, version: str = ""
+        self, name: str, points: PointBlock, shuffle: int | None = None, version: str = ""
     ) -> None:
         self.name = name
         self.seekable = bool(version)
@@ -84,7 +85,7 @@ def is_array_file(path: Path) -> bool:
     return name.endswith(SUFFIXES) or "-idx" in name
 
 
-def read_arrays(path: Path) -> Arrays:
+def read_arrays(path: Path) -> PointBlock:
     """Read a file of arrays; images and the like are flattened to (n, D).
 
     Raises
@@ -106,21 +107,21 @@ def read_arrays(path: Path) -> Arrays:
     for field, column in (("y", arrays.y), ("time", arrays.time)):
         if column is not None and column.shape[:1] != (len(x),):
             raise SourceError(f"{path}: {field}: expected {len(x)} entries, got {column.shape}")
-    return Arrays(x.reshape(len(x), -1), arrays.y, arrays.time)
+    return PointBlock(x.reshape(len(x), -1), arrays.y, arrays.time)
 
 
-def _read(path: Path) -> Arrays:
+def _read(path: Path) -> PointBlock:
     name = path.name.removesuffix(".gz")
     if name.endswith(".npy"):
-        return Arrays(np.load(path, mmap_mode="r", allow_pickle=False))
+        return PointBlock(np.load(path, mmap_mode="r", allow_pickle=False))
     if name.endswith(".npz"):
         return _read_npz(path)
     if name.endswith(tuple(VECS)):
-        return Arrays(_read_vecs(path, VECS[path.suffix]))
-    return Arrays(_read_idx(path))
+        return PointBlock(_read_vecs(path, VECS[path.suffix]))
+    return PointBlock(_read_idx(path))
 
 
-def _read_npz(path: Path) -> Arrays:
+def _read_npz(path: Path) -> PointBlock:
     with np.load(path, allow_pickle=False) as file:
         names = [n for n in ("x", "X") if n in file]
         names = names or [n for n in file.files if file[n].ndim >= 2]
@@ -128,7 +129,7 @@ def _read_npz(path: Path) -> Arrays:
             raise SourceError(f"{path}: no array x, and none with two dimensions")
         y = next((file[n] for n in ("y", "Y") if n in file), None)
         time = file["time"].astype(np.float64) if "time" in file else None
-        return Arrays(file[names[0]], y, time)
+        return PointBlock(file[names[0]], y, time)
 
 
 def _read_vecs(path: Path, dtype: str) -> NDArray[Any]:

@@ -1,10 +1,10 @@
 """What every source must do: run these with a function that opens it anew.
 
 >>> import numpy as np
->>> from ingest.records import Arrays
+>>> from streammac.points.block import PointBlock
 >>> from ingest.sources.array_files import ArraySource
 >>> for check in all_checks():
-...     check(lambda: ArraySource("test", Arrays(np.zeros((10, 2)))))
+...     check(lambda: ArraySource("test", PointBlock(np.zeros((10, 2)))))
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ingest.records import Arrays, Raw
+from ingest.records import Raw
 from ingest.sources.base import Source, seekable
+from streammac.points.block import PointBlock
 
 Open: TypeAlias = Callable[[], Source]
 CHUNKS = 20
 """Chunks that are looked at of a feed without end."""
 
 
-def _read(source: Source, points: int) -> list[Arrays | Raw]:
+def _read(source: Source, points: int) -> list[PointBlock | Raw]:
     chunks = source.chunks(points)
     return list(chunks if source.finite else itertools.islice(chunks, CHUNKS))
 
 
-def _content(chunk: Arrays | Raw) -> bytes:
+def _content(chunk: PointBlock | Raw) -> bytes:
     return (
         np.ascontiguousarray(chunk.x).tobytes()
-        if isinstance(chunk, Arrays)
+        if isinstance(chunk, PointBlock)
         else b"\n".join(chunk.records)
     )
 

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from ingest.records import Arrays, Chunk, Raw
+from ingest.records import Chunk, Raw
 from ingest.sources.base import Seekable, Source, seekable
+from streammac.points.block import PointBlock
 
 Read: TypeAlias = Callable[[int, int, int], Iterator[tuple[Chunk, int]]]
 """Reads so many points at a time, from an offset, after so many records."""
@@ -121,6 +122,6 @@ class Paced:
 
 
 def _cut(chunk: Chunk, count: int) -> Chunk:
-    if isinstance(chunk, Arrays):
+    if isinstance(chunk, PointBlock):
         return chunk.take(slice(0, count))
     return Raw(chunk.records[:count], chunk.decode)

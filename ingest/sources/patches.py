@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ingest.records import Arrays, Chunk
+from ingest.records import Chunk
 from ingest.sources.base import SourceError
+from streammac.points.block import PointBlock
 
 SIZES = range(2, 33)
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
@@ -58,4 +59,4 @@ class PatchSource:
         shape = self._windows.shape[:3]
         while True:
             places = tuple(rng.integers(0, n, points) for n in shape)
-            yield Arrays(self._windows[places].reshape(points, self._dim))
+            yield PointBlock(self._windows[places].reshape(points, self._dim))

@@ -7,8 +7,10 @@ the coordinator's own restart loses none: what it knew is in its durable state.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from streammac.wire.reports import IngestReport, ShardCounts
 from streammac.wire.status import PointCounts
@@ -125,15 +127,10 @@ class Accounts:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for the durable state."""
-        return asdict(self)
+        state: dict[str, Any] = msgspec.to_builtins(self)
+        return state
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> Accounts:
         """Return what `to_json` was made from; empty accounts for an empty state."""
-        feeds = {name: _feed(**feed) for name, feed in state.get("feeds", {}).items()}
-        shards = {name: ShardCounts(**shard) for name, shard in state.get("shards", {}).items()}
-        return cls(feeds, shards)
-
-
-def _feed(incarnation: int, ended: bool, **counts: Mapping[str, int]) -> Feed:
-    return Feed(incarnation, ended=ended, **{kind: Fed(**fed) for kind, fed in counts.items()})
+        return msgspec.convert(state, cls)

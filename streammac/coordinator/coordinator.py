@@ -10,8 +10,9 @@ here; each matter is kept by its own module: who is there (`membership`), views 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, Literal
+
+from msgspec.structs import asdict
 
 from streammac.coordinator.accounts import Accounts
 from streammac.coordinator.coordinator_actions import Action, Finished, Note, Tell

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streammac.points.batch_id import BatchId
+from streammac.points.block import PointBlock
 from streammac.wire.messages import Points
 
 BATCH_OVERHEAD_BYTES = 1024
@@ -41,6 +42,21 @@ class Batch:
     first_sent_at: float = LONG_AGO
     refusals: int = 0
     reason: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        batch_id: BatchId,
+        points: PointBlock,
+        ticket: Ticket,
+        *,
+        held_out: bool,
+        durable: bool,
+        moved: bool = False,
+    ) -> Batch:
+        """Return a batch of these points."""
+        message = Points(*batch_id, held_out, points.tensors(), tuple(points.keys), moved=moved)
+        return cls(message, points.nbytes + BATCH_OVERHEAD_BYTES, ticket, durable)
 
     def __len__(self) -> int:
         return len(self.message.tensors["x"])

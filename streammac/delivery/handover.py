@@ -20,12 +20,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from streammac.delivery.batch import BATCH_OVERHEAD_BYTES, Batch, Ticket
+from streammac.delivery.batch import Batch, Ticket
 from streammac.delivery.records import Record, Settled, State
 from streammac.delivery.scan import Scan, Shards, Wanted
 from streammac.delivery.sender import Post, Sender, Write
 from streammac.points.batch_id import BatchId
-from streammac.wire.messages import Ack, Credit, Points, Route
+from streammac.wire.messages import Ack, Credit, Route
 
 
 class Book(Protocol):
@@ -214,13 +214,8 @@ class Handover:
         stored = self.shards.shard(held_out).batch(batch_id)
         if stored is None:
             return 0
-        tensors = {"x": stored.x}
-        if stored.y is not None:
-            tensors["y"] = stored.y
-        if stored.time is not None:
-            tensors["time"] = stored.time
-        message = Points(*batch_id, held_out, tensors, tuple(stored.keys or ()), moved=True)
-        size = sum(t.nbytes for t in tensors.values()) + sum(map(len, message.keys))
         self._inside[batch_id] = held_out
-        self.sender.put(Batch(message, size + BATCH_OVERHEAD_BYTES, Ticket(), durable=True))
+        self.sender.put(
+            Batch.of(batch_id, stored, Ticket(), held_out=held_out, durable=True, moved=True)
+        )
         return len(stored)

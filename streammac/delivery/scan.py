@@ -13,7 +13,7 @@ from typing import Protocol
 
 from streammac.delivery.closing import Closing
 from streammac.points.batch_id import BatchId
-from streammac.store.points import Points
+from streammac.points.block import PointBlock
 
 PASS_S = 0.5
 """Batches that could not go yet are looked at again after so long."""
@@ -26,7 +26,7 @@ class Holder(Protocol):
         """Yield the batches that it holds and who brought each, the oldest first."""
         ...
 
-    def batch(self, batch_id: BatchId) -> Points | None:
+    def batch(self, batch_id: BatchId) -> PointBlock | None:
         """Return a batch, None if it is not here."""
         ...
 

@@ -8,8 +8,10 @@ the states of a batch are told in the package's own text (`streammac.delivery`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from msgspec.structs import replace
 
 from streammac.delivery.batch import LONG_AGO, Batch
 from streammac.delivery.choice import choose, joining

@@ -5,7 +5,6 @@ Workers and ingest nodes hold one each, in their I/O loop.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket as hosts
 import time
@@ -15,10 +14,9 @@ from typing import Literal
 import zmq
 
 from streammac.security import SecureContext
-from streammac.wire.codec import MAX_FRAME_BYTES, Message, WireError, decode, encode
+from streammac.wire.codec import Message
 from streammac.wire.messages import Heartbeat, PleaseRegister, Register
-
-log = logging.getLogger(__name__)
+from streammac.wire.sockets import MessageSocket
 
 REGISTER_S = 1.0
 """Time between two attempts to register."""
@@ -63,30 +61,20 @@ class CoordinatorLink:
         self.socket = context.socket(zmq.DEALER)
         self.socket.identity = f"{name}:{self.incarnation}".encode()
         self.socket.linger = LINGER_MS
-        self.socket.maxmsgsize = MAX_FRAME_BYTES
         self.socket.connect(coordinator)
         context.watch(self.socket)
+        self._messages = MessageSocket(self.socket, "the coordinator", Message)
         self._registered_at = self._beat_at = float("-inf")
         self.hurry = False
         """Something has changed that the coordinator waits for: the next heartbeat leaves at once."""
 
     def tell(self, message: Message) -> None:
         """Send a message; it is dropped, and that is logged, if the coordinator takes nothing."""
-        try:
-            self.socket.send_multipart(encode(message), zmq.NOBLOCK)
-        except zmq.Again:
-            log.warning("the coordinator takes nothing: %s dropped", type(message).__name__)
+        self._messages.send(message)
 
     def receive(self) -> Iterator[Message]:
         """Yield what has arrived; a coordinator that was restarted is told at once who we are."""
-        while True:
-            try:
-                message = decode(self.socket.recv_multipart(zmq.NOBLOCK))
-            except zmq.Again:
-                return
-            except WireError as error:
-                log.warning("a message of the coordinator did not decode: %s", error)
-                continue
+        for _, message in self._messages.receive():
             if isinstance(message, PleaseRegister):
                 self.register()
             else:

@@ -8,8 +8,9 @@ from typing import TypeVar
 import zmq
 
 from streammac.security import open_context
-from streammac.wire.codec import Message, WireError, decode, encode
+from streammac.wire.codec import Message
 from streammac.wire.messages import StatusReply, StatusRequest
+from streammac.wire.sockets import MessageSocket
 from streammac.wire.status import ClusterStatus, from_json
 
 Reply = TypeVar("Reply", bound=Message)
@@ -29,14 +30,10 @@ def ask(
     with open_context(keys) as context, context.socket(zmq.DEALER) as socket:
         socket.linger = 0
         socket.connect(address)
-        socket.send_multipart(encode(question))
-        if not socket.poll(int(timeout_s * 1000)):
-            return None
-        try:
-            answer = decode(socket.recv_multipart())
-        except WireError:
-            return None
-    return answer if isinstance(answer, reply) else None
+        messages = MessageSocket(socket, "the coordinator", reply)
+        messages.send(question)
+        socket.poll(int(timeout_s * 1000))
+        return next((answer for _, answer in messages.receive()), None)
 
 
 def ask_status(

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from streammac.coordinator.epoch_reports import EpochResult
 from streammac.models.base import Array, NestedModel
@@ -163,7 +164,7 @@ class Publisher:
             reason,
             Quality(**asdict(shown), version=current) if shown else before.quality,
             before.first_s or time.time(),
-            {"epoch": result.epoch + 1, "plan": asdict(result.following)},
+            {"epoch": result.epoch + 1, "plan": structs.asdict(result.following)},
         )
 
     def _measure(self, model: NestedModel, params: Mapping[str, Array]) -> Measurement | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from msgspec import structs
+
 from streammac.ring.current_view import CurrentView
 from streammac.ring.epoch import Epoch
 from streammac.ring.member_actions import Send
@@ -49,7 +51,7 @@ def gifts(epoch: Epoch, resume: Resume, name: str) -> list[Send]:
             sent.append(Send(needy, model))
             continue
         for token in epoch.former.values():
-            sent.append(Send(needy, replace(token, view=resume.view, itinerary=(needy,))))
+            sent.append(Send(needy, structs.replace(token, view=resume.view, itinerary=(needy,))))
     return sent
 
 
@@ -87,4 +89,4 @@ def edited(token: Token, members: Collection[str], resume: Resume, name: str) ->
         left = (left & set(members)) | (set(resume.absent) - {name})
     else:
         left &= set(resume.trainers)
-    return replace(token, view=resume.view, itinerary=tuple(sorted(left)))
+    return structs.replace(token, view=resume.view, itinerary=tuple(sorted(left)))

@@ -7,7 +7,9 @@ the former view, waits for these alone, and remembers what it told, because mess
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from streammac.models.base import Array
 from streammac.ring.recovery import resumption

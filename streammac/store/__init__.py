@@ -1,14 +1,13 @@
 """The shard: an append-only, crash-safe, memory-mapped store of points and their coordinates."""
 
 from streammac.store.errors import ShardUnusable, StoreError
-from streammac.store.points import Points, Schema
+from streammac.store.points import Schema
 from streammac.store.retention import Retention
 from streammac.store.shard import Outcome, Shard
 from streammac.store.view import ShardView
 
 __all__ = [
     "Outcome",
-    "Points",
     "Retention",
     "Schema",
     "Shard",

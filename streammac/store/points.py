@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streammac.points.batch_id import BatchId
+from streammac.points.block import PointBlock
 from streammac.store.errors import StoreError
 
 X_DTYPES = ("float32", "uint8")
@@ -34,19 +35,6 @@ def check_batch_id(batch_id: BatchId) -> None:
     for field, number in (("incarnation", batch_id.incarnation), ("sequence", batch_id.sequence)):
         if not -(1 << 63) <= number < 1 << 63:
             raise StoreError(f"{field}: expected a signed 64-bit number, got {number}")
-
-
-@dataclass(frozen=True, slots=True)
-class Points:
-    """A batch: ``x`` (n, D), optional targets ``y`` (n, ...), event times (n,) in seconds, keys (n)."""
-
-    x: NDArray[Any]
-    y: NDArray[Any] | None = None
-    time: NDArray[np.float64] | None = None
-    keys: Sequence[bytes] | None = None
-
-    def __len__(self) -> int:
-        return len(self.x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +101,7 @@ class Schema:
         shape = value["y_shape"]
         return cls(**value | {"y_shape": None if shape is None else tuple(shape)})
 
-    def check(self, points: Points) -> dict[str, NDArray[Any]]:
+    def check(self, points: PointBlock) -> dict[str, NDArray[Any]]:
         """Return a batch's columns, contiguous and of the right type.
 
         Raises
@@ -141,7 +129,7 @@ class Schema:
             columns["y"] = _as("y", points.y, (len(x), *self.y_shape), np.dtype(self.y_dtype))
         elif points.y is not None:
             raise StoreError("y: this stream has no targets; leave y out")
-        if points.keys is not None:
+        if points.keys:
             _check_keys(points.keys, len(x))
         return columns
 

@@ -18,12 +18,13 @@ import numpy as np
 from streammac.files.disk import Disk
 from streammac.points.batch_id import BatchId
 from streammac.points.batch_id_set import BatchIdSet
+from streammac.points.block import PointBlock
 from streammac.store.buffer import Batch, Buffer
 from streammac.store.directory import Checkpoint, ShardDirectory
 from streammac.store.errors import ShardUnusable, StoreError
 from streammac.store.index import Index
 from streammac.store.journal import Record
-from streammac.store.points import Column, Points, Schema, check_batch_id
+from streammac.store.points import Column, Schema, check_batch_id
 from streammac.store.recovery import recover
 from streammac.store.retention import Retention
 from streammac.store.segment import Segment
@@ -148,7 +149,7 @@ class Shard:
 
     def append(
         self,
-        points: Points,
+        points: PointBlock,
         batch_id: BatchId,
         now: float,
         sender: str = "",
@@ -159,7 +160,7 @@ class Shard:
 
         Parameters
         ----------
-        points : Points
+        points : PointBlock
             The batch.
         batch_id : BatchId
             Its name.
@@ -191,7 +192,7 @@ class Shard:
         columns = self.schema.check(points)
         if left_behind is not None:
             self.withdraw([batch_id], remember=False)
-        batch = Batch(columns, batch_id, now, points.keys, sender)
+        batch = Batch(columns, batch_id, now, points.keys or None, sender)
         if self.ack == "memory":
             if self._buffer.full:
                 self._flush()
@@ -473,7 +474,7 @@ class Shard:
                 if record.count:
                     yield record.batch_id, record.sender or record.batch_id.source
 
-    def batch(self, batch_id: BatchId) -> Points | None:
+    def batch(self, batch_id: BatchId) -> PointBlock | None:
         """Return the points of a batch, None if it does not hold any; for the writer thread.
 
         Raises
@@ -488,7 +489,7 @@ class Shard:
         segment, record = found
         rows = slice(record.row, record.row + record.count)
         part = {c.name: np.array(segment.column(c)[rows]) for c in self.schema.columns}
-        return Points(part["x"], part.get("y"), part["time"], record.keys)
+        return PointBlock.of(part, record.keys or ())
 
     def _find(self, batch_id: BatchId) -> tuple[Segment, Record] | None:
         """Return where a batch with points is, if it is here."""

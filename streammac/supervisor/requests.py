@@ -15,12 +15,12 @@ from pathlib import Path
 import zmq
 
 from streammac.security import open_context
-from streammac.wire.codec import Message, WireError, decode, encode
+from streammac.wire.codec import Message
+from streammac.wire.sockets import MessageSocket
 
 log = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 64 << 10
-REQUESTS_PER_TURN = 100
 
 
 class SupervisorSocket:
@@ -35,6 +35,7 @@ class SupervisorSocket:
         self._socket.linger = 500
         self._socket.maxmsgsize = MAX_REQUEST_BYTES
         self._socket.bind(self.address)
+        self._messages = MessageSocket(self._socket, "somebody", Message)
 
     def serve(self, wait_s: float, answer: Callable[[Message], Message | None]) -> None:
         """Wait so long for requests, and answer those that come.
@@ -43,20 +44,12 @@ class SupervisorSocket:
         """
         if not self._socket.poll(int(wait_s * 1000)):
             return
-        for _ in range(REQUESTS_PER_TURN):
-            try:
-                identity, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
-                request = decode(frames)
-            except zmq.Again:
-                return
-            except WireError as error:
-                log.warning("a request did not decode: %s", error)
-                continue
+        for identity, request in self._messages.receive():
             reply = answer(request)
             if reply is None:
                 log.warning("ignored a %s: it is no request", type(request).__name__)
             else:
-                self._socket.send_multipart([identity, *encode(reply)])
+                self._messages.send(reply, identity)
 
     def close(self) -> None:
         """Close the socket and remove its folder."""

@@ -6,20 +6,17 @@ ingest nodes exchange nothing else. Arrays travel in the field ``tensors``; all 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from msgspec import Meta, field
 
-from streammac.wire.codec import Message, message
-from streammac.wire.fields import Count, Int64, Name, Tensors, Text
+from streammac.wire.codec import Message
+from streammac.wire.fields import Count, Int64, Name, Tensors, Text, Value
 from streammac.wire.reports import IngestReport, WorkerReport
 
 # -- membership: workers and ingest nodes <-> coordinator ---------------------------------------
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Register(Message):
     """A process presents itself; repeated until answered, and after the coordinator came back."""
 
@@ -32,8 +29,6 @@ class Register(Message):
     """Where others reach it: ``ring``, ``data``, ``client``, ``metrics``, ``http`` as far as it has them."""
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Registered(Message):
     """The coordinator's answer: the settings that all members share."""
 
@@ -44,8 +39,6 @@ class Registered(Message):
     """The ring turns already: who enters it should have loaded everything, or the others wait for it."""
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class StreamSchema(Message):
     """What a point of the stream looks like.
 
@@ -53,22 +46,20 @@ class StreamSchema(Message):
     the one that holds.
     """
 
-    dim: Annotated[int, Ge(1)]
+    dim: Annotated[int, Meta(ge=1)]
     dtype: Literal["float32", "uint8"]
     targets: Count = 0
     """Length of y; 0 where the stream has no targets."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemberAddress:
+class MemberAddress(Value):
     """A member of a view and where its ring socket listens."""
 
     name: Name
     address: Name
 
 
-@dataclass(frozen=True, slots=True)
-class EpochPlan:
+class EpochPlan(Value):
     """What the next epoch is to be; decided during the former one, the same for all members.
 
     Attributes
@@ -86,8 +77,6 @@ class EpochPlan:
     restart: Count = 0
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class View(Message):
     """Who is in the ring from now on. Only the coordinator makes views, and their number only grows.
 
@@ -100,8 +89,7 @@ class View(Message):
     """Members that leave in good order: what they hold goes on, nothing new goes to them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(Value):
     """How far the copy of a block is that a member keeps: what it is at, or what it passed on last."""
 
     block: Name
@@ -114,8 +102,6 @@ class Copy:
     """In which it was sent or gone on with last."""
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Holdings(Message):
     """A member's answer to a view: where it is, and which copies it has.
 
@@ -144,8 +130,6 @@ class Holdings(Message):
     former: bool = False
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Resume(Message):
     """The ring goes on, in the view that was announced before.
 
@@ -180,8 +164,7 @@ class Resume(Message):
     tensors: Tensors = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Value):
     """The way to one worker's shards.
 
     Attributes
@@ -198,11 +181,9 @@ class Route:
     name: Name
     address: Name
     incarnation: Count = 0
-    weight: Annotated[float, Ge(0)] = 1.0
+    weight: Annotated[float, Meta(ge=0)] = 1.0
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class RingMoving(Message):
     """A worker has finished its first visit of a view: the ring turns again."""
 
@@ -210,8 +191,6 @@ class RingMoving(Message):
     view: Count
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Routes(Message):
     """Coordinator to all who send points: the workers that there are.
 
@@ -226,8 +205,6 @@ class Routes(Message):
     senders: tuple[Name, ...] = ()
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Move(Message):
     """Coordinator to a worker that stays: hand so many points, your oldest, to these workers; `Routes` came before."""
 
@@ -235,8 +212,6 @@ class Move(Message):
     to: tuple[Name, ...]
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Heartbeat(Message):
     """A process is alive, and how it fares: one of the reports, by its role."""
 
@@ -246,8 +221,6 @@ class Heartbeat(Message):
     ingest: IngestReport | None = None
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class RestartContinuation(Message):
     """Coordinator to workers: begin the continuation anew with the next epoch that is not planned yet."""
 
@@ -255,22 +228,16 @@ class RestartContinuation(Message):
     fresh: bool
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Stop(Message):
     """Finish what is acknowledged, and end."""
 
     reason: Text = ""
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class PleaseRegister(Message):
     """Coordinator to a process it does not know: register (again)."""
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Drain(Message):
     """Coordinator to a worker: leave the ring in good order, and end.
 
@@ -287,8 +254,6 @@ class Drain(Message):
     points: Literal["keep", "move", "drop"] = "keep"
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Leaving(Message):
     """A worker was asked to end, by a signal or by `Drain`, and leaves the ring in good order."""
 
@@ -296,8 +261,6 @@ class Leaving(Message):
     incarnation: Count
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Goodbye(Message):
     """A process ends in good order, with its last report."""
 
@@ -310,8 +273,6 @@ class Goodbye(Message):
 # -- the ring: worker <-> worker -----------------------------------------------------------------
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Token(Message):
     """One block of submodels on its way round the ring.
 
@@ -337,8 +298,6 @@ class Token(Message):
     tensors: Tensors
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class ModelState(Message):
     """The model with which an epoch begins, for a member that has to catch up."""
 
@@ -350,8 +309,6 @@ class ModelState(Message):
 # -- learning: worker -> coordinator -------------------------------------------------------------
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class EpochReport(Message):
     """A worker has finished an epoch.
 
@@ -373,8 +330,6 @@ class EpochReport(Message):
     tensors: Tensors = field(default_factory=dict)
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class HeldOutPoints(Message):
     """Points of the held-out sample, ``tensors["x"]`` (n, D): stored by the worker, never trained on."""
 
@@ -382,8 +337,6 @@ class HeldOutPoints(Message):
     tensors: Tensors
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Drift(Message):
     """A worker's detector saw its reconstruction error change."""
 
@@ -395,8 +348,7 @@ class Drift(Message):
 # -- points: ingest node -> worker, and worker -> worker when data moves ---------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class BatchIdRanges:
+class BatchIdRanges(Value):
     """Names of batches: sequences of one source and incarnation, as inclusive ranges."""
 
     source: Name
@@ -404,8 +356,6 @@ class BatchIdRanges:
     ranges: tuple[tuple[Int64, Int64], ...]
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class OpenSession(Message):
     """A sender of points begins a session with a worker; repeated until a `Credit` of this session answers.
 
@@ -428,8 +378,6 @@ class OpenSession(Message):
     closing: bool = False
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Credit(Message):
     """Worker to sender: at most so many bytes may be under way in this session without an acknowledgement.
 
@@ -440,8 +388,6 @@ class Credit(Message):
     window_bytes: Count
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Points(Message):
     """A batch of points: ``x`` (n, D), optional ``y`` (n, K), ``time`` (n,) seconds since 1970.
 
@@ -461,8 +407,6 @@ class Points(Message):
     moved: bool = False
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Ack(Message):
     """Worker to sender: the batch is as safe as the ack mode says, or why it was refused."""
 
@@ -478,8 +422,6 @@ class Ack(Message):
 # -- clients: Client <-> ingest node and coordinator ---------------------------------------------
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Push(Message):
     """A client hands points over; answered by `Pushed` once every one of them is settled."""
 
@@ -490,8 +432,6 @@ class Push(Message):
     keys: tuple[bytes, ...] = ()
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Pushed(Message):
     """What became of the points of one push; ``busy``: nothing of it was taken, try again later."""
 
@@ -504,22 +444,16 @@ class Pushed(Message):
     """Why the first dead-lettered point was refused."""
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class StatusRequest(Message):
     """Anybody asks the coordinator how the cluster is."""
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class StatusReply(Message):
     """The cluster's status as JSON, documented in docs/status.md."""
 
     status: Text
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class DrainRequest(Message):
     """Somebody asks the coordinator to take a worker out of the cluster, see `Drain`."""
 
@@ -528,8 +462,6 @@ class DrainRequest(Message):
     points: Literal["keep", "move", "drop"]
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class DrainReply(Message):
     """Whether the worker has been told to leave, and if not, why not."""
 
@@ -537,22 +469,16 @@ class DrainReply(Message):
     reason: Text = ""
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class Shutdown(Message):
     """The cluster ends: workers that want to leave need not drain. Comes back once that is understood."""
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class AddWorkers(Message):
     """Somebody asks the local supervisor (not the coordinator) to start more workers."""
 
     count: Count
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class WorkersAdded(Message):
     """The workers that were started; none, and the reason, if that is not possible."""
 
@@ -560,32 +486,24 @@ class WorkersAdded(Message):
     reason: Text = ""
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class ForgetWorker(Message):
     """Tells the local supervisor that a worker has left for good: it is not to be started again."""
 
     name: Name
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class WorkerForgotten(Message):
     """Whether the supervisor had started a worker of that name."""
 
     known: bool
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class ModelRequest(Message):
     """A client asks for a model version (0: the current one)."""
 
     version: Count
 
 
-@message
-@dataclass(frozen=True, slots=True)
 class ModelReply(Message):
     """A published version with its metadata (JSON); ``version`` 0 and no tensors where there is none."""
 

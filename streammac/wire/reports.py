@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from streammac.wire.fields import Count, Name
+from streammac.wire.fields import Count, Name, Value
 
 
-@dataclass(frozen=True, slots=True)
-class RingProgress:
+class RingProgress(Value):
     """How far a worker is in the ring."""
 
     ready: bool = False
@@ -27,8 +24,7 @@ class RingProgress:
     """Blocks that wait for or are in training here: where the submodels are."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShardCounts:
+class ShardCounts(Value):
     """What a worker's shards have and had, the held-out one included; of points where nothing else is said."""
 
     points: Count = 0
@@ -49,8 +45,7 @@ class ShardCounts:
     """Damaged segments that are set aside."""
 
 
-@dataclass(frozen=True, slots=True)
-class MoveState:
+class MoveState(Value):
     """How far a process is with handing over its points to other workers."""
 
     orders: Count = 0
@@ -65,8 +60,7 @@ class MoveState:
     """Batches that may be with workers that are gone, too."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerReport:
+class WorkerReport(Value):
     """How a worker fares. Shards and moves are None until the shards are open: nothing is known of them then."""
 
     ring: RingProgress = RingProgress()
@@ -91,8 +85,7 @@ class WorkerReport:
         return self.shard.points if self.shard is not None else 0
 
 
-@dataclass(frozen=True, slots=True)
-class IngestReport:
+class IngestReport(Value):
     """How an ingest node fares; counts of points where nothing else is said.
 
     What is ``lasting`` of a count the node's next life counts again.

@@ -4,8 +4,9 @@ import pytest
 from streammac.chaos.feed import DIM, NUMBERS, count, stored_numbers, write_feed
 from streammac.chaos.verdict import PointAudit
 from streammac.points.batch_id import BatchId
+from streammac.points.block import PointBlock
 from streammac.run_directory import RunDirectory
-from streammac.store.points import Points, Schema
+from streammac.store.points import Schema
 from streammac.store.shard import Shard
 
 
@@ -21,7 +22,7 @@ def test_every_point_is_found_on_the_disks_by_its_number(tmp_path):
     }
     for path, part in parts.items():
         shard = Shard.open(path, Schema(DIM, "float32"))
-        shard.append(Points(part), BatchId("i1", 1, 1), 0.0)
+        shard.append(PointBlock(part), BatchId("i1", 1, 1), 0.0)
         shard.close()
     audit = count(stored_numbers(directory))
     assert audit == PointAudit("disks", 70_000, 69_999, missing=1, twice=10)

@@ -22,7 +22,7 @@ from streammac.delivery.records import State
 from streammac.delivery.scan import Shards, Wanted
 from streammac.delivery.sender import Sender, Write
 from streammac.points.batch_id import BatchId
-from streammac.store.points import Points as StoredPoints
+from streammac.points.block import PointBlock
 from streammac.wire.messages import Ack, Credit, OpenSession, Points, Route
 
 FEED = "i1"
@@ -89,7 +89,7 @@ class MemoryShard:
 
     def batch(self, batch_id):
         found = self.kept.get(batch_id)
-        return None if found is None else StoredPoints(found[1])
+        return None if found is None else PointBlock(found[1])
 
     def withdraw(self, batch_ids, *, remember, sender=None):
         assert not remember

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from streammac.delivery import receiver
 from streammac.delivery.receiver import RETRY_S, Receiver

@@ -7,14 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.cutting import Origin, cut
-from ingest.records import MAX_KEY_BYTES, Arrays
+from ingest.records import MAX_KEY_BYTES
 from streammac.delivery.batch import Ticket
 from streammac.points.batch_id import MAX_PUSH, PUSH_POINTS, BatchId
+from streammac.points.block import PointBlock
 from streammac.wire.codec import decode, encode
 
 
-def points(count: int) -> Arrays:
-    return Arrays(np.arange(count, dtype=np.float32).repeat(2).reshape(-1, 2))
+def points(count: int) -> PointBlock:
+    return PointBlock(np.arange(count, dtype=np.float32).repeat(2).reshape(-1, 2))
 
 
 def messages(arrays, origin):
@@ -67,8 +68,8 @@ def test_pushes_of_a_client_never_share_a_sequence():
 def test_batches_fit_into_frames_and_headers_however_wide_their_points_and_keys_are():
     count = 3000
     keys = tuple(bytes([n % 251]) * MAX_KEY_BYTES for n in range(count))
-    keyed = messages(Arrays(np.ones((count, 2), "<f4"), keys=keys), origin(0, 10_000, 0.0))
-    wide = messages(Arrays(np.ones((20, 1 << 20), "<f4")), origin(0, 10_000, 0.0))
+    keyed = messages(PointBlock(np.ones((count, 2), "<f4"), keys=keys), origin(0, 10_000, 0.0))
+    wide = messages(PointBlock(np.ones((20, 1 << 20), "<f4")), origin(0, 10_000, 0.0))
     decoded = [decode([bytes(frame) for frame in encode(m)]) for m in (*keyed, *wide)]
     assert sum((m.keys for m in decoded), ()) == keys
     assert max(m.tensors["x"].nbytes for m in decoded) <= 8 << 20

@@ -312,7 +312,7 @@ def test_a_push_that_is_sent_again_while_it_is_under_way_is_stored_once(tmp_path
     ("tensors", "said"),
     [
         ({}, "x: missing"),
-        ({"x": np.float32(3).reshape(())}, "x: missing"),
+        ({"x": np.array(3, np.float32)}, "x: missing"),
         ({"x": X, "y": X[:3]}, "one for each x"),
         ({"x": X, "time": X.astype("<f8")}, "one for each x"),
     ],

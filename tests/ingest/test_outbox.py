@@ -13,13 +13,14 @@ from ingest.ingest_queue import Delivery
 from ingest.outbox import Outbox
 from ingest.positions import Place
 from ingest.progress import IngestState
-from ingest.records import Arrays, Refused
+from ingest.records import Refused
 from ingest.sources import open_source
 from ingest.sources.base import seekable
 from streammac.coordinator.accounts import Accounts
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Receiver
 from streammac.points.batch_id import BatchId
+from streammac.points.block import PointBlock
 from streammac.settings.schema import Settings
 from streammac.wire.messages import Route
 from tests.delivery.memory_store import MemoryStore
@@ -116,7 +117,7 @@ def test_however_often_it_is_killed_every_record_is_settled_once(root, seed):
 
 
 def push(number, count=25) -> Delivery:
-    points = Arrays(np.ones((count, 2), np.float32))
+    points = PointBlock(np.ones((count, 2), np.float32))
     origin = Origin(BatchId.of_push("c", 1, number), 10, 0.1, durable=True)
     return Delivery("c", "<f4", points, [], lambda t: None, origin)
 

@@ -12,11 +12,12 @@ import sys
 import numpy as np
 import pytest
 
-from ingest.records import Arrays, Raw, pieces
+from ingest.records import Raw, pieces
 from ingest.sources import SourceError, open_source
 from ingest.sources.array_files import ArraySource, read_arrays
 from ingest.sources.checks import all_checks
 from ingest.sources.pacing import Paced
+from streammac.points.block import PointBlock
 
 X = np.random.default_rng(0).integers(0, 255, (53, 6)).astype(np.float32)
 
@@ -65,7 +66,7 @@ FEEDS = [*FILES, "a.npy?shuffle=3", "a.npy?limit=20", "a.csv?loop=true", "a.npy?
 def numbers(chunks) -> np.ndarray:
     rows = []
     for chunk in chunks:
-        if isinstance(chunk, Arrays):
+        if isinstance(chunk, PointBlock):
             rows.append(chunk.x)
         else:
             rows.append(np.array([chunk.decode(r).x for r in chunk.records]))
@@ -129,7 +130,7 @@ class Clock:
 
 def test_a_rate_is_kept_on_the_average():
     clock = Clock()
-    source = ArraySource("a", Arrays(np.zeros((1000, 2))))
+    source = ArraySource("a", PointBlock(np.zeros((1000, 2))))
     paced = Paced(source, rate=200.0, clock=clock, sleep=clock.sleep)
     times = [(clock.now - 100.0, len(chunk)) for chunk in paced.chunks(500)]
     assert clock.now - 100.0 == pytest.approx(5.0)
@@ -140,7 +141,7 @@ def test_a_rate_is_kept_on_the_average():
 def test_after_back_pressure_the_rate_is_not_made_up_for():
     clock = Clock()
     paced = Paced(
-        ArraySource("a", Arrays(np.zeros((400, 2)))), 100.0, clock=clock, sleep=clock.sleep
+        ArraySource("a", PointBlock(np.zeros((400, 2)))), 100.0, clock=clock, sleep=clock.sleep
     )
     chunks = paced.chunks(500)
     next(chunks)
@@ -247,11 +248,11 @@ def test_a_chunk_of_text_has_bounded_bytes(tmp_path, monkeypatch):
 
 
 def test_chunks_of_wide_points_are_cut_into_pieces_of_bounded_bytes():
-    wide = Arrays(np.zeros((30, 1 << 20), np.uint8), np.arange(30))
+    wide = PointBlock(np.zeros((30, 1 << 20), np.uint8), np.arange(30))
     cut = list(pieces(wide))
     assert max(piece.x.nbytes for piece in cut) <= 8 << 20
     np.testing.assert_array_equal(np.concatenate([piece.y for piece in cut]), wide.y)
-    assert list(pieces(Arrays(np.zeros((0, 3))))) != []
+    assert list(pieces(PointBlock(np.zeros((0, 3))))) != []
 
 
 def test_patches_are_of_real_photographs():

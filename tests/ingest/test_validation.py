@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.formats import decode_csv, decode_json, is_header
-from ingest.records import MAX_KEY_BYTES, Arrays, BadRecord, Raw
+from ingest.records import MAX_KEY_BYTES, BadRecord, Raw
 from ingest.validation import propose, validate
+from streammac.points.block import PointBlock
 from streammac.wire.messages import StreamSchema
 
 FLOATS = StreamSchema(3, "float32")
@@ -36,7 +37,7 @@ def test_bad_rows_never_take_good_ones_with_them(rows, dtype):
         if poison is not None:
             x[i, at] = poison
     good = np.array([poison is None for _, poison, _ in rows], bool)
-    points, refused = validate(Arrays(x.copy()), FLOATS, LIMIT)
+    points, refused = validate(PointBlock(x.copy()), FLOATS, LIMIT)
     assert points.x.dtype == np.float32
     np.testing.assert_array_equal(points.x, x[good].astype(np.float32))
     assert [r.raw for r in refused] == [row.tobytes() for row in x[~good]]
@@ -60,19 +61,19 @@ def test_text_records_are_judged_like_arrays(rows):
 
 def test_large_values_whose_sum_overflows_are_not_taken_for_infinite():
     x = np.full((2, 3), 3e38, np.float32)
-    points, refused = validate(Arrays(x), FLOATS, LIMIT)
+    points, refused = validate(PointBlock(x), FLOATS, LIMIT)
     assert (len(points), refused) == (2, [])
 
 
 def test_what_float32_cannot_hold_is_refused():
     x = np.array([[1e300, 0, 0], [1, 2, 3]])
-    points, refused = validate(Arrays(x), FLOATS, LIMIT)
+    points, refused = validate(PointBlock(x), FLOATS, LIMIT)
     assert (len(points), refused[0].reason) == (1, "x: beyond the range of float32")
 
 
 def test_a_stream_of_bytes_takes_whole_numbers_up_to_255():
     x = np.array([[0, 255, 7], [0, 256, 7], [0, -1, 7], [0.5, 1, 2]])
-    points, refused = validate(Arrays(x), BYTES, LIMIT)
+    points, refused = validate(PointBlock(x), BYTES, LIMIT)
     np.testing.assert_array_equal(points.x, [[0, 255, 7]])
     assert points.x.dtype == np.uint8
     assert [r.reason for r in refused] == ["x: not in 0..255"] * 3
@@ -81,10 +82,10 @@ def test_a_stream_of_bytes_takes_whole_numbers_up_to_255():
 @pytest.mark.parametrize(
     ("chunk", "said"),
     [
-        (Arrays(np.ones((2, 4))), "x: expected 3 numbers, got shape (4,)"),
-        (Arrays(np.ones((2, 3, 3))), "x: expected 3 numbers, got shape (3, 3)"),
-        (Arrays(np.array([["a", "b", "c"]] * 2)), "x: expected numbers, got <U1"),
-        (Arrays(np.ones((2, 3), np.complex64)), "x: expected numbers, got complex64"),
+        (PointBlock(np.ones((2, 4))), "x: expected 3 numbers, got shape (4,)"),
+        (PointBlock(np.ones((2, 3, 3))), "x: expected 3 numbers, got shape (3, 3)"),
+        (PointBlock(np.array([["a", "b", "c"]] * 2)), "x: expected numbers, got <U1"),
+        (PointBlock(np.ones((2, 3), np.complex64)), "x: expected numbers, got complex64"),
         (Raw((b'{"x": [1, 2]}',) * 2, decode_json), "x: expected 3 numbers, got 2"),
         (Raw((b'{"x": [1, 2, 1e99]}',) * 2, decode_json), "x: beyond the range of float32"),
         (Raw((b"1,2,x",) * 2, decode_csv), "column 3: expected a number, got 'x'"),
@@ -99,7 +100,7 @@ def test_what_is_wrong_is_said(chunk, said):
 
 
 def test_a_record_larger_than_the_limit_is_refused():
-    _, refused = validate(Arrays(np.ones((1, 3))), FLOATS, record_bytes=10)
+    _, refused = validate(PointBlock(np.ones((1, 3))), FLOATS, record_bytes=10)
     assert "ingest.record_bytes" in refused[0].reason
 
 
@@ -109,19 +110,19 @@ class TestTargets:
     def test_are_kept_beside_their_points(self):
         x = np.ones((3, 3), np.float32)
         x[1, 0] = np.nan
-        points, _ = validate(Arrays(x, np.array([1.0, 2.0, 3.0])), self.schema, LIMIT)
+        points, _ = validate(PointBlock(x, np.array([1.0, 2.0, 3.0])), self.schema, LIMIT)
         np.testing.assert_array_equal(points.y, [[1.0], [3.0]])
 
     def test_that_are_missing_or_not_finite_refuse_the_point(self):
-        _, refused = validate(Arrays(np.ones((1, 3))), self.schema, LIMIT)
+        _, refused = validate(PointBlock(np.ones((1, 3))), self.schema, LIMIT)
         assert refused[0].reason.startswith("y: missing")
-        _, refused = validate(Arrays(np.ones((1, 3)), np.array([np.nan])), self.schema, LIMIT)
+        _, refused = validate(PointBlock(np.ones((1, 3)), np.array([np.nan])), self.schema, LIMIT)
         assert refused[0].reason == "y: NaN or infinite"
         _, refused = validate(Raw((b'{"x": [1, 2, 3]}',), decode_json), self.schema, LIMIT)
         assert refused[0].reason == "y: expected 1 numbers, got none"
 
     def test_that_the_stream_does_not_have_are_left_out(self):
-        points, _ = validate(Arrays(np.ones((1, 3)), np.ones(1)), FLOATS, LIMIT)
+        points, _ = validate(PointBlock(np.ones((1, 3)), np.ones(1)), FLOATS, LIMIT)
         assert points.y is None
 
 
@@ -196,7 +197,7 @@ def test_whatever_json_says_each_record_goes_through_or_is_refused(records, targ
 @pytest.mark.parametrize(
     "chunk",
     [
-        Arrays(np.ones((2, 3)), keys=(b"k" * (MAX_KEY_BYTES + 1), b"k" * MAX_KEY_BYTES)),
+        PointBlock(np.ones((2, 3)), keys=(b"k" * (MAX_KEY_BYTES + 1), b"k" * MAX_KEY_BYTES)),
         Raw(
             tuple(
                 json.dumps({"x": [1, 1, 1], "key": "k" * n}).encode()
@@ -230,10 +231,12 @@ class TestProposals:
     def test_the_first_usable_point_decides(self):
         lines = (b"nonsense", b'{"x": [1, 2], "y": 3}', b'{"x": [1]}')
         assert propose(Raw(lines, decode_json)) == StreamSchema(2, "float32", 1)
-        assert propose(Arrays(np.ones((2, 7), np.uint8))) == StreamSchema(7, "uint8")
-        assert propose(Arrays(np.ones((2, 7)), np.ones((2, 3)))) == StreamSchema(7, "float32", 3)
+        assert propose(PointBlock(np.ones((2, 7), np.uint8))) == StreamSchema(7, "uint8")
+        assert propose(PointBlock(np.ones((2, 7)), np.ones((2, 3)))) == StreamSchema(
+            7, "float32", 3
+        )
 
     def test_nothing_usable_proposes_nothing(self):
         assert propose(Raw((b"nonsense",), decode_json)) is None
-        assert propose(Arrays(np.ones(3))) is None
-        assert propose(Arrays(np.array([["a"]]))) is None
+        assert propose(PointBlock(np.ones(3))) is None
+        assert propose(PointBlock(np.array([["a"]]))) is None

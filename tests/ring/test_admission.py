@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from streammac.models.base import Block
 from streammac.ring.admission import Drop, admit
@@ -16,7 +17,7 @@ PLAN = EpochPlan(age=3)
 VIEW = CurrentView(5, ("me", "other"), resumed=5, resume=Resume(5, 3, PLAN, ("me", "other")))
 FROZEN = replace(VIEW, resume=None)
 TOKEN = Token(5, 3, "a", 1, ("me", "other"), False, None, {})
-FINAL = replace(TOKEN, final=True)
+FINAL = structs.replace(TOKEN, final=True)
 
 
 def epoch(state="training", trainers=("me", "other"), **more) -> Epoch:
@@ -31,16 +32,16 @@ def epoch(state="training", trainers=("me", "other"), **more) -> Epoch:
         (TOKEN, VIEW, epoch(trained={"a": 0}), "take"),
         (FINAL, VIEW, epoch("joining", trainers=("other",)), "take"),
         (TOKEN, FROZEN, epoch(), "wait"),
-        (replace(TOKEN, view=6), VIEW, epoch(), "wait"),
-        (replace(TOKEN, epoch=4), VIEW, epoch("z_step"), "wait"),
+        (structs.replace(TOKEN, view=6), VIEW, epoch(), "wait"),
+        (structs.replace(TOKEN, epoch=4), VIEW, epoch("z_step"), "wait"),
         (FINAL, VIEW, epoch("joining"), "wait"),  # its own part in this epoch begins with the model
-        (replace(TOKEN, view=4), VIEW, epoch(), Drop.OLD_VIEW),
-        (replace(TOKEN, view=4, epoch=4), FROZEN, epoch(), Drop.OLD_VIEW),
-        (replace(TOKEN, epoch=2), VIEW, epoch(), Drop.OLD_EPOCH),
+        (structs.replace(TOKEN, view=4), VIEW, epoch(), Drop.OLD_VIEW),
+        (structs.replace(TOKEN, view=4, epoch=4), FROZEN, epoch(), Drop.OLD_VIEW),
+        (structs.replace(TOKEN, epoch=2), VIEW, epoch(), Drop.OLD_EPOCH),
         (TOKEN, VIEW, epoch("joining", trainers=("other",)), Drop.NOT_TRAINING),
         (TOKEN, VIEW, epoch("resting"), Drop.NOT_TRAINING),
-        (replace(TOKEN, block="c"), VIEW, epoch(), Drop.UNKNOWN_BLOCK),
-        (replace(TOKEN, itinerary=("other",)), VIEW, epoch(), Drop.NOT_ADDRESSED),
+        (structs.replace(TOKEN, block="c"), VIEW, epoch(), Drop.UNKNOWN_BLOCK),
+        (structs.replace(TOKEN, itinerary=("other",)), VIEW, epoch(), Drop.NOT_ADDRESSED),
         (TOKEN, VIEW, epoch(trained={"a": 1}), Drop.DUPLICATE),
         (TOKEN, VIEW, epoch(holding={"a": object()}), Drop.DUPLICATE),
         (FINAL, VIEW, epoch(copies={"a": FINAL}), Drop.DUPLICATE),

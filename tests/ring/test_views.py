@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from streammac.coordinator.partitions import MEMORY_S, Partitions, broken
 from streammac.models.shuffling import ring_order

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec.structs import asdict
 
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.coordinator_actions import Action, Finished, Note, Tell

@@ -15,10 +15,10 @@ from ingest.dead_letters import DeadLetterFile
 from ingest.ingest_queue import Delivery
 from ingest.outbox import Outbox
 from ingest.progress import IngestState
-from ingest.records import Arrays
 from streammac.delivery.batch import Ticket
 from streammac.delivery.ledger import Ledger
 from streammac.points.batch_id import BatchId
+from streammac.points.block import PointBlock
 from streammac.settings.schema import Settings
 from streammac.wire.codec import Message
 from streammac.wire.messages import (
@@ -165,7 +165,7 @@ class IngestProcess(Process):
         def settled(ticket: Ticket) -> None:
             self.client.open.pop(number, None)
 
-        self.outbox.take(Delivery(client, "<f4", Arrays(x), (), settled, origin))
+        self.outbox.take(Delivery(client, "<f4", PointBlock(x), (), settled, origin))
 
     # -- workers --------------------------------------------------------------------------
 

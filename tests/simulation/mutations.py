@@ -5,11 +5,13 @@ A simulation that finds nothing has shown nothing until it is known what it woul
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
+
+from msgspec.structs import replace
 
 from streammac.coordinator.accounts import Accounts
 from streammac.coordinator.coordinator import Coordinator
@@ -35,7 +37,7 @@ Change = Callable[..., Any]
 """Gets the function that it replaces, then that function's arguments."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Mutation:
     """A bug.
 
@@ -96,7 +98,7 @@ def _strikes_leavers_off_everywhere(original, epoch, members, resume, seed, name
     copies = {
         block: rejoin.edited(token, members, resume, name) for block, token in epoch.copies.items()
     }
-    return original(replace(epoch, copies=copies), members, resume, seed, name)
+    return original(dataclasses.replace(epoch, copies=copies), members, resume, seed, name)
 
 
 def _forgets_what_it_trained(original, member, token):
@@ -114,7 +116,7 @@ def _keeps_no_copy(original, member, token):
 def _is_never_frozen(original, member, done):
     view = member.view
     if view.frozen:
-        member.view = replace(
+        member.view = dataclasses.replace(
             view, resume=Resume(view.number, member.epoch.number, EpochPlan(), ())
         )
     actions = original(member, done)

@@ -14,8 +14,8 @@ from typing import Literal
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.records import State
 from streammac.points.batch_id import BatchId
+from streammac.points.block import PointBlock
 from streammac.store import Outcome, Retention, Schema, Shard, StoreError
-from streammac.store import Points as StoredPoints
 from streammac.wire.messages import Points
 from streammac.wire.reports import ShardCounts
 from tests.files.failing_disk import FailingDisk
@@ -117,7 +117,7 @@ class OpenStore:
     def append(self, batch: Points) -> Literal["stored", "duplicate"]:
         """See `streammac.delivery.receiver.Store`."""
         batch_id = BatchId(batch.source, batch.incarnation, batch.sequence)
-        points = StoredPoints(batch.tensors["x"])
+        points = PointBlock(batch.tensors["x"])
         self._rules.sizes[batch_id] = len(points)
         try:
             outcome = self.shard.append(points, batch_id, self.now, batch.sender, moved=batch.moved)
@@ -151,7 +151,7 @@ class OpenStore:
         """See `streammac.delivery.scan.Holder`."""
         return self.shard.batches()
 
-    def batch(self, batch_id: BatchId) -> StoredPoints | None:
+    def batch(self, batch_id: BatchId) -> PointBlock | None:
         """See `streammac.delivery.scan.Holder`."""
         return self.shard.batch(batch_id)
 
@@ -199,7 +199,7 @@ class NoShard:
         """See `streammac.delivery.scan.Holder`."""
         return iter(())
 
-    def batch(self, batch_id: BatchId) -> StoredPoints | None:
+    def batch(self, batch_id: BatchId) -> PointBlock | None:
         """See `streammac.delivery.scan.Holder`."""
         return None
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import structs
 
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Receiver
@@ -214,7 +216,7 @@ class WorkerProcess(Process):
     def _worker_report(self) -> WorkerReport:
         shard = None
         if self.store is not None and self.receiver is not None:
-            shard = replace(self.store.counts(), duplicates=self.receiver.duplicates)
+            shard = structs.replace(self.store.counts(), duplicates=self.receiver.duplicates)
         member = self.member
         return WorkerReport(
             ring=member.ring_progress(busy=bool(self.jobs)) if member else RingProgress(),

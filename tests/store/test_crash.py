@@ -14,17 +14,18 @@ import pytest
 
 from streammac.files.disk import Disk, File
 from streammac.points.batch_id import BatchId
-from streammac.store import Outcome, Points, Schema, Shard
+from streammac.points.block import PointBlock
+from streammac.store import Outcome, Schema, Shard
 
 DIM = 3
 BATCHES = 12
 SCHEMA = Schema(DIM, y_shape=())
 
 
-def batch(n: int) -> Points:
+def batch(n: int) -> PointBlock:
     count = 1 + n % 4
     x = np.random.default_rng(n).random((count, DIM), np.float32)
-    return Points(x, np.full(count, n, np.float32), np.full(count, float(n)))
+    return PointBlock(x, np.full(count, n, np.float32), np.full(count, float(n)))
 
 
 class Recorder(Disk):
@@ -146,12 +147,12 @@ import sys
 import numpy as np
 from pathlib import Path
 from streammac.points.batch_id import BatchId
-from streammac.store import Points, Schema, Shard
+from streammac.store import Schema, Shard
 
 shard = Shard.open(Path(sys.argv[1]), Schema(8), segment_bytes=1 << 14)
 n = 0
 while True:
-    shard.append(Points(np.full((7, 8), n, np.float32)), BatchId("s", 1, n), 0.0)
+    shard.append(PointBlock(np.full((7, 8), n, np.float32)), BatchId("s", 1, n), 0.0)
     sys.stdout.write(f"{n}\\n")
     sys.stdout.flush()
     n += 1

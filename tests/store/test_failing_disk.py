@@ -11,15 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streammac.points.batch_id import BatchId
-from streammac.store import Outcome, Points, Retention, Schema, Shard, ShardUnusable
+from streammac.points.block import PointBlock
+from streammac.store import Outcome, Retention, Schema, Shard, ShardUnusable
 from tests.files.failing_disk import Died, FailingDisk
 
 DIM = 2
 SCHEMA = Schema(DIM)
 
 
-def batch(n: int) -> Points:
-    return Points(np.full((n % 4, DIM), n, np.float32), keys=[b"k"] * (n % 4))
+def batch(n: int) -> PointBlock:
+    return PointBlock(np.full((n % 4, DIM), n, np.float32), keys=[b"k"] * (n % 4))
 
 
 def batch_id(n: int) -> BatchId:

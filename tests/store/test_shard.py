@@ -8,9 +8,9 @@ import pytest
 from streammac.files.disk import Disk, File
 from streammac.files.lock import Locked
 from streammac.points.batch_id import BatchId
+from streammac.points.block import PointBlock
 from streammac.store import (
     Outcome,
-    Points,
     Retention,
     Schema,
     Shard,
@@ -25,8 +25,8 @@ ROWS = 10
 SEGMENT = 3 * ROWS * DIM * 4  # three batches
 
 
-def batch(n: int, count: int = ROWS) -> Points:
-    return Points(np.full((count, DIM), n, np.float32))
+def batch(n: int, count: int = ROWS) -> PointBlock:
+    return PointBlock(np.full((count, DIM), n, np.float32))
 
 
 def batch_id(n: int) -> BatchId:
@@ -86,7 +86,9 @@ def test_targets_times_and_keys_are_kept(tmp_path):
     schema = Schema(DIM, y_shape=(2,))
     shard = Shard.open(tmp_path, schema)
     y = np.arange(6, dtype=np.float32).reshape(3, 2)
-    points = Points(np.ones((3, DIM), np.float32), y, np.array([1.0, 2.0, 3.0]), [b"a", b"", b"c"])
+    points = PointBlock(
+        np.ones((3, DIM), np.float32), y, np.array([1.0, 2.0, 3.0]), [b"a", b"", b"c"]
+    )
     shard.append(points, batch_id(1), 0.0)
     shard.close()
     shard = Shard.open(tmp_path, schema)
@@ -287,12 +289,18 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("points", "said"),
         [
-            (Points(np.ones((3, 5), np.float32)), r"x: expected shape \(n, 4\), got \(3, 5\)"),
-            (Points(np.ones(4, np.float32)), "x: expected shape"),
-            (Points(np.ones((3, 4))), "x: expected float32, got float64"),
-            (Points(np.ones((3, 4), np.float32), time=np.ones(2)), r"time: expected shape \(3,\)"),
-            (Points(np.ones((3, 4), np.float32), y=np.ones(3)), "y: this stream has no targets"),
-            (Points(np.ones((3, 4), np.float32), keys=[b"a"]), "keys: expected 3, got 1"),
+            (PointBlock(np.ones((3, 5), np.float32)), r"x: expected shape \(n, 4\), got \(3, 5\)"),
+            (PointBlock(np.ones(4, np.float32)), "x: expected shape"),
+            (PointBlock(np.ones((3, 4))), "x: expected float32, got float64"),
+            (
+                PointBlock(np.ones((3, 4), np.float32), time=np.ones(2)),
+                r"time: expected shape \(3,\)",
+            ),
+            (
+                PointBlock(np.ones((3, 4), np.float32), y=np.ones(3)),
+                "y: this stream has no targets",
+            ),
+            (PointBlock(np.ones((3, 4), np.float32), keys=[b"a"]), "keys: expected 3, got 1"),
         ],
     )
     def test_points_that_do_not_fit_are_refused_by_name(self, tmp_path, points, said):
@@ -314,7 +322,7 @@ class TestRefusals:
     @pytest.mark.parametrize(("keys", "said"), [(["a"], "got str"), ([b"x" * 65], "got 65")])
     def test_keys_that_no_journal_can_hold_are_refused(self, tmp_path, monkeypatch, keys, said):
         monkeypatch.setattr("streammac.store.points.MAX_KEYS_BYTES", 64)
-        points = Points(np.ones((1, DIM), np.float32), keys=keys)
+        points = PointBlock(np.ones((1, DIM), np.float32), keys=keys)
         with pytest.raises(StoreError, match=f"keys: .*{said}"):
             open_shard(tmp_path).append(points, batch_id(1), 0.0)
 
@@ -406,7 +414,7 @@ def test_a_batch_that_was_moved_away_may_come_back(tmp_path):
 def test_a_batch_is_read_as_it_was_stored(tmp_path):
     shard = open_shard(tmp_path)
     keys = [f"{row}".encode() for row in range(ROWS)]
-    points = Points(batch(3).x, time=np.arange(ROWS, dtype=np.float64), keys=keys)
+    points = PointBlock(batch(3).x, time=np.arange(ROWS, dtype=np.float64), keys=keys)
     for n in range(5):
         shard.append(points if n == 3 else batch(n), batch_id(n), 0.0)
     found = shard.batch(batch_id(3))

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streammac.points.batch_id import BatchId
-from streammac.store import Points, Retention, Schema, Shard, StoreError
+from streammac.points.block import PointBlock
+from streammac.store import Retention, Schema, Shard, StoreError
 from streammac.store.points import Column
 from streammac.store.view import ShardView, Strip
 
@@ -150,7 +151,7 @@ def test_a_shard_of_several_segments_shows_what_was_appended(tmp_path_factory, c
     for sequence, count in enumerate(counts):
         xs.append(rng.integers(0, 255, (count, DIM)).astype(dtype))
         ys.append(rng.random((count, 2), np.float32))
-        shard.append(Points(xs[-1], ys[-1]), BatchId("s", 1, sequence), 0.0)
+        shard.append(PointBlock(xs[-1], ys[-1]), BatchId("s", 1, sequence), 0.0)
     view = shard.view()
     np.testing.assert_array_equal(view.x(slice(None)), np.concatenate(xs))
     np.testing.assert_array_equal(view.y(slice(None)), np.concatenate(ys))
@@ -165,7 +166,7 @@ def test_a_view_stays_as_it_is_while_the_shard_grows_and_drops(tmp_path):
     )
 
     def append(n):
-        shard.append(Points(np.full((10, DIM), n, np.float32)), BatchId("s", 1, n), 0.0)
+        shard.append(PointBlock(np.full((10, DIM), n, np.float32)), BatchId("s", 1, n), 0.0)
 
     for n in range(3):
         append(n)
@@ -184,7 +185,7 @@ def test_coordinates_of_a_dropped_segment_work_and_leave_no_file(tmp_path):
     shard = Shard.open(tmp_path, Schema(DIM), segment_bytes=7 * DIM * 4, retention=limit)
     shard.coordinates((1,), np.dtype(np.uint8))
     for n in range(2):
-        shard.append(Points(np.ones((7, DIM), np.float32)), BatchId("s", 1, n), 0.0)
+        shard.append(PointBlock(np.ones((7, DIM), np.float32)), BatchId("s", 1, n), 0.0)
     old = shard.view()
     assert shard.enforce_retention(0.0) == 7
     old.set_z(slice(5, 9), np.full((4, 1), 6, np.uint8))
@@ -195,7 +196,7 @@ def test_coordinates_of_a_dropped_segment_work_and_leave_no_file(tmp_path):
 
 def test_a_reader_may_map_the_files_while_they_are_sealed(tmp_path):
     shard = Shard.open(tmp_path, Schema(DIM), segment_bytes=10 * DIM * 4)
-    shard.append(Points(np.ones((4, DIM), np.float32)), BatchId("s", 1, 0), 0.0)
+    shard.append(PointBlock(np.ones((4, DIM), np.float32)), BatchId("s", 1, 0), 0.0)
     segment = shard._segments[0]
     write, looks = segment._journal.append, []
 
@@ -204,7 +205,7 @@ def test_a_reader_may_map_the_files_while_they_are_sealed(tmp_path):
         write(bodies)
 
     segment._journal.append = watched
-    shard.append(Points(np.ones((9, DIM), np.float32)), BatchId("s", 1, 1), 0.0)
+    shard.append(PointBlock(np.ones((9, DIM), np.float32)), BatchId("s", 1, 1), 0.0)
     assert looks == [4]
 
 
@@ -221,7 +222,7 @@ def test_a_reader_sees_only_whole_rows_while_a_writer_appends(tmp_path, retained
     def write():
         for n in range(batches):
             rows = np.arange(n * per_batch, (n + 1) * per_batch, dtype=np.float32)
-            shard.append(Points(np.repeat(rows[:, None], 64, axis=1)), BatchId("s", 1, n), 0.0)
+            shard.append(PointBlock(np.repeat(rows[:, None], 64, axis=1)), BatchId("s", 1, n), 0.0)
             shard.enforce_retention(0.0)
         done.set()
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streammac.points.batch_id import BatchId
-from streammac.store import Outcome, Points, Retention, Schema, Shard
+from streammac.points.block import PointBlock
+from streammac.store import Outcome, Retention, Schema, Shard
 from tests.files.failing_disk import Died, FailingDisk
 
 DIM = 2
@@ -16,8 +17,8 @@ SCHEMA = Schema(DIM)
 SEGMENT_BYTES = 8 * DIM * 4
 
 
-def batch(number, rows=3) -> Points:
-    return Points(np.full((rows, DIM), number, np.float32))
+def batch(number, rows=3) -> PointBlock:
+    return PointBlock(np.full((rows, DIM), number, np.float32))
 
 
 def batch_id(number) -> BatchId:

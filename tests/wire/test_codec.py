@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 import ingest
 import streammac
@@ -23,6 +23,7 @@ from streammac.wire.codec import (
     MAX_FRAME_BYTES,
     MAX_FRAMES,
     MAX_HEADER_BYTES,
+    PROTOCOL,
     Message,
     WireError,
     decode,
@@ -72,7 +73,7 @@ def values_of(hint) -> st.SearchStrategy:
 
 def built(cls: type) -> st.SearchStrategy:
     hints = get_type_hints(cls, include_extras=True)
-    return st.builds(cls, **{f.name: values_of(hints[f.name]) for f in dataclasses.fields(cls)})
+    return st.builds(cls, **{f.name: values_of(hints[f.name]) for f in structs.fields(cls)})
 
 
 samples = st.one_of([built(kind) for kind in KINDS])
@@ -80,7 +81,7 @@ samples = st.one_of([built(kind) for kind in KINDS])
 
 def assert_same(one: Message, other: Message) -> None:
     assert type(one) is type(other)
-    for name in type(one).__dataclass_fields__:
+    for name in type(one).__struct_fields__:
         a, b = getattr(one, name), getattr(other, name)
         if name != "tensors":
             assert a == b
@@ -130,7 +131,8 @@ values = st.recursive(
     values,
 )
 def test_headers_with_arbitrary_contents_are_a_wire_error_or_a_message(kind, body, described):
-    head = msgpack.packb({"v": 1, "kind": kind, "body": body, "arrays": described})
+    tensors = {"tensors": {"x": described}} if isinstance(described, list) else {}
+    head = msgpack.packb({"v": PROTOCOL, "kind": kind, "body": body | tensors})
     try:
         assert isinstance(decode([head]), Message)
     except WireError:
@@ -153,12 +155,35 @@ def test_a_damaged_message_is_a_wire_error_or_a_message(message, data):
 
 def header(**changes) -> bytes:
     head = {
-        "v": 1,
+        "v": PROTOCOL,
         "kind": "RestartContinuation",
         "body": {"number": 1, "fresh": True},
-        "arrays": [],
     }
     return msgpack.packb(head | changes)
+
+
+def restart(**changes) -> bytes:
+    return header(body={"number": 1, "fresh": True} | changes)
+
+
+def held_out(*described: object) -> bytes:
+    tensors = {str(n): one for n, one in enumerate(described)}
+    return header(kind="HeldOutPoints", body={"name": "w1", "tensors": tensors})
+
+
+def route(**changes) -> bytes:
+    one = {"name": "w1", "address": "", "incarnation": 1, "weight": 1.0}
+    return header(kind="Routes", body={"workers": [one | changes]})
+
+
+def ack(**changes) -> bytes:
+    body = structs.asdict(messages.Ack("cam", 1, 1, 1, "stored", 1))
+    return header(kind="Ack", body=body | changes)
+
+
+one = msgpack.packb("x") + msgpack.packb(["<f4", [1]])
+twice = held_out().replace(msgpack.packb({}), b"\x82" + one + one)
+"""Two arrays of one name."""
 
 
 @pytest.mark.parametrize(
@@ -167,33 +192,58 @@ def header(**changes) -> bytes:
         ([], "expected 1 to"),
         ([b""] * (MAX_FRAMES + 1), "frames"),
         ([b"x" * (MAX_HEADER_BYTES + 1)], "header of"),
-        ([b"\xc1"], "not msgpack"),
-        ([msgpack.packb([1])], "not a message header"),
-        ([header(v=2)], "protocol 2"),
+        ([b"\xc1"], "not a header"),
+        ([msgpack.packb([1])], "not a header"),
+        ([header(arrays=[])], "not a header"),
+        ([header() + b"\0"], "not a header"),
+        ([b"\x91" * 100_000], "not a header"),
+        ([header(body=None)[:-1] + b"\x91" * 100_000], "not a header"),
+        ([header(body=None)[:-1] + b"\xdd\xff\xff\xff\xff"], "not a header"),
+        ([header(v=PROTOCOL + 1)], f"protocol {PROTOCOL + 1}"),
+        ([header(v=True)], "not a header"),
         ([header(kind="Nonesuch")], "unknown message kind"),
-        ([header(body={"number": 1})], "RestartContinuation.fresh"),
-        ([header(body={"number": -1, "fresh": True})], "RestartContinuation.number"),
-        ([header(body={"number": 1, "fresh": True, "more": 1})], "RestartContinuation.more"),
-        ([header(arrays=[["x", "<f4", [1]]]), b"1234"], "carries arrays it should not"),
-        ([header(arrays=[["x", "<f4", [1]]])], "differ"),
-        ([header(arrays=[["x", "|O8", [1]]]), b"12345678"], "described wrongly"),
-        ([header(arrays=[["x", "<f4", [2]]]), b"1234"], "do not make"),
-        ([header(arrays=[["x", "<f4", [-1]]]), b"1234"], "beyond the limits"),
-        ([header(arrays=[["x", "<f4", [1]]] * 2), b"1234", b"1234"], "do not make"),
-        ([header(arrays=[["x", "|u1", [1] * (MAX_DIMENSIONS + 1)]]), b"1"], "beyond the limits"),
-        ([header(arrays=[["x", "<f4", [True]]]), b"1234"], "beyond the limits"),
-        ([header(arrays=[["x", "|u1", [MAX_FRAME_BYTES + 1, 0]]]), b""], "beyond the limits"),
-        ([header(kind="Stop", body={"reason": "x" * ((1 << 19) + 1)})], "Stop.reason"),
-        ([header(kind="OpenSession", body={"sender": "x" * 201})], "OpenSession.sender"),
+        ([header(kind="Message")], "unknown message kind"),
+        ([header(kind="EpochPlan")], "unknown message kind"),
+        ([header(body=[])], "RestartContinuation: Expected `object`"),
         (
-            [header(kind="OpenSession", body={"sender": "w1", "tensors": {}})],
-            "not what they should be",
+            [header(body={"number": 1})],
+            "RestartContinuation: Object missing required field `fresh`",
         ),
+        ([restart(more=1)], "RestartContinuation: Object contains unknown field `more`"),
+        ([restart(**{"x" * 5000: 1})], "RestartContinuation: Object contains unknown field `xxx"),
+        ([restart(number=-1)], "RestartContinuation: Expected `int` >= 0 - at `$.number`"),
+        ([restart(number=1.0)], "RestartContinuation: Expected `int`, got `float` - at `$.number`"),
+        ([restart(number=True)], "RestartContinuation: Expected `int`, got `bool` - at `$.number`"),
+        ([restart(number="1")], "RestartContinuation: Expected `int`, got `str` - at `$.number`"),
+        ([restart(fresh=1)], "RestartContinuation: Expected `bool`, got `int` - at `$.fresh`"),
+        ([restart(tensors={})], "RestartContinuation: Object contains unknown field `tensors`"),
+        ([restart(), b"1234"], "the number of arrays and of frames differ"),
+        ([held_out(["<f4", [1]])], "HeldOutPoints: more arrays than frames"),
+        ([held_out(["|O8", [1]]), b"12345678"], "described wrongly - at `$.tensors[...]`"),
+        ([held_out(["<f4"]), b"1234"], "described wrongly"),
+        ([held_out({"<f4": [1]}), b"1234"], "described wrongly"),
+        ([held_out(["<f4", [2]]), b"1234"], "do not make"),
+        ([held_out(["<f4", [-1]]), b"1234"], "beyond the limits"),
+        ([held_out(["<f4", [True]]), b"1234"], "beyond the limits"),
+        ([held_out(["|u1", [1] * (MAX_DIMENSIONS + 1)]), b"1"], "beyond the limits"),
+        ([held_out(["|u1", [MAX_FRAME_BYTES + 1, 0]]), b""], "beyond the limits"),
+        ([header(kind="Stop", body={"reason": "x" * ((1 << 19) + 1)})], "at `$.reason`"),
+        ([header(kind="Stop", body={"reason": b"bytes"})], "Expected `str`, got `bytes`"),
+        (
+            [header(kind="OpenSession", body={"sender": "x" * 201})],
+            "OpenSession: Expected `str` of length <= 200",
+        ),
+        ([route(weight=float("nan"))], "Routes: Expected `float` >= 0.0"),
+        ([route(more=1)], "unknown field `more` - at `$.workers[0]`"),
+        ([ack(sequence=1 << 63)], "Ack: Expected `int` <= "),
+        ([ack(outcome="lost")], "at `$.outcome`"),
+        ([twice, b"1234", b"1234"], "the number of arrays and of frames differ"),
     ],
 )
 def test_what_is_wrong_is_said(frames, said):
-    with pytest.raises(WireError, match=re.escape(said)):
+    with pytest.raises(WireError, match=re.escape(said)) as error:
         decode(frames)
+    assert len(str(error.value)) < 400
 
 
 def test_arrays_are_views_that_cannot_be_written():

@@ -4,13 +4,13 @@ Hypothesis (`test_codec.py`) looks for small counterexamples; this goes for dept
 of bytes, of frames and of the header's fields. A failure prints its seed, which repeats it.
 """
 
-import dataclasses
 import random
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgpack
 import numpy as np
 import pytest
+from msgspec import Struct, structs
 
 from streammac.wire.codec import DTYPES, Message, WireError, decode, encode
 from tests.wire.test_codec import KINDS
@@ -49,9 +49,9 @@ def plain(hint: Any, rng: random.Random) -> Any:
     if hint is np.ndarray:
         shape = [rng.randrange(4) for _ in range(rng.randrange(4))]
         return np.zeros(shape, rng.choice(sorted(DTYPES)))
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and issubclass(hint, Struct):
         hints = get_type_hints(hint, include_extras=True)
-        return hint(**{f.name: sample(hints[f.name], rng) for f in dataclasses.fields(hint)})
+        return hint(**{f.name: sample(hints[f.name], rng) for f in structs.fields(hint)})
     return {
         int: rng.randrange(1, 1 << rng.randrange(1, 62)),
         float: rng.uniform(0.0, 9.0),

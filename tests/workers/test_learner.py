@@ -8,8 +8,9 @@ import pytest
 from streammac.models.arrays import ArrayShard
 from streammac.models.local import CHUNK, VisitPlan
 from streammac.points.batch_id import BatchId
+from streammac.points.block import PointBlock
 from streammac.ring.member_actions import OpenEpoch, Train, TrainDone, ZStep, ZStepDone
-from streammac.store import Points, Retention, Schema, Shard
+from streammac.store import Retention, Schema, Shard
 from streammac.wire.messages import EpochPlan, Token
 from tests.ring.tally import TallyModel
 from workers.drift import GROUP, DriftWatch
@@ -100,7 +101,7 @@ def test_points_that_retention_dropped_do_not_shift_what_has_entered(tmp_path):
     learner = Learner("w1", model, shard, VisitPlan())
 
     def append(sequence):
-        shard.append(Points(np.zeros((10, 2), np.float32)), BatchId("s", 1, sequence), 0.0)
+        shard.append(PointBlock(np.zeros((10, 2), np.float32)), BatchId("s", 1, sequence), 0.0)
 
     for sequence in range(3):
         append(sequence)

@@ -13,10 +13,11 @@ from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.local import VisitPlan
 from streammac.models.serial import parmac
 from streammac.points.batch_id import BatchId
+from streammac.points.block import PointBlock
 from streammac.publishing.versions import VersionStore
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
-from streammac.store import Points, Schema, Shard
+from streammac.store import Schema, Shard
 from streammac.supervisor.local_cluster import LocalCluster
 from tests.patience import wait_for
 
@@ -34,7 +35,7 @@ def test_three_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):
     for name, part in parts.items():
         shard = Shard.open(directory.shard(name), Schema(64), segment_bytes=64 * 4 * 100)
         for sequence, first in enumerate(range(0, len(part), 70)):
-            shard.append(Points(part[first : first + 70]), BatchId("test", 1, sequence), 0.0)
+            shard.append(PointBlock(part[first : first + 70]), BatchId("test", 1, sequence), 0.0)
         shard.close()
     settings = Settings.model_validate(
         {

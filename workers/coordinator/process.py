@@ -157,9 +157,9 @@ class CoordinatorProcess:
         for identity, message in self.control.receive():
             match message:
                 case StatusRequest():
-                    self.control.send(identity, StatusReply(to_json(self.status())))
+                    self.control.send(StatusReply(to_json(self.status())), identity)
                 case ModelRequest():
-                    self.control.send(identity, self._model(message.version))
+                    self.control.send(self._model(message.version), identity)
                 case HeldOutPoints():
                     self.publisher.observe(message.tensors)
                 case _:
@@ -182,7 +182,7 @@ class CoordinatorProcess:
         for order in orders:
             match order:
                 case Tell():
-                    self.control.send(order.identity, order.message)
+                    self.control.send(order.message, order.identity)
                 case Note():
                     if order.event.kind == "recovered":
                         self.metrics.recovered(order.event.seconds)
@@ -226,7 +226,7 @@ class CoordinatorProcess:
     def _end(self) -> None:
         for peer in self.core.membership.peers.values():
             if peer.here:
-                self.control.send(peer.identity, Stop("the coordinator ends"))
+                self.control.send(Stop("the coordinator ends"), peer.identity)
         self.core.views.ring = {}  # who comes next begins from the newest version
         self.publisher.stop()
         self._save()
@@ -235,7 +235,7 @@ class CoordinatorProcess:
         self.live.close(replace(last, answers=self.health.ended(last)))
         self._servers.close()
         self.watch.close()
-        self.control.close()
+        self.control.socket.close()
         self.context.term()
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import zmq
 
-from streammac.wire.codec import MAX_FRAME_BYTES, WireError, decode, encode
+from streammac.wire.codec import encode
+from streammac.wire.messages import ModelState, Token
+from streammac.wire.sockets import MessageSocket
 from workers.transports.base import RingMessage, TransportError
 
 SEND_QUEUE = 1000
@@ -33,18 +35,22 @@ class ZeroMQTransport:
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], host: str = "127.0.0.1") -> None:
         self._context = context
-        self._inbox = context.socket(zmq.ROUTER)
-        self._inbox.linger = 0
-        self._inbox.maxmsgsize = MAX_FRAME_BYTES
-        port = self._inbox.bind_to_random_port(f"tcp://{host}")
+        inbox = context.socket(zmq.ROUTER)
+        inbox.linger = 0
+        self._inbox = MessageSocket[RingMessage](inbox, "a member", Token, ModelState)
+        port = inbox.bind_to_random_port(f"tcp://{host}")
         self.address = f"tcp://{host}:{port}"
         self._peers: dict[str, tuple[str, zmq.Socket[bytes]]] = {}
-        self.malformed = 0
+
+    @property
+    def malformed(self) -> int:
+        """See `Transport`."""
+        return self._inbox.malformed
 
     @property
     def sockets(self) -> tuple[Any, ...]:
         """The inbox."""
-        return (self._inbox,)
+        return (self._inbox.socket,)
 
     def connect(self, peers: Mapping[str, str]) -> None:
         """See `Transport.connect`."""
@@ -73,25 +79,11 @@ class ZeroMQTransport:
 
     def receive(self) -> list[RingMessage]:
         """See `Transport.receive`."""
-        arrived: list[RingMessage] = []
-        while True:
-            try:
-                _, *frames = self._inbox.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return arrived
-            try:
-                message = decode(frames)
-            except WireError:
-                self.malformed += 1
-                continue
-            if isinstance(message, RingMessage):
-                arrived.append(message)
-            else:
-                self.malformed += 1
+        return [message for _, message in self._inbox.receive()]
 
     def close(self) -> None:
         """See `Transport.close`."""
-        self._inbox.close()
+        self._inbox.socket.close()
         for _, socket in self._peers.values():
             socket.close(linger=LINGER_MS)
         self._peers.clear()

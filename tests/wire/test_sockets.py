@@ -1,0 +1,72 @@
+"""Sockets of messages: who sent what comes through, what is no message costs a counter, and a send never waits."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import zmq
+
+from streammac.wire.codec import encode
+from streammac.wire.messages import PleaseRegister, StatusReply, StatusRequest, Stop
+from streammac.wire.sockets import MessageSocket
+
+
+@pytest.fixture
+def pair():
+    with zmq.Context() as context:
+        router, dealer = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
+        router.router_mandatory = True
+        dealer.identity = b"w1"
+        port = router.bind_to_random_port("tcp://127.0.0.1")
+        dealer.connect(f"tcp://127.0.0.1:{port}")
+        yield (
+            MessageSocket(router, "a client", StatusRequest, Stop, most=2),
+            MessageSocket(dealer, "the server", StatusReply),
+        )
+        context.destroy(linger=0)
+
+
+def arrived(messages, count=1):
+    got = []
+    while len(got) < count and messages.socket.poll(5000):
+        got += messages.receive()
+    return got
+
+
+def test_a_question_finds_its_answer(pair):
+    server, client = pair
+    client.send(StatusRequest())
+    assert arrived(server) == [(b"w1", StatusRequest())]
+    server.send(StatusReply("fine"), b"w1")
+    assert arrived(client) == [(b"", StatusReply("fine"))]
+    assert list(client.receive()) == []
+
+
+def test_what_is_no_message_or_of_another_kind_is_counted_and_said(pair, caplog):
+    server, client = pair
+    for frames in ([b"garbage"], [], encode(PleaseRegister()), encode(Stop("bye"))):
+        client.socket.send_multipart(frames or [b""])
+    with caplog.at_level(logging.WARNING):
+        assert arrived(server) == [(b"w1", Stop("bye"))]
+    assert server.malformed == 3
+    assert "a client" in caplog.text
+    assert "a PleaseRegister does not belong here" in caplog.text
+
+
+def test_others_have_their_turn_after_so_many_messages(pair):
+    server, client = pair
+    for n in range(5):
+        client.send(Stop(str(n)))
+    assert len(arrived(server, 5)) == 5
+    for n in range(5):
+        client.send(Stop(str(n)))
+    server.socket.poll(5000)
+    assert len(list(server.receive())) <= 2
+
+
+def test_who_is_not_there_costs_a_warning(pair, caplog):
+    server, _ = pair
+    with caplog.at_level(logging.WARNING):
+        server.send(Stop(), b"nobody")
+    assert "could not send Stop to a client b'nobody'" in caplog.text
