@@ -7,7 +7,7 @@ import pytest
 
 from streammac.models.arrays import ArrayShard
 from streammac.models.base import Block, Objective
-from streammac.models.local import CHUNK, VisitPlan, enter, train_visit, z_pass
+from streammac.models.local import CHUNK, VisitKey, VisitPlan, enter, minibatches, z_pass
 from streammac.models.shuffling import RUN, minibatch_rows
 from tests.models.recorder import Recorder
 
@@ -29,14 +29,9 @@ class TestVisit:
     BLOCK = Block("b", 3, sample=640)
 
     def batches(self, data, plan, block=BLOCK, **options):
-        model = Recorder()
-        state = {"b": np.zeros(1)}
-        where = {"epoch": 5, "lap": 2, "member": "w1"}
-        after = train_visit(model, block, {}, state, data, plan, **where, **options)
-        assert after["b"] == 1
-        ((_, name, lap, batches),) = model.calls
-        assert (name, lap) == ("b", 2)
-        return batches
+        key = VisitKey(5, 2, block.name, "w1")
+        found = minibatches(data, plan, key, sample=block.sample, **options)
+        return [(one.x.copy(), one.z, one.y) for one in found]
 
     @pytest.mark.parametrize(
         ("sample", "budget", "limit"),

@@ -30,7 +30,7 @@ class Mover:
 
 
 def member(state="training", *, released=False):
-    return SimpleNamespace(state=state, released=released)
+    return SimpleNamespace(epoch=SimpleNamespace(state=state), released=released)
 
 
 def test_nobody_leaves_who_was_not_asked_to():
