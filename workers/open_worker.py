@@ -7,9 +7,9 @@ coordinator's word.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import zmq
+from msgspec.structs import replace
 
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.records import State
