@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from streammac.wire.reports import IngestReport, ShardCounts
+from streammac.wire.status import PointCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class Accounts:
         """Ingest nodes that may send something again that a shard has: those that have not ended."""
         return {name for name, feed in self.feeds.items() if not feed.ended}
 
-    def points(self, here: Collection[str]) -> dict[str, int]:
+    def points(self, here: Collection[str]) -> PointCounts:
         """Return the sums: sent = accepted + dead_lettered, accepted = stored + expired + away + dropped.
 
         Parameters
@@ -112,17 +113,17 @@ class Accounts:
         shards = self.shards.values()
         points = sum(shard.points for shard in shards)
         stored = sum(shard.points for name, shard in self.shards.items() if name in here)
-        return {
-            "sent": fed.sent,
+        return PointCounts(
+            sent=fed.sent,
             # a point that was withdrawn from a shard is stored in another one
-            "accepted": sum(shard.appended - shard.withdrawn for shard in shards),
-            "duplicate": fed.duplicate + sum(shard.duplicates for shard in shards),
-            "dead_lettered": fed.dead_lettered,
-            "stored": stored,
-            "away": points - stored,
-            "expired": sum(shard.expired for shard in shards),
-            "dropped": sum(shard.dropped for shard in shards),
-        }
+            accepted=sum(shard.appended - shard.withdrawn for shard in shards),
+            duplicate=fed.duplicate + sum(shard.duplicates for shard in shards),
+            dead_lettered=fed.dead_lettered,
+            stored=stored,
+            away=points - stored,
+            expired=sum(shard.expired for shard in shards),
+            dropped=sum(shard.dropped for shard in shards),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for the durable state."""

@@ -21,8 +21,7 @@ from streammac.wire.status import (
 def points(coordinator: Coordinator) -> PointCounts:
     """Return the accounting, see `streammac.coordinator.accounts.Accounts.points`."""
     workers = coordinator.membership.of("worker", alive=False)
-    here = {peer.name for peer in workers if not peer.away}
-    return PointCounts(**coordinator.accounts.points(here))
+    return coordinator.accounts.points({peer.name for peer in workers if not peer.away})
 
 
 def _process(peer: Peer) -> dict[str, Any]:

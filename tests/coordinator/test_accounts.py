@@ -25,8 +25,8 @@ def test_whoever_is_here_accepted_is_stored_expired_or_away(shards, here):
     for name, (points, expired, withdrawn) in shards.items():
         accounts.count_shard(name, shard(points, expired=expired, withdrawn=withdrawn))
     sums = accounts.points(here)
-    assert sums["accepted"] == sums["stored"] + sums["expired"] + sums["away"]
-    assert sums["stored"] == sum(points for name, (points, *_) in shards.items() if name in here)
+    assert sums.accepted == sums.stored + sums.expired + sums.away
+    assert sums.stored == sum(points for name, (points, *_) in shards.items() if name in here)
 
 
 def test_an_ingest_node_counts_from_zero_after_a_restart_and_nothing_is_lost():
@@ -37,7 +37,7 @@ def test_an_ingest_node_counts_from_zero_after_a_restart_and_nothing_is_lost():
     accounts.count_feed("i1", 1, IngestReport(sent=99))  # a straggler of the former process
     accounts.count_feed("i1", 9, IngestReport(sent=1))
     sums = accounts.points(())
-    assert (sums["sent"], sums["dead_lettered"], sums["duplicate"]) == (36, 2, 4)
+    assert (sums.sent, sums.dead_lettered, sums.duplicate) == (36, 2, 4)
 
 
 def test_what_the_next_life_of_an_ingest_node_counts_again_is_counted_once():
@@ -46,7 +46,7 @@ def test_what_the_next_life_of_an_ingest_node_counts_again_is_counted_once():
     accounts.count_feed("i1", 1, former)
     accounts.count_feed("i1", 2, IngestReport(sent=40, lasting_sent=40, dead_lettered=2))
     sums = accounts.points(())
-    assert (sums["sent"], sums["dead_lettered"]) == (45, 3)
+    assert (sums.sent, sums.dead_lettered) == (45, 3)
 
 
 def test_counts_survive_the_coordinator():
@@ -55,4 +55,4 @@ def test_counts_survive_the_coordinator():
     accounts.count_shard("w1", shard(10))
     after = Accounts.from_json(json.loads(json.dumps(accounts.to_json())))
     assert after.points({"w1"}) == accounts.points({"w1"})
-    assert after.points(())["away"] == 10, "it has not come back yet"
+    assert after.points(()).away == 10, "it has not come back yet"

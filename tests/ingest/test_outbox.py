@@ -112,7 +112,7 @@ def test_however_often_it_is_killed_every_record_is_settled_once(root, seed):
     assert stored == POINTS - 8
     assert len(letters) == 8
     sums = accounts.points(())
-    assert (sums["sent"], sums["dead_lettered"]) == (POINTS, 8)
+    assert (sums.sent, sums.dead_lettered) == (POINTS, 8)
     life.outbox.close()
 
 
