@@ -19,7 +19,7 @@ demo: $(READY)
 	$(BIN)/streammac demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -1,24 +1,33 @@
-"""What holds for all tests: how patient they are, and which of them may run side by side."""
+"""What holds for all tests: how patient they are, and which of them stay together on two cores."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 # on a busy machine an example may take long, and is no worse for it
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
+STORY = ("tests/monitoring/test_every_panel.py", "tests/monitoring/test_stranger.py")
+"""They look back on one long story, which is to be lived through once."""
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that start processes apart: one process of pytest runs them, one after the other.
 
-    They share cores with whatever else runs and wait for it; two real clusters at a time would wait for each other.
-    The story of `tests/monitoring` is lived through once: all who look back on it run where it was.
-    """
-    for item in items:
-        if "story" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("story"))
-        elif item.get_closest_marker("processes") or item.get_closest_marker("netns"):
-            item.add_marker(pytest.mark.xdist_group("processes"))
+class Together(LoadScopeScheduling):
+    """Tests of one file that start processes run one after the other; all others wherever there is room."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        if path in STORY:
+            return "story"
+        return (
+            path if path.startswith(("tests/workers", "tests/supervisor", "tests/page")) else nodeid
+        )
+
+
+@pytest.hookimpl
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return Together(config, log)

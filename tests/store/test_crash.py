@@ -147,6 +147,7 @@ import sys
 import numpy as np
 from pathlib import Path
 from streammac.points.batch_id import BatchId
+from streammac.points.block import PointBlock
 from streammac.store import Schema, Shard
 
 shard = Shard.open(Path(sys.argv[1]), Schema(8), segment_bytes=1 << 14)
