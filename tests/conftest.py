@@ -17,15 +17,11 @@ STORY = ("tests/monitoring/test_every_panel.py", "tests/monitoring/test_stranger
 
 
 class Together(LoadScopeScheduling):
-    """Tests of one file that start processes run one after the other; all others wherever there is room."""
+    """Tests of one file run one after the other: many share a cluster, or wait for cores."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
-        if path in STORY:
-            return "story"
-        return (
-            path if path.startswith(("tests/workers", "tests/supervisor", "tests/page")) else nodeid
-        )
+        return "story" if path in STORY else path
 
 
 @pytest.hookimpl
