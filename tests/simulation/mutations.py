@@ -49,11 +49,14 @@ class Mutation:
         What is wrong, in one sentence.
     places : tuple
         What is replaced: owner and name of a function, and by what.
+    moving : bool
+        It shows only where points move: stories without moves are passed over.
     """
 
     name: str
     breaks: str
     places: tuple[tuple[Any, str, Change], ...]
+    moving: bool = False
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -342,26 +345,31 @@ MUTATIONS = (
         "not closed",
         "A worker moves batches whose senders may still send them again.",
         ((Closing, "lets_go", _lets_everything_go),),
+        moving=True,
     ),
     Mutation(
         "refusals withdrawn",
         "A batch is withdrawn where it was although the other worker has refused it.",
         ((Handover, "acknowledge", _takes_a_refusal_for_an_answer),),
+        moving=True,
     ),
     Mutation(
         "moves forgotten",
         "A worker that was killed in the middle of a move does not take it up again.",
         ((Handover, "_go_on", _does_nothing),),
+        moving=True,
     ),
     Mutation(
         "moved names",
         "A worker remembers the names of what it gave away, and takes what comes back for duplicates.",
         ((Shard, "withdraw", _remembers_what_it_gave),),
+        moving=True,
     ),
     Mutation(
         "lost orders",
         "An order to move points that was lost is not given again.",
         ((Moves, "_overdue", _never),),
+        moving=True,
     ),
     Mutation(
         "withdrawals not counted",

@@ -8,10 +8,11 @@ import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import count, islice
 
 from tests.simulation.kernel import Violation
 from tests.simulation.mutations import MUTATIONS, Mutation
-from tests.simulation.story import Outcome, Story
+from tests.simulation.story import Outcome, Story, tells_of_moves
 
 CHUNK = 10
 """Seeds that a core takes at a time."""
@@ -70,10 +71,12 @@ def named(name: str) -> Mutation:
     return next(mutation for mutation in MUTATIONS if mutation.name == name)
 
 
-def hunt(name: str, seeds: Iterable[int]) -> Catch:
-    """Run seeds with a bug until one of them finds it."""
-    with named(name).applied():
-        for seed in seeds:
+def hunt(name: str, seeds: range) -> Catch:
+    """Run as many seeds with a bug, from the first on, until one of them finds it."""
+    mutation = named(name)
+    stories = (n for n in count(seeds.start) if tells_of_moves(n) or not mutation.moving)
+    with mutation.applied():
+        for seed in islice(stories, len(seeds)):
             verdict = simulate(seed, lines=0)
             if verdict.outcome is None:
                 wrong = verdict.wrong.strip().splitlines()[-1]
@@ -81,7 +84,7 @@ def hunt(name: str, seeds: Iterable[int]) -> Catch:
     return Catch(name, None)
 
 
-def hunt_each(names: Iterable[str], seeds: Iterable[int], cores: int) -> Iterator[Catch]:
+def hunt_each(names: Iterable[str], seeds: range, cores: int) -> Iterator[Catch]:
     """Do that with many bugs, in their order."""
     job = partial(hunt, seeds=seeds)
     with multiprocessing.get_context("spawn").Pool(cores) as pool:

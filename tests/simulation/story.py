@@ -100,6 +100,17 @@ class Outcome:
     digest: str
 
 
+def _orders_to_move(rng: random.Random) -> tuple[int, int]:
+    """Return how many faults more come while points move, and how many orders to move points there are."""
+    more = rng.randint(0, MORE_FAULTS_MOVING)
+    return more, rng.randint(1, MAX_MOVES) * (rng.random() < MOVING)
+
+
+def tells_of_moves(seed: int) -> bool:
+    """Return whether points move in a story."""
+    return _orders_to_move(random.Random(f"moves {seed}"))[1] > 0
+
+
 class Story:
     """One simulation.
 
@@ -142,7 +153,7 @@ class Story:
         self._healed = False
         # chance of their own: a story without moves is as it would be if there were none
         self._moves = random.Random(f"moves {seed}")
-        self._more_moving = self._moves.randint(0, MORE_FAULTS_MOVING)
+        self._more_moving, self._orders = _orders_to_move(self._moves)
         self.cluster.on_batch = self._on_batch
 
     def tell(self) -> Outcome:
@@ -169,7 +180,7 @@ class Story:
             else:
                 moment += 0.3 * kernel.rng.random() ** 2
             kernel.after(moment, self._do_unless_healed, self._injection, ())
-        for _ in range(self._moves.randint(1, MAX_MOVES) * (self._moves.random() < MOVING)):
+        for _ in range(self._orders):
             moment = begin + TROUBLED_S * self._moves.random()
             kernel.after(moment, self._do_unless_healed, self._move, ())
         kernel.run(begin + TROUBLED_S + 1.0, lambda: False)
