@@ -95,7 +95,7 @@ def test_python_m_streammac() -> None:
 @pytest.mark.usefixtures("stand_ins")
 def test_up_runs_writes_its_summary_and_a_table(run: Run, tmp_path: Path) -> None:
     code, out, err = run(
-        "up", "--workers", 2, "--for", 1.5, "--summary", "s.json", "--dir", "d", "--no-ui"
+        "up", "--workers", 2, "--for", 4, "--summary", "s.json", "--dir", "d", "--no-ui"
     )
     assert (code, err) == (0, "")
     assert "starting" in out  # the plain progress
@@ -104,7 +104,7 @@ def test_up_runs_writes_its_summary_and_a_table(run: Run, tmp_path: Path) -> Non
     summary = json.loads((tmp_path / "s.json").read_text())
     assert summary["points"]["sent"] == 100
     assert summary["model_version"] == 3
-    assert 1.5 <= summary["seconds"] < 10
+    assert 4 <= summary["seconds"] < 20
     assert summary["seconds_to_first_ack"] > 0
     remembered = json.loads((tmp_path / "d" / "settings.json").read_text())
     assert remembered["cluster"]["workers"] == 2

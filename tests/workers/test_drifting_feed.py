@@ -44,8 +44,12 @@ def test_drift_is_noticed_and_mu_drops_back(tmp_path):
             wait_for(lambda: seen()[1] >= 12)
             assert seen()[0] == 0
             before = client.status().mu
-            # other pixels: the same numbers in another order
-            client.push(x[:, rng.permutation(64)])
+            # other pixels: the same numbers in another order, for as long as it takes until both workers have seen some
+            other = x[:, rng.permutation(64)]
+            for part in np.array_split(np.tile(other, (3, 1)), 12):
+                if seen()[0] == 0:
+                    client.push(part, timeout_s=PATIENCE_S)
+                    time.sleep(0.3)
             wait_for(lambda: seen()[0] >= 1)
             wait_for(lambda: client.status().mu < before)
             wait_for(lambda: seen()[1] >= 3)
