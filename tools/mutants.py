@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 from mutmut.__main__ import _run as run_mutmut
 from mutmut.__main__ import create_mutants
 from mutmut.configuration import config
@@ -47,6 +47,11 @@ def pytest_collection_modifyitems(items: list[Any]) -> None:
     items.sort(key=lambda item: state().duration_by_test.get(item.nodeid, 0.0))
 
 
+def pytest_sessionstart() -> None:
+    """Load the profile of `check`: after tests/conftest.py has loaded its own, before tests take it over (a hook)."""
+    settings.load_profile("mutants")
+
+
 def check(sample: int, seed: int) -> None:
     """Run the tests on the mutants, or on a sample: in a process of its own, which imports the changed code."""
     shutil.rmtree("mutants", ignore_errors=True)
@@ -56,9 +61,15 @@ def check(sample: int, seed: int) -> None:
     os.environ["PYTHONPATH"] = str(Path("mutants").absolute())  # for processes that tests start
     # a failure need not be made small, and chance is not to decide what survives
     settings.register_profile(
-        "mutants", phases=(Phase.explicit, Phase.generate), derandomize=True, database=None
+        "mutants",
+        phases=(Phase.explicit, Phase.generate),
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=[
+            HealthCheck.differing_executors
+        ],  # mutmut runs tests again and again
     )
-    settings.load_profile("mutants")
     run_mutmut(random.Random(seed).sample(names, min(sample or len(names), len(names))), PROCESSES)
 
 
