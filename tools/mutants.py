@@ -90,9 +90,19 @@ def report(only: str) -> list[str]:
         tested = [became in KILLED for became in status.values() if became in KILLED + SURVIVED]
         lines += [f"  {path.stem:22}{sum(tested):5} of {len(tested):4} killed"] if tested else []
         everything += tested
-    share = binomtest(sum(everything), len(everything)).proportion_ci(method="wilson")
-    score = f"{sum(everything)} of {len(everything)}, {share.low:.0%} to {share.high:.0%} of all"
-    return [f"{only}: {score}", *lines]
+    return [f"{only}: {score(sum(everything), len(everything))}", *lines]
+
+
+def score(killed: int, tested: int) -> str:
+    """Return how many were killed, and between which shares of all mutants that puts the score (95 %).
+
+    >>> score(36, 40), score(0, 0)
+    ('36 of 40, 77% to 96% of all', 'nothing was tested')
+    """
+    if not tested:
+        return "nothing was tested"
+    share = binomtest(killed, tested).proportion_ci(method="wilson")
+    return f"{killed} of {tested}, {share.low:.0%} to {share.high:.0%} of all"
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 
-from tests.simulation.mutations import MUTATIONS
+from tests.simulation.mutations import MUTATIONS, UnknownMutation, with_bug
 from tests.simulation.runner import Verdict, hunt_each, replay, simulate, simulate_all
 
 SHOWN = 5
@@ -35,21 +35,15 @@ def main() -> int:
     wanted = parser.parse_args()
     if wanted.mutations:
         return hunt_all(range(wanted.first, wanted.first + MUTATION_SEEDS), wanted.cores)
+    try:
+        with_bug(wanted.mutation)
+    except UnknownMutation as error:
+        parser.error(str(error))
     if wanted.seed is not None:
-        return run_one(wanted.seed, wanted.lines, wanted.mutation)
-    return run_many(range(wanted.first, wanted.first + wanted.seeds), wanted.cores)
-
-
-def run_one(seed: int, lines: int, mutation: str) -> int:
-    """Run one seed and print everything there is to see."""
-    if mutation:
-        chosen = next((m for m in MUTATIONS if m.name == mutation), None)
-        if chosen is None:
-            print(f"no mutation {mutation!r}; there are: {', '.join(m.name for m in MUTATIONS)}")
-            return 2
-        with chosen.applied():
-            return show(simulate(seed, lines=lines, whole=True), mutation)
-    return show(simulate(seed, lines=lines, whole=True), mutation)
+        verdict = simulate(wanted.seed, mutation=wanted.mutation, lines=wanted.lines, whole=True)
+        return show(verdict, wanted.mutation)
+    seeds = range(wanted.first, wanted.first + wanted.seeds)
+    return run_many(seeds, wanted.cores, wanted.mutation)
 
 
 def show(verdict: Verdict, mutation: str = "") -> int:
@@ -62,17 +56,17 @@ def show(verdict: Verdict, mutation: str = "") -> int:
     return 1
 
 
-def run_many(seeds: range, cores: int) -> int:
+def run_many(seeds: range, cores: int, mutation: str = "") -> int:
     """Run many seeds and print what went wrong, and what it all came to."""
     begin = time.perf_counter()
     failed, outcomes = [], []
-    for verdict in simulate_all(seeds, cores):
+    for verdict in simulate_all(seeds, cores, mutation):
         if verdict.outcome is not None:
             outcomes.append(verdict.outcome)
             continue
         failed.append(verdict.seed)
         if len(failed) <= SHOWN:
-            show(verdict)
+            show(verdict, mutation)
     wall = time.perf_counter() - begin
     print(
         f"{len(seeds)} seeds, {len(failed)} failed; {wall:.0f} s on {cores} cores, "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
@@ -35,6 +35,10 @@ from tests.simulation.coordinator import CoordinatorProcess
 
 Change = Callable[..., Any]
 """Gets the function that it replaces, then that function's arguments."""
+
+
+class UnknownMutation(ValueError):
+    """No bug has that name."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,6 +69,24 @@ class Mutation:
             for owner, name, change in self.places:
                 stack.enter_context(patch.object(owner, name, _changed(owner, name, change)))
             yield
+
+
+def with_bug(name: str) -> AbstractContextManager[None]:
+    """Have the bug of that name; without a name, none.
+
+    Raises
+    ------
+    UnknownMutation
+        If there is no such bug.
+    """
+    if not name:
+        return nullcontext()
+    chosen = next((mutation for mutation in MUTATIONS if mutation.name == name), None)
+    if chosen is None:
+        raise UnknownMutation(
+            f"no mutation {name!r}; there are: {', '.join(m.name for m in MUTATIONS)}"
+        )
+    return chosen.applied()
 
 
 def _changed(owner: Any, name: str, change: Change) -> Any:

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count, islice
 
 from tests.simulation.kernel import Violation
-from tests.simulation.mutations import MUTATIONS, Mutation
+from tests.simulation.mutations import MUTATIONS, Mutation, with_bug
 from tests.simulation.story import Outcome, Story, tells_of_moves
 
 CHUNK = 10
@@ -28,8 +28,13 @@ class Verdict:
     trace: str = ""
 
 
-def simulate(seed: int, *, lines: int = 40, whole: bool = False) -> Verdict:
-    """Run one seed."""
+def simulate(seed: int, *, mutation: str = "", lines: int = 40, whole: bool = False) -> Verdict:
+    """Run one seed, with a bug if one is named."""
+    with with_bug(mutation):
+        return _told(seed, lines, whole)
+
+
+def _told(seed: int, lines: int, whole: bool) -> Verdict:
     logging.disable(logging.CRITICAL)  # full disks and torn files are what it is about
     story = Story(seed, whole=whole)
     try:
@@ -43,13 +48,14 @@ def simulate(seed: int, *, lines: int = 40, whole: bool = False) -> Verdict:
     return Verdict(seed, None, f"at {story.kernel.now:.4f} s: {wrong}", story.tail(lines))
 
 
-def simulate_all(seeds: Iterable[int], cores: int) -> Iterator[Verdict]:
+def simulate_all(seeds: Iterable[int], cores: int, mutation: str = "") -> Iterator[Verdict]:
     """Run many, in no particular order."""
+    job = partial(simulate, mutation=mutation)
     if cores == 1:
-        yield from map(simulate, seeds)
+        yield from map(job, seeds)
         return
     with multiprocessing.get_context("spawn").Pool(cores) as pool:
-        yield from pool.imap_unordered(simulate, seeds, CHUNK)
+        yield from pool.imap_unordered(job, seeds, CHUNK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +81,11 @@ def hunt(name: str, seeds: range) -> Catch:
     """Run as many seeds with a bug, from the first on, until one of them finds it."""
     mutation = named(name)
     stories = (n for n in count(seeds.start) if tells_of_moves(n) or not mutation.moving)
-    with mutation.applied():
-        for seed in islice(stories, len(seeds)):
-            verdict = simulate(seed, lines=0)
-            if verdict.outcome is None:
-                wrong = verdict.wrong.strip().splitlines()[-1]
-                return Catch(name, seed, wrong)
+    for seed in islice(stories, len(seeds)):
+        verdict = simulate(seed, mutation=name, lines=0)
+        if verdict.outcome is None:
+            wrong = verdict.wrong.strip().splitlines()[-1]
+            return Catch(name, seed, wrong)
     return Catch(name, None)
 
 

@@ -9,10 +9,10 @@ import sys
 import pytest
 
 from tests.simulation.kernel import Kernel, Process, Violation
-from tests.simulation.mutations import MUTATIONS
+from tests.simulation.mutations import MUTATIONS, UnknownMutation
 from tests.simulation.network import Network
 from tests.simulation.regressions import FOUND_SOON, REGRESSIONS
-from tests.simulation.runner import hunt, simulate
+from tests.simulation.runner import hunt, simulate, simulate_all
 
 FIRST = 50_000
 """These are not the seeds that everybody runs first."""
@@ -34,6 +34,17 @@ def test_seeds_that_found_a_bug(seed):
 @pytest.mark.parametrize("name", FOUND_SOON)
 def test_mutations_are_found(name):
     assert hunt(name, range(40)).seed is not None
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_many_seeds_are_run_with_the_mutation_that_is_named(cores):
+    (verdict,) = simulate_all([0], cores, "no copies")
+    assert verdict.outcome is None
+
+
+def test_an_unknown_mutation_is_refused():
+    with pytest.raises(UnknownMutation, match="no mutation 'none such'; there are: old tokens,"):
+        simulate(0, mutation="none such")
 
 
 def test_every_mutation_has_a_name_of_its_own():
