@@ -47,7 +47,8 @@ def configuration_page() -> str:
         "",
         "1. flags of the command (`--workers`, `--bits`, `--source`);",
         "2. environment variables `STREAMMAC_SECTION__KEY`, for example "
-        "`STREAMMAC_CLUSTER__WORKERS=5`; lists and tables as JSON;",
+        "`STREAMMAC_CLUSTER__WORKERS=5`; lists and tables as JSON; a `STREAMMAC_` "
+        "variable that means nothing is an error;",
         "3. the file of `--config`, or `streammac.toml` in the working directory;",
         "4. what the run directory was started with (`settings.json` there), except for the "
         "sources: a file that was read is not read again unless it is named again;",

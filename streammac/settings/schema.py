@@ -9,11 +9,19 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-Positive = Annotated[int, Field(ge=1)]
+MOST_WORKERS = 256
+"""Workers of one cluster."""
+MOST = 10**9
+"""Of anything that is counted: a larger number is a slip of the pen."""
+Positive = Annotated[int, Field(ge=1, le=MOST)]
+Bytes = Annotated[int, Field(ge=4096, le=1 << 40)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=1e9)]
+Pause = Annotated[float, Field(ge=0.01, le=60)]
+"""Time between two things that a process does again and again: neither a busy loop nor a standstill."""
+Host = Annotated[str, Field(min_length=1, max_length=255)]
 _BUDGET = 'expected a number of points or seconds, e.g. 20000 or "2s"'
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)")
 
@@ -48,18 +56,27 @@ def _checked_budget(value: object) -> object:
     return value
 
 
-class Section(BaseModel):
-    """A table of the configuration file; an unknown key is an error."""
+def _checked_options(options: dict[str, Any]) -> dict[str, Any]:
+    for name in ("family", "bits"):
+        if name in options:
+            raise ValueError(f"expected no {name}: it is a key of its own, model.{name}")
+    return options
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+class Section(BaseModel):
+    """A table of the configuration file; an unknown key is an error, and so is a number that is not finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Cluster(Section):
     """Who takes part, and how they tell that others are alive."""
 
-    workers: Positive = Field(3, description="workers to start, and to wait for before training")
-    seed: int = Field(0, ge=0, description="seed of all shuffling")
-    heartbeat_s: Seconds = Field(0.5, description="seconds between two heartbeats")
+    workers: int = Field(
+        3, ge=1, le=MOST_WORKERS, description="workers to start, and to wait for before training"
+    )
+    seed: int = Field(0, ge=0, lt=1 << 63, description="seed of all shuffling")
+    heartbeat_s: Pause = Field(0.5, description="seconds between two heartbeats")
     restart: Literal["always", "never"] = Field(
         "always",
         description="`streammac up` starts a process that died again, or stops the cluster in good order",
@@ -73,10 +90,10 @@ class Cluster(Section):
 class Network(Section):
     """Where processes listen."""
 
-    host: str = Field(
+    host: Host = Field(
         "127.0.0.1", description="interface to listen on; beyond loopback only with keys"
     )
-    http_host: str = Field(
+    http_host: Host = Field(
         "127.0.0.1",
         description="interface of metrics and status: plain HTTP that anybody may ask",
     )
@@ -92,7 +109,7 @@ class Network(Section):
 class Stream(Section):
     """What a point looks like; left out, the first points decide."""
 
-    dim: Positive | None = Field(None, description="length of x")
+    dim: Annotated[int, Field(ge=1, le=1 << 20)] | None = Field(None, description="length of x")
     dtype: Literal["float32", "uint8"] | None = Field(None, description="type of x as stored")
 
 
@@ -101,7 +118,7 @@ class Model(Section):
 
     family: str = Field("binary_autoencoder", description="model family")
     bits: Positive = Field(32, description="length of the codes")
-    options: dict[str, Any] = Field(
+    options: Annotated[dict[str, Any], AfterValidator(_checked_options)] = Field(
         default_factory=dict, description="further hyper-parameters of the family"
     )
 
@@ -115,14 +132,21 @@ class Training(Section):
     start_points: Positive = Field(
         1000, description="training begins when so many points are stored"
     )
-    epochs: int = Field(0, ge=0, description="stop training after so many epochs, 0: never")
+    epochs: int = Field(
+        0, ge=0, le=MOST, description="stop training after so many epochs, 0: never"
+    )
     visit_budget: Annotated[int | str | None, BeforeValidator(_checked_budget)] = Field(
         None,
         description='bound of a visit: points (20000) or seconds ("2s"); none: the whole shard',
     )
-    recency: float = Field(0.0, ge=0, description="preference for recent points under a budget")
+    recency: float = Field(
+        0.0, ge=0, le=1e3, description="preference for recent points under a budget"
+    )
     growth: float = Field(
-        2.0, gt=1, description="restart the continuation when the data has grown by this factor"
+        2.0,
+        gt=1,
+        le=1e6,
+        description="restart the continuation when the data has grown by this factor",
     )
     rebalance: bool = Field(
         False, description="slow workers that have too many points hand some to fast ones"
@@ -138,9 +162,11 @@ class Store(Section):
     ack: Literal["memory", "file", "fsync"] = Field(
         "file", description="when a point counts as safe"
     )
-    segment_bytes: int = Field(64 << 20, ge=4096, description="size of a segment")
+    segment_bytes: Bytes = Field(64 << 20, description="size of a segment")
     retain_points: Positive | None = Field(None, description="points kept per worker")
-    retain_bytes: Positive | None = Field(None, description="bytes kept per worker")
+    retain_bytes: Annotated[int, Field(ge=1, le=1 << 60)] | None = Field(
+        None, description="bytes kept per worker"
+    )
     retain_s: Seconds | None = Field(None, description="age up to which points are kept")
 
 
@@ -149,27 +175,31 @@ class Ingest(Section):
 
     sources: tuple[str, ...] = Field((), description="URIs of the feeds")
     batch_points: Positive = Field(1024, description="points per batch")
-    linger_s: Seconds = Field(0.02, description="longest wait for a batch to fill")
-    window_bytes: int = Field(16 << 20, ge=4096, description="unacknowledged bytes per worker")
-    resend_s: Seconds = Field(
+    linger_s: Annotated[float, Field(gt=0, le=60)] = Field(
+        0.02, description="longest wait for a batch to fill"
+    )
+    window_bytes: Bytes = Field(16 << 20, description="unacknowledged bytes per worker")
+    resend_s: Annotated[float, Field(ge=0.05, le=3600)] = Field(
         5.0, description="an unacknowledged batch is sent again after so long"
     )
     record_bytes: int = Field(
-        1 << 20, ge=16, description="largest record; larger ones are dead letters"
+        1 << 20, ge=16, le=1 << 30, description="largest record; larger ones are dead letters"
     )
-    request_bytes: int = Field(64 << 20, ge=1024, description="largest push or HTTP request")
-    dead_letter_bytes: int = Field(
-        256 << 20, ge=4096, description="dead letters kept per ingest node"
+    request_bytes: int = Field(
+        64 << 20, ge=1024, le=1 << 30, description="largest push or HTTP request"
     )
+    dead_letter_bytes: Bytes = Field(256 << 20, description="dead letters kept per ingest node")
 
 
 class HeldOut(Section):
     """Points held out to measure every version."""
 
-    share: Share = Field(0.04, description="share of the feed that is held out")
+    share: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.04, description="share of the feed that is held out"
+    )
     points: Positive = Field(4096, description="held-out points kept for measuring")
     queries: Positive = Field(1000, description="of these, so many are used as queries")
-    neighbours_share: Share = Field(
+    neighbours_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.0167, description="true neighbours per query, as a share; a tenth as many are retrieved"
     )
 
@@ -181,7 +211,7 @@ class Publish(Section):
     tolerance: Share = Field(
         0.01, description="a version this much worse on held-out points stays a candidate"
     )
-    interval_s: float = Field(0.5, ge=0, description="shortest time between two versions")
+    interval_s: float = Field(0.5, ge=0, le=86400, description="shortest time between two versions")
 
 
 class DriftDetection(Section):

@@ -22,6 +22,8 @@ from streammac.errors import ExitCode, Failure
 from streammac.settings.schema import Settings
 
 PREFIX = "STREAMMAC_"
+OTHER_VARIABLES = ("STREAMMAC_KEYS", "STREAMMAC_DATA", "STREAMMAC_REQUIRE", "STREAMMAC_SCREENSHOT")
+"""Variables that are no settings: a client's keys, and what benchmarks and tests look for."""
 DEFAULT_FILE = Path("streammac.toml")
 """Read, where it exists, if no file is named."""
 LASTING = ("model.family", "model.bits", "stream.dim", "stream.dtype")
@@ -70,7 +72,7 @@ def load(
     config : Path or None
         TOML file; None reads ``streammac.toml`` where there is one.
     environment : mapping
-        Usually `os.environ`; names that are not ``STREAMMAC_SECTION__KEY`` are not looked at.
+        Usually `os.environ`; names that do not begin with ``STREAMMAC_`` are not looked at.
     flags : mapping
         Dotted key to `Flag`; those not given are left out.
     remembered : Path, optional
@@ -122,7 +124,7 @@ def _file(config: Path | None) -> Layer:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigurationError(f"--config: {path}: expected a TOML file, got: {why}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not always a TOMLDecodeError
         raise ConfigurationError(f"{path}: expected TOML, got: {error}") from None
     return _flat(tables, str(path))
 
@@ -130,25 +132,41 @@ def _file(config: Path | None) -> Layer:
 def _remembered(path: Path) -> Layer:
     try:
         tables = json.loads(path.read_text())
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: not readable: {error}") from None
+    if not isinstance(tables, dict):
+        raise ConfigurationError(f"{path}: expected a table of settings, got {_shown(tables)[:80]}")
     layer = _flat(tables, str(path))
     return {k: v for k, v in layer.items() if v[1] is not None and k not in FORGOTTEN}
 
 
 def _environment(environment: Mapping[str, str]) -> Layer:
     layer: Layer = {}
+    unknown = []
     for name, text in sorted(environment.items()):
-        if name.startswith(PREFIX) and "__" in name:
-            key = name.removeprefix(PREFIX).lower().replace("__", ".", 1)
-            value: Any = text
-            if text[:1] in ("[", "{"):
-                try:
-                    value = json.loads(text)
-                except ValueError:
-                    raise ConfigurationError(f"{name}: {key}: expected JSON, got {text}") from None
-            layer[key] = (name, value)
+        if not name.startswith(PREFIX) or name in OTHER_VARIABLES:
+            continue
+        if "__" not in name:
+            unknown.append(_unknown_variable(name))
+            continue
+        key = name.removeprefix(PREFIX).lower().replace("__", ".", 1)
+        value: Any = text
+        if text[:1] in ("[", "{"):
+            try:
+                value = json.loads(text)
+            except (ValueError, RecursionError):
+                raise ConfigurationError(f"{name}: {key}: expected JSON, got {text}") from None
+        layer[key] = (name, value)
+    if unknown:
+        raise ConfigurationError(*unknown)
     return layer
+
+
+def _unknown_variable(name: str) -> str:
+    known = [PREFIX + key.replace(".", "__").upper() for key, _ in fields()]
+    close = difflib.get_close_matches(name, [*known, *OTHER_VARIABLES], n=1, cutoff=0.8)
+    remedy = f"did you mean {close[0]}?" if close else "settings are STREAMMAC_SECTION__KEY"
+    return f"{name}: expected a variable that means something, got this one - {remedy}"
 
 
 def _flat(tables: Mapping[str, Any], origin: str) -> Layer:

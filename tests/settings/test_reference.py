@@ -25,7 +25,7 @@ def test_pages_hold_every_setting_and_series() -> None:
         assert str(field.description) in settings
     for one in (*metrics.WORKER, *metrics.INGEST, *metrics.COORDINATOR):
         assert f"| `{one.name}` |" in series
-    assert "| `dim` |  | >= 1 |" in settings  # limits inside an optional type
+    assert "| `dim` |  | >= 1, <= 1048576 |" in settings  # limits inside an optional type
 
 
 def test_writing(tmp_path: Path) -> None:

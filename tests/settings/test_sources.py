@@ -146,6 +146,61 @@ def test_an_error_in_the_environment_names_the_variable(tmp_path: Path) -> None:
     assert "expected JSON" in problem(tmp_path, STREAMMAC_INGEST__SOURCES="[1")
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("STREAMMAC_CLUSTER_WORKERS", "did you mean STREAMMAC_CLUSTER__WORKERS?"),
+        ("STREAMMAC_KEY", "did you mean STREAMMAC_KEYS?"),
+        ("STREAMMAC_NOPE", "settings are STREAMMAC_SECTION__KEY"),
+    ],
+)
+def test_a_variable_that_means_nothing_is_an_error(tmp_path: Path, name: str, remedy: str) -> None:
+    assert problem(tmp_path, **{name: "1"}) == (
+        f"{name}: expected a variable that means something, got this one - {remedy}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("cluster.workers", "257"),
+        ("cluster.heartbeat_s", "1e-9"),
+        ("cluster.heartbeat_s", "inf"),
+        ("cluster.heartbeat_s", "nan"),
+        ("held_out.share", "1"),
+        ("model.bits", "10000000000"),
+        ("model.options", '{"bits": 8}'),
+        ("model.options", '{"family": "x"}'),
+        ("network.host", ""),
+        ("network.http_host", ""),
+        ("stream.dim", "99999999999"),
+        ("store.retain_s", "inf"),
+        ("training.growth", "inf"),
+    ],
+)
+def test_a_value_that_no_cluster_can_work_with_is_refused(
+    tmp_path: Path, key: str, value: str
+) -> None:
+    assert key in problem(tmp_path, **{f"STREAMMAC_{key.upper().replace('.', '__')}": value})
+
+
+def test_every_number_has_two_limits() -> None:
+    for table in Settings.model_json_schema()["$defs"].values():
+        for name, setting in table["properties"].items():
+            for kind in setting.get("anyOf", [setting]):
+                if kind.get("type") in ("integer", "number") and name != "visit_budget":
+                    assert kind.keys() & {"minimum", "exclusiveMinimum"}, name
+                    assert kind.keys() & {"maximum", "exclusiveMaximum"}, name
+
+
+@pytest.mark.parametrize("text", ["[]", "7", '"x"', "null", "[" * 100_000, "\xff", ""])
+def test_remembered_settings_that_are_none_say_so(tmp_path: Path, text: str) -> None:
+    memory = tmp_path / "settings.json"
+    memory.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=r"settings\.json"):
+        load(None, {}, {}, memory)
+
+
 def test_an_error_in_a_flag_names_the_flag() -> None:
     with pytest.raises(
         ConfigurationError, match=r"--bits: model\.bits: expected 1 or more, got -1"
@@ -164,6 +219,8 @@ def test_every_problem_gets_a_line(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert "streammac.toml: expected TOML, got:" in problem(tmp_path, "a = ")
     assert "line 2" in problem(tmp_path, "[a]\nb = ?")
+    assert "expected TOML" in problem(tmp_path, "a = " + "9" * 5000)
+    assert "expected TOML" in problem(tmp_path, "a = " + "[" * 100_000)
     with pytest.raises(ConfigurationError, match=r"--config: .*none\.toml: .* No such file"):
         load(tmp_path / "none.toml", {}, {})
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
