@@ -70,7 +70,7 @@ def go_on(epoch: Epoch, members: Collection[str], resume: Resume, seed: int, nam
     mine = {block for block, holder in resume.holders.items() if holder == name}
     # the other copies stay as they are: struck off theirs, a visit of one that leaves would not show
     copies = {
-        block: edited(token, members, resume, name) if block in mine else token
+        block: edited(token, members, resume) if block in mine else token
         for block, token in epoch.copies.items()
     }
     return replace(
@@ -82,11 +82,11 @@ def go_on(epoch: Epoch, members: Collection[str], resume: Resume, seed: int, nam
     )
 
 
-def edited(token: Token, members: Collection[str], resume: Resume, name: str) -> Token:
+def edited(token: Token, members: Collection[str], resume: Resume) -> Token:
     """Return a token of this epoch with the itinerary that the view allows."""
     left = set(token.itinerary)
     if token.final:
-        left = (left & set(members)) | (set(resume.absent) - {name})
+        left = (left & set(members)) | set(resume.absent)
     else:
         left &= set(resume.trainers)
     return structs.replace(token, view=resume.view, itinerary=tuple(sorted(left)))

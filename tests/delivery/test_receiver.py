@@ -147,7 +147,10 @@ def test_a_batch_that_does_not_fit_is_refused_alone(desk):
 def test_nothing_is_acknowledged_that_the_disk_did_not_keep(desk):
     desk.say(opening(), batch(1))
     desk.store.forgets = True
-    assert desk.outcomes(batch(1), batch(2)) == ["refused", "refused"]
+    known, new, bad = desk.say(batch(1), batch(2), replace(batch(3), tensors={}))
+    assert [known.outcome, new.outcome, bad.outcome] == ["refused", "refused", "refused"]
+    assert known.reason == new.reason == "OSError: [Errno 5] Input/output error"
+    assert bad.reason == "x: missing", "whose fault it is"
     assert desk.receiver.stored == 2  # of the first turn
 
 

@@ -335,3 +335,35 @@ def test_only_the_owner_of_a_batch_can_settle_it():
     (other,) = {"w1", "w2"} - {owner}
     assert office.ack(other, 1) is None
     assert office.ack(owner, 1) is not None
+
+
+def test_an_offer_is_settled_when_each_of_its_batches_is():
+    office, ticket = Office("w1"), Ticket()
+    for sequence in (1, 2):
+        x = np.zeros((4, 2), np.float32)
+        office.sender.put(Batch(Points("s", 1, sequence, False, {"x": x}), BATCH_BYTES, ticket))
+    assert ticket.open_batches == 2
+    office.points()
+    office.ack("w1", 1)
+    assert (ticket.stored, ticket.settled) == (4, False)
+    office.ack("w1", 2)
+    assert (ticket.stored, ticket.settled) == (8, True)
+
+
+def test_what_is_recalled_is_under_way_no_more():
+    office = Office()
+    office.put(1, 2)
+    recalled = office.sender.recall()
+    assert sorted(batch.message.sequence for batch in recalled) == [1, 2]
+    assert all(ticket.settled for ticket in office.tickets)
+    assert office.sender.idle
+
+
+def test_a_worker_that_refused_gets_nothing_for_a_while():
+    office = Office("w1")
+    office.put(1)
+    assert office.points() == [("w1", 1)]
+    office.ack("w1", 1, "refused", now=1.0)
+    office.agree(now=1.0)
+    assert office.points(1.0 + RESEND_S - 0.1) == []
+    assert office.points(1.0 + RESEND_S) == [("w1", 1)]

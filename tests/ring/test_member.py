@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from streammac.models.base import Objective
 from streammac.models.shuffling import ring_order
 from streammac.ring.admission import Drop
 from streammac.ring.member import MAX_WAITING, Member
-from streammac.wire.messages import EpochPlan, RestartContinuation, Token, View
+from streammac.ring.member_actions import Train, TrainDone, ZStepDone
+from streammac.wire.messages import EpochPlan, RestartContinuation, Resume, Token, View
+from streammac.wire.reports import RingProgress
 from tests.ring.net import Net, addresses, begin
 from tests.ring.tally import TallyModel
 
@@ -150,3 +153,69 @@ def test_a_token_that_has_nothing_to_do_here_is_dropped():
         assert member.handle(token) == []
         assert "origin" not in member.epoch.copies
     assert member.dropped == {Drop.NOT_ADDRESSED: 2}
+
+
+@settings(max_examples=20)
+@given(size=st.integers(1, 4), seed=st.integers(0, 10_000))
+def test_the_first_in_the_order_of_an_epoch_and_nobody_else_sends_its_model(size, seed):
+    names = [f"w{i}" for i in range(size)]
+    net = Net(names, epochs=4, seed=seed)
+    net.run()
+    senders = {r.epoch: name for name, r in net.reports if r.params is not None}
+    assert senders == {e: ring_order(names, seed=5, epoch=e)[0] for e in range(4)}
+    sent = [r.params for _, r in net.reports if r.epoch == 3 and r.params is not None]
+    assert [model["tally/0"].tolist() for model in sent] == [[3 * 2 * size, 3 * 2]]
+    assert all(r.trainers == tuple(names) for _, r in net.reports)
+
+
+def alone() -> tuple[Member, Train]:
+    """Return a member that is its own ring, and the job that it begins with."""
+    member = Member("w1", TallyModel(blocks=1, laps=1), 2, seed=5, epochs=2)
+    return member, begin(member, ["w1"])[-1]
+
+
+def test_a_member_tells_what_it_is_at():
+    member, _ = alone()
+    told = RingProgress(ready=True, epoch=0, view=1, working=True, holding=("origin",))
+    assert member.ring_progress(busy=False) == told
+    member.handle(View(2, addresses(["w1"])))
+    assert member.ring_progress(busy=False) == replace(told, view=2, frozen=True)
+
+
+def test_when_an_epoch_ends_the_next_one_begins_with_its_model_and_the_last_one_rests():
+    member, job = alone()
+    (z_step,) = member.handle(TrainDone(job, {"origin": np.full(1, 7)}))
+    report, opened, job = member.handle(ZStepDone(1, 0, Objective(points=3)))
+    message = report.message("w1", 0.5, {"sum": 1.0}, {"w": 2.0})
+    assert (message.name, message.mu, report.objective.points) == ("w1", 0.5, 3)
+    assert (message.sums, message.seconds) == ({"sum": 1.0}, {"w": 2.0})
+    assert message.tensors == opened.params == z_step.params == {"origin": np.full(1, 7)}
+    member.handle(TrainDone(job, {"tally/0": np.ones(2)}))
+    member.handle(ZStepDone(1, 1, Objective(points=3)))
+    assert member.ring_progress(busy=False).resting
+    assert not member.ring_progress(busy=False).working
+    (answer,) = member.handle(View(2, addresses(["w1"])))
+    told = answer.holdings
+    assert (told.state, told.epoch, told.resumed, told.former) == ("resting", 2, 1, True)
+
+
+def test_who_is_in_training_has_the_copies_of_the_epoch_before():
+    member, job = alone()
+    (answer,) = member.handle(View(2, addresses(["w1"])))
+    assert not answer.holdings.former, "there was none before the first"
+    member.handle(Resume(2, 0, EpochPlan(fresh=True), ("w1",), holders={"origin": "w1"}))
+    member.handle(TrainDone(job, {"origin": np.full(1, 7)}))
+    member.handle(ZStepDone(2, 0, Objective()))
+    (answer,) = member.handle(View(3, addresses(["w1"])))
+    told = answer.holdings
+    assert (told.state, told.epoch, told.resumed, told.former) == ("training", 1, 2, True)
+
+
+def test_a_ring_that_begins_from_a_model_begins_with_that():
+    member = Member("w1", TallyModel(blocks=1), 2, seed=5)
+    member.handle(View(1, addresses(["w1"])))
+    model = {"tally/0": np.full(2, 9)}
+    opened, job = member.handle(Resume(1, 4, EpochPlan(age=2), ("w1",), cold=True, tensors=model))
+    assert (opened.epoch, opened.params, job.params) == (4, model, model)
+    assert job.visits
+    assert job.token.tensors == model

@@ -115,14 +115,12 @@ def _adopts_all(original, member, resume):
     return original(member, replace(resume, holders=resume.holders | mine))
 
 
-def _strikes_nobody_off(original, token, members, resume, name):
+def _strikes_nobody_off(original, token, members, resume):
     return replace(token, view=resume.view)
 
 
 def _strikes_leavers_off_everywhere(original, epoch, members, resume, seed, name):
-    copies = {
-        block: rejoin.edited(token, members, resume, name) for block, token in epoch.copies.items()
-    }
+    copies = {block: rejoin.edited(token, members, resume) for block, token in epoch.copies.items()}
     return original(dataclasses.replace(epoch, copies=copies), members, resume, seed, name)
 
 
@@ -173,7 +171,7 @@ def _stores_in_any_session(original, receiver, batch):
 
 def _acknowledges_what_failed(original, receiver, batch, now):
     taken = original(receiver, batch, now)
-    return replace(taken, outcome="stored") if taken.outcome == "refused" else taken
+    return dataclasses.replace(taken, outcome="stored") if taken.outcome == "refused" else taken
 
 
 def _forgets_batch_ids(original, shard):
