@@ -23,6 +23,11 @@ def test_shares_add_up_and_nobody_is_left_out(workers):
     assert all(weight >= 0 for weight in got.values())
 
 
+def test_who_is_not_counted_yet_has_no_points():
+    speeds = {"w1": 1.0, "w2": 1.0}
+    assert weights(speeds, {"w1": 2.0}) == weights(speeds, {"w1": 2.0, "w2": 0.0})
+
+
 def test_a_feed_makes_shards_proportional_to_speed_and_keeps_them_so():
     speeds = {"w1": 3.0, "w2": 3.0, "w3": 1.0}
     shards = {"w1": 20_000.0, "w2": 20_000.0, "w3": 20_000.0}

@@ -149,6 +149,12 @@ def test_settings_override_the_proposed_schema():
     assert core.schema == StreamSchema(8, "float32")
 
 
+def test_settings_that_say_everything_need_no_proposal():
+    wanted = Settings(stream={"dim": 8, "dtype": "uint8"})
+    assert Coordinator(wanted, "c").schema == StreamSchema(8, "uint8")
+    assert Coordinator(Settings(stream={"dim": 8}), "c").schema is None
+
+
 def test_training_waits_for_the_workers_and_the_points():
     core = Coordinator(settings(), "c")
     core.handle(b"w1", register("w1"), now=0.0)
@@ -304,6 +310,9 @@ def test_a_broken_connection_is_a_death_at_once():
     assert kinds[-4:] == ["lost", "view", "turns", "recovered"]
     core.handle(b"w1", RingMoving("w1", core.views.number), now=1.5)
     assert status(core).recovery.count == 1
+    lost, _, _, recovered = told.events[-4:]
+    assert lost.text == "crash: its connection broke 0.20 s ago"
+    assert recovered.seconds == pytest.approx(0.4)
     turns = [event for event in status(core).events if event.kind == "turns"]
     assert turns[-1].seconds == pytest.approx(0.2), "since the view was made; and once"
     assert len(turns) == 1

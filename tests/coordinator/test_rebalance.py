@@ -32,8 +32,10 @@ def test_after_a_move_the_speeds_are_measured_anew_first():
     assert [n for n, moved in enumerate(moves, 1) if moved] == [PATIENCE, 2 * PATIENCE + REST]
 
 
-def test_nobody_moves_before_anybody_has_been_measured():
+def test_nobody_moves_before_all_have_been_measured_or_without_another():
     assert surplus({}, {"w1": 1000.0, "w2": 10.0}) is None
+    assert surplus({"w1": 1.0, "w2": 1.0}, {"w1": 1000.0, "w2": 10.0, "w3": 0.0}) is None
+    assert surplus({"w1": 1.0}, {"w1": 1000.0}) is None
 
 
 @given(workers)

@@ -59,6 +59,12 @@ def test_recency_prefers_new_points_and_leaves_old_ones_a_chance():
     assert 0.01 < oldest < 0.15
 
 
+def test_where_all_points_are_drawn_recency_changes_nothing():
+    drawn = [list(minibatch_rows(320, 64, KEY, limit=320, recency=r)) for r in (0.0, 3.0)]
+    for one, other in zip(*drawn, strict=True):
+        assert one.tolist() == other.tolist()
+
+
 def test_a_runs_chance_falls_by_e_over_the_shard_divided_by_recency():
     runs, recency = 32, 4.0
     ages = []
