@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from ingest.records import MAX_KEY_BYTES, BadRecord, Chunk, Raw, Record, Refused
 from streammac.points.block import PointBlock
+from streammac.points.range import FLOAT32_MAX, largest, within
 from streammac.wire.messages import StreamSchema
 
 MAX_DIM = 1 << 20
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 LONG_KEY = f"key: longer than {MAX_KEY_BYTES} bytes"
+NOT_FINITE = "NaN or infinite"
 
 
 def propose(chunk: Chunk) -> StreamSchema | None:
@@ -77,35 +78,27 @@ def _validate_arrays(
         return _nothing(schema), [Refused(_raw(row), reason) for row in x]
     good = np.ones(len(x), bool)
     refused: list[Refused] = []
+    converted = x
 
     def refuse(bad: NDArray[np.bool_], why: str) -> None:
         for i in np.flatnonzero(bad & good):
             refused.append(Refused(_raw(x[i]), why))
         good[bad] = False
 
-    if x.dtype.kind == "f":
-        # a sum over a row is finite only if all of it is (up to overflow, which is looked at again)
+    if schema.dtype == "float32":
         with np.errstate(over="ignore", invalid="ignore"):
-            suspicious = ~np.isfinite(x.sum(axis=1, dtype=np.float64))
-        if suspicious.any():
-            bad = np.zeros(len(x), bool)
-            bad[suspicious] = ~np.isfinite(x[suspicious]).all(axis=1)
-            refuse(bad, "x: NaN or infinite")
-    converted = x
-    if schema.dtype == "uint8" and x.dtype != np.uint8:
+            converted = x.astype(np.float32, copy=False)
+        inside = within(converted)
+        if not inside.all():
+            refuse(~inside & ~np.isfinite(x).all(axis=1), f"x: {NOT_FINITE}")
+            refuse(~inside, f"x: {_too_large(schema.dim)}")
+    elif x.dtype != np.uint8:
         with np.errstate(invalid="ignore"):
-            wrong = (x < 0) | (x > 255) | (x != np.floor(x))
-            refuse(np.asarray(wrong.any(axis=1)), "x: not in 0..255")
+            refuse(~np.isfinite(x).all(axis=1), f"x: {NOT_FINITE}")
+            refuse(((x < 0) | (x > 255) | (x != np.floor(x))).any(axis=1), "x: not in 0..255")
             converted = x.astype(np.uint8)
-    elif schema.dtype == "float32" and x.dtype != np.float32:
-        if x.dtype.itemsize > 4 and x.dtype.kind == "f":
-            refuse(
-                np.asarray((np.abs(x) > FLOAT32_MAX).any(axis=1)), "x: beyond the range of float32"
-            )
-        with np.errstate(over="ignore", invalid="ignore"):
-            converted = x.astype(np.float32)
     if y is not None and not np.isfinite(y).all():
-        refuse(np.asarray(~np.isfinite(y).all(axis=1)), "y: NaN or infinite")
+        refuse(np.asarray(~np.isfinite(y).all(axis=1)), f"y: {NOT_FINITE}")
     if chunk.keys:
         refuse(np.array([len(key) > MAX_KEY_BYTES for key in chunk.keys]), LONG_KEY)
     points = PointBlock(converted, y, chunk.time, chunk.keys)
@@ -174,22 +167,31 @@ def _check_record(record: Record, schema: StreamSchema) -> None:
         raise BadRecord(LONG_KEY)
     if len(record.x) != schema.dim:
         raise BadRecord(f"x: expected {schema.dim} numbers, got {len(record.x)}")
-    _check_numbers("x", record.x, schema.dtype)
+    values = _numbers("x", record.x)
+    if schema.dtype == "float32" and (np.abs(values) > largest(schema.dim)).any():
+        raise BadRecord(f"x: {_too_large(schema.dim)}")
+    if (
+        schema.dtype == "uint8"
+        and ((values < 0) | (values > 255) | (values != np.floor(values))).any()
+    ):
+        raise BadRecord("x: not in 0..255")
     if schema.targets:
         if record.y is None or len(record.y) != schema.targets:
             got = "none" if record.y is None else len(record.y)
             raise BadRecord(f"y: expected {schema.targets} numbers, got {got}")
-        _check_numbers("y", record.y, "float32")
+        if (np.abs(_numbers("y", record.y)) > FLOAT32_MAX).any():
+            raise BadRecord("y: beyond the range of float32")
 
 
-def _check_numbers(field: str, numbers: Any, dtype: str) -> None:
+def _numbers(field: str, numbers: Any) -> NDArray[np.float64]:
     try:
         values = np.array(numbers, np.float64)
     except (OverflowError, ValueError):
         raise BadRecord(f"{field}: beyond the range of float32") from None
     if not np.isfinite(values).all():
-        raise BadRecord(f"{field}: NaN or infinite")
-    if (np.abs(values) > FLOAT32_MAX).any():
-        raise BadRecord(f"{field}: beyond the range of float32")
-    if dtype == "uint8" and ((values < 0) | (values > 255) | (values != np.floor(values))).any():
-        raise BadRecord(f"{field}: not in 0..255")
+        raise BadRecord(f"{field}: {NOT_FINITE}")
+    return values
+
+
+def _too_large(dim: int) -> str:
+    return f"beyond {largest(dim):.1e}, the range of the arithmetic with {dim} inputs"

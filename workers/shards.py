@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
+from streammac.points.range import within
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
 from streammac.store import Outcome, Retention, Schema, Shard, StoreError
@@ -92,6 +93,11 @@ class WorkerShards:
         if "x" not in batch.tensors:
             raise StoreError("x: missing - a batch has an array x (n, D)")
         points = PointBlock.of(batch.tensors, batch.keys)
+        # what moves is stored already: a shard of an older release may hold anything, and it must find a place
+        if not batch.moved and points.x.ndim == 2 and not within(points.x).all():
+            raise StoreError(
+                "x: NaN, infinite or beyond the range - validate points before sending"
+            )
         batch_id = BatchId(batch.source, batch.incarnation, batch.sequence)
         shard = self.held_out if batch.held_out else self.train
         if (

@@ -16,6 +16,9 @@ MOST_WORKERS = 256
 MOST = 10**9
 """Of anything that is counted: a larger number is a slip of the pen."""
 Positive = Annotated[int, Field(ge=1, le=MOST)]
+MOST_ROWS = 1 << 20
+"""Rows of one matrix product, for which `streammac.points.range` vouches (this module loads no numpy)."""
+Rows = Annotated[int, Field(ge=1, le=MOST_ROWS)]
 Bytes = Annotated[int, Field(ge=4096, le=1 << 40)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=1e9)]
@@ -126,7 +129,7 @@ class Model(Section):
 class Training(Section):
     """How epochs run."""
 
-    minibatch: Positive = Field(
+    minibatch: Rows = Field(
         512, description="points per SGD step, at most: small shards take fewer"
     )
     start_points: Positive = Field(
@@ -197,7 +200,7 @@ class HeldOut(Section):
     share: Annotated[float, Field(ge=0, le=0.5)] = Field(
         0.04, description="share of the feed that is held out"
     )
-    points: Positive = Field(4096, description="held-out points kept for measuring")
+    points: Rows = Field(4096, description="held-out points kept for measuring")
     queries: Positive = Field(1000, description="of these, so many are used as queries")
     neighbours_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.0167, description="true neighbours per query, as a share; a tenth as many are retrieved"

@@ -13,13 +13,16 @@ from ingest.formats import decode_csv, decode_json, is_header
 from ingest.records import MAX_KEY_BYTES, BadRecord, Raw
 from ingest.validation import propose, validate
 from streammac.points.block import PointBlock
+from streammac.points.range import ROWS
+from streammac.settings import schema
 from streammac.wire.messages import StreamSchema
 
 FLOATS = StreamSchema(3, "float32")
 BYTES = StreamSchema(3, "uint8")
 LIMIT = 1000
+TOO_LARGE = "x: beyond 5.2e+15, the range of the arithmetic with 3 inputs"
 
-finite = st.floats(-(2.0**90), 2.0**90, width=32)
+finite = st.floats(-(2.0**52), 2.0**52, width=32)
 rows = st.lists(
     st.tuples(
         st.lists(finite, min_size=3, max_size=3),
@@ -59,16 +62,40 @@ def test_text_records_are_judged_like_arrays(rows):
     np.testing.assert_array_equal(points.x, good)
 
 
-def test_large_values_whose_sum_overflows_are_not_taken_for_infinite():
-    x = np.full((2, 3), 3e38, np.float32)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [1e20, -3.4028234e38])
+def test_what_the_arithmetic_cannot_carry_is_refused(dtype, value):
+    x = np.ones((4, 3), dtype)
+    x[1, 2] = value
     points, refused = validate(PointBlock(x), FLOATS, LIMIT)
-    assert (len(points), refused) == (2, [])
+    assert len(points) == 3
+    assert [r.reason for r in refused] == [TOO_LARGE]
+    lines = tuple(json.dumps({"x": row.tolist()}).encode() for row in x)
+    points, refused = validate(Raw(lines, decode_json), FLOATS, LIMIT)
+    assert len(points) == 3
+    assert [r.reason for r in refused] == [TOO_LARGE]
 
 
-def test_what_float32_cannot_hold_is_refused():
-    x = np.array([[1e300, 0, 0], [1, 2, 3]])
-    points, refused = validate(PointBlock(x), FLOATS, LIMIT)
-    assert (len(points), refused[0].reason) == (1, "x: beyond the range of float32")
+@pytest.mark.parametrize("x", [np.float64(1e300), 1 << 60])
+def test_so_is_what_float32_cannot_hold_or_integers_can(x):
+    points, refused = validate(PointBlock(np.array([[x, 0, 0], [1, 2, 3]])), FLOATS, LIMIT)
+    assert (len(points), refused[0].reason) == (1, TOO_LARGE)
+
+
+@given(st.integers(1, 4), st.data())
+def test_squared_distances_of_what_is_taken_add_up_in_float32(dim, data):
+    """The bound is derived for the most rows; here a few rows stand for all, counted as often."""
+    row = st.lists(st.floats(width=32), min_size=dim, max_size=dim)
+    x = np.array(data.draw(st.lists(row, min_size=2, max_size=6)), np.float32)
+    points, _ = validate(PointBlock(x), StreamSchema(dim, "float32"), LIMIT)
+    if len(points):
+        difference = points.x[:, None] - points.x[None]
+        worst = np.einsum("ijk,ijk->ij", difference, difference).max()
+        assert np.isfinite(np.float32(ROWS * (1 - 1e-6)) * worst)
+
+
+def test_the_settings_keep_to_the_rows_that_the_range_is_derived_for():
+    assert schema.MOST_ROWS == ROWS
 
 
 def test_a_stream_of_bytes_takes_whole_numbers_up_to_255():
@@ -87,7 +114,11 @@ def test_a_stream_of_bytes_takes_whole_numbers_up_to_255():
         (PointBlock(np.array([["a", "b", "c"]] * 2)), "x: expected numbers, got <U1"),
         (PointBlock(np.ones((2, 3), np.complex64)), "x: expected numbers, got complex64"),
         (Raw((b'{"x": [1, 2]}',) * 2, decode_json), "x: expected 3 numbers, got 2"),
-        (Raw((b'{"x": [1, 2, 1e99]}',) * 2, decode_json), "x: beyond the range of float32"),
+        (Raw((b'{"x": [1, 2, 1e99]}',) * 2, decode_json), TOO_LARGE),
+        (
+            Raw((b'{"x": [1, 2, 1%s]}' % (b"0" * 400),) * 2, decode_json),
+            "x: beyond the range of float32",
+        ),
         (Raw((b"1,2,x",) * 2, decode_csv), "column 3: expected a number, got 'x'"),
         (Raw((b"9" * (LIMIT + 1),) * 2, decode_csv), "larger than ingest.record_bytes = 1000"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import zmq
+from msgspec.structs import replace
 
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
@@ -78,6 +79,18 @@ def test_an_opening_is_answered_as_soon_as_the_shards_are_open(bench):
     wait_for(lambda: bench.server.keep_openings() or bench.server._early)
     (credit,) = bench.exchange(answers=1)
     assert credit == Credit(1, bench.settings.ingest.window_bytes)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e20])
+def test_points_that_the_arithmetic_cannot_carry_are_refused_unless_they_move(bench, value):
+    bench.open_session()
+    forged = batch(1)
+    forged.tensors["x"][2, 1] = value
+    (answer,) = bench.exchange(forged, answers=1)
+    assert (answer.outcome, bench.shards.train.points) == ("refused", 0)
+    assert "beyond the range" in answer.reason
+    (answer,) = bench.exchange(replace(forged, moved=True), answers=1)
+    assert answer.outcome == "stored"  # of a shard that took them: they have no other place to go
 
 
 def test_openings_that_wait_are_bounded(bench):

@@ -1,0 +1,37 @@
+"""How large a number may be: what float32 arithmetic carries at a given length of x.
+
+Training and measuring add up squares of differences of points. The largest sum that is ever made in float32 runs over
+the D inputs of the rows of one matrix product, of which there are at most `ROWS`; sums over more are made in float64.
+Two numbers within X differ by at most 2X, so nothing overflows as long as ``ROWS D (2X)^2`` is within float32.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+ROWS = 1 << 20
+"""Rows of one product at most: those of a minibatch, or of the held-out sample (the limit of these settings)."""
+
+
+def largest(dim: int) -> float:
+    """Return the largest number that x of this length may hold, X.
+
+    >>> f"{largest(1):.1e} {largest(128):.1e} {largest(1 << 20):.1e}"
+    '9.0e+15 8.0e+14 8.8e+12'
+    """
+    return math.sqrt(FLOAT32_MAX / (4 * ROWS * dim))
+
+
+def within(x: NDArray[Any]) -> NDArray[np.bool_]:
+    """Say of each row of an (n, D) array whether all its numbers are finite and in range, (n,)."""
+    if x.size == 0 or x.dtype == np.uint8:
+        return np.ones(len(x), bool)
+    most = largest(x.shape[1])
+    if -most <= x.min() and x.max() <= most:  # not where there is a NaN
+        return np.ones(len(x), bool)
+    return np.asarray(((x >= -most) & (x <= most)).all(axis=1))
