@@ -201,17 +201,17 @@ class Outbox:
 
     @property
     def sent(self) -> int:
-        """Records taken: of seekable feeds since they began, in all lives of the node."""
+        """Records taken: of seekable feeds and pushes in all lives of the node, open now or not."""
         return self._lasting_sent + self._others
 
     @property
     def _lasting_sent(self) -> int:
-        return self._pushed + sum(position.taken for position in self.positions)
+        return self._pushed + self.positions.taken
 
     def report(self) -> IngestReport:
         """Return what the node knows from here. What is ``lasting`` the node's next life counts again."""
         sender = self.sender
-        dead = sum(position.at.dead_lettered for position in self.positions)
+        dead = self.positions.dead_lettered
         return IngestReport(
             sent=self.sent,
             lasting_sent=self._lasting_sent,

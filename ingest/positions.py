@@ -112,6 +112,20 @@ class Positions:
         self._state = state
         self._number = number
         self._positions: dict[str, Position] = {}
+        self._replaced = state.replaced
+        self._not_open = {name: feed.at for name, feed in state.feeds.items()}
+
+    @property
+    def taken(self) -> int:
+        """Return the records of all feeds ever, open in this life of the node or not."""
+        elsewhere = self._replaced.records + sum(at.records for at in self._not_open.values())
+        return elsewhere + sum(position.taken for position in self)
+
+    @property
+    def dead_lettered(self) -> int:
+        """Return how many of them are settled as dead letters."""
+        feeds = [*self._not_open.values(), *(position.at for position in self)]
+        return self._replaced.dead_lettered + sum(at.dead_lettered for at in feeds)
 
     def __iter__(self) -> Iterator[Position]:
         return iter(self._positions.values())
@@ -144,5 +158,6 @@ class Positions:
             position = Position(source, begun, FeedAt(name, 0, 0, 0))
         else:
             position = Position(source, known.begun, known.at)
+            del self._not_open[name]
         self._positions[name] = position
         return position, begun

@@ -40,6 +40,14 @@ class FeedAt(Record):
     dead_lettered: int
 
 
+@dataclass(frozen=True, slots=True)
+class Replaced(Record):
+    """So many records came of feeds whose content has become another; ``dead_lettered`` are dead letters."""
+
+    records: int
+    dead_lettered: int
+
+
 @dataclass(slots=True)
 class FeedProgress:
     """How far a feed is settled."""
@@ -56,12 +64,15 @@ class IngestState(State):
     ----------
     feeds : dict
         Feeds by name.
+    replaced : Replaced
+        What came of feeds whose content has become another.
     settled : BatchIdSet
         Settled batches of feeds, beyond the feed's position.
     """
 
-    kinds: ClassVar[tuple[type[Record], ...]] = (*State.kinds, FeedBegun, FeedAt)
+    kinds: ClassVar[tuple[type[Record], ...]] = (*State.kinds, FeedBegun, FeedAt, Replaced)
     feeds: dict[str, FeedProgress] = field(default_factory=dict)
+    replaced: Replaced = Replaced(0, 0)
     settled: BatchIdSet = field(default_factory=BatchIdSet)
 
     def is_settled(self, batch_id: BatchId) -> bool:
@@ -75,14 +86,21 @@ class IngestState(State):
                 former = self.feeds.get(record.feed)
                 if former is not None:
                     self._forget(former.begun.number, None)
+                    self._replace(former.at.records, former.at.dead_lettered)
                 self.feeds[record.feed] = FeedProgress(record, FeedAt(record.feed, 0, 0, 0))
             case FeedAt():
                 feed = self.feeds.get(record.feed)
                 if feed is not None:
                     feed.at = record
                     self._forget(feed.begun.number, record.records)
+            case Replaced(records, dead_lettered):
+                self._replace(records, dead_lettered)
             case _:
                 super().apply(record)
+
+    def _replace(self, records: int, dead_lettered: int) -> None:
+        before = self.replaced
+        self.replaced = Replaced(before.records + records, before.dead_lettered + dead_lettered)
 
     def settle(self, batch_id: BatchId, points: int) -> None:
         """Remember that a batch is settled."""
@@ -104,6 +122,7 @@ class IngestState(State):
 
     def records(self) -> Iterator[Record]:
         """Yield the fewest records that add up to this."""
+        yield self.replaced
         for feed in self.feeds.values():
             yield feed.begun
             yield feed.at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,12 +103,15 @@ def read_arrays(path: Path) -> PointBlock:
     x = arrays.x
     if x.ndim < 2 or x.dtype.kind not in "fiub":
         raise SourceError(f"{path}: expected (n, D) numbers, got {x.dtype}{x.shape}")
+    width = math.prod(x.shape[1:])
+    if len(x) and not width:
+        raise SourceError(f"{path}: its points are of no numbers: {x.dtype}{x.shape}")
     if not x.dtype.isnative and x.dtype.itemsize > 1:
         x = x.astype(x.dtype.newbyteorder("="))
     for field, column in (("y", arrays.y), ("time", arrays.time)):
         if column is not None and column.shape[:1] != (len(x),):
             raise SourceError(f"{path}: {field}: expected {len(x)} entries, got {column.shape}")
-    return PointBlock(x.reshape(len(x), -1), arrays.y, arrays.time)
+    return PointBlock(x.reshape(len(x), width), arrays.y, arrays.time)
 
 
 def _read(path: Path) -> PointBlock:
@@ -133,6 +137,8 @@ def _read_npz(path: Path) -> PointBlock:
 
 
 def _read_vecs(path: Path, dtype: str) -> NDArray[Any]:
+    if path.stat().st_size == 0:
+        return np.empty((0, 1), dtype)
     with path.open("rb") as file:
         (dim,) = struct.unpack("<i", file.read(4))
     if dim < 1:

@@ -116,6 +116,35 @@ def test_however_often_it_is_killed_every_record_is_settled_once(root, seed):
     life.outbox.close()
 
 
+def test_the_books_hold_all_feeds_that_ever_were_open_or_not(root):
+    store = MemoryStore()
+    accounts = Accounts()
+
+    def live(number):
+        life = Life(root, number, {"w1": store})
+        while life.read():
+            life.step()
+        for _ in range(9):
+            life.step()
+        accounts.count_feed("i1", number, life.report())
+        life.outbox.close()
+        sums = accounts.points(())
+        assert sums.sent == sum(store.batches.values()) + sums.dead_lettered
+        return sums.sent
+
+    assert live(1) == POINTS
+    ledger = Ledger(root / "ledger", IngestState())
+    later = Outbox("i1", 2 << 40, SETTINGS, ledger, DeadLetterFile(root / "x", 1 << 20))
+    report = later.report()
+    later.close()
+    assert (report.lasting_sent, report.lasting_dead_lettered) == (POINTS, 8), "no feed is open"
+    np.save(root / "feed.npy", np.ones((POINTS + 7, 2), np.float32))
+    assert live(3) == 2 * POINTS + 7, (
+        "another file under the old name adds to what the old one brought"
+    )
+    assert live(4) == 2 * POINTS + 7
+
+
 def push(number, count=25) -> Delivery:
     points = PointBlock(np.ones((count, 2), np.float32))
     origin = Origin(BatchId.of_push("c", 1, number), 10, 0.1, durable=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.progress import FeedAt, FeedBegun, IngestState
+from ingest.progress import FeedAt, FeedBegun, IngestState, Replaced
 from streammac.delivery.records import Handed, Settled
 
 FEED = 9
@@ -17,12 +17,20 @@ records = st.one_of(
     st.builds(Settled, st.just("s"), incarnations, sequences, st.integers(0, 50)),
     st.builds(FeedBegun, st.just("f"), st.just("id"), st.just(FEED), st.just(4), st.just(0.1)),
     st.builds(FeedAt, st.just("f"), st.integers(0, 10), st.integers(0, 99), st.integers(0, 3)),
+    st.builds(Replaced, st.integers(0, 10), st.integers(0, 10)),
 )
 
 
 def plain(state: IngestState):
     feeds = {name: (feed.begun, feed.at) for name, feed in state.feeds.items()}
-    return state.handed, state.settled.to_json(), feeds, state.answered, state.points
+    return (
+        state.handed,
+        state.settled.to_json(),
+        feeds,
+        state.replaced,
+        state.answered,
+        state.points,
+    )
 
 
 def added_up(written) -> IngestState:

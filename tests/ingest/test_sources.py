@@ -217,6 +217,28 @@ def test_a_damaged_file_is_named_and_not_a_crash(folder):
                 open_source(str(damaged))
 
 
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.idx", "a-idx3.gz", "a.fvecs", "a.bvecs"])
+def test_an_array_without_points_is_an_empty_feed(tmp_path, name):
+    path, nothing = tmp_path / name, np.empty((0, 2, 3), np.float32)
+    match path.suffix:
+        case ".npy":
+            np.save(path, nothing)
+        case ".npz":
+            np.savez(path, x=nothing)
+        case ".fvecs" | ".bvecs":
+            write_vecs(path, nothing, "<f4")
+        case _:
+            write_idx(path, nothing)
+    assert list(open_source(str(path)).chunks(10)) == []
+    assert list(open_source(f"{path}?loop=true&rate=5").chunks(10)) == []
+
+
+def test_points_of_no_numbers_are_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.empty((5, 0)))
+    with pytest.raises(SourceError, match="of no numbers"):
+        open_source(str(tmp_path / "a.npy"))
+
+
 def test_vectors_of_different_lengths_are_refused(tmp_path):
     path = tmp_path / "a.fvecs"
     path.write_bytes(struct.pack("<iffiff", 2, 1, 2, 3, 4, 5))
