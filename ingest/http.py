@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 import msgpack
 import numpy as np
@@ -28,10 +27,10 @@ from ingest.formats import decode_json, decode_packed
 from ingest.ingest_queue import Delivery, IngestQueue, Stopping
 from ingest.records import Chunk, Raw, Refused
 from ingest.sources import SourceError
+from ingest.sources.http_place import place_to_listen
 from streammac.delivery.batch import Ticket
 from streammac.link.http_server import serve
 from streammac.points.block import PointBlock
-from streammac.security import is_loopback
 
 ACK_PATIENCE_S = 60.0
 BODIES = 4
@@ -58,17 +57,10 @@ def listen(uri: str, public_host: str, app: Starlette) -> tuple[str, Callable[[]
     SourceError
         If that is no place to listen.
     """
-    parts = urlsplit(uri)
-    if not parts.hostname or parts.path not in ("", "/"):
-        raise SourceError(f"{uri}: expected http://HOST:PORT")
-    if not is_loopback(parts.hostname) and parts.hostname != public_host:
-        raise SourceError(
-            f"{uri}: HTTP takes points of anybody who can reach it - if that is wanted, say so "
-            f"with network.http_host or --http-host {parts.hostname}"
-        )
+    host, port = place_to_listen(uri, public_host)
     try:
-        return serve(app, parts.hostname, parts.port or 0)
-    except (OSError, ValueError) as error:
+        return serve(app, host, port)
+    except OSError as error:
         raise SourceError(f"{uri}: cannot listen there: {error}") from None
 
 

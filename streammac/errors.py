@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
     PROCESS_DIED = 5
     """A process of the cluster ended by itself; the rest was stopped in good order."""
     BAD_INPUT = 6
-    """A file or version that was named is not there or not usable."""
+    """A source, file or version that was named is not there or not usable."""
     REFUSED = 7
     """The cluster runs, but does not do what it was asked; the message says why."""
     NOT_KEPT = 8

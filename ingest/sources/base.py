@@ -106,7 +106,11 @@ class Address:
             If it does not.
         """
         path = Path(self.rest)
-        if not path.is_file():
+        try:
+            there = path.is_file()
+        except OSError as error:  # a name that is too long, say
+            raise SourceError(f"{self.uri[:200]}: {error.strerror}") from None
+        if not there:
             raise SourceError(f"{self.uri}: no file {path} - give the path of an existing file")
         return path
 

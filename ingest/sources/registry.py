@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 
 from ingest.sources.array_files import ArraySource, is_array_file, read_arrays
 from ingest.sources.base import Address, Source, SourceError, parse
+from ingest.sources.http_place import place_to_listen
 from ingest.sources.pacing import Paced
 from ingest.sources.text import StdinSource, TextFileSource
 
 COMMON = {"rate", "loop", "limit"}
 """Options that every feed has, see `Paced`."""
+MOST_DIGITS = 18
+LEAST_RATE = 1e-6
+"""Records per second; a feed that waits for years is a slip of the pen."""
 
 
 def _integer(address: Address, name: str, least: int = 0) -> int | None:
     text = address.options.get(name)
     if text is None:
         return None
-    if not text.isdecimal() or int(text) < least:
+    if not text.isdecimal() or len(text) > MOST_DIGITS or int(text) < least:
         raise SourceError(
-            f"{address.uri}: {name}: expected a whole number from {least}, got {text!r}"
+            f"{address.uri}: {name}: expected a whole number from {least}, got {text[:80]!r}"
         )
     return int(text)
 
@@ -32,7 +37,7 @@ def _rate(address: Address) -> float | None:
         rate = float(text)
     except ValueError:
         rate = 0.0
-    if not 0 < rate < float("inf"):
+    if not LEAST_RATE <= rate < float("inf"):
         raise SourceError(f"{address.uri}: rate: expected records per second, got {text!r}")
     return rate
 
@@ -44,23 +49,36 @@ def _flag(address: Address, name: str) -> bool:
     return text in ("true", "1", "")
 
 
-def _file(address: Address, linger_s: float) -> Source:
+def _pace(address: Address) -> tuple[float | None, int | None, bool]:
+    """Return what `Paced` is asked for: rate, limit, and whether to loop."""
+    return _rate(address), _integer(address, "limit", 1), _flag(address, "loop")
+
+
+def _form(address: Address) -> str:
+    """Return what kind of file it is, by its name: ``arrays``, ``csv`` or ``json``."""
     path = address.path
     if is_array_file(path):
-        facts = path.stat()
-        version = f"{facts.st_size} {facts.st_mtime_ns}"
-        return ArraySource(str(path), read_arrays(path), _integer(address, "shuffle"), version)
+        return "arrays"
     if "shuffle" in address.options:
         raise SourceError(f"{address.uri}: shuffle: only files of arrays can be shuffled")
     name = path.name.removesuffix(".gz")
     if name.endswith(".csv"):
-        return TextFileSource(path, "csv")
+        return "csv"
     if name.endswith((".ndjson", ".jsonl", ".json")):
-        return TextFileSource(path, "json")
+        return "json"
     raise SourceError(
         f"{address.uri}: unknown kind of file - there are .npy, .npz, idx, .fvecs, .bvecs, .csv, "
         ".ndjson and .jsonl"
     )
+
+
+def _file(address: Address, linger_s: float) -> Source:
+    form, path = _form(address), address.path
+    if form != "arrays":
+        return TextFileSource(path, form)
+    facts = path.stat()
+    version = f"{facts.st_size} {facts.st_mtime_ns}"
+    return ArraySource(str(path), read_arrays(path), _integer(address, "shuffle"), version)
 
 
 def _stdin(address: Address, linger_s: float) -> Source:
@@ -89,6 +107,34 @@ SCHEMES: Mapping[str, tuple[Callable[[Address, float], Source], frozenset[str]]]
 """Scheme: what opens it, and the options it has besides the common ones."""
 
 
+def check_source(uri: str, public_host: str) -> None:
+    """Check what can be known of a feed before anything is started; a file's content is not read.
+
+    Parameters
+    ----------
+    uri : str
+        Of a feed, also ``http://HOST:PORT``.
+    public_host : str
+        The only interface beyond loopback on which points may be taken over HTTP.
+
+    Raises
+    ------
+    SourceError
+        Naming the part of the URI that is wrong, and what there is.
+    """
+    if uri.startswith("http:"):
+        place_to_listen(uri, public_host)
+        return
+    address = _understood(uri)
+    if address.scheme != "file":
+        open_source(uri)
+        return
+    _form(address)
+    _integer(address, "shuffle")
+    if not os.access(address.path, os.R_OK):
+        raise SourceError(f"{uri}: may not be read - change its permissions")
+
+
 def open_source(uri: str, linger_s: float = 0.02) -> Source:
     """Open the feed of a URI.
 
@@ -97,20 +143,9 @@ def open_source(uri: str, linger_s: float = 0.02) -> Source:
     SourceError
         Naming the part of the URI that is wrong, and what there is.
     """
-    address = parse(uri)
-    if address.scheme not in SCHEMES:
-        known = ", ".join(f"{scheme}:" for scheme in SCHEMES)
-        raise SourceError(
-            f"{uri}: no source {address.scheme!r}: there are {known}, http: or a path"
-        )
-    opener, own = SCHEMES[address.scheme]
-    for name in address.options:
-        if name not in COMMON | own:
-            raise SourceError(
-                f"{uri}: {name}: no such option, there are {', '.join(sorted(COMMON | own))}"
-            )
-    rate, limit, loop = _rate(address), _integer(address, "limit", 1), _flag(address, "loop")
-    source = opener(address, linger_s)
+    address = _understood(uri)
+    rate, limit, loop = _pace(address)
+    source = SCHEMES[address.scheme][0](address, linger_s)
     if loop and not source.finite:
         raise SourceError(f"{uri}: loop: this feed does not end by itself")
     if loop and isinstance(source, StdinSource):
@@ -118,3 +153,21 @@ def open_source(uri: str, linger_s: float = 0.02) -> Source:
     if rate is None and limit is None and not loop:
         return source
     return Paced(source, rate, loop=loop, limit=limit)
+
+
+def _understood(uri: str) -> Address:
+    """Return the parts of a URI whose scheme and options there are, and are what they should be."""
+    address = parse(uri)
+    if address.scheme not in SCHEMES:
+        known = ", ".join(f"{scheme}:" for scheme in SCHEMES)
+        raise SourceError(
+            f"{uri}: no source {address.scheme!r}: there are {known}, http: or a path"
+        )
+    own = SCHEMES[address.scheme][1]
+    for name in address.options:
+        if name not in COMMON | own:
+            raise SourceError(
+                f"{uri}: {name}: no such option, there are {', '.join(sorted(COMMON | own))}"
+            )
+    _pace(address)
+    return address

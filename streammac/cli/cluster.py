@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,10 +27,9 @@ from streammac.cli.options import (
     SummaryOption,
     WorkersOption,
 )
-from streammac.errors import ExitCode, Failure
 
 if TYPE_CHECKING:
-    from streammac.settings.schema import Settings
+    from streammac.settings.sources import Loaded
 
 DEMO_S = 60.0
 DEMO_SOURCE = "patches:?rate=2000"
@@ -66,7 +64,7 @@ def up(
         log_format=log_format,
         quiet=quiet,
     )
-    _run(loaded.settings, directory, duration, summary, ui=not no_ui, began=began)
+    _run(loaded, directory, duration, summary, ui=not no_ui, began=began)
 
 
 def demo(
@@ -83,14 +81,13 @@ def demo(
     began = time.time()
     with tempfile.TemporaryDirectory(prefix="streammac-demo-") as scratch:
         where = directory or Path(scratch)
-        loaded = load_settings(
-            None, where, workers=workers, bits=bits or DEMO_BITS, sources=[DEMO_SOURCE]
-        )
-        _run(loaded.settings, where, duration, summary, ui=not no_ui, began=began)
+        length = DEMO_BITS if bits is None else bits
+        loaded = load_settings(None, where, workers=workers, bits=length, sources=[DEMO_SOURCE])
+        _run(loaded, where, duration, summary, ui=not no_ui, began=began)
 
 
 def _run(
-    settings: Settings,
+    loaded: Loaded,
     directory: Path,
     duration: float | None,
     summary: Path | None,
@@ -101,6 +98,7 @@ def _run(
     from rich.console import Console
 
     from streammac.cli import open_files
+    from streammac.cli.checks import check_start
     from streammac.run_directory import RunDirectory, write_json
     from streammac.supervisor.local_cluster import LocalCluster
     from streammac.supervisor.run import supervise
@@ -108,10 +106,11 @@ def _run(
     from streammac.terminal.live_view import view_for
     from streammac.terminal.summary import final_table, summarise
 
-    _check_files(settings.ingest.sources)
-    open_files.allow_many()
     run_directory = RunDirectory.open(directory.absolute())
+    check_start(loaded, run_directory.keys)
+    open_files.allow_many()
     log_file = run_directory.logs / "supervisor.log"
+    settings = loaded.settings
     wanted = settings.logs
     logs.configure("supervisor", wanted.format, quiet=wanted.quiet, file=log_file)
     console = Console()
@@ -124,16 +123,3 @@ def _run(
     console.print(final_table(result, run.running))
     if run.failure is not None:
         raise run.failure
-
-
-def _check_files(sources: Sequence[str]) -> None:
-    """Look whether files that are to be read exist, before anything is started."""
-    from ingest.sources.base import SourceError, parse
-
-    try:
-        for uri in sources:
-            address = parse(uri)
-            if address.scheme == "file":
-                _ = address.path  # raises where there is none
-    except SourceError as error:
-        raise Failure(ExitCode.BAD_INPUT, str(error)) from None

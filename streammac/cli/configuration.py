@@ -58,6 +58,10 @@ def show(config: ConfigOption = None, directory: DirectoryOption = DEFAULT_DIREC
 
 @configuration.command("check")
 def check(config: ConfigOption = None, directory: DirectoryOption = DEFAULT_DIRECTORY) -> None:
-    """Check file, environment and run directory; exit code 3 and one line per problem."""
+    """Check all that ``up`` checks before it starts; one line per problem."""
+    from streammac.cli.checks import check_start
+    from streammac.run_directory import RunDirectory
+
     loaded = load_settings(config, directory)
+    check_start(loaded, RunDirectory.open(directory.absolute()).keys)
     typer.echo(f"ok: {len(loaded.origins)} settings differ from their defaults or repeat them")

@@ -57,9 +57,12 @@ def coordinator(
     if lifeline is not None:  # the supervisor has merged all sources already
         settings = Settings.model_validate_json(run_directory.settings.read_text())
     else:
+        from streammac.cli.checks import check_settings
         from streammac.run_directory import write_json
 
-        settings = load_settings(config, directory, insecure=insecure).settings
+        loaded = load_settings(config, directory, insecure=insecure)
+        check_settings(loaded, run_directory.keys)
+        settings = loaded.settings
         write_json(run_directory.settings, settings.model_dump(mode="json"))
     raise typer.Exit(run(run_directory, _on_ports(settings, control_port, http_port)))
 

@@ -81,6 +81,7 @@ class BinaryAutoencoderModel(NestedModel):
             "starts": (1, 1000),
             "refined": (1, self.starts),
             "sample": (1, 1 << 30),
+            "seed": (0, 1 << 62),
         }
         for name, (least, most) in limits.items():
             value = getattr(self, name)

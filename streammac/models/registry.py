@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from streammac.errors import StreammacError
 from streammac.models.base import NestedModel
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
@@ -40,6 +42,9 @@ def create(family: str, **hyper_parameters: Any) -> NestedModel:
         if name not in known:
             raise ModelError(f"model.options.{name}: {family} has {', '.join(known)}")
     try:
-        return cls(**hyper_parameters)
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"model.options.{error}") from error
+        return msgspec.convert(hyper_parameters, cls)
+    except msgspec.ValidationError as error:
+        what, _, name = str(error).partition(" - at `$.")
+        text = f"{name.removesuffix('`')}: {what[:1].lower()}{what[1:]}" if name else what
+        own = text.startswith("bits:")  # a key of its own
+        raise ModelError(f"model.{text}" if own else f"model.options.{text}") from error

@@ -433,6 +433,10 @@ def test_a_model_is_rebuilt_from_its_hyper_parameters():
             "refined: expected a number from 1 to 3",
         ),
         ("binary_autoencoder", {"sample": 0}, "sample: expected a number from 1"),
+        ("binary_autoencoder", {"seed": -1}, "seed: expected a number from 0"),
+        ("binary_autoencoder", {"laps": "x"}, r"model\.options\.laps: expected `int`, got `str`"),
+        ("binary_autoencoder", {"laps": 1.5}, r"model\.options\.laps: expected `int`, got `float`"),
+        ("binary_autoencoder", {"bits": True}, r"model\.bits: expected `int`, got `bool`"),
     ],
 )
 def test_a_wrong_setting_is_named(family, options, said):

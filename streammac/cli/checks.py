@@ -1,0 +1,95 @@
+"""What can be known before anything is started: the same for ``streammac config check``, ``up`` and ``coordinator``.
+
+`streammac.settings` checks each value for itself; here is what takes a model, a file, a key or a name server.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streammac.errors import ExitCode, Failure
+
+if TYPE_CHECKING:
+    from streammac.settings.schema import Model, Network
+    from streammac.settings.sources import Loaded
+
+
+def check_start(loaded: Loaded, keys: Path) -> None:
+    """Check whether a cluster can be started with these settings, and its feeds be read; see `check_settings`."""
+    check_settings(loaded, keys)
+    _sources(loaded.settings.ingest.sources, loaded.settings.network.http_host)
+
+
+def check_settings(loaded: Loaded, keys: Path) -> None:
+    """Check whether a coordinator can be started with these settings; feeds may be those of another machine.
+
+    Parameters
+    ----------
+    loaded : Loaded
+        The settings, and where they come from.
+    keys : Path
+        Folder of keys; it need not be there.
+
+    Raises
+    ------
+    Failure
+        With a line for each setting that is wrong (code 3); of `check_start` also for a source (code 6).
+    """
+    from streammac.settings.sources import ConfigurationError
+
+    settings, origins = loaded.settings, loaded.origins
+    wrong = [*_model(settings.model), *_hosts(settings.network)]
+    if wrong:
+        lines = (f"{origins.get(text.partition(': ')[0], 'settings')}: {text}" for text in wrong)
+        raise ConfigurationError(*lines)
+    _openness(settings.network, keys)
+
+
+def _model(wanted: Model) -> Iterator[str]:
+    from streammac.models.registry import ModelError, create
+
+    try:
+        create(wanted.family, bits=wanted.bits, **wanted.options)
+    except ModelError as error:
+        yield str(error)
+
+
+def _hosts(network: Network) -> Iterator[str]:
+    """Listen for a moment where it is asked for: names and interfaces are what this machine says they are."""
+    import zmq
+
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as probe:
+        try:
+            probe.bind(f"tcp://{network.host}:*")
+        except (zmq.ZMQError, TypeError, ValueError) as error:
+            yield _not_here("network.host", network.host, error)
+    try:
+        socket.create_server((network.http_host, 0)).close()
+    except (OSError, ValueError) as error:
+        yield _not_here("network.http_host", network.http_host, error)
+
+
+def _not_here(key: str, host: str, error: Exception) -> str:
+    why = getattr(error, "strerror", None) or error
+    return f"{key}: expected an interface of this machine, got {host!r}: {why} - e.g. 127.0.0.1"
+
+
+def _openness(network: Network, keys: Path) -> None:
+    from streammac.security import KeyFolder, refuse_open_host
+
+    keyed = KeyFolder(keys).load() is not None
+    refuse_open_host(network.host, keys, keyed=keyed, insecure=network.insecure)
+
+
+def _sources(uris: Sequence[str], public_host: str) -> None:
+    from ingest.sources.base import SourceError
+    from ingest.sources.registry import check_source
+
+    try:
+        for uri in uris:
+            check_source(uri, public_host)
+    except SourceError as error:
+        raise Failure(ExitCode.BAD_INPUT, str(error)) from None
