@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from ingest.cutting import Origin
 from ingest.ingest_queue import Delivery, IngestQueue, Stopping
@@ -20,6 +21,7 @@ from ingest.sources import Source, SourceError, open_source
 from ingest.sources.base import Seekable, seekable
 from streammac.points.batch_id import BatchId
 from streammac.settings.schema import Settings
+from streammac.threads import VitalThread
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class FeedReaders:
         self._settings = settings.ingest
         self._wake = wake
         self._sources: list[Source] = []
-        self._readers: list[threading.Thread] = []
+        self._readers: list[VitalThread] = []
 
     def start(self, uris: Sequence[str], place: Callable[[str, Seekable], Position]) -> None:
         """Open feeds, and read them once all of them are open.
@@ -77,9 +79,7 @@ class FeedReaders:
                 except (OSError, EOFError, zlib.error) as error:
                     raise SourceError(f"{uri}: cannot be read: {error}") from None
                 deliveries = self._from_place(position)
-            reader = threading.Thread(
-                target=self._read, args=(deliveries,), name=source.name, daemon=True
-            )
+            reader = VitalThread(source.name, partial(self._read, deliveries))
             self._readers.append(reader)
             reader.start()
 

@@ -6,7 +6,6 @@ carries nothing but the wake-up.
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -16,9 +15,8 @@ from dataclasses import dataclass, replace
 import zmq
 
 from streammac.ring.member_actions import Done, Job
+from streammac.threads import VitalThread
 from workers.learner import Learner, PhaseTimes
-
-log = logging.getLogger(__name__)
 
 WAKE = "inproc://compute"
 END_POLL_S = 0.1
@@ -26,12 +24,11 @@ END_POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one job, after how many seconds; ``error`` where it failed."""
+    """What came of one job, after how many seconds."""
 
     done: Done | None
     times: PhaseTimes
     drift: float | None = None
-    error: str = ""
     seconds: float = 0.0
 
 
@@ -62,7 +59,7 @@ class ComputeThread:
         self.busy_s = 0.0
         """Seconds of work since the start (written here, read by the I/O loop)."""
         self._submitted = self._done = 0
-        self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
+        self._thread = VitalThread("compute", self._run)
 
     def start(self) -> None:
         """Start the thread; its first result is the learner itself."""
@@ -107,11 +104,6 @@ class ComputeThread:
                 self._done += 1
                 drift = learner.drift.take() if learner.drift is not None else None
                 self._post(wake, Result(done, replace(learner.times), drift, seconds=seconds))
-        except (
-            Exception
-        ) as error:  # the I/O loop must hear of it whatever it is: it ends the process
-            log.exception("the compute thread failed")
-            self._post(wake, Result(None, PhaseTimes(), error=f"{type(error).__name__}: {error}"))
         finally:
             wake.close()
 

@@ -54,8 +54,6 @@ class OpenWorker:
     ----------
     ring : RingSide or None
         Its part in the ring; None while the compute thread builds the model.
-    failed : bool
-        The compute thread has failed: the worker is to end.
 
     Raises
     ------
@@ -94,7 +92,6 @@ class OpenWorker:
         )
         self.compute = ComputeThread(listeners.context, self._build)
         self.ring: RingSide | None = None
-        self.failed = False
         self._early: list[RingEvent] = []
         self._retain_at = 0.0
 
@@ -150,8 +147,6 @@ class OpenWorker:
         result = self.compute.results.get()
         if isinstance(result, Learner):
             self._join(result)
-        elif result.error:
-            self.failed = True
         elif self.ring is not None:
             self.ring.handle_result(result)
 

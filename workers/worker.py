@@ -141,8 +141,7 @@ class Worker:
             log.info("left the ring")
         elif end is not None:
             log.warning("the time to leave is up: %s", end)
-        failed = opened is not None and opened.failed
-        if end is not None or failed or self.departure.interrupt.insisted:
+        if end is not None or self.departure.interrupt.insisted:
             self.ending = True
 
     # -- coordinator ----------------------------------------------------------------------
@@ -229,8 +228,6 @@ class Worker:
             given_up = self.opened.give_up() if ended and self.departure.drops else 0
             report = replace(self._report(), given_up=given_up)
             self.opened.close(ended=ended)
-            if self.opened.failed:
-                return ExitCode.UNEXPECTED  # no goodbye: it is to be taken for lost
         self.link.tell(Goodbye(self.link.name, self.link.incarnation, worker=report))
         return ExitCode.OK
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from streammac.threads import VitalThread
 
 END_PATIENCE_S = 2.0
 MAX_CONNECTIONS = 256
@@ -43,9 +44,13 @@ def serve(app: ASGIApp, host: str, port: int) -> tuple[str, Callable[[], None]]:
             limit_concurrency=MAX_CONNECTIONS,
         )
     )
-    thread = threading.Thread(
-        target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True
-    )
+
+    def work() -> None:
+        server.run(sockets=[listener])
+        if not server.should_exit:
+            raise RuntimeError("the server has ended by itself")
+
+    thread = VitalThread("http", work)
     thread.start()
 
     def close() -> None:

@@ -21,6 +21,7 @@ from streammac.models.base import Array, NestedModel
 from streammac.publishing.held_out import HeldOutSample, Measurement
 from streammac.publishing.versions import VersionStore
 from streammac.settings.schema import Settings
+from streammac.threads import VitalThread
 from streammac.wire.status import Quality
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class Publisher:
         self._wanted: tuple[EpochResult, int] | None = None
         self._signal = threading.Condition()
         self._ending = False
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._thread = VitalThread("publisher", self._run)
         self.published = Published(versions.newest, versions.current)
         # new versions are held against the best one: against the last one, each a little worse than
         # the one before it, quality could creep down without end

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import logging
 import struct
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 import zmq
 
 from streammac.security.keys import BadKey, read_allowed
+from streammac.threads import VitalThread
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class Guard:
         self._new.bind(MONITORS_ADDRESS)
         self._monitors: set[zmq.Socket[bytes]] = set()
         self._number = itertools.count()
-        threading.Thread(target=self._run, name="guard", daemon=True).start()
+        VitalThread("guard", self._run).start()
 
     def watch(self, socket: zmq.Socket[bytes]) -> None:
         """Count the failed handshakes of a socket."""

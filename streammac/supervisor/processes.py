@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from streammac.threads import VitalThread
 
 POLL_S = 0.02
 KILL_PATIENCE_S = 5.0
@@ -76,7 +77,7 @@ def end_with(lifeline: int) -> None:
         os.read(lifeline, 1)  # returns, with nothing, when the last writing end is closed
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=watch, name="lifeline", daemon=True).start()
+    VitalThread("lifeline", watch).start()
 
 
 def start(

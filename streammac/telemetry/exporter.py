@@ -7,9 +7,9 @@ that it sends in heartbeats anyway, and calls ``serve``. Nothing is computed bet
 from __future__ import annotations
 
 import socketserver
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Protocol
 
 from msgspec import Struct
@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from streammac.telemetry import metrics
 from streammac.telemetry.metrics import Labels, Series
+from streammac.threads import VitalThread
 from streammac.version import __version__
 from streammac.wire.reports import IngestReport, WorkerReport
 from streammac.wire.status import METHODS, ClusterStatus
@@ -97,9 +98,7 @@ class ProcessMetrics(Collector):
             (host, 0), MetricsHandler.factory(self.registry), bind_and_activate=True
         )
         server.daemon_threads = True
-        thread = threading.Thread(
-            target=server.serve_forever, args=(POLL_S,), name="metrics", daemon=True
-        )
+        thread = VitalThread("metrics", partial(server.serve_forever, POLL_S))
         thread.start()
 
         def close() -> None:

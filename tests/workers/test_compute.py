@@ -1,9 +1,14 @@
 import threading
 
+import numpy as np
 import zmq
 
+from streammac.models.arrays import ArrayShard
+from streammac.models.local import VisitPlan
 from tests.patience import PATIENCE_S
+from tests.ring.tally import TallyModel
 from workers.compute import ComputeThread
+from workers.learner import Learner
 
 
 def test_who_waits_for_its_end_has_something_else_to_do_meanwhile():
@@ -12,7 +17,12 @@ def test_who_waits_for_its_end_has_something_else_to_do_meanwhile():
     def build(cancelled):
         begun.set()
         go_on.wait(PATIENCE_S)
-        raise RuntimeError("not needed any more")
+        return Learner(
+            "w1",
+            TallyModel(),
+            ArrayShard(np.zeros((1, 2)), TallyModel().coordinate_shape()),
+            VisitPlan(),
+        )
 
     calls = []
 
