@@ -21,6 +21,7 @@ from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
 from streammac.telemetry import metrics
 from streammac.telemetry.exporter import WorkerMetrics
+from streammac.wire.fields import Addresses
 from streammac.wire.messages import Register
 from streammac.wire.reports import RingProgress, ShardCounts, WorkerReport
 from workers.coordinator.http import application
@@ -148,7 +149,7 @@ def cluster(folder: Path) -> None:
 def registered(workers: int) -> Coordinator:
     core = Coordinator(Settings.model_validate({"cluster": {"workers": workers}}), "benchmark")
     for n in range(workers):
-        addresses = {"metrics": f"http://10.0.0.1:{10_000 + n}/metrics", "data": "", "ring": ""}
+        addresses: Addresses = {"metrics": f"http://10.0.0.1:{10_000 + n}/metrics"}
         core.handle(b"%d" % n, Register("worker", f"w{n}", 1, n, "here", addresses), 0.0)
     return core
 

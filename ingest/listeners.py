@@ -11,6 +11,7 @@ from ingest.clients import Clients
 from streammac.security import SecureContext
 from streammac.settings.schema import Network
 from streammac.telemetry.exporter import IngestMetrics
+from streammac.wire.fields import Addresses
 
 
 class Listeners:
@@ -40,7 +41,7 @@ class Listeners:
         self.clients = Clients(context, network.host)
         self.metrics = IngestMetrics(name)
         metrics_url, close_metrics = self.metrics.serve(network.http_host)
-        self.addresses = {"client": self.clients.address, "metrics": metrics_url}
+        self.addresses: Addresses = {"client": self.clients.address, "metrics": metrics_url}
         self._http_host = network.http_host
         self._closing = ExitStack()
         self._closing.callback(close_metrics)

@@ -253,7 +253,9 @@ class IngestNode:
         finished = self.feeds.ended and self.outbox.idle and self.ingest_queue.feeds.empty()
         return replace(
             self.outbox.report(),
-            malformed=self.listeners.clients.malformed + self.workers.malformed,
+            malformed=self.listeners.clients.malformed
+            + self.workers.malformed
+            + self.link.malformed,
             finished=finished,
             first_ack_s=self.first_ack_s,
             rate=self._rate[0],

@@ -29,7 +29,7 @@ from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.wire.codec import MAX_HEADER_BYTES
 from streammac.wire.messages import ModelReply, ModelRequest, Push, Pushed
-from streammac.wire.sockets import MessageSocket
+from streammac.wire.sockets import MessageSocket, connect
 from streammac.wire.status import ClusterStatus
 
 PUSH_BYTES = 8 << 20
@@ -282,7 +282,7 @@ class Client:
             self._node = node.name
             dealer = self._context.socket(zmq.DEALER)
             dealer.linger = 0
-            dealer.connect(str(node.client))
+            connect(dealer, str(node.client), node.name)
             self._socket = MessageSocket(dealer, f"the ingest node {node.name}", Pushed)
         return self._socket
 

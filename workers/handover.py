@@ -31,6 +31,11 @@ MOVE_S = 60.0
 class Sockets(Protocol):
     """Connections to other workers: `streammac.delivery.worker_sockets.WorkerSockets`."""
 
+    @property
+    def malformed(self) -> int:
+        """What arrived and was no message."""
+        ...
+
     def connect(self, routes: Iterable[Route]) -> None:
         """Reach these workers, and nobody else."""
         ...
@@ -168,6 +173,11 @@ class Mover:
                 self._core.acknowledge(worker, message, now)
 
     # -- report and the end ---------------------------------------------------------------
+
+    @property
+    def malformed(self) -> int:
+        """What came from other workers and was no message."""
+        return self._sockets.malformed
 
     @property
     def state(self) -> MoveState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from streammac.security import SecureContext
 from streammac.settings.schema import Network
 from streammac.telemetry.exporter import WorkerMetrics
+from streammac.wire.fields import Addresses
 from workers.point_endpoint import PointSocket
 from workers.transports.zeromq import ZeroMQTransport
 
@@ -39,7 +40,7 @@ class Listeners:
         self.transport = ZeroMQTransport(context, network.host)
         self.metrics = WorkerMetrics(name)
         metrics_url, self._close_metrics = self.metrics.serve(network.http_host)
-        self.addresses = {
+        self.addresses: Addresses = {
             "data": self.points.address,
             "ring": self.transport.address,
             "metrics": metrics_url,

@@ -171,12 +171,18 @@ class OpenWorker:
         report = WorkerReport(
             shard=self.endpoint.counts(),
             moves=self.mover.state,
-            malformed=self.endpoint.malformed,
+            malformed=self.malformed,
         )
         if self.ring is None:
             return report
         work = self.ring.work
         return replace(report, ring=self.ring.progress, train_s=work.train, z_step_s=work.z_step)
+
+    @property
+    def malformed(self) -> int:
+        """What came on any of its sockets and was no message, or made no sense."""
+        sockets = (self.endpoint, self.listeners.transport, self.mover, self.link)
+        return sum(one.malformed for one in sockets)
 
     def give_up(self) -> int:
         """Drop all points; return how many there were."""

@@ -213,7 +213,7 @@ class Worker:
 
     def _report(self) -> WorkerReport:
         if self.opened is None:
-            report = WorkerReport(malformed=self.listeners.points.malformed)
+            report = WorkerReport(malformed=self.listeners.points.malformed + self.link.malformed)
         else:
             report = self.opened.report()
         return replace(report, leaving=self.departure.under_way)

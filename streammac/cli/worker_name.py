@@ -6,12 +6,12 @@ the same whenever the process starts again in its directory.
 
 from __future__ import annotations
 
-import re
 import socket
 import uuid
 from pathlib import Path
 
 from streammac.files.replace import replace
+from streammac.names import plain
 from streammac.run_directory import RunDirectory
 
 FILE = "worker-name"
@@ -24,9 +24,9 @@ def host_name(directory: Path) -> str:
     try:
         return path.read_text().strip()
     except FileNotFoundError:
-        host = re.sub(r"[^A-Za-z0-9-]+", "-", socket.gethostname().split(".")[0])
+        host = plain(socket.gethostname().split(".")[0], "worker")
         # two directories on one host are two workers
-        name = f"{host[:MOST_CHARACTERS].strip('-') or 'worker'}-{uuid.uuid4().hex[:6]}"
+        name = f"{host[:MOST_CHARACTERS]}-{uuid.uuid4().hex[:6]}"
         RunDirectory.create(directory)
         replace(path, f"{name}\n".encode())
         return name

@@ -158,6 +158,6 @@ class Membership:
         return sum(shard.appended for shard in shards if shard is not None)
 
 
-def address(peer: Peer, socket: str) -> MemberAddress:
+def address(peer: Peer, socket: Literal["ring", "data"]) -> MemberAddress:
     """Return where a process listens with one of its sockets."""
     return MemberAddress(peer.name, peer.registration.addresses.get(socket, ""))

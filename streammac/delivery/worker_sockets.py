@@ -9,7 +9,7 @@ import zmq
 
 from streammac.wire.codec import Message
 from streammac.wire.messages import Route
-from streammac.wire.sockets import MessageSocket
+from streammac.wire.sockets import MessageSocket, connect
 
 End: TypeAlias = tuple[str, int]
 """Address and incarnation of a worker."""
@@ -35,7 +35,7 @@ class WorkerSockets:
 
     @property
     def malformed(self) -> int:
-        """What arrived and was no message."""
+        """What arrived and was no message, and addresses that were none."""
         return self._former_malformed + sum(m.malformed for _, m in self._sockets.values())
 
     def connect(self, routes: Iterable[Route]) -> None:
@@ -51,7 +51,7 @@ class WorkerSockets:
             socket = self._context.socket(zmq.DEALER)
             socket.linger = 0
             socket.sndhwm = SEND_QUEUE
-            socket.connect(ends[name][0])
+            self._former_malformed += not connect(socket, ends[name][0], name)
             self._sockets[name] = (ends[name], MessageSocket(socket, name, Message))
             self._poller.register(socket, zmq.POLLIN)
 

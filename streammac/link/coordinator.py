@@ -13,8 +13,10 @@ from typing import Literal
 
 import zmq
 
+from streammac.names import plain
 from streammac.security import SecureContext
 from streammac.wire.codec import Message
+from streammac.wire.fields import Addresses
 from streammac.wire.messages import Heartbeat, PleaseRegister, Register
 from streammac.wire.sockets import MessageSocket
 
@@ -57,7 +59,7 @@ class CoordinatorLink:
         self.role = role
         self.name = name
         self.incarnation = time.time_ns()
-        self.addresses: dict[str, str] = {}
+        self.addresses: Addresses = {}
         self.socket = context.socket(zmq.DEALER)
         self.socket.identity = f"{name}:{self.incarnation}".encode()
         self.socket.linger = LINGER_MS
@@ -80,9 +82,14 @@ class CoordinatorLink:
             else:
                 yield message
 
+    @property
+    def malformed(self) -> int:
+        """What arrived and was no message."""
+        return self._messages.malformed
+
     def register(self) -> None:
         """Present the process."""
-        pid, host = os.getpid(), hosts.gethostname()
+        pid, host = os.getpid(), plain(hosts.gethostname(), "host")
         self.tell(Register(self.role, self.name, self.incarnation, pid, host, self.addresses))
 
     def keep_registered(self, now: float, *, answered: bool) -> None:

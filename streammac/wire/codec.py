@@ -36,6 +36,8 @@ class Message(Value):
     """Base of all messages: frozen values whose arrays, if any, are their field ``tensors``."""
 
     kinds: ClassVar[dict[str, type[Message]]] = {}
+    any_numbers: ClassVar[bool] = False
+    """Whether NaN and infinity may be in its arrays: they are looked at where they are used."""
 
     def __init_subclass__(cls) -> None:
         Message.kinds[cls.__name__] = cls
@@ -104,9 +106,22 @@ def decode(frames: Sequence[bytes | memoryview]) -> Message:
         raise WireError(f"{header.kind}: more arrays than frames") from None
     except (ValueError, RecursionError) as error:
         raise WireError(f"{header.kind}: {error}"[:MAX_ERROR]) from None
-    if len(getattr(message, "tensors", ())) != len(frames) - 1:
+    tensors = getattr(message, "tensors", {})
+    if len(tensors) != len(frames) - 1:
         raise WireError(f"{header.kind}: the number of arrays and of frames differ")
+    wild = [] if cls.any_numbers else [name for name, a in tensors.items() if not is_finite(a)]
+    if wild:
+        raise WireError(f"{header.kind}: NaN or infinite - at `$.tensors.{wild[0]}`")
     return message
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Return whether an array has neither NaN nor infinity in it."""
+    if array.dtype.kind != "f":
+        return True
+    with np.errstate(over="ignore", invalid="ignore"):
+        # a sum is finite only if all of it is (up to overflow, which is looked at again)
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
 
 def _array(described: object, frame: bytes | memoryview) -> np.ndarray:

@@ -6,12 +6,35 @@ ingest nodes exchange nothing else. Arrays travel in the field ``tensors``; all 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from msgspec import Meta, field
+from msgspec import field
 
 from streammac.wire.codec import Message
-from streammac.wire.fields import Count, Int64, Name, Tensors, Text, Value
+from streammac.wire.fields import (
+    MANY,
+    Address,
+    Addresses,
+    Amount,
+    Count,
+    Deadline,
+    Dimension,
+    Host,
+    Incarnation,
+    Int64,
+    Json,
+    Key,
+    Keys,
+    Name,
+    Names,
+    Pid,
+    Real,
+    Reals,
+    Reason,
+    Targets,
+    Tensors,
+    Value,
+)
 from streammac.wire.reports import IngestReport, WorkerReport
 
 # -- membership: workers and ingest nodes <-> coordinator ---------------------------------------
@@ -22,18 +45,17 @@ class Register(Message):
 
     role: Literal["worker", "ingest"]
     name: Name
-    incarnation: Count
-    pid: Count
-    host: Name
-    addresses: dict[Name, Name]
-    """Where others reach it: ``ring``, ``data``, ``client``, ``metrics``, ``http`` as far as it has them."""
+    incarnation: Incarnation
+    pid: Pid
+    host: Host
+    addresses: Addresses
 
 
 class Registered(Message):
     """The coordinator's answer: the settings that all members share."""
 
     cluster: Name
-    settings: Text
+    settings: Json
     """The shared settings as JSON (`streammac.settings.schema.Settings`)."""
     turning: bool = False
     """The ring turns already: who enters it should have loaded everything, or the others wait for it."""
@@ -46,9 +68,9 @@ class StreamSchema(Message):
     the one that holds.
     """
 
-    dim: Annotated[int, Meta(ge=1)]
+    dim: Dimension
     dtype: Literal["float32", "uint8"]
-    targets: Count = 0
+    targets: Targets = 0
     """Length of y; 0 where the stream has no targets."""
 
 
@@ -56,7 +78,7 @@ class MemberAddress(Value):
     """A member of a view and where its ring socket listens."""
 
     name: Name
-    address: Name
+    address: Address
 
 
 class EpochPlan(Value):
@@ -84,18 +106,18 @@ class View(Message):
     """
 
     number: Count
-    members: tuple[MemberAddress, ...]
-    leaving: tuple[MemberAddress, ...] = ()
+    members: Annotated[tuple[MemberAddress, ...], MANY]
+    leaving: Annotated[tuple[MemberAddress, ...], MANY] = ()
     """Members that leave in good order: what they hold goes on, nothing new goes to them."""
 
 
 class Copy(Value):
     """How far the copy of a block is that a member keeps: what it is at, or what it passed on last."""
 
-    block: Name
+    block: Key
     lap: Count
     final: bool
-    itinerary: tuple[Name, ...]
+    itinerary: Names
     held: bool = False
     """The block is here, to be trained or in training."""
     view: Count = 0
@@ -124,8 +146,8 @@ class Holdings(Message):
     state: Literal["joining", "training", "z_step", "resting"]
     epoch: Count
     plan: EpochPlan
-    trainers: tuple[Name, ...]
-    copies: tuple[Copy, ...] = ()
+    trainers: Names
+    copies: Annotated[tuple[Copy, ...], MANY] = ()
     resumed: Count = 0
     former: bool = False
 
@@ -155,11 +177,11 @@ class Resume(Message):
     view: Count
     epoch: Count
     plan: EpochPlan
-    trainers: tuple[Name, ...]
-    joining: tuple[Name, ...] = ()
-    absent: tuple[Name, ...] = ()
-    holders: dict[Name, Name] = field(default_factory=dict)
-    donors: dict[Name, Name] = field(default_factory=dict)
+    trainers: Names
+    joining: Names = ()
+    absent: Names = ()
+    holders: Annotated[dict[Key, Name], MANY] = field(default_factory=dict)
+    donors: Annotated[dict[Name, Name], MANY] = field(default_factory=dict)
     cold: bool = False
     tensors: Tensors = field(default_factory=dict)
 
@@ -179,9 +201,9 @@ class Route(Value):
     """
 
     name: Name
-    address: Name
-    incarnation: Count = 0
-    weight: Annotated[float, Meta(ge=0)] = 1.0
+    address: Address
+    incarnation: Incarnation = 0
+    weight: Amount = 1.0
 
 
 class RingMoving(Message):
@@ -201,22 +223,22 @@ class Routes(Message):
         have not ended in good order.
     """
 
-    workers: tuple[Route, ...]
-    senders: tuple[Name, ...] = ()
+    workers: Annotated[tuple[Route, ...], MANY]
+    senders: Names = ()
 
 
 class Move(Message):
     """Coordinator to a worker that stays: hand so many points, your oldest, to these workers; `Routes` came before."""
 
     points: Count
-    to: tuple[Name, ...]
+    to: Names
 
 
 class Heartbeat(Message):
     """A process is alive, and how it fares: one of the reports, by its role."""
 
     name: Name
-    incarnation: Count
+    incarnation: Incarnation
     worker: WorkerReport | None = None
     ingest: IngestReport | None = None
 
@@ -231,7 +253,7 @@ class RestartContinuation(Message):
 class Stop(Message):
     """Finish what is acknowledged, and end."""
 
-    reason: Text = ""
+    reason: Reason = ""
 
 
 class PleaseRegister(Message):
@@ -250,7 +272,7 @@ class Drain(Message):
         are given up.
     """
 
-    deadline_s: float
+    deadline_s: Deadline
     points: Literal["keep", "move", "drop"] = "keep"
 
 
@@ -258,14 +280,14 @@ class Leaving(Message):
     """A worker was asked to end, by a signal or by `Drain`, and leaves the ring in good order."""
 
     name: Name
-    incarnation: Count
+    incarnation: Incarnation
 
 
 class Goodbye(Message):
     """A process ends in good order, with its last report."""
 
     name: Name
-    incarnation: Count
+    incarnation: Incarnation
     worker: WorkerReport | None = None
     ingest: IngestReport | None = None
 
@@ -290,9 +312,9 @@ class Token(Message):
 
     view: Count
     epoch: Count
-    block: Name
+    block: Key
     lap: Count
-    itinerary: tuple[Name, ...]
+    itinerary: Names
     final: bool
     plan: EpochPlan | None
     tensors: Tensors
@@ -320,13 +342,13 @@ class EpochReport(Message):
 
     view: Count
     epoch: Count
-    trainers: tuple[Name, ...]
+    trainers: Names
     plan: EpochPlan
     following: EpochPlan
     name: Name
-    mu: float
-    sums: dict[Name, float]
-    seconds: dict[Name, float]
+    mu: Amount
+    sums: Reals
+    seconds: Reals
     tensors: Tensors = field(default_factory=dict)
 
 
@@ -342,7 +364,7 @@ class Drift(Message):
 
     name: Name
     epoch: Count
-    error: float
+    error: Real
 
 
 # -- points: ingest node -> worker, and worker -> worker when data moves ---------------------------
@@ -353,7 +375,7 @@ class BatchIdRanges(Value):
 
     source: Name
     incarnation: Int64
-    ranges: tuple[tuple[Int64, Int64], ...]
+    ranges: Annotated[tuple[tuple[Int64, Int64], ...], MANY]
 
 
 class OpenSession(Message):
@@ -372,9 +394,9 @@ class OpenSession(Message):
     """
 
     sender: Name
-    session: Count
-    incarnation: Count
-    revoked: tuple[BatchIdRanges, ...] = ()
+    session: Incarnation
+    incarnation: Incarnation
+    revoked: Annotated[tuple[BatchIdRanges, ...], MANY] = ()
     closing: bool = False
 
 
@@ -384,7 +406,7 @@ class Credit(Message):
     Of a session that is newer than the sender's own: it is to begin one that is newer still.
     """
 
-    session: Count
+    session: Incarnation
     window_bytes: Count
 
 
@@ -396,14 +418,16 @@ class Points(Message):
     hands it over; it lives nowhere else then, so a copy that somebody else brought before was left behind.
     """
 
+    any_numbers: ClassVar[bool] = True
+
     source: Name
     incarnation: Int64
     sequence: Int64
     held_out: bool
     tensors: Tensors
-    keys: tuple[bytes, ...] = ()
+    keys: Keys = ()
     sender: Name = ""
-    session: Count = 0
+    session: Incarnation = 0
     moved: bool = False
 
 
@@ -413,10 +437,10 @@ class Ack(Message):
     source: Name
     incarnation: Int64
     sequence: Int64
-    session: Count
+    session: Incarnation
     outcome: Literal["stored", "duplicate", "refused"]
     window_bytes: Count
-    reason: Text = ""
+    reason: Reason = ""
 
 
 # -- clients: Client <-> ingest node and coordinator ---------------------------------------------
@@ -425,11 +449,13 @@ class Ack(Message):
 class Push(Message):
     """A client hands points over; answered by `Pushed` once every one of them is settled."""
 
+    any_numbers: ClassVar[bool] = True
+
     client: Name
-    incarnation: Count
+    incarnation: Incarnation
     sequence: Count
     tensors: Tensors
-    keys: tuple[bytes, ...] = ()
+    keys: Keys = ()
 
 
 class Pushed(Message):
@@ -440,7 +466,7 @@ class Pushed(Message):
     duplicate: Count
     dead_lettered: Count
     busy: bool = False
-    reason: Text = ""
+    reason: Reason = ""
     """Why the first dead-lettered point was refused."""
 
 
@@ -451,14 +477,14 @@ class StatusRequest(Message):
 class StatusReply(Message):
     """The cluster's status as JSON, documented in docs/status.md."""
 
-    status: Text
+    status: Json
 
 
 class DrainRequest(Message):
     """Somebody asks the coordinator to take a worker out of the cluster, see `Drain`."""
 
     name: Name
-    deadline_s: float
+    deadline_s: Deadline
     points: Literal["keep", "move", "drop"]
 
 
@@ -466,7 +492,7 @@ class DrainReply(Message):
     """Whether the worker has been told to leave, and if not, why not."""
 
     accepted: bool
-    reason: Text = ""
+    reason: Reason = ""
 
 
 class Shutdown(Message):
@@ -482,8 +508,8 @@ class AddWorkers(Message):
 class WorkersAdded(Message):
     """The workers that were started; none, and the reason, if that is not possible."""
 
-    names: tuple[Name, ...]
-    reason: Text = ""
+    names: Names
+    reason: Reason = ""
 
 
 class ForgetWorker(Message):
@@ -508,5 +534,5 @@ class ModelReply(Message):
     """A published version with its metadata (JSON); ``version`` 0 and no tensors where there is none."""
 
     version: Count
-    metadata: Text
+    metadata: Json
     tensors: Tensors

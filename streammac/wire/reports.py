@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from streammac.wire.fields import Count, Name, Value
+from typing import Annotated
+
+from streammac.wire.fields import MANY, Amount, Count, Key, Seconds, Value
 
 
 class RingProgress(Value):
@@ -20,7 +22,7 @@ class RingProgress(Value):
     """All epochs are done."""
     hops: Count = 0
     """Visits, copies and Z steps that it has done: as long as the ring turns, they grow."""
-    holding: tuple[Name, ...] = ()
+    holding: Annotated[tuple[Key, ...], MANY] = ()
     """Blocks that wait for or are in training here: where the submodels are."""
 
 
@@ -71,13 +73,13 @@ class WorkerReport(Value):
     given_up: Count = 0
     """Points that it drops as it ends."""
     malformed: Count = 0
-    rate: float = 0.0
+    rate: Amount = 0.0
     """Points stored per second, since the last heartbeat."""
-    busy_share: float = 0.0
+    busy_share: Amount = 0.0
     """Share of time spent computing, since the last heartbeat."""
-    train_s: float = 0.0
+    train_s: Seconds = 0.0
     """Of its epoch, as `z_step_s`."""
-    z_step_s: float = 0.0
+    z_step_s: Seconds = 0.0
 
     @property
     def points(self) -> int:
@@ -106,9 +108,9 @@ class IngestReport(Value):
     """Messages."""
     finished: bool = False
     """All sources came to an end, and everything is acknowledged."""
-    blocked_s: float = 0.0
+    blocked_s: Seconds = 0.0
     """Time in which no worker had credit left."""
-    first_ack_s: float = 0.0
+    first_ack_s: Seconds = 0.0
     """Unix time; 0 before it."""
-    rate: float = 0.0
+    rate: Amount = 0.0
     """Points acknowledged per second, since the last heartbeat."""

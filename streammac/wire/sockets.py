@@ -15,6 +15,22 @@ log = logging.getLogger(__name__)
 M = TypeVar("M", bound=Message)
 
 
+def connect(socket: zmq.Socket[bytes], address: str, peer: str) -> bool:
+    """Connect a socket to where a peer says that it listens.
+
+    Returns
+    -------
+    bool
+        False if nothing can be reached there; that is logged, and for the rest it is as if nobody were there.
+    """
+    try:
+        socket.connect(address)
+    except zmq.ZMQError as error:
+        log.warning("%s is not reached at %r: %s", peer, address, error)
+        return False
+    return True
+
+
 class MessageSocket(Generic[M]):
     """A socket for messages. What arrives there and is none is counted, logged and survived.
 

@@ -27,6 +27,8 @@ class MoverSockets:
         Called with the names of both ends when a batch is sent.
     """
 
+    malformed = 0
+
     def __init__(
         self, process: Process, network: Network, moves: Callable[[str, str], None]
     ) -> None:

@@ -5,14 +5,13 @@ of bytes, of frames and of the header's fields. A failure prints its seed, which
 """
 
 import random
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
 import msgpack
-import numpy as np
 import pytest
-from msgspec import Struct, structs
 
-from streammac.wire.codec import DTYPES, Message, WireError, decode, encode
+from streammac.wire.codec import Message, WireError, decode, encode
+from tests.fuzzing.values import valid
 from tests.wire.test_codec import KINDS
 
 ROUNDS = 400
@@ -23,43 +22,6 @@ ODD: list[Any] = [
     "\0", "w1", "\ud7ff" * 3, "x" * 5000, b"", b"\xff" * 9, [], {}, [[]], {"": None}, "<f8", "|O8",
 ]  # fmt: skip
 Frames = list[bytes]
-
-
-def sample(hint: Any, rng: random.Random) -> Any:
-    """Return a value of a type that a message's field may have."""
-    inner = get_args(hint)
-    match get_origin(hint):
-        case None:
-            return plain(hint, rng)
-        case origin if origin is Annotated:
-            return sample(inner[0], rng)
-        case origin if origin is Literal:
-            return rng.choice(inner)
-        case origin if origin is tuple and inner[-1] is not Ellipsis:
-            return tuple(sample(one, rng) for one in inner)
-        case origin if origin is tuple:
-            return tuple(sample(inner[0], rng) for _ in range(rng.randrange(4)))
-        case origin if origin is dict:
-            keys = [sample(inner[0], rng) for _ in range(rng.randrange(4))]
-            return {key: sample(inner[1], rng) for key in keys}
-    return sample(rng.choice(inner), rng)
-
-
-def plain(hint: Any, rng: random.Random) -> Any:
-    if hint is np.ndarray:
-        shape = [rng.randrange(4) for _ in range(rng.randrange(4))]
-        return np.zeros(shape, rng.choice(sorted(DTYPES)))
-    if isinstance(hint, type) and issubclass(hint, Struct):
-        hints = get_type_hints(hint, include_extras=True)
-        return hint(**{f.name: sample(hints[f.name], rng) for f in structs.fields(hint)})
-    return {
-        int: rng.randrange(1, 1 << rng.randrange(1, 62)),
-        float: rng.uniform(0.0, 9.0),
-        str: "".join(rng.choices("w1-é", k=rng.randrange(9))),
-        bytes: rng.randbytes(rng.randrange(9)),
-        bool: rng.random() < 0.5,
-        type(None): None,
-    }[hint]
 
 
 def damaged_bytes(frames: Frames, rng: random.Random) -> Frames:
@@ -120,7 +82,7 @@ def test_damaged_frames_are_a_wire_error_or_a_message_that_can_be_sent_on(kind):
     for number in range(ROUNDS):
         seed = f"{kind.__name__}:{number}"
         rng = random.Random(seed)
-        frames = [bytes(frame) for frame in encode(sample(kind, rng))]
+        frames = [bytes(frame) for frame in encode(valid(kind, rng))]
         for _ in range(rng.randint(1, MAX_DAMAGES)):
             frames = rng.choice((damaged_bytes, damaged_frames, damaged_header))(frames, rng)
         try:
@@ -139,4 +101,4 @@ def test_damaged_frames_are_a_wire_error_or_a_message_that_can_be_sent_on(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_damaged_was_whole(kind):
     rng = random.Random(kind.__name__)
-    assert isinstance(decode([bytes(frame) for frame in encode(sample(kind, rng))]), kind)
+    assert isinstance(decode([bytes(frame) for frame in encode(valid(kind, rng))]), kind)

@@ -14,7 +14,7 @@ import signal
 import time
 import uuid
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Literal
 
 import zmq
 from msgspec.structs import replace
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 TURN_S = 0.1
 DOUBT_S = 0.02
 """Longest wait while a connection is broken, and may come back."""
-WATCHED = {"worker": "ring", "ingest": "client"}
+WATCHED: dict[str, Literal["ring", "client"]] = {"worker": "ring", "ingest": "client"}
 """The socket of each kind of process that the coordinator keeps a connection to."""
 SERIOUS = (
     "lost",

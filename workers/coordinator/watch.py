@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from streammac.wire.sockets import connect
+
 BACK_S = 0.2
 """A broken connection that is not back after so long belongs to a process that is gone."""
 RECONNECT_MS = 50
@@ -58,7 +60,7 @@ class Watch:
                 self._close(self._lines.pop(process))
         for process, address in wanted.items():
             if process not in self._lines and address:
-                self._lines[process] = self._open(address)
+                self._lines[process] = self._open(process[0], address)
 
     def broken(self, now: float) -> list[tuple[Process, float]]:
         """Return the processes whose connections broke, and when, and have not come back."""
@@ -82,14 +84,14 @@ class Watch:
             self._close(line)
         self._lines.clear()
 
-    def _open(self, address: str) -> Line:
+    def _open(self, name: str, address: str) -> Line:
         socket = self._context.socket(zmq.DEALER)
         socket.linger = 0
         socket.reconnect_ivl = RECONNECT_MS
         socket.maxmsgsize = 1024  # nothing is ever said on it
         monitor = socket.get_monitor_socket(EVENTS)
         self._poller.register(monitor, zmq.POLLIN)
-        socket.connect(address)
+        connect(socket, address, name)
         return Line(address, socket, monitor)
 
     @staticmethod

@@ -12,7 +12,7 @@ import zmq
 
 from streammac.wire.codec import encode
 from streammac.wire.messages import ModelState, Token
-from streammac.wire.sockets import MessageSocket
+from streammac.wire.sockets import MessageSocket, connect
 from workers.transports.base import RingMessage, TransportError
 
 SEND_QUEUE = 1000
@@ -40,12 +40,13 @@ class ZeroMQTransport:
         self._inbox = MessageSocket[RingMessage](inbox, "a member", Token, ModelState)
         port = inbox.bind_to_random_port(f"tcp://{host}")
         self.address = f"tcp://{host}:{port}"
+        self._unusable = 0
         self._peers: dict[str, tuple[str, zmq.Socket[bytes]]] = {}
 
     @property
     def malformed(self) -> int:
         """See `Transport`."""
-        return self._inbox.malformed
+        return self._inbox.malformed + self._unusable
 
     @property
     def sockets(self) -> tuple[Any, ...]:
@@ -63,7 +64,7 @@ class ZeroMQTransport:
                 socket = self._context.socket(zmq.DEALER)
                 socket.sndhwm = SEND_QUEUE
                 socket.linger = LINGER_MS
-                socket.connect(address)
+                self._unusable += not connect(socket, address, name)
                 self._peers[name] = (address, socket)
 
     def send(self, to: str, message: RingMessage) -> None:
@@ -74,7 +75,7 @@ class ZeroMQTransport:
         copy = max(map(len, frames)) < COPY_BELOW
         try:
             self._peers[to][1].send_multipart(frames, zmq.NOBLOCK, copy=copy)
-        except zmq.Again as error:
+        except zmq.ZMQError as error:
             raise TransportError(f"{to!r} takes no more") from error
 
     def receive(self) -> list[RingMessage]:
