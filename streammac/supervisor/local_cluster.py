@@ -260,6 +260,7 @@ class LocalCluster:
         """
         if self._lock is None:
             return self.last  # never started, or stopped already: another cluster may run here
+        self._look()
         parts = (self.ingest, self.workers, self.coordinator)
         final = ending.end(
             *parts, self.directory, self.address, hurry=lambda: self.interrupt.insisted
@@ -268,6 +269,15 @@ class LocalCluster:
             final = final.supervised(self._announce())
         self._release()
         return final or self.last
+
+    def _look(self) -> None:
+        """Take notice of who has ended since the last turn: not because they are asked to now."""
+        now = time.monotonic()
+        for kept in self.children:
+            if kept.just_ended:
+                kept.ended(now)
+            elif kept.exit_code is None:
+                kept.policy.look(now)
 
     def _release(self) -> None:
         if self._socket is not None:

@@ -21,6 +21,7 @@ KILL_PATIENCE_S = 5.0
 """A killed process is gone at once, unless the machine is in trouble."""
 TAIL_LINES = 15
 TAIL_BYTES = 16 << 10
+_FRAMES = ("Traceback (most", " ", "During handling of", "The above exception was")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,15 @@ class Child:
         return self.process.poll()
 
     def tail(self) -> str:
-        """Return the end of its log."""
-        with self.log.open("rb") as file:
-            file.seek(max(0, self.log.stat().st_size - TAIL_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
-        return "\n".join(lines[-TAIL_LINES:])
+        """Return the end of its log, without the frames of tracebacks: those who want them read the log."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, self.log.stat().st_size - TAIL_BYTES))
+                lines = file.read().decode(errors="replace").splitlines()
+        except OSError as error:
+            return f"(its log cannot be read: {error.strerror})"
+        told = [line for line in lines if not line.startswith(_FRAMES)]
+        return "\n".join(told[-TAIL_LINES:])
 
     def how_it_ended(self) -> str:
         """Return its exit status, or the signal that ended it, in words."""

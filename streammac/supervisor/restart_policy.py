@@ -31,14 +31,15 @@ class RestartPolicy:
     ----------
     restarts : int
         How often it was restarted, ever.
+    deaths : int
+        How often it died without a healthy while between.
     """
 
     budget: int
     window_s: float
     restarts: int = 0
+    deaths: int = 0
     _recent: deque[float] = field(default_factory=deque)
-    _deaths: int = 0
-    """Deaths without a healthy while between them."""
     _began: float = 0.0
 
     def began(self, now: float) -> None:
@@ -59,14 +60,18 @@ class RestartPolicy:
         >>> policy.died(3.0) is None
         True
         """
-        if now - self._began >= HEALTHY_S:
-            self._deaths = 0
+        self.look(now)
+        self.deaths += 1
         if not self.left(now):
             return None
         # the exponent is bounded only so that no budget makes it overflow
-        delay = min(LONGEST_DELAY_S, FIRST_DELAY_S * float(1 << min(self._deaths, 20)))
-        self._deaths += 1
+        delay = min(LONGEST_DELAY_S, FIRST_DELAY_S * float(1 << min(self.deaths - 1, 20)))
         return now + delay
+
+    def look(self, now: float) -> None:
+        """Take notice that the process runs, or did until now: after a while its deaths are forgiven."""
+        if now - self._began >= HEALTHY_S:
+            self.deaths = 0
 
     def restarted(self, now: float) -> None:
         """Take notice that the process was started again."""

@@ -15,6 +15,7 @@ from streammac.errors import ExitCode, Failure
 from streammac.link.interrupt import SIGNALS
 from streammac.supervisor.local_cluster import LocalCluster
 from streammac.supervisor.milestones import Milestones
+from streammac.supervisor.verdict import verdict
 from streammac.wire.status import ClusterStatus
 
 START_S = 30.0
@@ -98,7 +99,9 @@ def supervise(
         for number, handler in before.items():
             signal.signal(number, handler)
     milestones.see(final)
-    return Run(final, running, started, time.time() - started, failure, milestones)
+    seconds = time.time() - started
+    failure = failure or verdict(cluster.children, final, seconds)
+    return Run(final, running, started, seconds, failure, milestones)
 
 
 def _status(cluster: LocalCluster, elapsed_s: float) -> ClusterStatus | None:
