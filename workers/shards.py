@@ -15,7 +15,7 @@ from streammac.points.block import PointBlock
 from streammac.points.range import within
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
-from streammac.store import Outcome, Retention, Schema, Shard, StoreError
+from streammac.store import ArrivalClock, Outcome, Retention, Schema, Shard, StoreError
 from streammac.wire.messages import Points, StreamSchema
 from streammac.wire.reports import ShardCounts
 
@@ -82,9 +82,15 @@ class WorkerShards:
             self.train.close()
             raise
         self.fresh_held_out: list[NDArray[np.float32]] = []
+        newest = max((shard.newest for shard in self if shard.newest is not None), default=None)
+        self._clock = ArrivalClock.after(newest, time.time(), time.monotonic())
 
     def __iter__(self) -> Iterator[Shard]:
         return iter((self.train, self.held_out))
+
+    @property
+    def _now(self) -> float:
+        return self._clock.time(time.monotonic())
 
     # -- the store of a `Receiver` -------------------------------------------------------
 
@@ -101,7 +107,7 @@ class WorkerShards:
         batch_id = BatchId(batch.source, batch.incarnation, batch.sequence)
         shard = self.held_out if batch.held_out else self.train
         if (
-            shard.append(points, batch_id, time.time(), batch.sender, moved=batch.moved)
+            shard.append(points, batch_id, self._now, batch.sender, moved=batch.moved)
             is Outcome.DUPLICATE
         ):
             return "duplicate"
@@ -125,7 +131,7 @@ class WorkerShards:
         """Drop what is beyond the retention limits; a disk that fails is tried again the next time."""
         for shard in self:
             try:
-                shard.enforce_retention(time.time())
+                shard.enforce_retention(self._now)
             except (OSError, StoreError) as error:
                 log.warning("nothing is dropped at present: %s", error)
 

@@ -170,7 +170,9 @@ class Store(Section):
     retain_bytes: Annotated[int, Field(ge=1, le=1 << 60)] | None = Field(
         None, description="bytes kept per worker"
     )
-    retain_s: Seconds | None = Field(None, description="age up to which points are kept")
+    retain_s: Seconds | None = Field(
+        None, description="age up to which points are kept; it counts while their worker runs"
+    )
 
 
 class Ingest(Section):

@@ -1,5 +1,6 @@
 """The shard: an append-only, crash-safe, memory-mapped store of points and their coordinates."""
 
+from streammac.store.arrival_clock import ArrivalClock
 from streammac.store.errors import ShardUnusable, StoreError
 from streammac.store.points import Schema
 from streammac.store.retention import Retention
@@ -7,6 +8,7 @@ from streammac.store.shard import Outcome, Shard
 from streammac.store.view import ShardView
 
 __all__ = [
+    "ArrivalClock",
     "Outcome",
     "Retention",
     "Schema",

@@ -273,6 +273,11 @@ class Shard:
         if self._unusable:
             raise ShardUnusable(f"{self.path}: {self._unusable} - open the shard again")
 
+    @property
+    def newest(self) -> float | None:
+        """Time of arrival of the newest point; None: there are none."""
+        return max((segment.newest for segment in self._segments if segment.rows), default=None)
+
     def enforce_retention(self, now: float) -> int:
         """Drop the oldest segments that are beyond the limits; return how many points that were.
 
