@@ -53,7 +53,3 @@ class FailureDetector:
     def suspicious(self, now: float) -> bool:
         """Return whether the peer has been silent for too long."""
         return now - self.last > limit(self._intervals, self.heartbeat_s)
-
-    def excuse(self, seconds: float) -> None:
-        """Forget so much silence: it was we who did not listen."""
-        self.last += seconds

@@ -13,8 +13,6 @@ from streammac.wire.messages import Goodbye, Heartbeat, MemberAddress, Register
 from streammac.wire.reports import IngestReport, WorkerReport
 
 MAX_PEERS = 10_000
-BLINK_S = 1.0
-"""A coordinator that did not look for so long excuses its peers for the time."""
 
 
 @dataclass(slots=True)
@@ -68,7 +66,6 @@ class Membership:
     def __init__(self, heartbeat_s: float) -> None:
         self.heartbeat_s = heartbeat_s
         self.peers: dict[str, Peer] = {}
-        self._checked_at = float("inf")
 
     def register(self, identity: bytes, message: Register, now: float) -> bool:
         """Take a registration; return whether the process is new (or a new incarnation)."""
@@ -116,10 +113,6 @@ class Membership:
 
     def silence(self, now: float) -> list[Peer]:
         """Take for lost, and return, the processes that have been silent for too long."""
-        pause, self._checked_at = now - self._checked_at, now
-        if pause > BLINK_S:
-            for peer in self.peers.values():
-                peer.detector.excuse(pause)
         gone = [p for p in self.peers.values() if p.here and p.detector.suspicious(now)]
         for peer in gone:
             peer.state = "lost"

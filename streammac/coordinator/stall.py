@@ -16,8 +16,6 @@ from streammac.wire.messages import Resume
 
 STALL_S = 3.0
 """Standing still for so long is a stall. Tokens are on their way for milliseconds."""
-BLINK_S = 1.0
-"""If nobody has checked for so long, nothing is known."""
 
 
 @dataclass(slots=True)
@@ -29,7 +27,6 @@ class StallWatch:
     view: int = 0
     """The view that was made because of the newest stall."""
     _since: float = 0.0
-    _checked_at: float = 0.0
     _hops: tuple[int, ...] = ()
     _partitions: Partitions = field(default_factory=Partitions)
 
@@ -43,9 +40,7 @@ class StallWatch:
         hops = tuple(report.hops for report in reports)
         busy = any(report.working for report in reports)
         resting = all(report.resting for report in reports)
-        blinked = now - self._checked_at > BLINK_S
-        self._checked_at = now
-        if busy or resting or blinked or hops != self._hops:
+        if busy or resting or hops != self._hops:
             self._since, self._hops = now, hops
         return now - self._since > STALL_S
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from streammac.coordinator.awake_clock import BLINK_S, AwakeClock
 from streammac.coordinator.continuation import Continuation
 from streammac.coordinator.coordinator import BANNED_S, Coordinator
 from streammac.coordinator.coordinator_actions import Finished, Tell
@@ -105,6 +106,13 @@ def cluster(points=100, core=None):
     return core, core.tick(0.2)
 
 
+def later(core, now) -> list:
+    """Let time pass in which everybody is heard."""
+    for name, peer in core.membership.peers.items():
+        core.handle(name.encode(), Heartbeat(name, 1, peer.worker, peer.ingest), now)
+    return core.tick(now)
+
+
 def report(core, name, epoch, *, tensors=None, following=None, busy=1.0) -> EpochReport:
     return EpochReport(
         view=core.view.number,
@@ -179,8 +187,8 @@ def test_training_waits_for_the_workers_and_the_points():
 def test_a_short_feed_that_has_dried_up_is_trained_on_too():
     core, orders = cluster(points=20)
     assert sent(orders, View) == []
-    assert sent(core.tick(0.2 + QUIET_S / 2), View) == []
-    assert len(sent(core.tick(0.3 + QUIET_S), View)) == 2
+    assert sent(later(core, 0.2 + QUIET_S / 2), View) == []
+    assert len(sent(later(core, 0.3 + QUIET_S), View)) == 2
 
 
 def test_what_training_waits_for_is_told_until_it_begins():
@@ -318,11 +326,39 @@ def test_a_broken_connection_is_a_death_at_once():
     assert len(turns) == 1
 
 
-def test_a_coordinator_that_slept_excuses_the_others():
+def test_a_coordinator_that_slept_takes_nobody_for_lost_and_knows_it_if_somebody_is():
     core, _ = cluster()
-    core.tick(0.5)
-    assert core.tick(60.0) == []
+    reading = 0.3
+    clock = AwakeClock(lambda: reading)
+    reading = 3600.0  # with everybody else, who have said nothing since
+    assert core.tick(clock.turn()) == []
     assert states(core) == {"w1": "alive", "w2": "alive"}
+    while reading < 3600.0 + 1.2 * CAP_S:
+        reading += 0.1
+        now = clock.turn()
+        core.handle(b"w1", Heartbeat("w1", 1, report_of(100)), now=now)
+        core.tick(now)
+    assert states(core) == {"w1": "alive", "w2": "lost"}, "it never woke, and that is soon known"
+
+
+def test_a_coordinator_that_slept_goes_on_waiting_for_its_ring():
+    core, _ = cluster()
+    again = Coordinator(settings(), "c", json.loads(json.dumps(core.durable())))
+    reading = 0.0
+    clock = AwakeClock(lambda: reading)
+    again.tick(clock.turn())
+    reading = 10 * RETURN_S
+    again.tick(clock.turn())
+    assert again.views.expected == {"w1", "w2"}
+
+
+def test_a_machine_too_busy_for_quick_turns_finds_out_who_is_silent():
+    reading = 0.0
+    clock = AwakeClock(lambda: reading)
+    for _ in range(100):
+        reading += 2 * BLINK_S
+        now = clock.turn()
+    assert now > 2 * CAP_S
 
 
 def test_what_a_member_missed_is_told_again_with_its_heartbeat():
@@ -638,7 +674,7 @@ def test_a_slow_worker_gets_less_of_the_feed():
     for epoch in range(3):
         core.handle(b"w1", report(core, "w1", epoch, tensors={"w": np.ones(2)}, busy=3.0), now=1.0)
         core.handle(b"w2", report(core, "w2", epoch, busy=1.0), now=1.0)
-    ((to, routes),) = sent(core.tick(2.5), Routes)
+    ((to, routes),) = sent(later(core, 2.5), Routes)
     assert to == "i1"
     shares = {route.name: route.weight for route in routes.workers}
     assert shares["w2"] > 1.4
@@ -831,7 +867,7 @@ def test_a_slow_worker_hands_points_to_a_fast_one_if_that_is_wanted(wanted):
     core.handle(b"w2", report(core, "w2", 0, busy=1.0), now=1.0)
     orders = []
     for check in range(4):
-        orders += core.tick(3.0 + 2.0 * check)
+        orders += later(core, 3.0 + 2.0 * check)
     if not wanted:
         assert sent(orders, Move) == []
         return

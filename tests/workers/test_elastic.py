@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 
@@ -60,9 +61,17 @@ def test_the_ring_goes_on_whatever_happens_to_workers(tmp_path):
         assert (now["w1"], now["w3"]) == (pids["w1"], pids["w3"]), "no healthy worker restarted"
 
 
-def test_the_coordinator_comes_back_to_the_same_ring(tmp_path):
+def test_the_ring_is_the_same_after_a_sleep_of_all_and_a_restart_of_the_coordinator(tmp_path):
     with LiveCluster(tmp_path, SETTINGS, workers=2) as cluster:
-        before = cluster.wait(lambda s: s.model_version >= 3, "training")
+        first = cluster.wait(lambda s: s.model_version >= 3, "training")
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for name in cluster.children:
+                cluster.signal(name, number)
+            time.sleep(5.0 if number == signal.SIGSTOP else 0.0)
+        before = cluster.wait(lambda s: s.model_version > first.model_version, "a version")
+        assert (before.view, before.failures) == (first.view, FailureCounts())
+        assert not {"lost", "ingest_lost", "stall"} & set(kinds(before))
+
         hops = {w.name: w.hops for w in before.workers}
         cluster.restart_coordinator()
         status = cluster.wait(lambda s: s.view > before.view, "a view")

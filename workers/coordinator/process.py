@@ -19,6 +19,7 @@ from typing import Any, Literal
 import zmq
 from msgspec.structs import replace
 
+from streammac.coordinator.awake_clock import AwakeClock
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.coordinator_actions import Action, Finished, Note, Tell
 from streammac.coordinator.health import Health
@@ -128,10 +129,10 @@ class CoordinatorProcess:
                 "http_url": self.own.http_url,
             },
         )
-        saved = 0.0
+        saved, clock = 0.0, AwakeClock()
         while not self.ending:
             self.poller.poll(int((DOUBT_S if self.watch.doubtful else TURN_S) * 1000))
-            now = time.monotonic()
+            now = clock.turn()
             self._serve(now)
             for (name, incarnation), since in self.watch.broken(now):
                 self._do(self.core.disconnected(name, incarnation, since, now))
