@@ -315,7 +315,8 @@ def run(
     interrupt = Interrupt()
     interrupt.catch()
     context = open_context(directory.keys, insecure=network.insecure)
-    link = CoordinatorLink(context, "ingest", name, coordinator)
+    incarnation = directory.next_incarnation(name)
+    link = CoordinatorLink(context, "ingest", name, incarnation, coordinator)
     listeners = Listeners(context, name, network)
     link.addresses |= listeners.addresses
     directory.announce(name, dict(link.addresses))

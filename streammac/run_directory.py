@@ -6,6 +6,7 @@ A second ``streammac up`` on the same directory resumes from what it finds there
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 
 from streammac.errors import ExitCode, Failure
 from streammac.files.replace import replace
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 """Of everything in a run directory; it grows when a version of this project cannot read what one before wrote."""
@@ -184,6 +187,24 @@ class RunDirectory:
     def ledger(self, node: str) -> Path:
         """What an ingest node has under way, and how far its feeds are settled."""
         return self.root / "ingest" / node / "ledger"
+
+    def next_incarnation(self, name: str) -> int:
+        """Return the incarnation of a process that starts: the time in ns, but above all former ones of its name.
+
+        The machine's clock may have been set back since. Where the disk takes nothing, the time has to do.
+        """
+        path = self.processes / f"{name}.incarnation"
+        try:
+            former = int(path.read_text())
+        except (OSError, ValueError):
+            former = 0
+        incarnation = max(time.time_ns(), former + 1)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace(path, str(incarnation).encode())
+        except OSError as error:
+            log.warning("%s: %s", path, error)
+        return incarnation
 
     def announce(self, name: str, facts: dict[str, Any]) -> None:
         """Write how to reach a process; readers see the old file or the new one, never a part."""

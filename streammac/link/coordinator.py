@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket as hosts
-import time
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -38,13 +37,13 @@ class CoordinatorLink:
         What the process is.
     name : str
         Its stable name.
+    incarnation : int
+        Tells this process from earlier ones of the same name; it grows.
     coordinator : str
         Address of the coordinator's control socket.
 
     Attributes
     ----------
-    incarnation : int
-        Tells this process from earlier ones of the same name; it grows.
     addresses : dict
         Where others reach the process; what is added is told with the next registration.
     """
@@ -54,11 +53,12 @@ class CoordinatorLink:
         context: SecureContext,
         role: Literal["worker", "ingest"],
         name: str,
+        incarnation: int,
         coordinator: str,
     ) -> None:
         self.role = role
         self.name = name
-        self.incarnation = time.time_ns()
+        self.incarnation = incarnation
         self.addresses: Addresses = {}
         self.socket = context.socket(zmq.DEALER)
         self.socket.identity = f"{name}:{self.incarnation}".encode()

@@ -166,7 +166,7 @@ def running(tmp_path, sources=(), workers=1, stored=None, lose_acks=0, code=Exit
     stage = Stage(settings, stored, lose_acks)
     directory = RunDirectory(tmp_path)
     context = open_context(None)
-    link = CoordinatorLink(context, "ingest", "i1", stage.control_address)
+    link = CoordinatorLink(context, "ingest", "i1", 1, stage.control_address)
     listeners = Listeners(context, "i1", Network())
     link.addresses |= listeners.addresses
     registration = register(link, Interrupt())
