@@ -128,12 +128,12 @@ class Attack:
         """Do it; the time at which it was done. What hangs goes on in the end."""
         if injection.fault is Fault.HANG_WORKER:
             pid = self._pid(before, injection.target)
-            began = time.time()
+            began, stopped = time.time(), time.monotonic()
             os.kill(pid, signal.SIGSTOP)
             self.hangs += 1
             try:
                 yield began
-                time.sleep(max(0.0, began + injection.hang_s - time.time()))
+                time.sleep(max(0.0, stopped + injection.hang_s - time.monotonic()))
             finally:
                 os.kill(pid, signal.SIGCONT)
             return
@@ -180,7 +180,8 @@ class Attack:
         """Return when any worker's count of visits had grown."""
         urls = [worker.metrics_url for worker in before.workers if worker.state == "alive"]
         counts = {url: visits(url) for url in urls if url is not None}
-        while time.time() - began < PATIENCE_S:
+        asked = time.monotonic()
+        while time.monotonic() - asked < PATIENCE_S:
             for url, count in counts.items():
                 now = visits(url)
                 if count is not None and now is not None and now > count:

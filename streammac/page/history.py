@@ -64,14 +64,14 @@ class Chronicle:
     def lines(self, status: ClusterStatus, now: float) -> list[Line]:
         """Return the lines for what has happened since the last status; ``now`` is Unix time, s."""
         found = self._new_events(status)
-        if now - self._sampled >= SAMPLE_S:
+        if _due(self._sampled, now, SAMPLE_S):
             self._sampled = now
             found.append(_sample(status, now))
         if status.epoch > self._epoch and status.objective is not None:
             self._epoch = status.epoch
             found.append(_epoch(status, now))
         quality = status.quality
-        if quality and quality != self._quality and now - self._measured >= SAMPLE_S:
+        if quality and quality != self._quality and _due(self._measured, now, SAMPLE_S):
             self._quality, self._measured = quality, now
             measured = {name: getattr(quality, name) for name in METHODS}
             found.append({"k": "quality", "t": _time(now), "version": quality.version, **measured})
@@ -80,6 +80,11 @@ class Chronicle:
     def _new_events(self, status: ClusterStatus) -> list[Line]:
         known, self._events = self._events, frozenset(status.events)
         return [_event(event) for event in status.events if event not in known]
+
+
+def _due(last: float, now: float, every_s: float) -> bool:
+    """Return whether it is time again, by a clock that may have been set back since the last time."""
+    return not 0 <= now - last < every_s
 
 
 def _time(seconds: float) -> float:
@@ -156,7 +161,7 @@ class Recorder:
             lines.insert(0, {"k": "start", "t": _time(now)})
         self._write(lines)
         self._at_work |= {w.name: w for w in status.workers if w.state == "alive"}
-        if now - self._saved >= STATUS_S:
+        if _due(self._saved, now, STATUS_S):
             self._save(status, now)
         return lines
 
@@ -253,7 +258,7 @@ def _apart(lines: Sequence[Line], numbers: Iterable[int], distance_s: float) -> 
     kept = []
     for number in numbers:
         kind, t = _kind(lines[number]), lines[number]["t"]
-        if t - last.get(kind, -math.inf) >= distance_s:
+        if _due(last.get(kind, -math.inf), t, distance_s):
             last[kind] = t
             kept.append(number)
     return kept

@@ -99,7 +99,7 @@ def supervise(
         for number, handler in before.items():
             signal.signal(number, handler)
     milestones.see(final)
-    seconds = time.time() - started
+    seconds = time.monotonic() - first
     failure = failure or verdict(cluster.children, final, seconds)
     return Run(final, running, started, seconds, failure, milestones)
 

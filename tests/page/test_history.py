@@ -56,6 +56,16 @@ def test_a_sample_every_two_seconds_and_an_epoch_when_there_is_a_new_one() -> No
     assert epoch["seconds"] == {"train": 0.5, "z_step": 0.25, "wait": 0.125}
 
 
+def test_a_clock_that_is_set_back_stops_no_history() -> None:
+    chronicle = Chronicle()
+    measured = {"version": 3, "metric": "share", "model": 0.5, "itq": 0.25, "pca": 0.2, "random": 0}
+    chronicle.lines(status(quality=measured), 9000.0)
+    found = chronicle.lines(status(quality=measured | {"model": 0.6}), 100.0)
+    assert kinds(found) == ["sample", "quality"]
+    assert chronicle.lines(status(), 101.0) == []
+    assert kinds(chronicle.lines(status(), 102.0)) == ["sample"]
+
+
 def test_quality_when_it_was_measured_anew() -> None:
     chronicle = Chronicle()
     measured = {"version": 3, "metric": "share", "model": 0.5, "itq": 0.25, "pca": 0.2, "random": 0}
