@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import zmq
 
-from streammac.security import open_context
+from streammac.security import KeyFolder, Keys, SecureContext, context_with, open_context
+from streammac.security.keys import BadKey
 from streammac.wire.codec import Message
 from streammac.wire.messages import StatusReply, StatusRequest
 from streammac.wire.sockets import MessageSocket
@@ -27,7 +28,14 @@ def ask(
 
     ``keys`` is the folder of keys of who asks.
     """
-    with open_context(keys) as context, context.socket(zmq.DEALER) as socket:
+    with open_context(keys) as context:
+        return _ask(context, address, question, reply, timeout_s)
+
+
+def _ask(
+    context: SecureContext, address: str, question: Message, reply: type[Reply], timeout_s: float
+) -> Reply | None:
+    with context.socket(zmq.DEALER) as socket:
         socket.linger = 0
         socket.connect(address)
         messages = MessageSocket(socket, "the coordinator", reply)
@@ -42,3 +50,45 @@ def ask_status(
     """Return the cluster's status (docs/status.md), or None where it does not answer in time."""
     answer = ask(address, StatusRequest(), StatusReply, timeout_s, keys)
     return from_json(answer.status) if answer is not None else None
+
+
+class Asker:
+    """Asks again and again, with the keys of a folder that may be replaced meanwhile.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of keys; where it is not, nothing is encrypted.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._keys: Keys | None = None
+        self._trouble = self._told = ""
+
+    def ask(
+        self, address: str, question: Message, reply: type[Reply], timeout_s: float
+    ) -> Reply | None:
+        """Return the coordinator's answer, or None; see `ask`."""
+        with context_with(self._newest()) as context:
+            return _ask(context, address, question, reply, timeout_s)
+
+    def status(self, address: str, timeout_s: float) -> ClusterStatus | None:
+        """Return the cluster's status, or None; see `ask_status`."""
+        answer = self.ask(address, StatusRequest(), StatusReply, timeout_s)
+        return from_json(answer.status) if answer is not None else None
+
+    def news(self) -> str:
+        """Return, once, why the folder cannot be read; the keys that were read before are used meanwhile."""
+        before, self._told = self._told, self._trouble
+        return "" if before == self._told else self._told
+
+    def _newest(self) -> Keys | None:
+        try:
+            keys = KeyFolder(self._folder).load()
+            gone = keys is None and self._keys is not None
+            self._trouble = f"{self._folder}: is not there any more" if gone else ""
+        except BadKey as error:
+            keys, self._trouble = None, str(error)
+        self._keys = keys or self._keys
+        return self._keys

@@ -5,13 +5,20 @@ authenticates each of its TCP sockets, one without refuses to listen beyond loop
 """
 
 from streammac.security.keys import KeyFolder, KeyPair, Keys
-from streammac.security.sockets import SecureContext, is_loopback, open_context, refuse_open_host
+from streammac.security.sockets import (
+    SecureContext,
+    context_with,
+    is_loopback,
+    open_context,
+    refuse_open_host,
+)
 
 __all__ = [
     "KeyFolder",
     "KeyPair",
     "Keys",
     "SecureContext",
+    "context_with",
     "is_loopback",
     "open_context",
     "refuse_open_host",

@@ -148,7 +148,10 @@ def read_public(text: str) -> bytes:
     lines = _read(path, 2)
     if len(lines) != 1:
         raise BadKey(f"{path}: expected one line NAME KEY, got {len(lines)}")
-    return parse_key(lines[0][1])
+    try:
+        return parse_key(lines[0][1])
+    except BadKey as error:
+        raise BadKey(f"{path}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +204,19 @@ class KeyFolder:
         lines = _read(path, 3)
         if not lines and not path.exists():
             return None
-        if path.stat().st_mode & 0o077:
+        try:
+            open_to_others = path.stat().st_mode & 0o077
+        except OSError as error:  # gone in this moment: it is being replaced
+            raise BadKey(f"{path}: {error.strerror}") from None
+        if open_to_others:
             raise BadKey(f"{path}: others may read this secret - `chmod 600 {path}`")
         if len(lines) != 1:
             raise BadKey(f"{path}: expected one line NAME PUBLIC SECRET, got {len(lines)}")
         name, public, secret = lines[0]
-        return KeyPair(_checked_name(name), parse_key(public), parse_key(secret))
+        try:
+            return KeyPair(_checked_name(name), parse_key(public), parse_key(secret))
+        except BadKey as error:
+            raise BadKey(f"{path}: {error}") from None
 
     def _public(self, stem: str) -> bytes | None:
         path = self.root / f"{stem}.pub"

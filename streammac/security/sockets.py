@@ -161,8 +161,14 @@ def open_context(folder: Path | None, *, insecure: bool = False) -> SecureContex
     Failure
         If the folder is not in order.
     """
-    context = SecureContext()
+    context = context_with(KeyFolder(folder).load() if folder is not None else None)
     context.folder = folder
-    context.keys = KeyFolder(folder).load() if folder is not None else None
     context.insecure = insecure
+    return context
+
+
+def context_with(keys: Keys | None) -> SecureContext:
+    """Return a context with keys that were read before; see `open_context`."""
+    context = SecureContext()
+    context.keys = keys
     return context

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 from msgspec import to_builtins
 from msgspec.structs import replace
 
+from streammac.files.writes import Writes
 from streammac.run_directory import RunDirectory
 from streammac.wire.status import ChildStatus, Event, SupervisorStatus
 
@@ -20,7 +22,7 @@ log = logging.getLogger(__name__)
 
 NAME = "supervisor"
 KEPT_EVENTS = 50
-SERIOUS = frozenset({"process_died", "process_down"})
+SERIOUS = frozenset({"process_died", "process_down", "disk_full", "keys_unreadable"})
 
 
 class Announcement:
@@ -41,6 +43,8 @@ class Announcement:
         self._status = SupervisorStatus(NAME, os.getpid(), control, restart, time.time())
         self._announced: SupervisorStatus | None = None
         self._count = 0
+        self.writes = Writes(lambda kind, text: self.note(kind, "", text))
+        """Of all files that the supervisor writes while the cluster runs."""
 
     def note(self, kind: str, name: str, text: str) -> None:
         """Remember what happened to a process, and log it."""
@@ -53,14 +57,20 @@ class Announcement:
 
     def update(self, processes: Iterable[ChildStatus]) -> SupervisorStatus:
         """Take the processes as they are now; return all there is to tell, announced if it has changed."""
+        self.writes.retry()
         children = tuple(processes)
         restarts = sum(child.restarts for child in children)
-        self._status = replace(self._status, processes=children, restarts=restarts)
+        unsaved = self.writes.trouble
+        self._status = replace(self._status, processes=children, restarts=restarts, unsaved=unsaved)
         if self._status != self._announced:
-            self._announced = self._status
-            self._directory.announce(NAME, to_builtins(self._status))
+            self._announced = status = self._status
+            self.writes.do(
+                f"processes/{NAME}.json",
+                lambda: self._directory.announce(NAME, to_builtins(status)),
+            )
         return self._status
 
     def close(self) -> None:
         """Take it back."""
-        self._directory.retract(NAME)
+        with contextlib.suppress(OSError):  # a file of a process that is gone tells nothing
+            self._directory.retract(NAME)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from streammac.link.request import ask, ask_status
-from streammac.run_directory import RunDirectory
+from streammac.link.request import Asker
 from streammac.supervisor import processes
 from streammac.supervisor.processes import Child
 from streammac.supervisor.supervised_process import SupervisedProcess
@@ -30,7 +29,7 @@ def end(
     ingest: Sequence[SupervisedProcess],
     workers: Sequence[SupervisedProcess],
     coordinator: Sequence[SupervisedProcess],
-    directory: RunDirectory,
+    asker: Asker,
     address: str | None,
     hurry: Callable[[], bool],
 ) -> ClusterStatus | None:
@@ -40,10 +39,10 @@ def end(
     ----------
     ingest, workers, coordinator : sequence of SupervisedProcess
         Those that have ended already are passed over.
-    directory : RunDirectory
-        The cluster's.
+    asker : Asker
+        Asks the coordinator.
     address : str, optional
-        Where the coordinator was found; None if it never answered.
+        Where the coordinator is; None if it never said so.
     hurry : callable
         Is asked while waiting: True ends all patience.
 
@@ -53,10 +52,11 @@ def end(
         The final status, with everybody's last words; None if the coordinator does not tell it.
     """
     processes.end(_running(ingest), INGEST_PATIENCE_S, hurry)
-    insist_s = None if _told_the_end(directory) else INSIST_S
+    told = address is not None and bool(_running(coordinator)) and _told_the_end(address, asker)
+    insist_s = None if told else INSIST_S
     processes.end(_running(workers), WORKER_PATIENCE_S, hurry, insist_s)
     last = _running(coordinator)
-    final = _last_words(address, directory, hurry) if last and address else None
+    final = _last_words(address, asker, hurry) if last and address else None
     processes.end(last, COORDINATOR_PATIENCE_S, hurry)
     return final
 
@@ -65,22 +65,16 @@ def _running(kept: Sequence[SupervisedProcess]) -> list[Child]:
     return [one.child for one in kept if one.exit_code is None]
 
 
-def _told_the_end(directory: RunDirectory) -> bool:
+def _told_the_end(address: str, asker: Asker) -> bool:
     """Tell the coordinator, so that workers need not leave the ring one by one; return whether it heard."""
-    announced = directory.announced("coordinator")
-    if announced is None:
-        return False
-    answer = ask(announced["control"], Shutdown(), Shutdown, SETTLE_S, directory.keys)
-    return answer is not None
+    return asker.ask(address, Shutdown(), Shutdown, SETTLE_S) is not None
 
 
-def _last_words(
-    address: str, directory: RunDirectory, hurry: Callable[[], bool]
-) -> ClusterStatus | None:
+def _last_words(address: str, asker: Asker, hurry: Callable[[], bool]) -> ClusterStatus | None:
     """Return the status once the coordinator has read the farewells of all others."""
     deadline = time.monotonic() + SETTLE_S
     while True:
-        status = ask_status(address, keys=directory.keys)
+        status = asker.status(address, SETTLE_S)
         members = (*status.workers, *status.ingest) if status else ()
         talking = any(member.state == "alive" for member in members)
         if not talking or time.monotonic() > deadline or hurry():

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from streammac.errors import ExitCode, Failure
 from streammac.files.lock import Locked, lock
 from streammac.link.interrupt import Interrupt
-from streammac.link.request import ask_status
+from streammac.link.request import Asker
 from streammac.run_directory import RunDirectory, write_json
 from streammac.security import KeyFolder, refuse_open_host
 from streammac.settings.schema import MOST_WORKERS, Settings
@@ -63,11 +63,16 @@ class LocalCluster:
     address: str | None = None
     last: ClusterStatus | None = None
     """The newest status while the cluster was running."""
+    _asker: Asker = field(init=False)
     _roster: Roster | None = None
     _announcement: Announcement | None = None
     _socket: SupervisorSocket | None = None
     _lock: IO[bytes] | None = None
     _lifeline: Lifeline | None = None
+
+    def __post_init__(self) -> None:
+        """Ask with the directory's keys."""
+        self._asker = Asker(self.directory.keys)
 
     @property
     def children(self) -> list[SupervisedProcess]:
@@ -207,14 +212,22 @@ class LocalCluster:
         # who is not there yet, or not any more, is not asked: nobody would be restarted meanwhile
         if self.coordinator[0].exit_code is not None:
             return None
-        announced = self.directory.announced("coordinator")
-        if announced is None:
+        address = self._find()
+        if address is None:
             return None
-        self.address = announced["control"]
-        status = ask_status(announced["control"], ANSWER_S, self.directory.keys)
+        status = self._asker.status(address, ANSWER_S)
+        if trouble := self._asker.news():
+            self._note("keys_unreadable", "", f"{trouble}; those that were read before are used")
         if status is not None:
             self.last = status = status.supervised(self._announce())
         return status
+
+    def _find(self) -> str | None:
+        """Return where the coordinator listens, None if it never said so."""
+        announced = self.directory.announced("coordinator")
+        # one that came back on a full disk is where it was, and could not say so
+        self.address = announced["control"] if announced else self.address
+        return self.address
 
     def last_known(self) -> ClusterStatus | None:
         """Return the newest status and what the supervisor knows now; None before the first one."""
@@ -238,17 +251,29 @@ class LocalCluster:
         known = {worker.name for worker in self.last.workers} if self.last else set()
         known |= {path.name for path in self.directory.shards.glob("*")}
         names = self._roster.add(count, known | {kept.name for kept in self.workers})
-        self._roster.save()
+        try:
+            self._roster.save()  # first of all: the next `up` has to know whom it starts
+            started = [self._keep("worker", name) for name in names]
+        except OSError as error:
+            for name in names:
+                self._roster.forget(name)
+            self._save_roster()
+            return WorkersAdded((), f"no worker can be started here now: {error}")
+        self.workers += started
         for name in names:
-            self.workers.append(self._keep("worker", name))
             self._note("process_added", name, "was asked for")
         self._announce()
         return WorkersAdded(tuple(names))
 
+    def _save_roster(self) -> None:
+        assert self._roster is not None
+        assert self._announcement is not None
+        self._announcement.writes.do("workers.json", self._roster.save)
+
     def _forget(self, name: str) -> WorkerForgotten:
         assert self._roster is not None
         known = self._roster.forget(name)
-        self._roster.save()
+        self._save_roster()
         return WorkerForgotten(known)
 
     # -- stop -----------------------------------------------------------------------------
@@ -262,9 +287,7 @@ class LocalCluster:
             return self.last  # never started, or stopped already: another cluster may run here
         self._look()
         parts = (self.ingest, self.workers, self.coordinator)
-        final = ending.end(
-            *parts, self.directory, self.address, hurry=lambda: self.interrupt.insisted
-        )
+        final = ending.end(*parts, self._asker, self._find(), hurry=lambda: self.interrupt.insisted)
         if final is not None:
             final = final.supervised(self._announce())
         self._release()

@@ -88,7 +88,9 @@ class SupervisedProcess:
 
     @property
     def is_non_retryable(self) -> bool:
-        """It would end in the same way again."""
+        """It would end in the same way again; one that ran with its settings before may do so again."""
+        if self.exit_code == ExitCode.CONFIGURATION and self.policy.restarts:
+            return False  # say, keys that are being replaced
         return self.exit_code in NON_RETRYABLE
 
     def _wait(self, now: float) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streammac.errors import ExitCode, Failure
-from streammac.supervisor.supervised_process import NON_RETRYABLE, SupervisedProcess
+from streammac.supervisor.supervised_process import SupervisedProcess
 from streammac.wire.status import ClusterStatus
 
 LOOP = 2
@@ -50,7 +50,7 @@ def _trouble(one: SupervisedProcess, *, answered: bool) -> str | None:
     code = one.exit_code or 0
     if one.state == "down" and not one.is_non_retryable:
         return "its restarts are spent: "
-    if code in NON_RETRYABLE or (one.state == "running" and code > 0):
+    if one.is_non_retryable or (one.state == "running" and code > 0):
         return ""
     if one.policy.deaths >= LOOP or (one.policy.deaths and not answered):
         return f"it died {one.policy.deaths} times, and was not well since: "

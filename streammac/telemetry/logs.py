@@ -42,6 +42,17 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
+class LogFile(logging.FileHandler):
+    """The end of a file; what a full disk does not take is lost, and nobody fails of it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line; the file is opened with the first."""
+        try:
+            super().emit(record)
+        except OSError:  # not opened: the next line tries again
+            self.handleError(record)
+
+
 def configure(
     name: str, format: Format = "text", *, quiet: bool = False, file: Path | None = None
 ) -> None:
@@ -60,7 +71,8 @@ def configure(
     """
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.StreamHandler() if file is None else logging.FileHandler(file, delay=True)
+    logging.raiseExceptions = False  # a line that cannot be written is no news for the terminal
+    handler = logging.StreamHandler() if file is None else LogFile(file, delay=True)
     text = logging.Formatter(TEXT.format(name=name.replace("%", "%%")))
     handler.setFormatter(JsonLines(name) if format == "json" else text)
     handler.set_name(OURS)

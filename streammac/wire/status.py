@@ -166,12 +166,16 @@ class Quality(msgspec.Struct, frozen=True):
 
 
 class CoordinatorStatus(msgspec.Struct, frozen=True):
-    """The coordinator's own process, and where it is reached."""
+    """The coordinator's own process, and where it is reached.
+
+    ``unsaved`` says what of its files cannot be written at present and why; empty: nothing.
+    """
 
     pid: int = 0
     address: str = ""
     metrics_url: str = ""
     http_url: str = ""
+    unsaved: str = ""
 
 
 class ChildStatus(msgspec.Struct, frozen=True):
@@ -188,7 +192,10 @@ class ChildStatus(msgspec.Struct, frozen=True):
 
 
 class SupervisorStatus(msgspec.Struct, frozen=True):
-    """What a supervisor tells of itself; it joins the status on the machine where it runs."""
+    """What a supervisor tells of itself; it joins the status on the machine where it runs.
+
+    ``unsaved`` is as of `CoordinatorStatus`.
+    """
 
     name: str = "supervisor"
     pid: int = 0
@@ -198,6 +205,7 @@ class SupervisorStatus(msgspec.Struct, frozen=True):
     restarts: int = 0
     processes: tuple[ChildStatus, ...] = ()
     events: tuple[Event, ...] = ()
+    unsaved: str = ""
 
 
 class ClusterStatus(msgspec.Struct, frozen=True):

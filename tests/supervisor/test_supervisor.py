@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +16,13 @@ import zmq
 
 from streammac.errors import ExitCode, Failure
 from streammac.link.attached import Attached
-from streammac.link.request import ask
+from streammac.link.request import Asker, ask
 from streammac.run_directory import RunDirectory
+from streammac.security import KeyFolder
 from streammac.settings.schema import Settings
 from streammac.supervisor import ending, processes
 from streammac.supervisor.local_cluster import LocalCluster
+from streammac.supervisor.roster import Roster
 from streammac.supervisor.run import Run, supervise
 from streammac.wire.codec import Message, encode
 from streammac.wire.messages import (
@@ -342,6 +346,101 @@ def test_a_cluster_that_waits_for_its_coordinator_stops_at_once(tmp_path: Path) 
     assert time.monotonic() - begin < 10
     assert all(child.exit_code is not None for child in local.children)
     assert local.directory.announced("supervisor") is None
+
+
+# -- a disk that takes nothing ---------------------------------------------------------------------
+
+
+def kinds(local: LocalCluster) -> list[str]:
+    assert local.last is not None
+    assert local.last.supervisor is not None
+    return [event.kind for event in local.last.supervisor.events]
+
+
+def test_a_supervisor_that_cannot_write_goes_on_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = [False]
+    announce = RunDirectory.announce
+
+    def perhaps(directory: RunDirectory, name: str, facts: dict[str, Any]) -> None:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        announce(directory, name, facts)
+
+    monkeypatch.setattr(RunDirectory, "announce", perhaps)
+    with cluster(tmp_path, limits=ALWAYS) as local:
+        turn_until(local, lambda: (local.status() or ClusterStatus()).workers)
+        full[0] = True
+        kill(local, "w1")
+        turn_until(local, lambda: "process_restarted" in (local.status() and kinds(local)))
+        assert local.last.supervisor.unsaved == (
+            "processes/supervisor.json cannot be written: No space left on device"
+        )
+        assert announced(local, "w1").restarts == 0, "nobody else knows it yet"
+        full[0] = False
+        turn_until(local, lambda: "disk_room" in (local.status() and kinds(local)))
+        turn_until(local, lambda: announced(local, "w1").restarts == 1)
+        assert local.status().supervisor.unsaved == ""
+
+
+def test_a_worker_that_cannot_be_remembered_is_not_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cluster(tmp_path, limits=ALWAYS) as local:
+
+        def fail(roster: Roster) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Roster, "save", fail)
+            answer = request(local, AddWorkers(1), WorkersAdded)
+        assert answer.names == ()
+        assert "No space left on device" in answer.reason
+        turn_until(local, lambda: "w3" not in local.directory.roster.read_text())
+        assert len(local.workers) == 2
+
+
+def test_a_coordinator_that_cannot_be_announced_is_found_where_it_was(tmp_path: Path) -> None:
+    with cluster(tmp_path, limits=ALWAYS) as local:
+        turn_until(local, lambda: local.status())
+        local.directory.retract("coordinator")
+        assert local.status() is not None
+
+
+# -- keys that are replaced ------------------------------------------------------------------------
+
+
+def test_keys_that_are_replaced_end_no_cluster(tmp_path: Path) -> None:
+    with cluster(tmp_path, limits=ALWAYS) as local:  # stand-ins do not encrypt
+        folder = KeyFolder(tmp_path / "keys")
+        turn_until(local, lambda: local.status())
+        folder.new("host-a")
+        (folder.root / "own.key").unlink()
+        turn_until(local, lambda: "keys_unreadable" in (local.status() and kinds(local)))
+        assert local.last is not None
+        text = local.last.supervisor.events[-1].text
+        assert "expected own.key" in text
+
+
+def test_an_asker_uses_the_newest_keys_that_can_be_read(tmp_path: Path) -> None:
+    folder = KeyFolder(tmp_path / "keys")
+    asker = Asker(folder.root)
+    first = folder.new("host-a")
+    for spoil in (
+        lambda: (folder.root / "own.key").unlink(),
+        lambda: (folder.root / "own.key").write_text("half a line"),
+        lambda: shutil.rmtree(folder.root),
+    ):
+        assert asker._newest() == first
+        assert asker.news() == ""
+        spoil()
+        assert asker._newest() == first
+        assert str(folder.root) in asker.news()
+        assert asker.news() == "", "it is told once"
+        if folder.root.exists():
+            (folder.root / "own.key").unlink(missing_ok=True)
+        first = folder.new("host-b")
 
 
 # -- more and fewer workers ------------------------------------------------------------------------
