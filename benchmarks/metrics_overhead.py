@@ -16,9 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.clusters import running, wait_for_epochs
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.status import status
-from streammac.link.http_server import serve
+from streammac.link.http_server import serve, serve_metrics
 from streammac.run_directory import RunDirectory
-from streammac.settings.schema import Settings
+from streammac.settings.schema import Network, Settings
 from streammac.telemetry import metrics
 from streammac.telemetry.exporter import WorkerMetrics
 from streammac.wire.fields import Addresses
@@ -67,7 +67,7 @@ def share_of_time(before: dict[str, float], after: dict[str, float], elapsed_s: 
     report = WorkerReport(ring=RingProgress(ready=True), shard=ShardCounts())
     phases = dict.fromkeys(("train", "z_step", "communicate", "wait"), 0.1)
     refused = dict.fromkeys("abcdef", 0)
-    url, close = worker.serve("127.0.0.1")
+    url, close = serve_metrics(worker, Network())
     begin = time.process_time()
     for _ in range(SCRAPES):
         scrape_s(url)

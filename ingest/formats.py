@@ -60,7 +60,9 @@ def _numbers(field: str, value: Any) -> list[float]:
         raise BadRecord(f"{field}: expected a list of numbers, got {type(value).__name__}")
     for i, number in enumerate(value):
         if isinstance(number, bool) or not isinstance(number, int | float):
-            raise BadRecord(f"{field}[{i}]: expected a number, got {str(number)[:40]!r}")
+            scalar = isinstance(number, bool | str | bytes | None)  # others may be nested deeply
+            got = repr(str(number)[:40]) if scalar else type(number).__name__
+            raise BadRecord(f"{field}[{i}]: expected a number, got {got}")
     return value
 
 

@@ -3,7 +3,8 @@
 ===============================  =================================================================
 ``200``                          every point is settled: ``{"accepted": n, "dead_lettered": n, ...}``
 ``400``                          the body is not what its content type says
-``413``                          larger than ``ingest.request_bytes``
+``403``                          another site's page asks, or for another server (`streammac.link.http_meant`)
+``413``                          larger than ``ingest.request_bytes``, or too many records
 ``415``                          another content type
 ``429`` with ``Retry-After``     back-pressure: nothing of it was taken
 ``503``                          the node ends, or the acknowledgement did not come in time
@@ -13,42 +14,41 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 
-import msgpack
-import numpy as np
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ingest.formats import decode_json, decode_packed
+from ingest.bodies import BadBody, TooMany, UnknownType, chunk_of
 from ingest.ingest_queue import Delivery, IngestQueue, Stopping
-from ingest.records import Chunk, Raw, Refused
+from ingest.records import Refused
 from ingest.sources import SourceError
 from ingest.sources.http_place import place_to_listen
 from streammac.delivery.batch import Ticket
 from streammac.link.http_server import serve
 from streammac.points.block import PointBlock
+from streammac.settings.schema import Network
 
 ACK_PATIENCE_S = 60.0
 BODIES = 4
 """Requests of the largest size that may be in hand at once; beyond, 429: memory stays bounded."""
+STATUS = {UnknownType: 415, TooMany: 413}
+"""Of what is wrong with a body; else 400."""
 REASONS = 5
 """Reasons of refused points that an answer names."""
-WIRE_DTYPES = ("<f4", "<f8", "|u1", "<i4", "<i8")
 
 
-def listen(uri: str, public_host: str, app: Starlette) -> tuple[str, Callable[[], None]]:
+def listen(uri: str, network: Network, app: Starlette) -> tuple[str, Callable[[], None]]:
     """Serve the application where a feed's URI says; return its address, and what ends it.
 
     Parameters
     ----------
     uri : str
         ``http://HOST:PORT``.
-    public_host : str
-        The only interface beyond loopback on which points may be taken.
+    network : Network
+        Its ``http_host`` is the only interface beyond loopback on which points may be taken.
     app : Starlette
         See `HttpEndpoint`.
 
@@ -57,57 +57,11 @@ def listen(uri: str, public_host: str, app: Starlette) -> tuple[str, Callable[[]
     SourceError
         If that is no place to listen.
     """
-    host, port = place_to_listen(uri, public_host)
+    host, port = place_to_listen(uri, network.http_host)
     try:
-        return serve(app, host, port)
+        return serve(app, host, port, network.http_names)
     except OSError as error:
         raise SourceError(f"{uri}: cannot listen there: {error}") from None
-
-
-def chunk_of(kind: str, body: bytes) -> tuple[Chunk, str]:
-    """Return the records of a request's body, and their format for the dead letters.
-
-    Raises
-    ------
-    LookupError
-        If the content type is not one of ours.
-    ValueError
-        If the body is not of its content type.
-    """
-    if kind in ("application/x-ndjson", "application/ndjson", "application/jsonl", "text/plain"):
-        return Raw(tuple(line for line in body.splitlines() if line.strip()), decode_json), "json"
-    if kind == "application/json":
-        try:
-            value = json.loads(body)
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
-        if isinstance(value, list) and value and isinstance(value[0], int | float):
-            value = [value]  # one bare vector
-        records = value if isinstance(value, list) else [value]
-        return Raw(tuple(json.dumps(r).encode() for r in records), decode_json), "json"
-    if kind in ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack"):
-        return _unpack(body)
-    raise LookupError(kind)
-
-
-def _unpack(body: bytes) -> tuple[Chunk, str]:
-    try:
-        value = msgpack.unpackb(body)
-    except Exception as error:  # msgpack raises many kinds
-        raise ValueError(f"not msgpack: {type(error).__name__}") from None
-    if isinstance(value, dict) and value.keys() >= {"x", "shape", "dtype"}:
-        dtype, shape, data = value["dtype"], value["shape"], value["x"]
-        whole = isinstance(shape, list) and len(shape) == 2
-        if dtype not in WIRE_DTYPES or not isinstance(data, bytes) or not whole:
-            raise ValueError(
-                f'expected {{"x": bytes, "shape": [n, D], "dtype": one of {WIRE_DTYPES}}}'
-            )
-        try:
-            return PointBlock(np.frombuffer(data, dtype).reshape(shape)), str(dtype)
-        except (TypeError, OverflowError):
-            raise ValueError(f"shape: expected [n, D], got {shape}") from None
-    records = value if isinstance(value, list) else [value]
-    return Raw(tuple(msgpack.packb(r) for r in records), decode_packed), "msgpack"
 
 
 class HttpEndpoint:
@@ -164,13 +118,9 @@ class HttpEndpoint:
     async def _take(self, request: Request, body: bytes) -> Response:
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         try:
-            chunk, form = chunk_of(kind, body)
-        except LookupError:
-            return _refuse(
-                415, f"content type {kind!r}: expected application/x-ndjson, json or msgpack"
-            )
-        except ValueError as error:
-            return _refuse(400, str(error))
+            chunk, form = await asyncio.to_thread(chunk_of, kind, body)
+        except BadBody as error:
+            return _refuse(STATUS.get(type(error), 400), str(error))
         try:
             points, refused = await asyncio.to_thread(self._ingest_queue.prepare, chunk)
         except Stopping:

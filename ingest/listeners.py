@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 
 from ingest import http
 from ingest.clients import Clients
+from streammac.link.http_server import serve_metrics
 from streammac.security import SecureContext
 from streammac.settings.schema import Network
 from streammac.telemetry.exporter import IngestMetrics
@@ -40,9 +41,9 @@ class Listeners:
         self.context = context
         self.clients = Clients(context, network.host)
         self.metrics = IngestMetrics(name)
-        metrics_url, close_metrics = self.metrics.serve(network.http_host)
+        metrics_url, close_metrics = serve_metrics(self.metrics, network)
         self.addresses: Addresses = {"client": self.clients.address, "metrics": metrics_url}
-        self._http_host = network.http_host
+        self._network = network
         self._closing = ExitStack()
         self._closing.callback(close_metrics)
 
@@ -54,7 +55,7 @@ class Listeners:
         SourceError
             If that is no place to listen.
         """
-        url, close = http.listen(uri, self._http_host, app)
+        url, close = http.listen(uri, self._network, app)
         self._closing.callback(close)
         return url
 

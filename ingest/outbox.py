@@ -27,6 +27,9 @@ from streammac.wire.reports import IngestReport
 
 log = logging.getLogger(__name__)
 
+LETTERS = 1000
+"""Dead letters that are kept of a request or push; who sent it has the records, and is told how many are refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Open:
@@ -101,7 +104,8 @@ class Outbox:
             position = self.positions[delivery.feed]
             position.take(ticket, records, delivery.refused, delivery.end)
         elif delivery.refused:
-            self._letters.append(delivery.source, delivery.format, delivery.refused)
+            kept = delivery.refused[: LETTERS if delivery.settled else None]
+            self._letters.append(delivery.source, delivery.format, kept)
             self._others += len(delivery.refused)
             self._dead_lettered += len(delivery.refused)
         origin = delivery.origin or self._stream(records)

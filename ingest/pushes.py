@@ -98,6 +98,8 @@ class Pushes:
         limit = self.settings.ingest.request_bytes
         if sum(array.nbytes for array in push.tensors.values()) > limit:
             return f"larger than ingest.request_bytes = {limit}"
+        if len(x) and not x.size:
+            return f"x: expected (n, D) numbers with D from 1, got shape {x.shape}"
         if len(x) > PUSH_POINTS:
             return f"x: expected at most {PUSH_POINTS} points - push them in parts"
         if push.keys and len(push.keys) != len(x):

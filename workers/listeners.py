@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streammac.link.http_server import serve_metrics
 from streammac.security import SecureContext
 from streammac.settings.schema import Network
 from streammac.telemetry.exporter import WorkerMetrics
@@ -39,7 +40,7 @@ class Listeners:
         self.points = PointSocket(context, network.host)
         self.transport = ZeroMQTransport(context, network.host)
         self.metrics = WorkerMetrics(name)
-        metrics_url, self._close_metrics = self.metrics.serve(network.http_host)
+        metrics_url, self._close_metrics = serve_metrics(self.metrics, network)
         self.addresses: Addresses = {
             "data": self.points.address,
             "ring": self.transport.address,

@@ -44,6 +44,10 @@ HostOption = Annotated[str, typer.Option("--host", help="Interface to listen on.
 HttpHostOption = Annotated[
     str, typer.Option("--http-host", help="Interface of metrics and HTTP: plain, open to anybody.")
 ]
+HttpNameOption = Annotated[
+    list[str] | None,
+    typer.Option("--http-name", help="A name by which HTTP is asked, besides addresses."),
+]
 InsecureOption = Annotated[
     bool, typer.Option("--insecure", help="Listen beyond loopback without keys.")
 ]

@@ -19,6 +19,7 @@ from streammac.cli.options import (
     DirectoryOption,
     HostOption,
     HttpHostOption,
+    HttpNameOption,
     HttpPortOption,
     InsecureOption,
     JoinOption,
@@ -83,6 +84,7 @@ def worker(
     directory: DirectoryOption = DEFAULT_DIRECTORY,
     host: HostOption = "127.0.0.1",
     http_host: HttpHostOption = "127.0.0.1",
+    http_name: HttpNameOption = None,
     insecure: InsecureOption = False,
     log_format: LogFormatOption = None,
     quiet: QuietOption = False,
@@ -94,7 +96,8 @@ def worker(
     from streammac.settings.schema import Network
     from workers.worker import run
 
-    network = Network(host=host, http_host=http_host, insecure=insecure)
+    names = tuple(http_name or ())
+    network = Network(host=host, http_host=http_host, http_names=names, insecure=insecure)
     raise typer.Exit(run(name, run_directory, _address(run_directory, join), network))
 
 
@@ -115,6 +118,7 @@ def ingest(
     directory: DirectoryOption = DEFAULT_DIRECTORY,
     host: HostOption = "127.0.0.1",
     http_host: HttpHostOption = "127.0.0.1",
+    http_name: HttpNameOption = None,
     insecure: InsecureOption = False,
     log_format: LogFormatOption = None,
     quiet: QuietOption = False,
@@ -125,7 +129,8 @@ def ingest(
     from ingest.node import run
     from streammac.settings.schema import Network
 
-    network = Network(host=host, http_host=http_host, insecure=insecure)
+    names = tuple(http_name or ())
+    network = Network(host=host, http_host=http_host, http_names=names, insecure=insecure)
     raise typer.Exit(run(name, run_directory, _address(run_directory, join), network, source))
 
 

@@ -1,21 +1,29 @@
-"""An ASGI application served by a thread of a process that has other things to do."""
+"""An ASGI application served by a thread of a process that has other things to do.
+
+There are no passwords here: only requests that are meant for the server are answered (`http_meant`), and no client can
+keep others out by being slow (`http_connection`).
+"""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from streammac.link.http_connection import LimitedConnection
+from streammac.link.http_meant import OnlyMeant
+from streammac.settings.schema import Network
+from streammac.telemetry.exporter import ProcessMetrics
 from streammac.threads import VitalThread
 
 END_PATIENCE_S = 2.0
-MAX_CONNECTIONS = 256
-"""Open connections; a request beyond them is answered with 503."""
 
 
-def serve(app: ASGIApp, host: str, port: int) -> tuple[str, Callable[[], None]]:
+def serve(
+    app: ASGIApp, host: str, port: int = 0, names: Collection[str] = ()
+) -> tuple[str, Callable[[], None]]:
     """Serve an application in a thread.
 
     Parameters
@@ -26,6 +34,8 @@ def serve(app: ASGIApp, host: str, port: int) -> tuple[str, Callable[[], None]]:
         Interface to listen on.
     port : int
         Port; 0 takes any free one.
+    names : collection of str
+        Further names that the server is called by, see `OnlyMeant`.
 
     Returns
     -------
@@ -37,11 +47,13 @@ def serve(app: ASGIApp, host: str, port: int) -> tuple[str, Callable[[], None]]:
     listener = socket.create_server((host, port))
     server = uvicorn.Server(
         uvicorn.Config(
-            app,
+            OnlyMeant(app, host, names),
+            http=LimitedConnection,
+            ws="none",
             log_config=None,
             access_log=False,  # Prometheus and pages ask every few seconds
             lifespan="off",
-            limit_concurrency=MAX_CONNECTIONS,
+            server_header=False,
         )
     )
 
@@ -59,3 +71,9 @@ def serve(app: ASGIApp, host: str, port: int) -> tuple[str, Callable[[], None]]:
         listener.close()
 
     return f"http://{host}:{listener.getsockname()[1]}", close
+
+
+def serve_metrics(metrics: ProcessMetrics, network: Network) -> tuple[str, Callable[[], None]]:
+    """Answer Prometheus on any free port; return the URL of the scrapes, and what ends it."""
+    url, close = serve(metrics.application(), network.http_host, names=network.http_names)
+    return f"{url}/metrics", close

@@ -100,6 +100,10 @@ class Network(Section):
         "127.0.0.1",
         description="interface of metrics and status: plain HTTP that anybody may ask",
     )
+    http_names: tuple[Host, ...] = Field(
+        (),
+        description="names by which HTTP is asked, besides addresses, `localhost` and the machine's name",
+    )
     insecure: bool = Field(
         False, description="listen beyond loopback without keys: whoever comes may do everything"
     )

@@ -41,6 +41,7 @@ def arguments(
         return [*command, "--control-port", str(control), "--http-port", str(http)]
     network = settings.network
     command += ["--name", name, "--host", network.host, "--http-host", network.http_host]
+    command += [word for one in network.http_names for word in ("--http-name", one)]
     return command + (["--insecure"] if network.insecure else [])
 
 

@@ -1,33 +1,27 @@
 """How a process shows its series to Prometheus: values are set as things happen, and read at scrape time.
 
 A process makes one of `WorkerMetrics`, `IngestMetrics` and `CoordinatorMetrics`, hands it the reports
-that it sends in heartbeats anyway, and calls ``serve``. Nothing is computed between scrapes.
+that it sends in heartbeats anyway, and serves its ``application``. Nothing is computed between scrapes.
 """
 
 from __future__ import annotations
 
-import socketserver
 import time
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import asdict
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
-from prometheus_client.exposition import MetricsHandler
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, make_asgi_app
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.types import ASGIApp
 
 from streammac.telemetry import metrics
 from streammac.telemetry.metrics import Labels, Series
-from streammac.threads import VitalThread
 from streammac.version import __version__
 from streammac.wire.reports import IngestReport, WorkerReport
 from streammac.wire.status import METHODS, ClusterStatus
-
-POLL_S = 0.1
-"""How often the endpoint looks whether it is to close."""
 
 
 class ProcessMetrics(Collector):
@@ -92,21 +86,10 @@ class ProcessMetrics(Collector):
         """Return nothing: names are checked by the tables, not by a first scrape."""
         return iter(())
 
-    def serve(self, host: str) -> tuple[str, Callable[[], None]]:
-        """Answer scrapes on any free port of this interface; return the URL and what closes it."""
-        server = socketserver.ThreadingTCPServer(
-            (host, 0), MetricsHandler.factory(self.registry), bind_and_activate=True
-        )
-        server.daemon_threads = True
-        thread = VitalThread("metrics", partial(server.serve_forever, POLL_S))
-        thread.start()
-
-        def close() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
-        return f"http://{host}:{server.server_address[1]}/metrics", close
+    def application(self) -> ASGIApp:
+        """Return what answers scrapes."""
+        app: ASGIApp = make_asgi_app(self.registry)
+        return app
 
 
 class WorkerMetrics(ProcessMetrics):

@@ -20,6 +20,7 @@ from streammac.wire.messages import StreamSchema
 from tests.patience import PATIENCE_S
 
 LIMIT = 2000
+MSGPACK = "application/msgpack"
 
 
 class Node:
@@ -136,6 +137,19 @@ def test_a_reason_that_names_what_is_not_text_reaches_the_client(node):
         (b"[" + b"1," * LIMIT + b"1]", "application/x-ndjson", 413),
         (b"[1, 2]", "image/png", 415),
         (b"[1, 2]", "", 415),
+        (b"[1, 2]", "text/plain", 415),
+        (b"[1, 2]", "application/x-www-form-urlencoded", 415),
+        (b"1\n" * 21, "application/x-ndjson", 413),
+        (b"1\r" * 21, "application/x-ndjson", 413),
+        (b"[[1]" + b",[1]" * 20 + b"]", "application/json", 413),
+        (msgpack.packb([[1]] * 21), "application/msgpack", 413),
+        (msgpack.packb({"x": bytes(84), "shape": [21, 1], "dtype": "<f4"}), MSGPACK, 413),
+        (msgpack.packb({"x": b"", "shape": [20, 0], "dtype": "<f4"}), MSGPACK, 400),
+        (msgpack.packb({"x": bytes(80), "shape": [-1, 2], "dtype": "<f4"}), MSGPACK, 400),
+        (msgpack.packb({"x": bytes(80), "shape": [2, -1], "dtype": "<f4"}), MSGPACK, 400),
+        (msgpack.packb({"x": bytes(80), "shape": [1.0, 20], "dtype": "<f4"}), MSGPACK, 400),
+        (msgpack.packb({"x": b"", "shape": "[" * 90, "dtype": "<f4"}), MSGPACK, 400),
+        (b"\x91" * (LIMIT - 1) + b"\x90", MSGPACK, 400),
         (b"{", "application/json", 400),
         (b"\xc1", "application/msgpack", 400),
         (b"[" * (LIMIT - 1), "application/json", 400),
@@ -150,7 +164,8 @@ def test_a_reason_that_names_what_is_not_text_reaches_the_client(node):
         (msgpack.packb({"x": b"", "shape": [0, 2], "dtype": "|O8"}), "application/msgpack", 400),
     ],
 )
-def test_a_request_that_cannot_be_used_is_refused(node, body, kind, status):
+def test_a_request_that_cannot_be_used_is_refused(node, body, kind, status, monkeypatch):
+    monkeypatch.setattr("ingest.bodies.MOST_RECORDS", 20)
     answer, content = node.post(body, kind)
     assert answer.status == status
     assert content["error"]

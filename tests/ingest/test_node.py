@@ -313,6 +313,7 @@ def test_a_push_that_is_sent_again_while_it_is_under_way_is_stored_once(tmp_path
     [
         ({}, "x: missing"),
         ({"x": np.array(3, np.float32)}, "x: missing"),
+        ({"x": np.empty((2_000_000, 0), np.float32)}, "with D from 1"),
         ({"x": X, "y": X[:3]}, "one for each x"),
         ({"x": X, "time": X.astype("<f8")}, "one for each x"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from ingest.cutting import Origin
 from ingest.dead_letters import DeadLetterFile, read
 from ingest.ingest_queue import Delivery
-from ingest.outbox import Outbox
+from ingest.outbox import LETTERS, Outbox
 from ingest.positions import Place
 from ingest.progress import IngestState
 from ingest.records import Refused
@@ -143,6 +143,18 @@ def test_the_books_hold_all_feeds_that_ever_were_open_or_not(root):
         "another file under the old name adds to what the old one brought"
     )
     assert live(4) == 2 * POINTS + 7
+
+
+def test_a_request_fills_the_dead_letters_only_so_far(root):
+    store = MemoryStore()
+    life = Life(root, 1, {"w1": store})
+    refused = [Refused(b"x", "no")] * (LETTERS + 5)
+    points = PointBlock(np.ones((3, 2), np.float32))
+    life.outbox.take(Delivery("http", "json", points, refused, lambda _: None))
+    assert len(list(read(root / "letters"))) == LETTERS
+    assert life.report().sent == LETTERS + 8
+    assert life.report().dead_lettered == LETTERS + 5, "all are counted"
+    life.outbox.close()
 
 
 def push(number, count=25) -> Delivery:

@@ -9,9 +9,9 @@ import pytest
 
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.status import status
-from streammac.link.http_server import serve
+from streammac.link.http_server import serve, serve_metrics
 from streammac.run_directory import RunDirectory
-from streammac.settings.schema import Settings
+from streammac.settings.schema import Network, Settings
 from streammac.telemetry.exporter import CoordinatorMetrics
 from streammac.wire.messages import Goodbye, Register
 from tests.monitoring.programs import promtool
@@ -83,7 +83,7 @@ def test_a_scrape_of_a_coordinator_of_a_thousand_is_well_formed(thousand) -> Non
     process = CoordinatorMetrics()
     process.update(status(thousand))
     process.events(thousand.events.counts)
-    url, close = process.serve("127.0.0.1")
+    url, close = serve_metrics(process, Network())
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:
             text = answer.read().decode()

@@ -60,7 +60,7 @@ class Client:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.socket.settimeout(PATIENCE_S)
         self.socket.connect((host, int(port)))
-        self.socket.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        self.socket.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         self.file = self.socket.makefile("rb")
         self.code = int(self.file.readline().split()[1])
 

@@ -14,7 +14,7 @@ def settings(**network: Any) -> Settings:
 
 @pytest.mark.parametrize("role", ["worker", "ingest"])
 def test_a_process_is_told_its_name_and_where_it_listens(role: Any, tmp_path: Path) -> None:
-    given = settings(host="10.0.0.1", insecure=True)
+    given = settings(host="10.0.0.1", http_names=["a"], insecure=True)
     line = arguments(role, "one", RunDirectory(tmp_path), given, lifeline=7)
     assert line[0] == role
     assert line[-1] == "--insecure"
@@ -26,6 +26,7 @@ def test_a_process_is_told_its_name_and_where_it_listens(role: Any, tmp_path: Pa
         "--name": "one",
         "--host": "10.0.0.1",
         "--http-host": "127.0.0.1",
+        "--http-name": "a",
     }
 
 

@@ -10,6 +10,8 @@ from msgspec import convert
 from prometheus_client.parser import text_string_to_metric_families
 
 from streammac.coordinator.events import EventLog
+from streammac.link.http_server import serve_metrics
+from streammac.settings.schema import Network
 from streammac.telemetry import exporter, metrics
 from streammac.telemetry.metrics import COORDINATOR, INGEST, WORKER
 from streammac.wire.reports import IngestReport, ShardCounts, WorkerReport
@@ -56,7 +58,7 @@ class Session:
 
 
 def scrape(process: exporter.ProcessMetrics) -> dict[str, float]:
-    url, close = process.serve("127.0.0.1")
+    url, close = serve_metrics(process, Network())
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             text = answer.read().decode()
@@ -177,7 +179,7 @@ def test_misuse_is_refused() -> None:
 
 def test_closing_ends_the_endpoint() -> None:
     before = threading.active_count()
-    url, close = exporter.WorkerMetrics("w1").serve("127.0.0.1")
+    url, close = serve_metrics(exporter.WorkerMetrics("w1"), Network())
     close()
     assert threading.active_count() == before
     with pytest.raises(OSError, match="refused"):

@@ -24,7 +24,7 @@ from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.coordinator_actions import Action, Finished, Note, Tell
 from streammac.coordinator.health import Health
 from streammac.coordinator.status import points, status
-from streammac.link.http_server import serve
+from streammac.link.http_server import serve, serve_metrics
 from streammac.publishing.publisher import Publisher
 from streammac.publishing.versions import VersionStore
 from streammac.run_directory import RunDirectory, write_json
@@ -96,9 +96,9 @@ class CoordinatorProcess:
         self.watch = Watch(self.context, self.poller)
         self.metrics = CoordinatorMetrics()
         self.live = Live(directory)
-        metrics_url, close_metrics = self.metrics.serve(network.http_host)
-        page = application(self.live)
-        http_url, close_http = serve(page, network.http_host, network.http_port)
+        metrics_url, close_metrics = serve_metrics(self.metrics, network)
+        page, names = application(self.live), network.http_names
+        http_url, close_http = serve(page, network.http_host, network.http_port, names)
         self.own = CoordinatorStatus(os.getpid(), self.control.address, metrics_url, http_url)
         self._servers = ExitStack()
         self._servers.callback(close_metrics)
