@@ -156,7 +156,9 @@ class Learner:
         if resume >= len(data):
             resume = 0
         objective = z_pass(self.model, job.params, data, mu, first=resume, expired=self._timer())
-        self._resume = data.number((resume + objective.points) % max(1, len(data)))
+        self._resume = data.number(
+            (resume + objective.points + objective.left_out) % max(1, len(data))
+        )
         return ZStepDone(job.view, job.epoch, objective)
 
     def _timer(self) -> Callable[[], bool]:

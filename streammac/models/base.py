@@ -73,6 +73,8 @@ class Objective:
         Sum over points of the share of their coordinates that differs from the forward pass.
     changed : float
         Sum over points of the share of their coordinates that this Z step changed.
+    left_out : int
+        Points that none of the sums runs over, because they are too far from all others.
     """
 
     points: int = 0
@@ -80,6 +82,7 @@ class Objective:
     nested: float = 0.0
     violated: float = 0.0
     changed: float = 0.0
+    left_out: int = 0
 
     def __add__(self, other: Objective) -> Objective:
         return Objective(
@@ -88,6 +91,7 @@ class Objective:
             self.nested + other.nested,
             self.violated + other.violated,
             self.changed + other.changed,
+            self.left_out + other.left_out,
         )
 
 

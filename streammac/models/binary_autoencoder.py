@@ -18,6 +18,7 @@ from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Obje
 from streammac.models.initialisation import Initialisation
 from streammac.models.least_squares import Sums, solve
 from streammac.models.linear_svm import SvmState, train
+from streammac.models.outliers import centred, far, reach, squares
 
 ENUMERATE_BITS = 8
 """Up to so many bits the Z step tries all codes; above, it alternates over bits."""
@@ -183,7 +184,7 @@ class BinaryAutoencoderModel(NestedModel):
             part = self._bits_of(block)
             svm = train(
                 _unpack(block.name, state),
-                _centred(batches, mean, part),
+                _inputs(batches, mean, scale, part),
                 scale,
                 self.decay,
                 average=lap == block.laps - 1,
@@ -192,10 +193,11 @@ class BinaryAutoencoderModel(NestedModel):
         outputs = self._outputs_of(block, len(mean))
         sums = Sums.of(state, f"{block.name}/")
         for batch in batches:
-            assert batch.z is not None, "there are coordinates in every epoch but a fresh one"
-            target = batch.x[:, outputs]
-            target -= mean[outputs]
-            sums.add(batch.z, target, 1.0 / scale)
+            z, target = _coordinates_of(batch), centred(batch.x[:, outputs], mean[outputs])
+            beyond = far(target, reach(scale, len(mean)))
+            if beyond is not None:
+                z, target = z[~beyond], target[~beyond]
+            sums.add(z, target, 1.0 / scale)
         return sums.tensors(f"{block.name}/")
 
     def end_lap(
@@ -222,14 +224,25 @@ class BinaryAutoencoderModel(NestedModel):
     def z_step(
         self, params: Mapping[str, Array], x: Floats, z: Array, mu: float
     ) -> tuple[Array, Objective]:
-        """Improve n codes; exact by enumeration for few bits, else alternating over bits.
+        """Improve n codes; those of points that are far from all others stay, and count as left out."""
+        x = centred(x, params["input/mean"])
+        beyond = far(x, reach(float(params["input/scale"][0]), x.shape[1]))
+        if beyond is None:
+            return self._improve(params, x, z, mu)
+        new = z.copy()
+        new[~beyond], objective = self._improve(params, x[~beyond], z[~beyond], mu)
+        return new, replace(objective, left_out=int(beyond.sum()))
+
+    def _improve(
+        self, params: Mapping[str, Array], x: Floats, z: Array, mu: float
+    ) -> tuple[Array, Objective]:
+        """Improve codes of centred points; exact by enumeration for few bits, else alternating over bits.
 
         The alternation starts from the better of two codes: the current one, and the solution of
         the relaxed problem ``(A^T A + mu I) z = A^T (x - c) + mu h(x)``, truncated.
         """
         from streammac.models import kernels
 
-        x -= params["input/mean"]
         scale = np.float32(params["input/scale"][0])
         weight, bias = self._encoder(params)
         A, c = self._decoder(params)
@@ -248,15 +261,14 @@ class BinaryAutoencoderModel(NestedModel):
             new[worse] = z[worse]
             kernels.alternate(G, q, h, new, penalty)
         # sum over points of ||x - c||^2
-        norms = np.einsum("ij,ij->i", x, x).sum(dtype=np.float64) / float(scale) ** 2
+        norms = squares(x).sum(dtype=np.float64) / float(scale) ** 2
         mixed = products[:, -1].sum(dtype=np.float64)
         constant = float(norms - 2.0 * mixed + len(x) * float(c @ c))
         dim = x.shape[1]
         return new, Objective(
             points=len(x),
-            # sums of squares, which rounding must not make negative
-            penalised=max(0.0, constant + float(kernels.values(G, q, h, new, penalty).sum())) / dim,
-            nested=max(0.0, constant + float(kernels.values(G, q, h, h, penalty).sum())) / dim,
+            penalised=_squares(constant + kernels.values(G, q, h, new, penalty).sum()) / dim,
+            nested=_squares(constant + kernels.values(G, q, h, h, penalty).sum()) / dim,
             violated=float((new != h).mean(axis=1).sum()),
             changed=float((new != z).mean(axis=1).sum()),
         )
@@ -290,8 +302,9 @@ class BinaryAutoencoderModel(NestedModel):
     def coordinates(self, params: Mapping[str, Array], x: Floats) -> Array:
         """Return the (n, L) bits of h(x); ``x`` may be overwritten."""
         weight, bias = self._encoder(params)
-        x -= params["input/mean"]
-        return ((x @ (weight / params["input/scale"]).T + bias) > 0).astype(np.uint8)
+        x = centred(x, params["input/mean"])
+        with np.errstate(over="ignore", invalid="ignore"):  # of points beyond the range
+            return ((x @ (weight / params["input/scale"]).T + bias) > 0).astype(np.uint8)
 
     def encode(self, params: Mapping[str, Array], x: Floats) -> NDArray[np.uint8]:
         """Return packed codes, (n, ceil(L / 8)); ``x`` may be overwritten."""
@@ -304,10 +317,11 @@ class BinaryAutoencoderModel(NestedModel):
         return np.asarray(scaled * params["input/scale"] + params["input/mean"], np.float32)
 
     def errors(self, params: Mapping[str, Array], x: Floats) -> Floats:
-        """Return ``||x - f(h(x))||^2 / D`` in units of the mean variance, (n,)."""
-        difference = x - self.decode(params, self.coordinates(params, x.copy()))
-        squared = np.einsum("ij,ij->i", difference, difference)
-        return np.asarray(squared / (x.shape[1] * params["input/scale"] ** 2), np.float32)
+        """Return ``||x - f(h(x))||^2 / D`` in units of the mean variance, (n,); far points have the largest."""
+        scale, dim = float(params["input/scale"][0]), x.shape[1]
+        reconstruction = self.decode(params, self.coordinates(params, x.copy()))
+        squared = squares(centred(x.copy(), reconstruction))
+        return np.asarray(np.fmin(squared, reach(scale, dim)) / (dim * scale**2), np.float32)
 
     def export(self, params: Mapping[str, Array]) -> Tensors:
         """Return plain tensors for raw inputs.
@@ -326,17 +340,31 @@ class BinaryAutoencoderModel(NestedModel):
         }
 
 
+def _squares(total: np.float64) -> float:
+    """Return a sum of squares, which rounding must not make negative; NaN stays NaN."""
+    return float(np.maximum(0.0, total))
+
+
 def _part(total: int, parts: int, number: int) -> slice:
     return slice(total * number // parts, total * (number + 1) // parts)
 
 
-def _centred(
-    batches: Iterable[Batch], mean: Floats, part: slice
+def _coordinates_of(batch: Batch) -> Array:
+    assert batch.z is not None, "there are coordinates in every epoch but a fresh one"
+    return batch.z
+
+
+def _inputs(
+    batches: Iterable[Batch], mean: Floats, scale: float, part: slice
 ) -> Iterator[tuple[Floats, NDArray[np.uint8]]]:
+    """Yield the points that are not far, centred, with the wanted bits."""
     for batch in batches:
-        assert batch.z is not None, "there are coordinates in every epoch but a fresh one"
-        np.subtract(batch.x, mean, out=batch.x)
-        yield batch.x, batch.z[:, part]
+        x, bits = centred(batch.x, mean), _coordinates_of(batch)[:, part]
+        beyond = far(x, reach(scale, len(mean)))
+        if beyond is None:
+            yield x, bits
+        elif not beyond.all():
+            yield x[~beyond], bits[~beyond]
 
 
 def _pack(name: str, state: SvmState) -> Tensors:

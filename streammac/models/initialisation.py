@@ -1,8 +1,9 @@
 """The first model of a binary autoencoder, from statistics that add up over shards.
 
-One block travels many laps: mean and covariance give the principal components; random rotations of them, and
-those rotations improved by iterative quantisation (ITQ; Gong & Lazebnik, CVPR 2011), are the candidates; each
-shard judges how well their codes keep the neighbours among its own points, and the best one
+One block travels many laps: medians and usual distances tell which points are far from all others and are left out
+(`streammac.models.outliers`); mean and covariance of the others give the principal components; random rotations of
+them, and those rotations improved by iterative quantisation (ITQ; Gong & Lazebnik, CVPR 2011), are the candidates;
+each shard judges how well their codes keep the neighbours among its own points, and the best one
 starts the training. ITQ's Procrustes problem needs nothing but an (L, L) sum, so ITQ itself runs on the
 ring, and nobody gathers data.
 
@@ -20,7 +21,19 @@ import numpy as np
 
 from streammac.models.base import Array, Batch, Floats, Tensors
 from streammac.models.least_squares import Sums, solve
+from streammac.models.outliers import (
+    BINS,
+    MEDIAN_ROWS,
+    centred,
+    histogram,
+    median,
+    reach,
+    reach_of,
+    weighted_median,
+    without_far,
+)
 from streammac.models.retrieval import precision, true_neighbours
+from streammac.points.range import within
 
 DENSE_DIM = 1024
 """Up to so many inputs all eigenvectors are computed; above, subspace iteration finds the first ones."""
@@ -62,32 +75,33 @@ class Initialisation:
 
     @property
     def laps(self) -> int:
-        """Moments, rotations, contest, decoder."""
-        return self.rotations + 3
+        """Medians, distances, moments, rotations, contest, decoder."""
+        return self.rotations + 5
 
     def start(self, dim: int) -> Tensors:
         """Return the state before the first visit."""
-        return {
-            "init/count": np.zeros(1),
-            "init/shift": np.zeros(dim),
-            "init/sum": np.zeros(dim),
-            "init/products": np.zeros((dim, dim)),
-        }
+        return {"init/centre": np.zeros(dim)}
 
     def visit(self, state: Tensors, lap: int, batches: Iterable[Batch]) -> Tensors:
         """Add one shard's sample to the sums of this lap."""
         state = dict(state)
         if lap == 0:
+            _add_median(state, batches)
+        elif lap == 1:
+            for batch in batches:
+                moved = centred(batch.x, state["init/centre"].astype(np.float32))
+                state["init/distances"] = state["init/distances"] + histogram(moved)
+        elif lap == 2:
             for batch in batches:
                 _add_moments(state, batch.x)
-        elif lap <= self.rotations:
+        elif lap <= self.rotations + 2:
             seen = 0
             for batch in batches:
                 _add_procrustes(state, batch.x)
                 seen += len(batch.x)
                 if seen >= ROTATION_POINTS:  # every lap draws others
                     break
-        elif lap == self.rotations + 1:
+        elif lap == self.rotations + 3:
             _judge(state, batches)
         else:
             for batch in batches:
@@ -97,14 +111,18 @@ class Initialisation:
     def end_lap(self, state: Tensors, lap: int) -> Tensors:
         """Turn the sums of a lap into what the next one needs; after the last, into the model."""
         if lap == 0:
+            return _centre(state)
+        if lap == 1:
+            return _begin_moments(state)
+        if lap == 2:
             return self._project(state)
-        if lap < self.rotations:
+        if lap < self.rotations + 2:
             return self._rotate(state)
-        if lap == self.rotations:
+        if lap == self.rotations + 2:
             state = self._rotate(state)
             scores = np.zeros(len(_candidates(state)))
             return _without(state, "init/procrustes") | {"init/scores": scores}
-        if lap == self.rotations + 1:
+        if lap == self.rotations + 3:
             return self._choose(state)
         return self._finish(state)
 
@@ -121,7 +139,7 @@ class Initialisation:
         basis[:, :kept] = _leading(covariance, kept, rng)
         rotations = np.linalg.qr(rng.standard_normal((self.starts, self.bits, self.bits)))[0]
         return {
-            "input/mean": (state["init/shift"] + offset).astype(np.float32),
+            "input/mean": (state["init/centre"] + offset).astype(np.float32),
             "input/scale": np.array([scale], np.float32),
             "init/basis": basis,
             "init/random": rotations,
@@ -171,17 +189,56 @@ def _candidates(state: Tensors) -> Array:
 
 
 def _scaled(state: Tensors, x: Floats) -> Floats:
-    x -= state["input/mean"]
-    x /= state["input/scale"]
+    """Return the points that are not far, centred and scaled."""
+    scale = float(state["input/scale"][0])
+    x = without_far(centred(x, state["input/mean"]), reach(scale, x.shape[1]))
+    x /= np.float32(scale)
     return x
 
 
+def _add_median(state: Tensors, batches: Iterable[Batch]) -> None:
+    """Add the median of one shard's points, and how many points it is of."""
+    parts: list[Floats] = []
+    points = 0
+    for batch in batches:
+        parts.append(batch.x[within(batch.x)])
+        points += len(parts[-1])
+        if points >= MEDIAN_ROWS:
+            break
+    if points == 0:
+        return
+    own, weight = median(np.concatenate(parts))[None], np.array([float(points)])
+    if "init/medians" in state:
+        own = np.concatenate([state["init/medians"], own])
+        weight = np.concatenate([state["init/weights"], weight])
+    state |= {"init/medians": own, "init/weights": weight}
+
+
+def _centre(state: Tensors) -> Tensors:
+    centre = state["init/centre"]
+    if "init/medians" in state:
+        centre = weighted_median(state["init/medians"], state["init/weights"])
+    # kept as it is subtracted, in float32
+    centre = centre.astype(np.float32).astype(np.float64)
+    return {"init/centre": centre, "init/distances": np.zeros(BINS)}
+
+
+def _begin_moments(state: Tensors) -> Tensors:
+    dim = len(state["init/centre"])
+    return {
+        "init/centre": state["init/centre"],
+        "init/reach": np.array([reach_of(state["init/distances"], dim)]),
+        "init/count": np.zeros(1),
+        "init/sum": np.zeros(dim),
+        "init/products": np.zeros((dim, dim)),
+    }
+
+
 def _add_moments(state: Tensors, x: Floats) -> None:
-    if state["init/count"][0] == 0 and len(x):
-        # sums are taken about a typical point, not about 0: float32 products stay accurate then;
-        # the shift is kept as it is subtracted, in float32
-        state["init/shift"] = x.mean(axis=0, dtype=np.float64).astype(np.float32).astype(np.float64)
-    x -= state["init/shift"].astype(np.float32)
+    # sums are taken about the centre, not about 0: float32 products stay accurate then
+    x = without_far(
+        centred(x, state["init/centre"].astype(np.float32)), float(state["init/reach"][0])
+    )
     state["init/count"] = state["init/count"] + len(x)
     state["init/sum"] = state["init/sum"] + x.sum(axis=0, dtype=np.float64)
     state["init/products"] = state["init/products"] + x.T @ x
@@ -202,7 +259,7 @@ def _judge(state: Tensors, batches: Iterable[Batch]) -> None:
     points = 0
     for batch in batches:
         parts.append(_scaled(state, batch.x).copy())
-        points += len(batch.x)
+        points += len(parts[-1])
         if points >= JURY_QUERIES + JURY_POINTS:
             break
     if points < 4:
@@ -222,7 +279,8 @@ def _judge(state: Tensors, batches: Iterable[Batch]) -> None:
 
 
 def _add_decoder(state: Tensors, x: Floats) -> None:
-    activations = _scaled(state, x) @ state["init/encoder"].astype(np.float32)
+    x = _scaled(state, x)
+    activations = x @ state["init/encoder"].astype(np.float32)
     state["init/activation"] = state["init/activation"] + np.abs(activations).sum(axis=0)
     sums = Sums.of(state, "init/")
     sums.add((activations > 0).astype(np.uint8), x)

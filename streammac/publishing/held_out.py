@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streammac.models.base import Array, Floats, NestedModel
+from streammac.models.outliers import near_points
 from streammac.models.retrieval import baselines, bit_entropy, precision, true_neighbours
+from streammac.points.range import within
 from streammac.settings.schema import HeldOut as HeldOutSettings
 
 LEAST_POINTS = 50
@@ -62,22 +64,27 @@ class HeldOutSample:
         self._changed = 0
         self._task: Task | None = None
 
-    def add(self, x: Array) -> None:
-        """Take (n, D) held-out points.
+    def add(self, x: Array) -> int:
+        """Take (n, D) held-out points; return how many are refused: not finite, out of range, or of another length.
 
         Once the sample is full each new point takes the place of a random one, so that the held-out sample
         follows a drifting feed and forgets at the pace of its size.
         """
+        if x.ndim != 2 or x.shape[1] == 0 or x.dtype.kind not in "fiub":
+            return len(x)
+        offered = len(x)
+        x = x[within(x)]
         if self._points is None:
             self._points = np.empty((self._settings.points, x.shape[1]), np.float32)
         if x.shape[1] != self._points.shape[1]:
-            return
+            return offered
         room = min(len(x), len(self._points) - self._filled)
         self._points[self._filled : self._filled + room] = x[:room]
         self._filled += room
         rest = x[room:]
         self._points[self._rng.integers(0, len(self._points), len(rest))] = rest
         self._changed += len(x)
+        return offered - len(x)
 
     def task(self, bits: int) -> Task | None:
         """Return what versions are to be measured on; None while there are too few points."""
@@ -85,7 +92,8 @@ class HeldOutSample:
             return None
         if self._task is None or self._changed > REFRESH_SHARE * self._task.points:
             self._changed = 0
-            sample = self._points[: self._filled].copy()
+            # one outlier among the points that the baselines are fitted on would flatter the model
+            sample = near_points(self._points[: self._filled].copy())
             self._task = Task(sample, self._settings, bits, self._seed)
         return self._task
 

@@ -90,11 +90,10 @@ class Publisher:
         """Start the thread."""
         self._thread.start()
 
-    def observe(self, tensors: dict[str, np.ndarray]) -> None:
-        """Take held-out points ``x`` (n, D)."""
-        if "x" in tensors and tensors["x"].ndim == 2:
-            with self._signal:
-                self._held_out_sample.add(tensors["x"])
+    def observe(self, tensors: dict[str, np.ndarray]) -> int:
+        """Take held-out points ``x`` (n, D); return how many are refused, see `HeldOutSample.add`."""
+        with self._signal:
+            return self._held_out_sample.add(tensors["x"]) if "x" in tensors else 0
 
     def offer(self, result: EpochResult, points: int) -> None:
         """Take a finished epoch; ``points`` are stored in the cluster by now."""

@@ -32,12 +32,21 @@ def lap(state, number, *shards, making=MAKING):
     return making.end_lap(state, number)
 
 
+def measured(*shards, making=MAKING):
+    """The state after the laps that tell what is far."""
+    return lap(lap(making.start(4), 0, *shards, making=making), 1, *shards, making=making)
+
+
+def moments(*shards, making=MAKING):
+    return lap(measured(*shards, making=making), 2, *shards, making=making)
+
+
 def projected(state, x=X):
     return (x - state["input/mean"]) / state["input/scale"] @ state["init/basis"]
 
 
 class TestMoments:
-    STATE = lap(MAKING.start(4), 0, X[:700], X[700:])
+    STATE = moments(X[:700], X[700:])
 
     def test_are_those_of_all_points(self):
         np.testing.assert_allclose(self.STATE["input/mean"], X.mean(0), rtol=1e-4)
@@ -62,20 +71,18 @@ class TestMoments:
         assert not self.STATE["init/procrustes"].any()
 
     def test_of_fewer_inputs_than_bits_leave_directions_empty(self):
-        state = lap(
-            Initialisation(6, 3, 4, 2, 0).start(4), 0, X, making=Initialisation(6, 3, 4, 2, 0)
-        )
+        state = moments(X, making=Initialisation(6, 3, 4, 2, 0))
         assert state["init/basis"].shape == (4, 6)
         assert not state["init/basis"][:, 4:].any()
         np.testing.assert_allclose(np.abs(state["init/basis"][:, :4]).max(axis=1), 1.0, atol=0.01)
 
     def test_of_equal_points_keep_a_scale_of_one(self):
-        state = lap(MAKING.start(4), 0, np.full((10, 4), 3.0, np.float32))
+        state = moments(np.full((10, 4), 3.0, np.float32))
         assert state["input/scale"].tolist() == [1.0]
         np.testing.assert_array_equal(state["input/mean"], [3.0] * 4)
 
     def test_of_nothing_are_zeros(self):
-        state = lap(MAKING.start(4), 0, X[:0])
+        state = moments(X[:0])
         assert state["input/mean"].tolist() == [0.0] * 4
         assert state["input/scale"].tolist() == [1.0]
 
@@ -83,9 +90,9 @@ class TestMoments:
 class TestRotations:
     def test_take_the_procrustes_solution_of_all_shards(self):
         """The rotation that brings the points closest to their signs (ITQ, equation 3)."""
-        state = lap(MAKING.start(4), 0, X)
+        state = moments(X)
         V = projected(state)
-        rotated = lap(state, 1, X[:300], X[300:])
+        rotated = lap(state, 3, X[:300], X[300:])
         for old, new in zip(state["init/rotations"], rotated["init/rotations"], strict=True):
             signs = np.where(V @ old > 0, 1.0, -1.0)
             left, _, right = np.linalg.svd(V.T @ signs)
@@ -95,17 +102,17 @@ class TestRotations:
 
     def test_look_at_a_sample_of_a_shard(self):
         many = np.concatenate([X, X])
-        state = lap(MAKING.start(4), 0, many)
-        some = MAKING.visit(state, 1, batches(many[:ROTATION_POINTS]))
-        more = MAKING.visit(state, 1, batches(many))
+        state = moments(many)
+        some = MAKING.visit(state, 3, batches(many[:ROTATION_POINTS]))
+        more = MAKING.visit(state, 3, batches(many))
         np.testing.assert_array_equal(some["init/procrustes"], more["init/procrustes"])
 
     def test_end_with_the_contest(self):
-        state = lap(MAKING.start(4), 0, X)
-        for number in (1, 2):
+        state = moments(X)
+        for number in (3, 4):
             state = lap(state, number, X)
             assert "init/scores" not in state
-        last = lap(state, 3, X)
+        last = lap(state, 5, X)
         assert last["init/scores"].tolist() == [0.0] * 6
         assert "init/procrustes" not in last
         assert not np.array_equal(last["init/rotations"], state["init/rotations"])
@@ -127,12 +134,12 @@ class TestContest:
             "init/scores": np.zeros(2),
         }
         for x in shards:
-            state = self.MAKING.visit(state, 2, batches(x))
+            state = self.MAKING.visit(state, 4, batches(x))
         return state
 
     def groups(self, count):
         x = RNG.standard_normal((count, 2)).astype(np.float32)
-        x[:, 0] = np.where(np.arange(count) % 2, 100.0, -100.0) + 0.1 * x[:, 0]
+        x[:, 0] = np.where(np.arange(count) % 2, 10.0, -10.0) + 0.1 * x[:, 0]
         return x
 
     def test_counts_the_neighbours_that_codes_find(self):
@@ -158,7 +165,7 @@ class TestContest:
     @pytest.mark.parametrize(("scores", "best"), [([3.0, 1.0], 1.0), ([1.0, 3.0], 0.0)])
     def test_is_won_by_the_highest_score(self, scores, best):
         state = self.judged() | {"init/scores": np.array(scores)}
-        chosen = self.MAKING.end_lap(state, 2)
+        chosen = self.MAKING.end_lap(state, 4)
         assert chosen["init/encoder"].tolist() == [[best], [0.0]]
         assert chosen["init/activation"].tolist() == [0.0]
 

@@ -92,6 +92,24 @@ class TestHeldOutSample:
         assert bad.least_entropy == 0
         assert bad.entropy == pytest.approx(good.entropy * (BITS - 1) / BITS, abs=0.06)
 
+    @pytest.mark.parametrize("value", [np.nan, np.inf, 1e20])
+    def test_points_that_are_not_finite_or_out_of_range_are_refused(self, value):
+        held_out = HeldOutSample(HeldOutSettings(), 0)
+        x = digits()[:200]
+        x[7, 3] = value
+        assert held_out.add(x) == 1
+        assert held_out.task(BITS).points == 199
+        assert held_out.add(np.ones((5, 3), np.float32)) == 5  # of another length
+        assert held_out.add(np.ones(5, np.float32)) == 5
+
+    def test_one_outlier_does_not_decide_what_the_baselines_are_worth(self, params):
+        model, x = BinaryAutoencoderModel(bits=BITS), digits()[:1000]
+        clean, odd = HeldOutSample(HeldOutSettings(), 0), HeldOutSample(HeldOutSettings(), 0)
+        clean.add(x[1:])
+        odd.add(np.concatenate([x[1:500], np.full((1, x.shape[1]), 1e12, np.float32), x[500:]]))
+        assert odd.task(BITS).points == 999
+        assert odd.task(BITS).measure(model, params) == clean.task(BITS).measure(model, params)
+
     def test_the_sample_is_bounded_and_follows_the_feed(self):
         held_out = HeldOutSample(HeldOutSettings(points=200), 0)
         held_out.add(np.zeros((200, 3), np.float32))

@@ -162,7 +162,10 @@ class CoordinatorProcess:
                 case ModelRequest():
                     self.control.send(self._model(message.version), identity)
                 case HeldOutPoints():
-                    self.publisher.observe(message.tensors)
+                    refused = self.publisher.observe(message.tensors)
+                    if refused:
+                        text = f"{refused} held-out points are not finite or out of range: refused"
+                        self._do([self.core.note("malformed", message.name, text)])
                 case _:
                     self._do(self.core.handle(identity, message, now))
 
