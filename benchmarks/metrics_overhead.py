@@ -147,9 +147,12 @@ def cluster(folder: Path) -> None:
 
 
 def registered(workers: int) -> Coordinator:
-    core = Coordinator(Settings.model_validate({"cluster": {"workers": workers}}), "benchmark")
+    core = Coordinator(
+        Settings.model_validate({"cluster": {"workers": min(workers, 256)}}), "benchmark"
+    )
     for n in range(workers):
-        addresses: Addresses = {"metrics": f"http://10.0.0.1:{10_000 + n}/metrics"}
+        sockets: Addresses = {"ring": "tcp://10.0.0.1:1", "data": "tcp://10.0.0.1:2"}
+        addresses: Addresses = {**sockets, "metrics": f"http://10.0.0.1:{10_000 + n}/metrics"}
         core.handle(b"%d" % n, Register("worker", f"w{n}", 1, n, "here", addresses), 0.0)
     return core
 

@@ -28,9 +28,10 @@ from ingest.wake import Wake
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.worker_sockets import WorkerSockets
 from streammac.errors import ExitCode, StreammacError
+from streammac.link.claim import Claim
 from streammac.link.coordinator import CoordinatorLink
 from streammac.link.interrupt import Interrupt
-from streammac.link.registration import Registration, register
+from streammac.link.registration import Registration, refused, register
 from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.settings.schema import Network
@@ -41,6 +42,7 @@ from streammac.wire.messages import (
     Goodbye,
     Heartbeat,
     Registered,
+    RegistrationRefused,
     Routes,
     Stop,
     StreamSchema,
@@ -134,6 +136,9 @@ class IngestNode:
                 self.wake.drain()
             if self.link.socket in ready:
                 for message in self.link.receive():
+                    if isinstance(message, RegistrationRefused):
+                        code = refused(message)
+                        self.stop()
                     self._handle(message)
             self.link.keep_registered(now, answered=True)
             self._serve_workers(ready, now)
@@ -159,8 +164,8 @@ class IngestNode:
 
     def _handle(self, message: Message) -> None:
         match message:
-            case Registered():
-                pass  # the answer to a reminder
+            case Registered() | RegistrationRefused():
+                pass  # the answer to a reminder; the loop ends with the refusal
             case StreamSchema():
                 if self.ingest_queue.schema is None:
                     self.ingest_queue.agree(message)
@@ -314,9 +319,9 @@ def run(
     """
     interrupt = Interrupt()
     interrupt.catch()
+    claim = Claim.take(directory, name)
     context = open_context(directory.keys, insecure=network.insecure)
-    incarnation = directory.next_incarnation(name)
-    link = CoordinatorLink(context, "ingest", name, incarnation, coordinator)
+    link = CoordinatorLink(context, "ingest", claim, coordinator)
     listeners = Listeners(context, name, network)
     link.addresses |= listeners.addresses
     directory.announce(name, dict(link.addresses))
@@ -335,9 +340,9 @@ def _serve(
     sources: Sequence[str] | None,
 ) -> ExitCode:
     registration = register(link, interrupt)
-    if registration is None:
+    if isinstance(registration, ExitCode):
         link.tell(Goodbye(link.name, link.incarnation))
-        return ExitCode.OK
+        return registration
     try:
         ledger = Ledger(directory.ledger(link.name), IngestState())
     except (StreammacError, OSError) as error:

@@ -10,6 +10,8 @@ import re
 from streammac.errors import StreammacError
 
 MOST_CHARACTERS = 64
+RESERVED = ("coordinator", "supervisor")
+"""Taken by processes of which a cluster has one."""
 PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{MOST_CHARACTERS - 1}}}\Z"
 
 
@@ -32,6 +34,8 @@ def check_name(name: str) -> str:
     ...
     streammac.names.BadName: name: expected up to 64 letters, digits, . _ - (the first no . _ -), got '../w1'
     """
+    if name in RESERVED:
+        raise BadName(f"name: {name!r} is taken - use another one")
     if re.match(PATTERN, name):
         return name
     shown = name if len(name) <= MOST_CHARACTERS else name[:MOST_CHARACTERS] + "..."

@@ -40,6 +40,7 @@ class RunDirectory:
     ``settings.json``         the settings the cluster was started with
     ``coordinator.json``      the coordinator's durable state
     ``processes/NAME.json``   how to reach each running process
+    ``processes/NAME.lock``   locked as long as the process runs; tells the directory from all others
     ``shards/WORKER/``        a worker's points, and which of its batches it has handed to others
     ``held-out/WORKER/``      a worker's held-out points
     ``models/``               model versions

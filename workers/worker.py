@@ -19,9 +19,10 @@ import zmq
 from msgspec.structs import replace
 
 from streammac.errors import ExitCode
+from streammac.link.claim import Claim
 from streammac.link.coordinator import CoordinatorLink
 from streammac.link.interrupt import Interrupt
-from streammac.link.registration import Registration, register
+from streammac.link.registration import Registration, refused, register
 from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.settings.schema import Network
@@ -34,6 +35,7 @@ from streammac.wire.messages import (
     Leaving,
     Move,
     Registered,
+    RegistrationRefused,
     RestartContinuation,
     Resume,
     Routes,
@@ -95,6 +97,7 @@ class Worker:
             self.poller.register(socket, zmq.POLLIN)
         self.opened: OpenWorker | None = None
         self.ending = False
+        self.code = ExitCode.OK
         self._early: list[RingEvent] = []
         self._busy_s, self._appended = Rate(), Rate()
 
@@ -166,6 +169,8 @@ class Worker:
             case Move():
                 if self.opened is not None and not self.departure.under_way:
                     self.opened.mover.give(message.points, message.to, time.monotonic())
+            case RegistrationRefused():
+                self.code, self.ending = refused(message), True
             case Stop():
                 log.info("told to stop: %s", message.reason)
                 self.ending = True
@@ -229,7 +234,7 @@ class Worker:
             report = replace(self._report(), given_up=given_up)
             self.opened.close(ended=ended)
         self.link.tell(Goodbye(self.link.name, self.link.incarnation, worker=report))
-        return ExitCode.OK
+        return self.code
 
 
 def run(name: str, directory: RunDirectory, coordinator: str, network: Network) -> ExitCode:
@@ -253,18 +258,18 @@ def run(name: str, directory: RunDirectory, coordinator: str, network: Network) 
     """
     interrupt = Interrupt()
     interrupt.catch()
+    claim = Claim.take(directory, name)
     context = open_context(directory.keys, insecure=network.insecure)
-    incarnation = directory.next_incarnation(name)
-    link = CoordinatorLink(context, "worker", name, incarnation, coordinator)
+    link = CoordinatorLink(context, "worker", claim, coordinator)
     listeners = Listeners(context, name, network)
     link.addresses |= listeners.addresses
     directory.announce(name, dict(link.addresses))
     registration = register(link, interrupt)
-    if registration is not None:
+    if isinstance(registration, Registration):
         code = Worker(link, listeners, directory, registration, interrupt).run()
     else:
         link.tell(Goodbye(name, link.incarnation))
-        code = ExitCode.OK
+        code = registration
     directory.retract(name)
     listeners.close()
     link.socket.close()

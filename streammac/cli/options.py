@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from streammac.names import BadName, check_name
+
 
 class LogFormat(StrEnum):
     """How log lines look."""
@@ -39,7 +41,21 @@ SummaryOption = Annotated[
 NoUiOption = Annotated[
     bool, typer.Option("--no-ui", help="A line now and then instead of a live picture.")
 ]
-NameOption = Annotated[str, typer.Option("--name", help="Stable name, the same over restarts.")]
+
+
+def _name(text: str | None) -> str | None:
+    try:
+        return None if text is None else check_name(text)
+    except BadName as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+NameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--name", callback=_name, help="Stable name; else one is made, and kept in the directory."
+    ),
+]
 HostOption = Annotated[str, typer.Option("--host", help="Interface to listen on.")]
 HttpHostOption = Annotated[
     str, typer.Option("--http-host", help="Interface of metrics and HTTP: plain, open to anybody.")

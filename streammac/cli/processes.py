@@ -7,7 +7,7 @@ supervisor all of its own: then hidden options say what only it knows.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from streammac.run_directory import RunDirectory
     from streammac.settings.schema import Settings
 
-FIRST_WORKER = "w1"
+FIRST = {"worker": "w1", "ingest": "i1"}
+"""Names in the directory of the cluster itself, as `streammac up` gives them."""
 JOIN_S = 60.0
 """Longest wait of a process for its coordinator's announcement."""
 
@@ -76,10 +77,7 @@ def _on_ports(settings: Settings, control: int, http: int) -> Settings:
 
 
 def worker(
-    name: Annotated[
-        str | None,
-        typer.Option("--name", help="Stable name; else one is made, and kept in the directory."),
-    ] = None,
+    name: NameOption = None,
     join: JoinOption = None,
     directory: DirectoryOption = DEFAULT_DIRECTORY,
     host: HostOption = "127.0.0.1",
@@ -91,7 +89,7 @@ def worker(
     lifeline: LifelineOption = None,
 ) -> None:
     """Run a worker alone; it joins the cluster of --join, or the one in its directory."""
-    name = name or _name_of_its_own(directory, joins=join is not None)
+    name = name or _name_of_its_own("worker", directory, joins=join is not None)
     run_directory = _begin_process(name, directory, lifeline, log_format, quiet=quiet)
     from streammac.settings.schema import Network
     from workers.worker import run
@@ -101,11 +99,11 @@ def worker(
     raise typer.Exit(run(name, run_directory, _address(run_directory, join), network))
 
 
-def _name_of_its_own(directory: Path, *, joins: bool) -> str:
-    """Return the name of a worker that was given none."""
-    from streammac.cli.worker_name import host_name
+def _name_of_its_own(role: Literal["worker", "ingest"], directory: Path, *, joins: bool) -> str:
+    """Return the name of a process that was given none."""
+    from streammac.cli.own_name import own_name
 
-    return host_name(directory) if joins else FIRST_WORKER
+    return own_name(role, directory) if joins else FIRST[role]
 
 
 def ingest(
@@ -113,7 +111,7 @@ def ingest(
         list[str] | None,
         typer.Option("--source", metavar="URI", help="A feed; else those of the settings."),
     ] = None,
-    name: NameOption = "i1",
+    name: NameOption = None,
     join: JoinOption = None,
     directory: DirectoryOption = DEFAULT_DIRECTORY,
     host: HostOption = "127.0.0.1",
@@ -124,7 +122,8 @@ def ingest(
     quiet: QuietOption = False,
     lifeline: LifelineOption = None,
 ) -> None:
-    """Run an ingest node alone."""
+    """Run an ingest node alone; it joins the cluster of --join, or the one in its directory."""
+    name = name or _name_of_its_own("ingest", directory, joins=join is not None)
     run_directory = _begin_process(name, directory, lifeline, log_format, quiet=quiet)
     from ingest.node import run
     from streammac.settings.schema import Network

@@ -69,8 +69,11 @@ def remove(
     join: JoinOption = None,
 ) -> None:
     """Let a worker leave in good order; without an option its points wait in its directory."""
+    from streammac.wire.fields import MAX_DEADLINE_S
     from streammac.wire.messages import DrainReply, DrainRequest, ForgetWorker, WorkerForgotten
 
+    if not deadline <= MAX_DEADLINE_S:  # nor is NaN
+        raise typer.BadParameter(f"--deadline: expected 0 to {MAX_DEADLINE_S:.0f} s")
     if move_data and drop_data:
         raise typer.BadParameter("--move-data and --drop-data exclude each other")
     points: Literal["keep", "move", "drop"] = (

@@ -44,6 +44,7 @@ from streammac.wire.messages import (
     PleaseRegister,
     Register,
     Registered,
+    RegistrationRefused,
     RestartContinuation,
     RingMoving,
     Routes,
@@ -53,6 +54,8 @@ from streammac.wire.messages import (
     View,
 )
 
+OWN_WORD = (Holdings, RingMoving, Goodbye, Leaving, EpochReport, Drift)
+"""What a process says of itself, and nobody else."""
 BANNED_S = 30.0
 """A worker that the others do not reach is kept out of the ring for so long."""
 
@@ -133,6 +136,9 @@ class Coordinator:
 
     def handle(self, identity: bytes, message: Message, now: float) -> list[Action]:
         """Take a message of the process with this socket identity."""
+        if isinstance(message, OWN_WORD) and not self.membership.is_from(identity, message.name):
+            kind = type(message).__name__
+            return [self.note("malformed", "", f"ignored a {kind} that is not from {message.name}")]
         match message:
             case Register():
                 return self._register(identity, message, now)
@@ -200,6 +206,14 @@ class Coordinator:
     # -- who is there ---------------------------------------------------------------------
 
     def _register(self, identity: bytes, message: Register, now: float) -> list[Action]:
+        self.membership.forget(self.views.carriers)
+        refusal = self.membership.refusal(message, now)
+        if refusal is None:
+            return []  # it asks again
+        if refusal:
+            told = f"a second process {message.pid} on {message.host}: {refusal}"
+            note = self.note("refused", message.name, told)
+            return [Tell(identity, RegistrationRefused(refusal)), note]
         known = self.membership.find(message.name, message.incarnation) is not None
         news = self.membership.register(identity, message, now)
         settings, turning = self.settings.model_dump_json(), self.view is not None

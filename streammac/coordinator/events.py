@@ -17,12 +17,12 @@ from streammac.wire.status import Event
 KEPT = 200
 """Events that are remembered."""
 KINDS = (
-    "joined", "ingest_joined", "returned", "draining", "left", "ingest_left", "lost", "ingest_lost",
+    "joined", "ingest_joined", "refused", "returned", "draining", "left", "ingest_left", "lost", "ingest_lost",
     "moving", "moved", "view", "turns", "recovered", "stall", "drift", "restart", "disk_full",
     "quarantined", "coordinator_restarted", "promoted", "kept_back", "malformed",
 )  # fmt: skip
 """What can happen (docs/status.md says what each means)."""
-FREQUENT = ("promoted", "kept_back")
+FREQUENT = ("promoted", "kept_back", "refused", "malformed")
 """Of these in a row only the newest is kept, or they would push out everything else."""
 
 

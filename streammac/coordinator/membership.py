@@ -5,14 +5,22 @@ Pure bookkeeping for the coordinator: the clock is an argument, sockets are opaq
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
+from streammac.coordinator.contest import Contest
 from streammac.coordinator.failure_detector import FailureDetector
 from streammac.wire.messages import Goodbye, Heartbeat, MemberAddress, Register
 from streammac.wire.reports import IngestReport, WorkerReport
 
-MAX_PEERS = 10_000
+MAX_PEERS = 1000
+"""Processes that are remembered, so that the status of all of them is one message."""
+NEEDED: dict[str, tuple[Literal["ring", "data", "client"], ...]] = {
+    "worker": ("ring", "data"),
+    "ingest": ("client",),
+}
+"""The addresses without which nobody can do anything with a process."""
 
 
 @dataclass(slots=True)
@@ -66,18 +74,31 @@ class Membership:
     def __init__(self, heartbeat_s: float) -> None:
         self.heartbeat_s = heartbeat_s
         self.peers: dict[str, Peer] = {}
+        self._contest = Contest(heartbeat_s)
+
+    def refusal(self, message: Register, now: float) -> str | None:
+        """Return why a process cannot register; empty if it can, None as long as that is not clear."""
+        missing = [one for one in NEEDED[message.role] if not message.addresses.get(one)]
+        if missing:
+            return f"{message.name}: expected an address for {', '.join(missing)}"
+        known = self.peers.get(message.name)
+        if known is None:
+            return (
+                f"there are {MAX_PEERS} processes already" if len(self.peers) >= MAX_PEERS else ""
+            )
+        first = known.registration
+        if message.incarnation < first.incarnation:
+            return f"{message.name}: process {first.pid} on {first.host} has taken its place"
+        if message.incarnation == first.incarnation or not known.here:
+            return ""
+        return self._contest.refusal(first, known.detector.last, message, now)
 
     def register(self, identity: bytes, message: Register, now: float) -> bool:
-        """Take a registration; return whether the process is new (or a new incarnation)."""
+        """Take a registration that is not refused; return whether the process is new (or a new incarnation)."""
         known = self.peers.get(message.name)
-        if known is not None:
-            if message.incarnation < known.incarnation:
-                return False  # a process that was replaced meanwhile
-            if message.incarnation == known.incarnation:
-                known.registration, known.identity = message, identity
-                return self._alive(known, now)
-        elif len(self.peers) >= MAX_PEERS:
-            return False
+        if known is not None and message.incarnation == known.incarnation:
+            known.registration, known.identity = message, identity
+            return self._alive(known, now)
         detector = FailureDetector(self.heartbeat_s, now)
         self.peers[message.name] = Peer(message, identity, detector)
         return True
@@ -105,6 +126,19 @@ class Membership:
         """Return a process, None if another one of that name has come since."""
         peer = self.peers.get(name)
         return peer if peer is not None and peer.incarnation == incarnation else None
+
+    def is_from(self, identity: bytes, name: str) -> bool:
+        """Return whether the process of a name speaks for itself."""
+        return name in self.peers and self.peers[name].identity == identity
+
+    def forget(self, kept: Collection[str]) -> None:
+        """Make room if there is none: forget who is gone without points, but for those who are ``kept``."""
+        if len(self.peers) < MAX_PEERS:
+            return
+        gone = [p for p in self.peers.values() if not (p.here or p.worker.points)]
+        for peer in sorted(gone, key=lambda p: p.detector.last)[: MAX_PEERS // 10]:
+            if peer.name not in kept:
+                del self.peers[peer.name]
 
     def leave(self, peer: Peer, message: Goodbye) -> None:
         """Take a process's goodbye."""

@@ -101,6 +101,11 @@ class ViewManager:
             return any(not peers[name].here for name in change.carriers)
         return any(peers[name].state == "lost" for name in change.members)
 
+    @property
+    def carriers(self) -> frozenset[str]:
+        """Return who carries the ring's state, or is counted on in the newest view."""
+        return frozenset(self.ring).union(self.change.members if self.change else ())
+
     def leavers(self) -> list[Peer]:
         """Return who wants to leave, and still carries the ring's state."""
         peers = self.membership.of("worker", alive=False)

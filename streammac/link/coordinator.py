@@ -12,6 +12,7 @@ from typing import Literal
 
 import zmq
 
+from streammac.link.claim import Claim
 from streammac.names import plain
 from streammac.security import SecureContext
 from streammac.wire.codec import Message
@@ -35,10 +36,8 @@ class CoordinatorLink:
         The process's context.
     role : {"worker", "ingest"}
         What the process is.
-    name : str
-        Its stable name.
-    incarnation : int
-        Tells this process from earlier ones of the same name; it grows.
+    claim : Claim
+        Its stable name, and which process of it this is.
     coordinator : str
         Address of the coordinator's control socket.
 
@@ -52,16 +51,16 @@ class CoordinatorLink:
         self,
         context: SecureContext,
         role: Literal["worker", "ingest"],
-        name: str,
-        incarnation: int,
+        claim: Claim,
         coordinator: str,
     ) -> None:
         self.role = role
-        self.name = name
-        self.incarnation = incarnation
+        self.name = claim.name
+        self.incarnation = claim.incarnation
+        self._claim = claim  # held as long as the line
         self.addresses: Addresses = {}
         self.socket = context.socket(zmq.DEALER)
-        self.socket.identity = f"{name}:{self.incarnation}".encode()
+        self.socket.identity = f"{self.name}:{self.incarnation}".encode()
         self.socket.linger = LINGER_MS
         self.socket.connect(coordinator)
         context.watch(self.socket)
@@ -90,7 +89,16 @@ class CoordinatorLink:
     def register(self) -> None:
         """Present the process."""
         pid, host = os.getpid(), plain(hosts.gethostname(), "host")
-        self.tell(Register(self.role, self.name, self.incarnation, pid, host, self.addresses))
+        known = (
+            self.role,
+            self.name,
+            self.incarnation,
+            pid,
+            host,
+            self.addresses,
+            self._claim.home,
+        )
+        self.tell(Register(*known))
 
     def keep_registered(self, now: float, *, answered: bool) -> None:
         """Register when it is time to."""

@@ -9,11 +9,12 @@ import logging
 import time
 from dataclasses import dataclass
 
+from streammac.errors import ExitCode
 from streammac.link.coordinator import CoordinatorLink
 from streammac.link.interrupt import Interrupt
 from streammac.settings.schema import Settings
 from streammac.wire.codec import Message
-from streammac.wire.messages import Registered, Stop
+from streammac.wire.messages import Registered, RegistrationRefused, Stop
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +33,13 @@ class Registration:
     """What else the coordinator has said until now, in its order."""
 
 
-def register(link: CoordinatorLink, interrupt: Interrupt) -> Registration | None:
+def register(link: CoordinatorLink, interrupt: Interrupt) -> Registration | ExitCode:
     """Present a process until the coordinator answers.
 
     Returns
     -------
-    Registration or None
-        None if the process is to end before that, by a signal or because the coordinator says so.
+    Registration or ExitCode
+        How the process is to end before that: by a signal, because the coordinator says so or refuses it.
     """
     others: list[Message] = []
     while not interrupt.requested:
@@ -51,10 +52,18 @@ def register(link: CoordinatorLink, interrupt: Interrupt) -> Registration | None
                     answer = message
                 case Stop():
                     log.info("told to stop: %s", message.reason)
-                    return None
+                    return ExitCode.OK
+                case RegistrationRefused():
+                    return refused(message)
                 case _:
                     others.append(message)
         if answer is not None:
             settings = Settings.model_validate_json(answer.settings)
             return Registration(settings, answer.turning, tuple(others))
-    return None
+    return ExitCode.OK
+
+
+def refused(message: RegistrationRefused) -> ExitCode:
+    """Say why the process cannot take part; return the code with which it is to end."""
+    log.error("not taken into the cluster: %s", message.reason)
+    return ExitCode.REFUSED

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from streammac.errors import ExitCode, Failure
+from streammac.names import BadName, check_name
 from streammac.run_directory import write_json
 
 _NUMBERED = re.compile(r"w(\d{1,9})")
@@ -31,10 +33,21 @@ class Roster:
 
     @classmethod
     def load(cls, path: Path, asked: int) -> Roster:
-        """Return the roster of a run directory for so many workers."""
+        """Return the roster of a run directory for so many workers.
+
+        Raises
+        ------
+        Failure
+            If a name in it is none.
+        """
         known: dict[str, object] = json.loads(path.read_text()) if path.exists() else {}
         remembered = known.get("workers")
         names = [str(name) for name in remembered] if isinstance(remembered, list) else []
+        try:
+            for name in names:
+                check_name(name)
+        except BadName as error:
+            raise Failure(ExitCode.BAD_INPUT, f"{path}: {error}") from None
         roster = cls(path, asked, names)
         if known.get("asked") != asked:
             del roster.names[asked:]

@@ -27,6 +27,8 @@ _HOST = r"([A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.%a-z]{2,
 Name = Annotated[str, Meta(pattern=names.PATTERN)]
 """Name of a process or of a source of batches."""
 Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.-]{1,64}\Z")]
+Home = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{0,64}\Z")]
+"""Tells a run directory from others."""
 Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/-]{0,199}\Z")]
 """Name of a block, an array or a quantity."""
 Address = Annotated[str, Meta(pattern=rf"^tcp://{_HOST}:{_PORT}\Z")]

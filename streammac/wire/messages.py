@@ -19,6 +19,7 @@ from streammac.wire.fields import (
     Count,
     Deadline,
     Dimension,
+    Home,
     Host,
     Incarnation,
     Int64,
@@ -49,6 +50,7 @@ class Register(Message):
     pid: Pid
     host: Host
     addresses: Addresses
+    home: Home = ""
 
 
 class Registered(Message):
@@ -59,6 +61,12 @@ class Registered(Message):
     """The shared settings as JSON (`streammac.settings.schema.Settings`)."""
     turning: bool = False
     """The ring turns already: who enters it should have loaded everything, or the others wait for it."""
+
+
+class RegistrationRefused(Message):
+    """The coordinator's answer to who cannot take part, and is to end: another one has its name, above all."""
+
+    reason: Reason
 
 
 class StreamSchema(Message):

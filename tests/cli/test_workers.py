@@ -12,7 +12,7 @@ import pytest
 
 from streammac.cli import open_files
 from streammac.cli import workers as cli_workers
-from streammac.cli.worker_name import host_name
+from streammac.cli.own_name import own_name
 from streammac.cli.workers import exit_message, listing
 from streammac.errors import ExitCode, Failure
 from streammac.link.attached import Attached
@@ -30,17 +30,24 @@ from tests.supervisor.test_supervisor import ALWAYS, cluster, turn_until
 
 
 def test_a_generated_name_is_kept_and_one_s_own(tmp_path: Path) -> None:
-    first = host_name(tmp_path / "a")
-    assert host_name(tmp_path / "a") == first
-    assert host_name(tmp_path / "b") != first
+    first = own_name("worker", tmp_path / "a")
+    assert own_name("worker", tmp_path / "a") == first
+    assert own_name("worker", tmp_path / "b") != first
     assert len(first) <= 64
+    assert own_name("ingest", tmp_path / "a") not in (first, own_name("ingest", tmp_path / "b"))
+
+
+def test_a_name_in_the_directory_that_is_a_path_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "worker-name").write_text("../../x\n")
+    with pytest.raises(Failure, match="worker-name: name: expected up to 64 letters"):
+        own_name("worker", tmp_path)
 
 
 def test_a_wild_host_name_becomes_a_plain_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "../été.example.org")
-    name = host_name(tmp_path)
+    name = own_name("worker", tmp_path)
     assert name.startswith("worker-")
     assert name.replace("-", "").isalnum()
 
@@ -204,3 +211,24 @@ def test_top_draws_until_q_is_pressed(tmp_path: Path) -> None:
         assert watching.wait(10) == 0
         assert b"\x1b[?1049l" in drawn, "the screen was given back"
         os.close(ours)
+
+
+@pytest.mark.parametrize("name", ["../../../esc", "a/b", "", ".", "w1\n", "x" * 65, "coordinator"])
+@pytest.mark.parametrize("role", ["worker", "ingest"])
+def test_a_name_that_is_none_is_refused_before_anything_is_written(
+    role: str,
+    name: str,
+    run: Run,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    code, _, err = run(role, "--name", name, "--dir", tmp_path / "run")
+    assert code == ExitCode.USAGE
+    assert "name: " in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "1e9"])
+def test_a_deadline_that_is_no_time_is_refused(seconds: str, run: Run) -> None:  # noqa: F811
+    code, _, err = run("workers", "remove", "w1", "--deadline", seconds)
+    assert code == ExitCode.USAGE
+    assert "--deadline" in err

@@ -60,7 +60,7 @@ def settings(**training) -> Settings:
 
 
 def register(name, role="worker", incarnation=1) -> Register:
-    addresses = {"ring": f"ring of {name}", "data": f"data of {name}"}
+    addresses = {socket: f"{socket} of {name}" for socket in ("ring", "data", "client")}
     return Register(role, name, incarnation, 11, "here", addresses)
 
 

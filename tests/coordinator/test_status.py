@@ -59,6 +59,6 @@ def test_an_ingest_node_is_told_as_it_reports():
     core.handle(b"i1", Heartbeat("i1", 1, ingest=said), now=0.3)
     (node,) = status(core).ingest
     assert node == IngestStatus(
-        name="i1", pid=11, host="here", state="alive", metrics_url=None, http_url=None, client=None,
-        finished=True, rate=9.0, first_ack_s=5.0, blocked_s=2.0, unacknowledged=3, revoked=1,
+        name="i1", pid=11, host="here", state="alive", metrics_url=None, http_url=None,
+        client="client of i1", finished=True, rate=9.0, first_ack_s=5.0, blocked_s=2.0, unacknowledged=3, revoked=1,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 import time
@@ -21,6 +22,7 @@ from streammac.delivery.batch import BATCH_OVERHEAD_BYTES
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Receiver
 from streammac.errors import ExitCode
+from streammac.link.claim import Claim
 from streammac.link.coordinator import CoordinatorLink
 from streammac.link.interrupt import Interrupt
 from streammac.link.registration import register
@@ -166,7 +168,8 @@ def running(tmp_path, sources=(), workers=1, stored=None, lose_acks=0, code=Exit
     stage = Stage(settings, stored, lose_acks)
     directory = RunDirectory(tmp_path)
     context = open_context(None)
-    link = CoordinatorLink(context, "ingest", "i1", 1, stage.control_address)
+    claim = Claim("i1", 1, "home", io.BytesIO())
+    link = CoordinatorLink(context, "ingest", claim, stage.control_address)
     listeners = Listeners(context, "i1", Network())
     link.addresses |= listeners.addresses
     registration = register(link, Interrupt())

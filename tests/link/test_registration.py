@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import threading
 
 import pytest
 import zmq
 
+from streammac.errors import ExitCode
+from streammac.link.claim import Claim
 from streammac.link.coordinator import CoordinatorLink
 from streammac.link.interrupt import Interrupt
 from streammac.link.registration import Registration, register
@@ -17,6 +20,7 @@ from streammac.wire.messages import (
     PleaseRegister,
     Register,
     Registered,
+    RegistrationRefused,
     Routes,
     Stop,
     StreamSchema,
@@ -36,9 +40,10 @@ class Line:
         self.context = open_context(None)
         self.control = self.context.socket(zmq.ROUTER)
         port = self.control.bind_to_random_port("tcp://127.0.0.1")
-        self.link = CoordinatorLink(self.context, "worker", "w1", 1, f"tcp://127.0.0.1:{port}")
+        claim = Claim("w1", 1, "home", io.BytesIO())
+        self.link = CoordinatorLink(self.context, "worker", claim, f"tcp://127.0.0.1:{port}")
         self.interrupt = Interrupt()
-        self.result: list[Registration | None] = []
+        self.result: list[Registration | ExitCode] = []
         self.thread = threading.Thread(target=self.register, daemon=True)
         self.thread.start()
 
@@ -56,7 +61,7 @@ class Line:
         for message in messages:
             self.control.send_multipart([self.identity, *encode(message)])
 
-    def end(self) -> Registration | None:
+    def end(self) -> Registration | ExitCode:
         self.thread.join(PATIENCE_S)
         (result,) = self.result
         return result
@@ -93,7 +98,7 @@ def test_it_presents_itself_until_it_is_answered(line):
     line.say(PleaseRegister())
     assert line.heard() == first
     line.say(ANSWER)
-    assert line.end() is not None
+    assert isinstance(line.end(), Registration)
 
 
 @pytest.mark.parametrize("way", ["signal", "order"])
@@ -103,4 +108,11 @@ def test_a_process_may_end_before_it_is_registered(line, way):
         line.interrupt()
     else:
         line.say(SCHEMA, Stop("the cluster ends"))
-    assert line.end() is None
+    assert line.end() is ExitCode.OK
+
+
+def test_who_is_refused_ends_with_the_reason(line, caplog):
+    line.heard()
+    line.say(RegistrationRefused("w1: process 7 on host-a has this name"))
+    assert line.end() is ExitCode.REFUSED
+    assert "not taken into the cluster: w1: process 7 on host-a has this name" in caplog.text

@@ -23,9 +23,9 @@ OWN = "http://127.0.0.1:9000/metrics"
 
 
 def registered(workers: int) -> Coordinator:
-    core = Coordinator(Settings.model_validate({"cluster": {"workers": workers}}), "many")
+    core = Coordinator(Settings.model_validate({"cluster": {"workers": 256}}), "many")
     for n in range(workers):
-        addresses = {"metrics": f"http://10.0.0.1:{10_000 + n}/metrics", "data": "", "ring": ""}
+        addresses = {"metrics": f"http://10.0.0.1:{10_000 + n}/metrics", "data": "d", "ring": "r"}
         core.handle(b"%d" % n, Register("worker", f"w{n}", 1, n, "here", addresses), 0.0)
     return core
 

@@ -206,7 +206,7 @@ def test_more_pages_than_the_limit_are_refused_until_one_goes(
 
 
 def test_a_thousand_registered_workers(live: Live, url: str) -> None:
-    settings = Settings.model_validate({"cluster": {"workers": 1000}})
+    settings = Settings.model_validate({"cluster": {"workers": 256}})
     core = Coordinator(settings, "many")
     for n in range(1000):
         addresses = dict.fromkeys(("ring", "data", "metrics"), f"tcp://10.0.0.1:{n}")

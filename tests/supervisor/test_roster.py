@@ -1,5 +1,8 @@
 from pathlib import Path
 
+import pytest
+
+from streammac.errors import Failure
 from streammac.supervisor.roster import Roster
 
 
@@ -19,3 +22,10 @@ def test_a_roster_is_what_it_was_until_somebody_asks_for_another_number(tmp_path
 def test_new_names_are_nobodys(tmp_path: Path) -> None:
     roster = Roster.load(tmp_path / "workers.json", 2)
     assert roster.add(1, taken=["w7", "host-1", "w3x"]) == ["w8"]
+
+
+def test_a_name_that_is_a_path_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "workers.json"
+    path.write_text('{"asked": 1, "workers": ["../../esc"]}')
+    with pytest.raises(Failure, match=r"workers.json: name: expected up to 64 letters.*esc"):
+        Roster.load(path, 1)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
+from socket import gethostname
 
 import pytest
 
+from streammac.errors import ExitCode
+from streammac.names import plain
 from streammac.wire.status import FailureCounts
 from tests.patience import PATIENCE_S
 from tests.workers.live_cluster import LiveCluster, kinds, states
@@ -18,6 +22,20 @@ SETTINGS = {
     "model": {"bits": 8, "options": {"starts": 3, "refined": 1}},
     "ingest": {"sources": ["patches:?size=6&rate=3000"]},
 }
+
+
+def doubles(cluster: LiveCluster, folder: Path) -> dict[str, str]:
+    """Start processes under names that others have; return what each is to be told, by a name of its own."""
+    address = cluster.directory.announced("coordinator")["control"]
+    living, told = dict(cluster.children), {}
+    for role, name in (("worker", "w3"), ("ingest", "i1")):
+        second = cluster.start(role, name, "--join", address, directory=folder / "elsewhere")
+        told[f"second {name}"] = f"on {plain(gethostname(), 'host')} has this name"
+        living[f"second {name}"] = second
+    living["third w3"] = cluster.start("worker", "w3")
+    told["third w3"] = "w3 runs already in"
+    cluster.children = living
+    return told
 
 
 def test_the_ring_goes_on_whatever_happens_to_workers(tmp_path):
@@ -42,6 +60,8 @@ def test_the_ring_goes_on_whatever_happens_to_workers(tmp_path):
         failures = cluster.status().failures
         assert failures == FailureCounts(crash=1)
 
+        refused = doubles(cluster, tmp_path)
+
         cluster.signal("w1", signal.SIGSTOP)
         status = cluster.wait(lambda s: s.recovery.count == 2, "recovery from a hang")
         assert status.failures.hang == 1
@@ -50,6 +70,10 @@ def test_the_ring_goes_on_whatever_happens_to_workers(tmp_path):
         status = cluster.wait(lambda s: states(s)["w1"] == "alive", "the return of the hanging one")
         assert "returned" in kinds(status, "w1")
         cluster.epochs(2)
+
+        for name, words in refused.items():
+            assert cluster.children[name].process.wait(PATIENCE_S) == ExitCode.REFUSED
+            assert words in cluster.children[name].tail()
 
         cluster.signal("w3", signal.SIGTERM)
         status = cluster.wait(lambda s: states(s)["w3"] == "left", "the leave")

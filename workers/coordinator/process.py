@@ -24,6 +24,7 @@ from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.coordinator_actions import Action, Finished, Note, Tell
 from streammac.coordinator.health import Health
 from streammac.coordinator.status import points, status
+from streammac.link.claim import Claim
 from streammac.link.http_server import serve, serve_metrics
 from streammac.publishing.publisher import Publisher
 from streammac.publishing.versions import VersionStore
@@ -56,6 +57,7 @@ WATCHED: dict[str, Literal["ring", "client"]] = {"worker": "ring", "ingest": "cl
 SERIOUS = (
     "lost",
     "ingest_lost",
+    "refused",
     "returned",
     "recovered",
     "stall",
@@ -253,7 +255,10 @@ def _log_event(event: Event) -> None:
 
 def run(directory: RunDirectory, settings: Settings) -> int:
     """Run the coordinator until it is to end; return the exit code."""
+    claim = Claim.take(directory, "coordinator")
     process = CoordinatorProcess(directory, settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: process.stop())
-    return process.run()
+    code = process.run()
+    claim.release()
+    return code
