@@ -196,7 +196,7 @@ class IngestNode:
         )
         url = self.listeners.listen(uri, endpoint.application())
         self.link.addresses["http"] = url
-        self.directory.announce(self.link.name, dict(self.link.addresses))
+        self.directory.try_to_announce(self.link.name, dict(self.link.addresses))
         self.link.register()
         log.info("points are taken at %s/points", url)
 
@@ -324,7 +324,7 @@ def run(
     link = CoordinatorLink(context, "ingest", claim, coordinator)
     listeners = Listeners(context, name, network)
     link.addresses |= listeners.addresses
-    directory.announce(name, dict(link.addresses))
+    directory.try_to_announce(name, dict(link.addresses))
     code = _serve(link, listeners, directory, interrupt, sources)
     directory.retract(name)
     listeners.close()
@@ -348,6 +348,7 @@ def _serve(
     except (StreammacError, OSError) as error:
         log.error("%s", error)
         link.tell(Goodbye(link.name, link.incarnation))
-        return ExitCode.BAD_INPUT
+        # a disk may have room later
+        return ExitCode.UNEXPECTED if isinstance(error, OSError) else ExitCode.BAD_INPUT
     node = IngestNode(link, listeners, directory, registration, ledger, interrupt)
     return node.run(sources)

@@ -5,6 +5,7 @@ A second ``streammac up`` on the same directory resumes from what it finds there
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -211,6 +212,13 @@ class RunDirectory:
         """Write how to reach a process; readers see the old file or the new one, never a part."""
         write_json(self.processes / f"{name}.json", {"name": name, "pid": os.getpid(), **facts})
 
+    def try_to_announce(self, name: str, facts: dict[str, Any]) -> None:
+        """Write how to reach a process; one that is found by other ways, too, goes on without."""
+        try:
+            self.announce(name, facts)
+        except OSError as error:
+            log.warning("not announced: %s", error)
+
     def announced(self, name: str) -> dict[str, Any] | None:
         """Return what a process announced; None if it did not, or if it is not running any more."""
         facts = self.last_announced(name)
@@ -240,8 +248,9 @@ class RunDirectory:
         return facts
 
     def retract(self, name: str) -> None:
-        """Remove what `announce` wrote."""
-        (self.processes / f"{name}.json").unlink(missing_ok=True)
+        """Remove what `announce` wrote; should it stay, nobody believes a process that is gone."""
+        with contextlib.suppress(OSError):
+            (self.processes / f"{name}.json").unlink()
 
 
 def write_json(path: Path, value: object) -> None:

@@ -263,7 +263,7 @@ def run(name: str, directory: RunDirectory, coordinator: str, network: Network) 
     link = CoordinatorLink(context, "worker", claim, coordinator)
     listeners = Listeners(context, name, network)
     link.addresses |= listeners.addresses
-    directory.announce(name, dict(link.addresses))
+    directory.try_to_announce(name, dict(link.addresses))
     registration = register(link, interrupt)
     if isinstance(registration, Registration):
         code = Worker(link, listeners, directory, registration, interrupt).run()

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 def check_start(loaded: Loaded, keys: Path) -> None:
     """Check whether a cluster can be started with these settings, and its feeds be read; see `check_settings`."""
+    from streammac.settings.sources import ConfigurationError
+    from streammac.supervisor.local_cluster import MOST_WORKERS
+
     check_settings(loaded, keys)
+    workers = loaded.settings.cluster.workers
+    if workers > MOST_WORKERS:
+        origin = loaded.origins.get("cluster.workers", "settings")
+        raise ConfigurationError(
+            f"{origin}: cluster.workers: expected {MOST_WORKERS} or less on one machine, got {workers}"
+        )
     _sources(loaded.settings.ingest.sources, loaded.settings.network.http_host)
 
 

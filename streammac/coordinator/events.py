@@ -19,7 +19,7 @@ KEPT = 200
 KINDS = (
     "joined", "ingest_joined", "refused", "returned", "draining", "left", "ingest_left", "lost", "ingest_lost",
     "moving", "moved", "view", "turns", "recovered", "stall", "drift", "restart", "disk_full",
-    "quarantined", "coordinator_restarted", "promoted", "kept_back", "malformed",
+    "disk_room", "quarantined", "coordinator_restarted", "promoted", "kept_back", "malformed",
 )  # fmt: skip
 """What can happen (docs/status.md says what each means)."""
 FREQUENT = ("promoted", "kept_back", "refused", "malformed")

@@ -78,6 +78,7 @@ class Publisher:
         self._wanted: tuple[EpochResult, int] | None = None
         self._signal = threading.Condition()
         self._ending = False
+        self._trouble: OSError | None = None
         self._thread = VitalThread("publisher", self._run)
         self.published = Published(versions.newest, versions.current)
         # new versions are held against the best one: against the last one, each a little worse than
@@ -100,6 +101,11 @@ class Publisher:
         with self._signal:
             self._wanted = (result, points)
             self._signal.notify()
+
+    def check(self) -> None:
+        """Raise the OSError of which the newest epoch that was to be published was not."""
+        if self._trouble is not None:
+            raise self._trouble
 
     def stop(self) -> None:
         """Publish what still waits, and end."""
@@ -129,7 +135,12 @@ class Publisher:
             if wanted is None:
                 return
             last = time.monotonic()
-            self._publish(model, *wanted)
+            try:
+                self._publish(model, *wanted)
+                self._trouble = None
+            except OSError as error:  # the next epoch tries again
+                log.warning("epoch %d is not published: %s", wanted[0].epoch, error)
+                self._trouble = error
 
     def _publish(self, model: NestedModel, result: EpochResult, points: int) -> None:
         # the first version is not kept waiting for neighbours and baselines to be computed

@@ -167,7 +167,11 @@ class VersionStore:
         write_model(
             self.file(version), tensors, {**metadata, "version": version, "created": time.time()}
         )
-        self._save(state | {"last": version})
+        try:
+            self._save(state | {"last": version})
+        except OSError:  # or a full disk would get one more file with each attempt
+            self.file(version).unlink(missing_ok=True)
+            raise
         self._prune()
         return version
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-MOST_WORKERS = 256
+MOST_WORKERS = 10_000
 """Workers of one cluster."""
 MOST = 10**9
 """Of anything that is counted: a larger number is a slip of the pen."""

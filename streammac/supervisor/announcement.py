@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import time
@@ -72,5 +71,4 @@ class Announcement:
 
     def close(self) -> None:
         """Take it back."""
-        with contextlib.suppress(OSError):  # a file of a process that is gone tells nothing
-            self._directory.retract(NAME)
+        self._directory.retract(NAME)

@@ -22,7 +22,7 @@ from streammac.link.interrupt import Interrupt
 from streammac.link.request import Asker
 from streammac.run_directory import RunDirectory, write_json
 from streammac.security import KeyFolder, refuse_open_host
-from streammac.settings.schema import MOST_WORKERS, Settings
+from streammac.settings.schema import Settings
 from streammac.supervisor import ending, processes
 from streammac.supervisor.announcement import Announcement
 from streammac.supervisor.command_lines import arguments, reads_stdin
@@ -37,6 +37,8 @@ from streammac.wire.status import ClusterStatus, Role, SupervisorStatus
 
 ANSWER_S = 1.0
 """So long the coordinator's status is waited for; nothing is restarted meanwhile."""
+MOST_WORKERS = 256
+"""Workers of one supervisor."""
 
 
 @dataclass(slots=True)

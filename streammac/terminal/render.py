@@ -43,6 +43,7 @@ EVENT_COLOURS = {
     "process_down": "bold red",
     "stall": "yellow",
     "disk_full": "bold red",
+    "disk_room": "green",
     "quarantined": "yellow",
     "drift": "yellow",
     "recovered": "green",

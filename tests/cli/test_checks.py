@@ -19,6 +19,7 @@ SETTINGS = [
     ("network.host", "a b\0c", "network.host: expected an interface of this machine"),
     ("network.http_host", "nohost.invalid", "network.http_host: expected an interface of this"),
     ("network.host", "0.0.0.0", "network.host: expected loopback, got 0.0.0.0"),
+    ("cluster.workers", "257", "cluster.workers: expected 256 or less on one machine, got 257"),
     ("held_out.share", "1", "held_out.share: expected 0.5 or less, got"),
 ]
 SOURCES = [

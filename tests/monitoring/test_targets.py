@@ -9,6 +9,7 @@ import pytest
 
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.status import status
+from streammac.files.writes import Writes
 from streammac.link.http_server import serve, serve_metrics
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Network, Settings
@@ -18,6 +19,8 @@ from tests.monitoring.programs import promtool
 from workers.coordinator.http import application
 from workers.coordinator.live import Live
 from workers.coordinator.targets import targets
+
+WRITES = Writes(lambda *_: None)
 
 OWN = "http://127.0.0.1:9000/metrics"
 
@@ -44,7 +47,7 @@ def test_who_is_lost_or_has_left_is_not_scraped() -> None:
 
 def test_the_file_is_written_when_the_list_changes_and_only_then(tmp_path) -> None:
     directory = RunDirectory(tmp_path)
-    live, core = Live(directory), registered(2)
+    live, core = Live(directory, WRITES), registered(2)
     file = directory.targets
     live.step(0.0, lambda: status(core), lambda: targets(core, OWN))
     first = file.stat().st_ino
@@ -63,7 +66,7 @@ def thousand() -> Coordinator:
 
 
 def test_a_thousand_workers_are_listed(thousand, tmp_path) -> None:
-    live = Live(RunDirectory(tmp_path))
+    live = Live(RunDirectory(tmp_path), WRITES)
     live.step(0.0, lambda: status(thousand), lambda: targets(thousand, OWN))
     url, close = serve(application(live), "127.0.0.1", 0)
     try:

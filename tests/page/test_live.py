@@ -16,6 +16,7 @@ import pytest
 
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.status import status
+from streammac.files.writes import Writes
 from streammac.link.http_server import serve
 from streammac.page import history
 from streammac.run_directory import RunDirectory
@@ -28,10 +29,12 @@ from workers.coordinator import http
 from workers.coordinator.http import application
 from workers.coordinator.live import FRAMES, MOST_OF_A_CORE, PERIOD_S, Live
 
+WRITES = Writes(lambda *_: None)
+
 
 @pytest.fixture
 def live(tmp_path: Path) -> Live:
-    return Live(RunDirectory(tmp_path))
+    return Live(RunDirectory(tmp_path), WRITES)
 
 
 @pytest.fixture
@@ -94,7 +97,7 @@ def test_snapshots_come_twice_a_second_and_take_little_of_a_core(live: Live) -> 
     assert len(asked) == 1, "it took 20 ms: two percent of a core are used up for a second"
     live.step(100.0 + 50 * 0.02 / MOST_OF_A_CORE, slow_status, list)
     assert len(asked) == 2
-    quick = Live(RunDirectory(live.history.parent))
+    quick = Live(RunDirectory(live.history.parent), WRITES)
     for n in range(10):
         quick.step(n * PERIOD_S, ClusterStatus, list)
     assert quick.frames[-1].number == 10
@@ -157,7 +160,7 @@ def test_a_client_that_missed_frames_is_sent_away(live: Live, url: str, tmp_path
     show(live, 1)
     client = Client(url)
     assert client.frame() is not None
-    ahead = Live(RunDirectory(tmp_path / "ahead"))
+    ahead = Live(RunDirectory(tmp_path / "ahead"), WRITES)
     ahead.history.parent.mkdir()
     for n in range(1, FRAMES + 4):
         show(ahead, n)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from streammac.files.writes import Writes
 from streammac.link.http_server import serve
 from streammac.page.report import render
 from streammac.run_directory import RunDirectory
@@ -31,6 +32,8 @@ from workers.coordinator.live import Live
 SCREENSHOTS = (
     os.environ.get("STREAMMAC_SCREENSHOT") and Path(os.environ["STREAMMAC_SCREENSHOT"]).absolute()
 )
+
+WRITES = Writes(lambda *_: None)
 SHOWN_S = 45.0
 """How long a cluster trains before its picture is taken."""
 WORKERS = 4
@@ -44,7 +47,7 @@ Show = Callable[..., None]
 
 @pytest.fixture
 def live(tmp_path: Path) -> Live:
-    return Live(RunDirectory(tmp_path / "run"))
+    return Live(RunDirectory(tmp_path / "run"), WRITES)
 
 
 @pytest.fixture
@@ -345,7 +348,7 @@ def test_a_coordinator_that_falls_silent_is_said_to(show: Show, browser: Browser
 
 def test_a_report_cannot_be_broken_by_what_it_reports(tmp_path: Path, browser: Browser) -> None:
     directory = RunDirectory(tmp_path)
-    live = Live(directory)
+    live = Live(directory, WRITES)
     status = simulated_status(2, 1)
     evil = (
         "</script><script>document.title = 'broken'</script><!-- \u2028 \\ ' \" /*SCRIPT*/ POLICY"

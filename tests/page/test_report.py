@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 from streammac import page
+from streammac.files.writes import Writes
 from streammac.run_directory import RunDirectory
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 from tests.page.simulated import simulated_status
 from workers.coordinator.live import Live
+
+WRITES = Writes(lambda *_: None)
 
 
 class Scripts(html.parser.HTMLParser):
@@ -49,7 +52,7 @@ def embedded(text: str) -> Any:
 def finished(tmp_path: Path) -> RunDirectory:
     directory = RunDirectory(tmp_path / "d")
     directory.root.mkdir()
-    live = Live(directory)
+    live = Live(directory, WRITES)
     for n in range(1, 4):
         live.step(n * 1e3, lambda n=n: simulated_status(2, n), list)
     live.close(simulated_status(2, 9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.datasets import load_digits
 from streammac.coordinator.epoch_reports import EpochResult
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.estimator import BinaryAutoencoder
+from streammac.publishing import versions
 from streammac.publishing.held_out import LEAST_POINTS, HeldOutSample, Measurement
 from streammac.publishing.publisher import Publisher, judge
 from streammac.publishing.versions import VersionStore
@@ -42,6 +44,19 @@ def spoiled(params, rows=BITS):
 
 def measurement(quality: float) -> Measurement:
     return Measurement("share", quality, 0.0, 0.0, 0.0, 100, 50)
+
+
+def result_of(params, epoch: int) -> EpochResult:
+    return EpochResult(
+        epoch,
+        EpochPlan(),
+        EpochPlan(age=1),
+        0.1,
+        {"points": 10.0, "nested": 5.0},
+        {},
+        1.0,
+        params,
+    )
 
 
 class TestJudge:
@@ -132,17 +147,7 @@ class TestPublisher:
     def publish(self, publisher, params, epoch):
         """Hand over a finished epoch and wait for its version."""
         before = publisher.published.version
-        result = EpochResult(
-            epoch,
-            EpochPlan(),
-            EpochPlan(age=1),
-            0.1,
-            {"points": 10.0, "nested": 5.0},
-            {},
-            1.0,
-            params,
-        )
-        publisher.offer(result, 10)
+        publisher.offer(result_of(params, epoch), 10)
         wait_for(lambda: publisher.published.version != before)
         assert publisher.published.version == before + 1
 
@@ -168,6 +173,25 @@ class TestPublisher:
         self.publish(publisher, params, 2)
         assert publisher.published.current == 3
         assert publisher.published.resume["epoch"] == 3
+
+    def test_a_full_disk_costs_versions_and_not_the_publisher(
+        self, publisher, params, tmp_path, monkeypatch
+    ):
+        self.publish(publisher, params, 0)
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(versions, "write_json", full)  # the model fits, its number does not
+            publisher.offer(result_of(params, 1), 10)
+            wait_for(lambda: publisher._trouble)
+            with pytest.raises(OSError, match="No space left"):
+                publisher.check()
+            assert publisher.versions.list() == (1,), "no file is left of it"
+        self.publish(publisher, params, 2)
+        publisher.check()
+        assert publisher.published.version == 2
 
     def test_quality_cannot_creep_down_step_by_step(self, publisher, params, monkeypatch):
         """Each version is within the tolerance of the one before it, but not of the best."""

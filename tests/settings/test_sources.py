@@ -163,7 +163,7 @@ def test_a_variable_that_means_nothing_is_an_error(tmp_path: Path, name: str, re
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("cluster.workers", "257"),
+        ("cluster.workers", "10001"),
         ("cluster.heartbeat_s", "1e-9"),
         ("cluster.heartbeat_s", "inf"),
         ("cluster.heartbeat_s", "nan"),

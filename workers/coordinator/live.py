@@ -17,6 +17,7 @@ from typing import Any
 
 from msgspec.structs import asdict
 
+from streammac.files.writes import Writes
 from streammac.page.history import Recorder
 from streammac.run_directory import RunDirectory, write_json
 from streammac.wire.status import ClusterStatus, to_json
@@ -44,9 +45,12 @@ class Live:
     ----------
     directory : RunDirectory
         Where the history and the list of targets go.
+    writes : Writes
+        The process's.
     """
 
-    def __init__(self, directory: RunDirectory) -> None:
+    def __init__(self, directory: RunDirectory, writes: Writes) -> None:
+        self._writes = writes
         self.history: Path = directory.history
         self._targets = directory.targets
         self._recorder = Recorder(directory.history, directory.last_status)
@@ -92,5 +96,5 @@ class Live:
         listed = json.dumps(targets).encode()
         if listed != self.targets:
             self.targets = listed
-            write_json(self._targets, targets)
+            self._writes.do("targets.json", lambda: write_json(self._targets, targets))
         self.status = b'%s,"events":%s}' % (rest[:-1], events)

@@ -24,11 +24,12 @@ from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.coordinator_actions import Action, Finished, Note, Tell
 from streammac.coordinator.health import Health
 from streammac.coordinator.status import points, status
+from streammac.files.writes import Writes
 from streammac.link.claim import Claim
 from streammac.link.http_server import serve, serve_metrics
 from streammac.publishing.publisher import Publisher
 from streammac.publishing.versions import VersionStore
-from streammac.run_directory import RunDirectory, write_json
+from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.settings.schema import Settings
 from streammac.telemetry.exporter import CoordinatorMetrics
@@ -42,6 +43,7 @@ from streammac.wire.messages import (
 )
 from streammac.wire.status import ClusterStatus, CoordinatorStatus, Event, to_json
 from workers.coordinator.control_socket import ControlSocket
+from workers.coordinator.durable_state import DurableState
 from workers.coordinator.http import application
 from workers.coordinator.live import Live
 from workers.coordinator.targets import targets
@@ -49,9 +51,6 @@ from workers.coordinator.watch import Watch
 
 log = logging.getLogger(__name__)
 
-TURN_S = 0.1
-DOUBT_S = 0.02
-"""Longest wait while a connection is broken, and may come back."""
 WATCHED: dict[str, Literal["ring", "client"]] = {"worker": "ring", "ingest": "client"}
 """The socket of each kind of process that the coordinator keeps a connection to."""
 SERIOUS = (
@@ -67,7 +66,7 @@ SERIOUS = (
 )
 """Events that are warnings in the log, so that ``--quiet`` has them: who is excluded or back, and why."""
 SAVE_S = 1.0
-"""Longest time for which the durable state on disk lags behind."""
+"""Longest time for which the durable state on disk lags behind, unless the disk takes nothing."""
 
 
 class CoordinatorProcess:
@@ -93,11 +92,12 @@ class CoordinatorProcess:
         network = settings.network
         self.context = open_context(directory.keys, insecure=network.insecure)
         self.control = ControlSocket(self.context, network)
-        self.poller = zmq.Poller()
-        self.poller.register(self.control.socket, zmq.POLLIN)
-        self.watch = Watch(self.context, self.poller)
+        poller = zmq.Poller()
+        poller.register(self.control.socket, zmq.POLLIN)
+        self.watch = Watch(self.context, poller)
         self.metrics = CoordinatorMetrics()
-        self.live = Live(directory)
+        self.writes = Writes(lambda kind, text: _log_event(self.core.note(kind, "", text).event))
+        self.live = Live(directory, self.writes)
         metrics_url, close_metrics = serve_metrics(self.metrics, network)
         page, names = application(self.live), network.http_names
         http_url, close_http = serve(page, network.http_host, network.http_port, names)
@@ -108,7 +108,8 @@ class CoordinatorProcess:
         self.publisher = Publisher(settings, versions)
         self.health = Health()
         self.ending = False
-        self._saved = self.core.fences
+        path = directory.coordinator_state
+        self.durable = DurableState(path, self.writes, self.core.fences)
 
     def _load(self) -> dict[str, Any]:
         path = self.directory.coordinator_state
@@ -123,17 +124,17 @@ class CoordinatorProcess:
     def run(self) -> int:
         """Serve until it is to end; return the exit code."""
         self.publisher.start()
-        self.directory.announce(
-            "coordinator",
-            {
-                "control": self.own.address,
-                "metrics_url": self.own.metrics_url,
-                "http_url": self.own.http_url,
-            },
+        facts = {
+            "control": self.own.address,
+            "metrics_url": self.own.metrics_url,
+            "http_url": self.own.http_url,
+        }
+        self.writes.do(
+            "processes/coordinator.json", lambda: self.directory.announce("coordinator", facts)
         )
         saved, clock = 0.0, AwakeClock()
         while not self.ending:
-            self.poller.poll(int((DOUBT_S if self.watch.doubtful else TURN_S) * 1000))
+            self.watch.wait()
             now = clock.turn()
             self._serve(now)
             for (name, incarnation), since in self.watch.broken(now):
@@ -146,6 +147,8 @@ class CoordinatorProcess:
             if now - saved >= SAVE_S:
                 saved = now
                 self._save()
+                self._do([])
+                self.writes.do("models", self.publisher.check)
                 self.metrics.update(self.status(), self.control.malformed)
                 self.metrics.events(self.core.events.counts)
                 self.metrics.handshakes(self.context.handshake_failures())
@@ -182,10 +185,10 @@ class CoordinatorProcess:
         )
 
     def _do(self, orders: list[Action]) -> None:
-        if orders and self.core.fences != self._saved:
+        """Carry out orders, as far as what they rest on is on disk."""
+        if orders and not self.durable.covers(self.core.fences):
             self._save()
-            self._saved = self.core.fences
-        for order in orders:
+        for order in self.durable.release(orders, self.core.fences):
             match order:
                 case Tell():
                     self.control.send(order.message, order.identity)
@@ -205,7 +208,7 @@ class CoordinatorProcess:
         known = replace(
             status(self.core),
             started_s=self.started,
-            coordinator=self.own,
+            coordinator=replace(self.own, unsaved=self.writes.trouble),
             model_version=published.version,
             promoted=published.current,
             promotion=published.reason,
@@ -225,9 +228,8 @@ class CoordinatorProcess:
 
     def _save(self) -> None:
         # epoch and plan belong to the newest version on disk: a restart goes on from there
-        state = self.core.durable()
-        state |= self.publisher.published.resume
-        write_json(self.directory.coordinator_state, state)
+        state = self.core.durable() | self.publisher.published.resume
+        self.durable.save(state, self.core.fences)
 
     def _end(self) -> None:
         for peer in self.core.membership.peers.values():

@@ -18,6 +18,9 @@ from streammac.wire.sockets import connect
 BACK_S = 0.2
 """A broken connection that is not back after so long belongs to a process that is gone."""
 RECONNECT_MS = 50
+TURN_S = 0.1
+DOUBT_S = 0.02
+"""Longest wait while a connection is broken, and may come back."""
 MAX_WATCHED = 200
 """Processes watched like this; heartbeats have to do for more."""
 EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
@@ -73,10 +76,10 @@ class Watch:
             self._close(self._lines.pop(process))
         return gone
 
-    @property
-    def doubtful(self) -> bool:
-        """Return whether a connection is broken at the moment: look again soon."""
-        return any(line.broken_at is not None for line in self._lines.values())
+    def wait(self) -> None:
+        """Wait until something has arrived or a connection has broken; not for long if one may come back."""
+        doubtful = any(line.broken_at is not None for line in self._lines.values())
+        self._poller.poll(int((DOUBT_S if doubtful else TURN_S) * 1000))
 
     def close(self) -> None:
         """Close all connections."""
