@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.clusters import running, wait_for_epochs
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.status import status
+from streammac.files.writes import Writes
 from streammac.link.http_server import serve, serve_metrics
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Network, Settings
@@ -160,7 +161,7 @@ def registered(workers: int) -> Coordinator:
 def page(folder: Path, workers: int) -> float:
     """Return the share of a core that snapshots and one open page take."""
     folder.mkdir()
-    core, live = registered(workers), Live(RunDirectory(folder))
+    core, live = registered(workers), Live(RunDirectory(folder), Writes(lambda *_: None))
     url, close = serve(application(live), "127.0.0.1", 0)
     reader = subprocess.Popen([sys.executable, "-c", READ_FOR_EVER, f"{url}/events"])
     end, begin = time.monotonic() + PAGE_S, time.process_time()
@@ -178,7 +179,7 @@ def page(folder: Path, workers: int) -> float:
 
 def discovery(folder: Path) -> None:
     folder.mkdir()
-    core, live = registered(1000), Live(RunDirectory(folder))
+    core, live = registered(1000), Live(RunDirectory(folder), Writes(lambda *_: None))
     live.step(0.0, lambda: status(core), lambda: targets(core, "http://127.0.0.1:1/metrics"))
     url, close = serve(application(live), "127.0.0.1", 0)
     for path in ("sd", "status"):
