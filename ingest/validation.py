@@ -16,6 +16,9 @@ from streammac.points.range import FLOAT32_MAX, largest, within
 from streammac.wire.messages import StreamSchema
 
 MAX_DIM = 1 << 20
+FIRST_S, LAST_S = -62_135_596_800.0, 253_402_300_800.0
+"""The years 1 to 9999, in seconds since 1970. NaN stands for a time that was not given."""
+BAD_TIME = "time: expected seconds since 1970, of the years 1 to 9999"
 LONG_KEY = f"key: longer than {MAX_KEY_BYTES} bytes"
 NOT_FINITE = "NaN or infinite"
 
@@ -99,6 +102,8 @@ def _validate_arrays(
             converted = x.astype(np.uint8)
     if y is not None and not np.isfinite(y).all():
         refuse(np.asarray(~np.isfinite(y).all(axis=1)), f"y: {NOT_FINITE}")
+    if chunk.time is not None:
+        refuse(np.asarray((chunk.time < FIRST_S) | (chunk.time > LAST_S)), BAD_TIME)
     if chunk.keys:
         refuse(np.array([len(key) > MAX_KEY_BYTES for key in chunk.keys]), LONG_KEY)
     points = PointBlock(converted, y, chunk.time, chunk.keys)
@@ -165,6 +170,8 @@ def _validate_records(
 def _check_record(record: Record, schema: StreamSchema) -> None:
     if len(record.key) > MAX_KEY_BYTES:
         raise BadRecord(LONG_KEY)
+    if record.time < FIRST_S or record.time > LAST_S:
+        raise BadRecord(BAD_TIME)
     if len(record.x) != schema.dim:
         raise BadRecord(f"x: expected {schema.dim} numbers, got {len(record.x)}")
     values = _numbers("x", record.x)

@@ -244,6 +244,19 @@ def test_a_key_that_is_too_long_refuses_its_point(chunk):
     assert [r.reason for r in refused] == ["key: longer than 512 bytes"]
 
 
+@pytest.mark.parametrize("time", [float("inf"), -float("inf"), 1e308, -1e12, 3e11])
+def test_a_time_that_is_none_refuses_its_point(time):
+    x, times = np.zeros((3, 3), np.float32), np.array([5.0, time, float("nan")])
+    points, refused = validate(PointBlock(x, None, times), FLOATS, LIMIT)
+    np.testing.assert_array_equal(points.time, [5.0, float("nan")])
+    assert [r.reason for r in refused] == [
+        "time: expected seconds since 1970, of the years 1 to 9999"
+    ]
+    line = json.dumps({"x": [0, 0, 0], "time": time}).encode()
+    _, refused = validate(Raw((line,), decode_json), FLOATS, LIMIT)
+    assert [r.reason[:6] for r in refused] == ["time: "]
+
+
 @given(st.binary(max_size=60))
 def test_arbitrary_lines_are_a_record_or_a_bad_record(line):
     for decode in (decode_json, decode_csv):
