@@ -19,7 +19,8 @@ from typing import IO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.formats import decode_csv, decode_json, decode_packed
+from ingest.csv_lines import decode_csv
+from ingest.formats import decode_json, decode_packed
 from ingest.records import BadRecord, Record, Refused
 from streammac.files.lock import lock
 from streammac.files.replace import replace

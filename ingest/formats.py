@@ -1,4 +1,4 @@
-"""How single records become numbers: NDJSON and CSV lines, msgpack."""
+"""How single records become numbers: NDJSON lines and msgpack."""
 
 from __future__ import annotations
 
@@ -93,40 +93,3 @@ def _time(value: Any) -> float:
         return float(value)
     except OverflowError:
         raise BadRecord("time: beyond the range of float64") from None
-
-
-def decode_csv(line: bytes) -> Record:
-    """Decode one CSV line of numbers.
-
-    Raises
-    ------
-    BadRecord
-        Naming the first field that is not a number.
-    """
-    numbers = []
-    for column, field in enumerate(line.split(b",")):
-        try:
-            numbers.append(_number(field))
-        except ValueError:
-            text = field.decode("utf-8", "replace")[:40]
-            raise BadRecord(f"column {column + 1}: expected a number, got {text!r}") from None
-    return Record(numbers)
-
-
-def is_header(line: bytes) -> bool:
-    """Return whether a CSV file's first line names columns: none of its fields is a number."""
-
-    def numeric(field: bytes) -> bool:
-        try:
-            _number(field)
-        except ValueError:
-            return False
-        return True
-
-    return not any(numeric(field) for field in line.split(b","))
-
-
-def _number(field: bytes) -> float:
-    if b"_" in field:  # Python's own notation for digit groups, nobody else's
-        raise ValueError(field)
-    return float(field)

@@ -62,12 +62,14 @@ def _form(address: Address) -> str:
     if "shuffle" in address.options:
         raise SourceError(f"{address.uri}: shuffle: only files of arrays can be shuffled")
     name = path.name.removesuffix(".gz")
-    if name.endswith(".csv"):
+    if name.endswith((".csv", ".tsv")):
         return "csv"
+    if "header" in address.options:
+        raise SourceError(f"{address.uri}: header: only CSV files have one")
     if name.endswith((".ndjson", ".jsonl", ".json")):
         return "json"
     raise SourceError(
-        f"{address.uri}: unknown kind of file - there are .npy, .npz, idx, .fvecs, .bvecs, .csv, "
+        f"{address.uri}: unknown kind of file - there are .npy, .npz, idx, .fvecs, .bvecs, .csv, .tsv, "
         ".ndjson and .jsonl"
     )
 
@@ -75,7 +77,8 @@ def _form(address: Address) -> str:
 def _file(address: Address, linger_s: float) -> Source:
     form, path = _form(address), address.path
     if form != "arrays":
-        return TextFileSource(path, form)
+        header = _flag(address, "header") if "header" in address.options else None
+        return TextFileSource(path, form, header)
     facts = path.stat()
     version = f"{facts.st_size} {facts.st_mtime_ns}"
     return ArraySource(str(path), read_arrays(path), _integer(address, "shuffle"), version)
@@ -99,7 +102,7 @@ def _patches(address: Address, linger_s: float) -> Source:
 
 
 SCHEMES: Mapping[str, tuple[Callable[[Address, float], Source], frozenset[str]]] = {
-    "file": (_file, frozenset({"shuffle"})),
+    "file": (_file, frozenset({"shuffle", "header"})),
     "stdin": (_stdin, frozenset()),
     "river": (_river, frozenset()),
     "patches": (_patches, frozenset({"size", "seed"})),
@@ -130,6 +133,7 @@ def check_source(uri: str, public_host: str) -> None:
         open_source(uri)
         return
     _form(address)
+    _flag(address, "header")
     _integer(address, "shuffle")
     if not os.access(address.path, os.R_OK):
         raise SourceError(f"{uri}: may not be read - change its permissions")

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
+import io
 import os
 import select
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
-from ingest.formats import decode_csv, decode_json, is_header
+from ingest.csv_lines import Header, decode_csv
+from ingest.formats import decode_json
 from ingest.records import Chunk, Decode, Raw
+from ingest.sources.base import SourceError
+from ingest.sources.lines import MAX_LINE_BYTES, READ_BYTES, Readable, lines
 
-MAX_LINE_BYTES = 64 << 20
-"""A longer line is cut into pieces, which then are dead letters: memory stays bounded."""
-READ_BYTES = 1 << 16
 IDENTITY_BYTES = 4096
 """A file is known by so much of its beginning."""
 CHUNK_BYTES = 16 << 20
 """A chunk of more bytes is handed on before it has all its lines."""
+MARK = b"\xef\xbb\xbf"
+"""How some programs begin a file in UTF-8; another encoding begins with one of `OTHER_MARKS`."""
+OTHER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class TextFileSource:
@@ -33,29 +35,42 @@ class TextFileSource:
         The file; ``.gz`` is decompressed.
     form : str
         ``json`` or ``csv``.
+    header : bool, optional
+        Whether a CSV file has one, see `Header`.
+
+    Raises
+    ------
+    SourceError
+        If it cannot be opened, or is not in UTF-8.
     """
 
     finite = True
     seekable = True
 
-    def __init__(self, path: Path, form: str) -> None:
+    def __init__(self, path: Path, form: str, header: bool | None = None) -> None:
         self.name = str(path)
         self.format = form
         self._path = path
+        self._header = header
         self._decode: Decode = decode_csv if form == "csv" else decode_json
+        if self._start(2) in OTHER_MARKS:
+            raise SourceError(f"{path}: is in UTF-16 - save it as UTF-8")
 
     @property
     def identity(self) -> str:
         """See `Seekable.identity`: how it begins, so that a file that grows stays the same."""
-        with self._open() as file:
-            return _beginning(file.read(IDENTITY_BYTES))
+        return _beginning(self._start(IDENTITY_BYTES))
 
     def continues(self, identity: str, offset: int) -> bool:
         """See `Seekable.continues`."""
         length = identity.partition(" ")[0]
-        with self._open() as file:
-            same = length.isdecimal() and _beginning(file.read(int(length))) == identity
-            return same and file.seek(offset) == offset and self._holds(offset)
+        if not length.isdecimal() or _beginning(self._start(int(length))) != identity:
+            return False
+        with Readable(self._path) as file:
+            longer = file.reaches(offset) and self._holds(offset)
+            if file.damage:
+                raise self._damaged(file.damage)
+        return longer
 
     def _holds(self, offset: int) -> bool:
         return self._path.suffix == ".gz" or self._path.stat().st_size >= offset
@@ -70,31 +85,51 @@ class TextFileSource:
             yield chunk
 
     def places(self, points: int, offset: int, records: int) -> Iterator[tuple[Chunk, int]]:
-        """See `Seekable.places`; offsets are bytes, of what is decompressed."""
-        with self._open() as file:
-            file.seek(offset)
-            lines: list[bytes] = []
-            size = 0
-            while line := file.readline(MAX_LINE_BYTES):
-                first = offset == 0
-                offset += len(line)
-                line = line.rstrip(b"\r\n")
-                header = first and self.format == "csv" and is_header(line)
-                if header or not line.strip():
-                    continue
-                lines.append(line)
-                size += len(line)
-                if len(lines) == points or size >= CHUNK_BYTES:
-                    yield Raw(tuple(lines), self._decode), offset
-                    lines.clear()
-                    size = 0
-            if lines:
-                yield Raw(tuple(lines), self._decode), offset
+        """See `Seekable.places`; offsets are bytes, of what is decompressed.
 
-    def _open(self) -> IO[bytes]:
-        if self._path.suffix == ".gz":
-            return gzip.open(self._path)  # type: ignore[return-value]  # typed as GzipFile
-        return self._path.open("rb")
+        Raises
+        ------
+        SourceError
+            Where the file is damaged, behind all that is intact before.
+        """
+        with Readable(self._path) as raw:
+            if not raw.reaches(offset):
+                raise self._damaged(raw.damage or f"it ends before byte {offset}")
+            header = Header(self._header) if offset == 0 and self.format == "csv" else None
+            kept: list[bytes] = []
+            size = 0
+            for line in lines(io.BufferedReader(raw, READ_BYTES)):
+                if raw.damage and not line.endswith((b"\n", b"\r")):
+                    break  # what is cut off may look like a record and be another one
+                text = line.rstrip(b"\r\n")
+                if offset == 0:
+                    text = text.removeprefix(MARK)
+                offset += len(line)
+                if not text or text.isspace():
+                    continue
+                if header is not None:
+                    if header.takes(text):
+                        continue
+                    header = None
+                kept.append(text)
+                size += len(text)
+                if len(kept) == points or size >= CHUNK_BYTES:
+                    yield Raw(tuple(kept), self._decode), offset
+                    kept.clear()
+                    size = 0
+            if kept:
+                yield Raw(tuple(kept), self._decode), offset
+            if raw.damage:
+                raise self._damaged(raw.damage)
+
+    def _start(self, count: int) -> bytes:
+        with Readable(self._path) as raw:
+            return io.BufferedReader(raw).read(count)
+
+    def _damaged(self, why: str) -> SourceError:
+        return SourceError(
+            f"{self._path}: damaged: {why} - the whole file under the same name is read on from there"
+        )
 
 
 def _beginning(content: bytes) -> str:

@@ -15,6 +15,7 @@ import pytest
 from ingest.records import Raw, pieces
 from ingest.sources import SourceError, open_source
 from ingest.sources.array_files import ArraySource, read_arrays
+from ingest.sources.base import seekable
 from ingest.sources.checks import all_checks
 from ingest.sources.pacing import Paced
 from streammac.points.block import PointBlock
@@ -183,6 +184,8 @@ def test_stdin_yields_lines_as_they_come():
         ("{folder}/a.npy?loop=perhaps", "loop: expected true or false"),
         ("{folder}/a.npy?limit", "not of the form name=value"),
         ("{folder}/a.csv?shuffle=1", "only files of arrays"),
+        ("{folder}/a.csv?header=perhaps", "header: expected true or false"),
+        ("{folder}/a.ndjson?header=true", "only CSV files"),
         ("{folder}/strange.bin", "unknown kind of file"),
         ("{folder}/broken.npy", "cannot be read"),
         ("{folder}/broken.fvecs", "vector of length"),
@@ -286,8 +289,107 @@ def test_patches_are_of_real_photographs():
     assert np.abs(np.diff(image, axis=3)).mean() < 0.3 * image.std()
 
 
+LINES = [",".join(map(str, row)) for row in X]
+EXCEL = '"a, b","c2","c3","c4","c5","c6"\r\n' + "\r\n".join(
+    ",".join(f'"{v}"' for v in row) for row in X
+)
+CSV = {
+    "excel": "\ufeff" + EXCEL + "\r\n",
+    "mark": "\ufeff" + "\n".join(LINES),
+    "mac": "a,b,c,d,e,f\r" + "\r".join(LINES),
+    "semicolons": "sep=;\r\n" + "\r\n".join(["a;b;c;d;e;f", *LINES]).replace(",", ";"),
+    "german": "\n".join(["a,b,c,d,e,f", *LINES]).replace(",", ";").replace(".", ","),
+    "tabs": "\n".join(["a,b,c,d,e,f", *LINES]).replace(",", "\t"),
+    "wrapped": '\n"a\nin cm",b,c,d,e,f\n\n' + "\n\n".join(LINES),
+    "last": "\n".join(LINES),
+}
+
+
+@pytest.mark.parametrize("kind", CSV)
+def test_csv_as_people_have_it_is_read_from_any_place(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr("ingest.sources.lines.READ_BYTES", 16)  # a line end may fall apart
+    path = tmp_path / "a.csv"
+    path.write_bytes(CSV[kind].encode())
+    np.testing.assert_array_equal(numbers(open_source(str(path)).chunks(7)), X)
+    for check in all_checks():
+        check(lambda: open_source(str(path)))
+
+
+def test_a_header_of_numbers_is_one_if_it_is_said_so(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("0\t1\n5\t6\n")
+    assert numbers(open_source(str(path)).chunks(9)).tolist() == [[0, 1], [5, 6]]
+    assert numbers(open_source(f"{path}?header=true").chunks(9)).tolist() == [[5, 6]]
+    path.write_text("n/a\tn/a\n5\t6\n")
+    (chunk,) = open_source(f"{path}?header=false").chunks(9)
+    assert len(chunk) == 2
+
+
+def gz_cut(path, content: bytes, keep: float) -> None:
+    path.write_bytes(gzip.compress(content)[: int(len(gzip.compress(content)) * keep)])
+
+
+def until_damage(places):
+    taken = []
+    try:
+        taken.extend(places)
+    except SourceError as error:
+        return taken, str(error)
+    return taken, ""
+
+
+@pytest.mark.parametrize("name", ["a.ndjson.gz", "a.csv.gz"])
+@pytest.mark.parametrize("points", [7, 1000, 100_000])
+def test_a_file_that_is_cut_off_gives_what_is_whole_and_goes_on_when_it_is_mended(
+    tmp_path, name, points
+):
+    rows = np.random.default_rng(1).random((3000, 3))
+    form = "[{}]" if "json" in name else "{}"
+    content = "\n".join(form.format(",".join(map(repr, map(float, row)))) for row in rows).encode()
+    path = tmp_path / name
+    gz_cut(path, content, 0.5)
+    source = seekable(open_source(str(path)))
+    taken, said = until_damage(source.places(points, 0, 0))
+    assert "damaged: Compressed file ended" in said
+    assert "read on from there" in said
+    offset, records = taken[-1][1], sum(len(chunk) for chunk, _ in taken)
+    assert 1000 < records < 2000, "also what came after the last full chunk"
+    np.testing.assert_array_equal(numbers(chunk for chunk, _ in taken), rows[:records])
+    again = seekable(open_source(str(path)))
+    assert again.continues(source.identity, offset)
+    with pytest.raises(SourceError):
+        next(again.places(points, offset, records))
+    gz_cut(path, content, 1.0)
+    mended = seekable(open_source(str(path)))
+    assert mended.continues(source.identity, offset)
+    rest = [chunk for chunk, _ in mended.places(points, offset, records)]
+    np.testing.assert_array_equal(numbers(rest), rows[records:])
+    gz_cut(path, content, 0.2)
+    with pytest.raises(SourceError, match="damaged"):
+        seekable(open_source(str(path))).continues(source.identity, offset)
+
+
+def test_a_file_that_rots_in_the_middle_says_so_wherever_that_is(tmp_path):
+    content = "\n".join(LINES * 20).encode()
+    whole = gzip.compress(content)
+    path = tmp_path / "a.csv.gz"
+    for place in range(0, len(whole), max(1, len(whole) // 60)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        try:
+            records = sum(map(len, open_source(str(path)).chunks(50)))
+        except SourceError:
+            continue
+        assert records == len(LINES) * 20, "a byte that does not matter: time, name, system"
+
+
+def test_utf16_is_told(tmp_path):
+    (tmp_path / "a.csv").write_text("1,2\n", encoding="utf-16")
+    with pytest.raises(SourceError, match="UTF-16 - save it as UTF-8"):
+        open_source(str(tmp_path / "a.csv"))
+
+
 def test_long_lines_are_cut_and_memory_stays_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr("ingest.sources.text.MAX_LINE_BYTES", 100)
+    monkeypatch.setattr("ingest.sources.lines.MAX_LINE_BYTES", 100)
     path = tmp_path / "long.ndjson"
     path.write_bytes(b"[" + b"1," * 500 + b"1]\n[2]\n")
     chunks = list(open_source(str(path)).chunks(1000))

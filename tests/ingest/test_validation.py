@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.formats import decode_csv, decode_json, is_header
+from ingest.csv_lines import decode_csv
+from ingest.formats import decode_json
 from ingest.records import MAX_KEY_BYTES, BadRecord, Raw
 from ingest.validation import propose, validate
 from streammac.points.block import PointBlock
@@ -264,11 +265,6 @@ def test_arbitrary_lines_are_a_record_or_a_bad_record(line):
             decode(line)
         except BadRecord:
             pass
-
-
-def test_a_header_names_columns_and_a_bad_first_row_is_not_one():
-    assert is_header(b"height,width")
-    assert not is_header(b"1.5,width")
 
 
 class TestProposals:

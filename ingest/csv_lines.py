@@ -1,0 +1,92 @@
+"""CSV as people have it: a line of numbers is a record, separated by commas, semicolons or tabs, quoted or not.
+
+Each line says by itself how it is to be read, so that reading may begin anywhere in a file, and a dead letter can be
+read without it. Only the header stands in the first lines.
+"""
+
+from __future__ import annotations
+
+import csv
+
+from ingest.records import BadRecord, Record
+
+
+def decode_csv(line: bytes) -> Record:
+    r"""Decode one line of numbers. Among semicolons a comma is a decimal point, as in much of the world.
+
+    >>> decode_csv(b"1, 2.5").x, decode_csv(b'"1,5";-2').x, decode_csv(b"1e3\t.5").x
+    ([1.0, 2.5], [1.5, -2.0], [1000.0, 0.5])
+
+    Raises
+    ------
+    BadRecord
+        Naming the first field that is not a number.
+    """
+    separator, fields = _fields(line)
+    plain = [field.replace(b",", b".") for field in fields] if separator == b";" else fields
+    try:
+        if b"_" not in line:  # Python's own notation for digit groups, nobody else's
+            return Record(list(map(float, plain)))
+    except ValueError:
+        pass
+    column = next(i for i, field in enumerate(plain) if not _is_number(field))
+    shown = fields[column].decode("utf-8", "replace")[:40]
+    raise BadRecord(f"column {column + 1}: expected a number, got {shown!r}")
+
+
+def _fields(line: bytes) -> tuple[bytes, list[bytes]]:
+    separator = b";" if b";" in line else b"," if b"," in line else b"\t"
+    if b'"' not in line:
+        return separator, line.split(separator)
+    texts = csv.reader(
+        [line.decode("latin-1")], delimiter=separator.decode(), skipinitialspace=True
+    )
+    try:
+        return separator, [text.encode("latin-1") for text in next(texts)]
+    except csv.Error as error:
+        raise BadRecord(f"not CSV: {error}") from None
+
+
+def _is_number(field: bytes) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return b"_" not in field
+
+
+class Header:
+    """Tells a file's header from its records, line by line from the first on.
+
+    >>> header = Header()
+    >>> [header.takes(line) for line in (b"sep=;", b'"length', b'in cm";"width"', b"1;2", b"n/a;2")]
+    [True, True, True, False, False]
+
+    Parameters
+    ----------
+    expected : bool, optional
+        Whether there is one; else a first line of words and no number is one.
+    """
+
+    def __init__(self, expected: bool | None = None) -> None:
+        self._expected = expected
+        self._begun = self._over = False
+
+    def takes(self, line: bytes) -> bool:
+        """Return whether a line belongs to the header."""
+        if self._over or (not self._begun and line.lower().startswith(b"sep=")):
+            return not self._over
+        within = self._begun  # a name in quotes goes on in the next line
+        self._begun = True
+        found = _is_words(line) if within or self._expected is None else self._expected
+        self._over = not found or within == line.count(b'"') % 2
+        return found
+
+
+def _is_words(line: bytes) -> bool:
+    """Return whether a line has something in it, and no number."""
+    try:
+        _, fields = _fields(line)
+    except BadRecord:
+        return False
+    return any(map(bytes.strip, fields)) and not any(map(_is_number, fields))
