@@ -18,7 +18,7 @@ SHOWN = 5
 """Of more findings than that only the seeds are printed."""
 REASON = 110
 """Longest reason in the table of mutations."""
-MUTATION_SEEDS = 200
+MUTATION_SEEDS = 100
 """A mutation must be found by one of so many seeds."""
 
 

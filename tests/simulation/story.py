@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.simulation.cluster import Cluster, Size
 from tests.simulation.kernel import Kernel
+from tests.simulation.themes import theme_of
 from tests.simulation.worker import Pace
 
 DISKS = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -144,12 +145,15 @@ class Story:
             ack=rng.choice(["file", "fsync"]),
             keep=rng.choice([None, None, 60]),
         )
+        self._theme = theme_of(seed)
+        if self._theme is not None:
+            size = self._theme.applied(size)
         self._folder = tempfile.TemporaryDirectory(dir=DISKS, prefix="simulated-")
         self.cluster = Cluster(self.kernel, size, Path(self._folder.name))
         self.cluster.rules.on_view = self._on_view
         # where much goes wrong, one fault may mend what another has broken: so there are quiet stories, too
         self._is_quiet = rng.random() < 0.4
-        self._more = 0 if self._is_quiet else rng.randint(0, MORE_FAULTS)
+        self._more = 0 if self._is_quiet or self._theme else rng.randint(0, MORE_FAULTS)
         self._healed = False
         # chance of their own: a story without moves is as it would be if there were none
         self._moves = random.Random(f"moves {seed}")
@@ -174,12 +178,15 @@ class Story:
         kernel, cluster = self.kernel, self.cluster
         begin = 1.0 + 2.0 * kernel.rng.random()
         moment = begin
-        for _ in range(kernel.rng.randint(1, FEW_FAULTS if self._is_quiet else MAX_FAULTS)):
+        faults, most = FAULTS, FEW_FAULTS if self._is_quiet else MAX_FAULTS
+        if self._theme is not None:
+            faults, most = self._theme.faults, self._theme.most
+        for _ in range(kernel.rng.randint(1, most)):
             if kernel.rng.random() < 0.5:
                 moment = begin + TROUBLED_S * kernel.rng.random()
             else:
                 moment += 0.3 * kernel.rng.random() ** 2
-            kernel.after(moment, self._do_unless_healed, self._injection, ())
+            kernel.after(moment, self._do_unless_healed, self._injection, (faults,))
         for _ in range(self._orders):
             moment = begin + TROUBLED_S * self._moves.random()
             kernel.after(moment, self._do_unless_healed, self._move, ())
@@ -281,6 +288,10 @@ class Story:
             case "coordinator":
                 cluster.kill_coordinator()
                 self._later(0.05, 4.0, cluster.start_coordinator)
+            case "orphan":
+                self._orphan(*among)
+            case "hush":
+                self._break("isolate", "coordinator", "")
             case _:
                 ends = among or [*here, "coordinator", *nodes]
                 one, other = rng.sample(ends, 2)
@@ -328,12 +339,23 @@ class Story:
         self.cluster.move_all(name, deadline_s)
         self._later(4.0, 12.0, self.cluster.start, name)
 
+    def _orphan(self, giver: str, taker: str) -> None:
+        """Who gives points dies, and who got them gives them on before that one is back."""
+        cluster = self.cluster
+        others = tuple(w.name for w in cluster.alive if w.name not in (giver, taker))
+        if cluster.workers[giver].alive and others:
+            cluster.kill(giver)
+            give_on = (cluster.move_some, (taker, 1000, others))
+            self.kernel.after(1.0 + self._moves.random(), self._do_unless_healed, *give_on)
+            self.kernel.after(4.0, self._do_unless_healed, cluster.start, (giver,))
+
     def _on_batch(self, giver: str, taker: str) -> None:
         """A batch goes from one worker to another: a good moment for something to happen to one of them."""
         rng = self._moves
         if self._more_moving > 0 and not self._healed and rng.random() < 0.15:
             self._more_moving -= 1
-            injection = (FAULTS_MOVING, (giver, taker))
+            moving = self._theme.moving if self._theme is not None else {}
+            injection = (moving or FAULTS_MOVING, (giver, taker))
             self.kernel.after(
                 0.1 * rng.random() ** 2, self._do_unless_healed, self._injection, injection
             )

@@ -1,0 +1,70 @@
+"""Stories that are about one thing: what a mixture of all faults tells too seldom.
+
+Where everything goes wrong at once, the next fault often mends what the last one broke. Seeds with certain last digits
+therefore tell of one trouble alone, at the pace at which it matters; all others tell what they told before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from tests.simulation.cluster import Size
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """What such a story is about.
+
+    Attributes
+    ----------
+    faults : mapping of str to int
+        What happens, and how often relative to each other.
+    most : int
+        So many faults at most.
+    size : mapping
+        What differs from a usual cluster.
+    pace : mapping
+        What differs from the usual pace of its workers.
+    moving : mapping of str to int
+        What happens while points move; nothing here: what happens then in other stories, too.
+    """
+
+    faults: Mapping[str, int]
+    most: int
+    size: Mapping[str, float]
+    pace: Mapping[str, float]
+    moving: Mapping[str, int] = field(default_factory=dict)
+
+    def applied(self, size: Size) -> Size:
+        """Return the cluster that such a story is told of."""
+        return replace(size, **self.size, pace=replace(size.pace, **self.pace))
+
+
+THEMES = {
+    1: Theme({"cut": 1}, 12, {"slowest_s": 0.05, "workers": 4}, {"visit": 0.02}),
+    3: Theme(
+        {"kill": 2, "drain": 3, "join": 2},
+        3,
+        {"slowest_s": 0.05, "jitter": 0.1, "blocks": 2, "laps": 1, "epochs": 0},
+        {"visit": 0.02, "z_step": 0.02},
+    ),
+    4: Theme(
+        {"hush": 1},
+        4,
+        {"epochs": 0},
+        {"visit": 0.06, "z_step": 0.02},
+    ),
+    7: Theme({"join": 1}, 1, {"keep": None}, {}, {"orphan": 1}),
+}
+"""By the last digit of the seed.
+
+1: tokens are lost, and nothing else goes wrong. 3: views change where epochs are short and messages slow. 4: the
+coordinator is cut off for a while from a ring that turns, and hears all its reports afterwards. 7: a worker that gives
+points dies, and who got them gives them on.
+"""
+
+
+def theme_of(seed: int) -> Theme | None:
+    """Return what a story is about, None: everything."""
+    return THEMES.get(seed % 10)
