@@ -83,6 +83,8 @@ FAULTS_MOVING = {
     "pass on": 4,
 }
 """The same, for what happens to one of two workers between which points move."""
+CHURN = {"drain": 2, "kill": 1, "join": 2}
+"""The same, for views that follow each other."""
 SUDDEN = {"drain": 3, "coordinator": 1, "kill": 1}
 """The same, for what makes another view soon."""
 
@@ -285,6 +287,10 @@ class Story:
                 cluster.note("echo")
                 for way in permutations(everybody, 2):
                     cluster.network.repeat(*way, lasting_s=1.0)
+            case "churn":
+                self._injection({"echo": 1})
+                for _ in range(4):
+                    self._later(0.0, 1.5, self._injection, CHURN)
             case "coordinator":
                 cluster.kill_coordinator()
                 self._later(0.05, 4.0, cluster.start_coordinator)

@@ -56,12 +56,18 @@ THEMES = {
         {"visit": 0.06, "z_step": 0.02},
     ),
     7: Theme({"join": 1}, 1, {"keep": None}, {}, {"orphan": 1}),
+    8: Theme(
+        {"churn": 1},
+        6,
+        {"slowest_s": 0.05, "jitter": 0.1, "epochs": 0, "workers": 5},
+        {"load": 0.05, "visit": 0.06, "z_step": 0.02},
+    ),
 }
 """By the last digit of the seed.
 
 1: tokens are lost, and nothing else goes wrong. 3: views change where epochs are short and messages slow. 4: the
 coordinator is cut off for a while from a ring that turns, and hears all its reports afterwards. 7: a worker that gives
-points dies, and who got them gives them on.
+points dies, and who got them gives them on. 8: views follow each other while messages come again and late.
 """
 
 
