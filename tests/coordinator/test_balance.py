@@ -23,6 +23,15 @@ def test_shares_add_up_and_nobody_is_left_out(workers):
     assert all(weight >= 0 for weight in got.values())
 
 
+def test_an_epoch_without_points_or_work_says_nothing_of_speed():
+    balance = Balance()
+    balance.measure("w1", 0, 1.0)
+    balance.measure("w1", 1, 0.0)
+    assert balance.speeds(["w1"]) == {}
+    balance.measure("w1", 1, 0.5)
+    assert balance.speeds(["w1"]) == {"w1": 2.0}
+
+
 def test_who_is_not_counted_yet_has_no_points():
     speeds = {"w1": 1.0, "w2": 1.0}
     assert weights(speeds, {"w1": 2.0}) == weights(speeds, {"w1": 2.0, "w2": 0.0})

@@ -122,7 +122,7 @@ def report(core, name, epoch, *, tensors=None, following=None, busy=1.0) -> Epoc
         trainers=("w1", "w2"),
         name=name,
         mu=0.5,
-        sums=asdict(Objective(points=10, penalised=3.0, nested=5.0)),
+        sums=asdict(Objective(points=10, penalised=3.0, nested=5.0, violated=1.0)),
         seconds={"train": busy, "z_step": 0.0, "wait": 0.5},
         tensors=tensors or {},
     )
@@ -141,12 +141,16 @@ def test_a_registration_is_answered_with_settings_schema_and_routes():
     assert sent(orders, StreamSchema) == [("i2", StreamSchema(8, "float32"))]
     routes = [m for to, m in sent(orders, Routes) if to == "i2"]
     assert [w.address for w in routes[0].workers] == ["data of w1", "data of w2"]
+    assert sent(core.handle(b"w3", register("w3"), now=1.0), StreamSchema) != []
+    again = core.handle(b"i2", register("i2", "ingest"), now=2.0)
+    assert [to for to, _ in sent(again, Routes)] == ["i2"], "what was lost is told again"
 
 
 def test_the_first_schema_holds_for_everybody():
     core, _ = cluster()
     orders = core.handle(b"i1", StreamSchema(99, "uint8"), now=1.0)
-    assert {message for _, message in sent(orders, StreamSchema)} == {StreamSchema(8, "float32")}
+    told = StreamSchema(8, "float32")
+    assert sent(orders, StreamSchema) == [("w1", told), ("w2", told), ("i1", told)]
 
 
 def test_settings_override_the_proposed_schema():
@@ -319,6 +323,8 @@ def test_a_broken_connection_is_a_death_at_once():
     core.handle(b"w1", RingMoving("w1", core.views.number), now=1.5)
     assert status(core).recovery.count == 1
     lost, _, _, recovered = told.events[-4:]
+    assert (lost.name, recovered.name) == ("w2", "w1")
+    assert recovered.text == "the ring turns again after 0.40 s"
     assert lost.text == "crash: its connection broke 0.20 s ago"
     assert recovered.seconds == pytest.approx(0.4)
     turns = [event for event in status(core).events if event.kind == "turns"]

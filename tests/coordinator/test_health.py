@@ -80,6 +80,7 @@ def test_whether_it_trains() -> None:
     waiting = "waiting for workers: 1 of 3 are here"
     assert answers(workers=())[0] == "bad: No workers"
     assert answers(epoch=0)[0] == "warn: Not training yet"
+    assert Health().answers(replace(STATUS, epoch=0), 0.0)[0].more == "90 points stored so far"
     assert answers(waiting=waiting)[0] == "warn: Waiting for workers: 1 of 3 are here"
     assert answers(waiting=waiting, workers=())[0] == "bad: Waiting for workers: 1 of 3 are here"
 

@@ -27,8 +27,8 @@ def test_an_epoch_is_told_by_point():
     finish(core, 0)
     told = status(core)
     assert (told.view, told.epoch) == (1, 1)
-    # both reports: 20 points, nested 10, penalised 6
-    assert (told.objective, told.penalised, told.violated) == (0.5, 0.3, 0.0)
+    # both reports: 20 points, nested 10, penalised 6, violated 2
+    assert (told.objective, told.penalised, told.violated) == (0.5, 0.3, 0.1)
     assert (told.mu, told.age) == (0.5, 0)
     assert told.epoch_seconds.keys() == {"train", "z_step", "wait"}
 

@@ -51,6 +51,8 @@ def test_some_points_go_to_those_who_are_named_the_oldest_first():
     assert after["w2"] == before["w2"]
     assert 2 <= after["w3"] - before["w3"] <= 5
     assert oldest[0] in cluster.disks["w3"].shards[False]
+    assert cluster.here["w1"].handover.moved == after["w3"] - before["w3"]
+    assert cluster.here["w2"].handover.moved == 0
     assert_once(cluster)
 
 

@@ -96,3 +96,13 @@ def test_weights_and_offsets_are_arrays_to_send(points):
 def test_a_single_point_is_enough():
     weight, offset = fitted(np.ones((1, 2), np.uint8), np.full((1, 1), 5.0, np.float32))
     assert (weight.sum() + offset).item() == pytest.approx(5.0, rel=1e-3)
+
+
+def test_a_bit_that_is_never_on_weighs_nothing_and_the_others_what_they_weigh_without_it():
+    codes, outputs = problem()
+    weight, offset = fitted(codes[:, :-1], outputs)
+    codes[:, -1] = 0
+    without, same = fitted(codes, outputs)
+    assert without[:, -1].tolist() == [0.0] * outputs.shape[1]
+    np.testing.assert_allclose(without[:, :-1], weight, atol=1e-3)
+    np.testing.assert_allclose(same, offset, atol=1e-3)
