@@ -6,17 +6,24 @@ it. It runs in the worker's compute thread, and inside the in-process ring.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
-from streammac.models.base import LocalData, NestedModel, Tensors
+import numpy as np
+
+from streammac.errors import StreammacError
+from streammac.models.base import Array, LocalData, NestedModel, Objective, Tensors
 from streammac.models.local import VisitKey, VisitPlan, enter, minibatches, z_pass
+from streammac.points.range import not_finite
 from streammac.ring.member_actions import Done, Job, OpenEpoch, Train, TrainDone, ZStep, ZStepDone
 from streammac.settings.schema import Settings, visit_budget
 from streammac.store import Shard
 from workers.drift import DriftWatch
+
+log = logging.getLogger(__name__)
 
 
 class Snapshot(LocalData, Protocol):
@@ -37,6 +44,20 @@ class SnapshotSource(Protocol):
     def view(self) -> Snapshot:
         """Return the points that are there now."""
         ...
+
+
+NUMERICAL = (ArithmeticError, np.linalg.LinAlgError)
+"""What a step of training raises that cannot go on with its numbers."""
+
+
+class NotFinite(StreammacError, ArithmeticError):
+    """A step of training has made numbers that are not finite: they go no further."""
+
+
+def _check_finite(tensors: Mapping[str, Array]) -> None:
+    wild = not_finite(tensors)
+    if wild:
+        raise NotFinite(f"NaN or infinite numbers in {', '.join(wild)}")
 
 
 @dataclass(slots=True)
@@ -73,6 +94,11 @@ class Learner:
         Watches the error of new points, as they enter.
     cancelled : callable
         Returns True once the process is about to end: visits stop after the current minibatch.
+
+    Attributes
+    ----------
+    failed_steps, failed_step : int, str
+        Jobs that failed on their numbers; the newest of them, and what came of it.
     """
 
     name: str
@@ -84,6 +110,8 @@ class Learner:
     cancelled: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
     times: PhaseTimes = field(default_factory=PhaseTimes)
+    failed_steps: int = 0
+    failed_step: str = ""
     _data: Snapshot | None = None
     _entered: int = 0  # rows of smaller numbers have coordinates
     _resume: int = 0  # number of the row at which the next time-boxed Z step goes on
@@ -95,7 +123,14 @@ class Learner:
             self.drift.prepare()
 
     def do(self, job: Job) -> Done | None:
-        """Do one job."""
+        """Do one job; of one that fails on its numbers is told, and the ring goes on without it."""
+        try:
+            return self._do(job)
+        except NUMERICAL as error:
+            self._failed(job, error, "the points here have no part in it")
+            return self._without(job)
+
+    def _do(self, job: Job) -> Done | None:
         begin = self.clock()
         match job:
             case OpenEpoch():
@@ -110,6 +145,29 @@ class Learner:
                 z_step_done = self._z_step(job)
                 self.times.z_step += self.clock() - begin
                 return z_step_done
+
+    def _failed(self, job: Job, error: Exception, consequence: str) -> None:
+        step = f"training {job.token.block}" if isinstance(job, Train) else type(job).__name__
+        epoch = job.token.epoch if isinstance(job, Train) else job.epoch
+        self.failed_steps += 1
+        self.failed_step = (
+            f"{step} in epoch {epoch}: {type(error).__name__}: {error} - {consequence}"
+        )
+        log.warning("%s", self.failed_step)
+
+    def _without(self, job: Job) -> Done | None:
+        """Return what comes of a job that failed: that of a worker without points."""
+        match job:
+            case OpenEpoch():
+                return None
+            case ZStep():
+                return ZStepDone(job.view, job.epoch, Objective())
+            case Train():
+                try:
+                    return TrainDone(job, self._train(replace(job, visits=False)).tensors)
+                except NUMERICAL as error:
+                    self._failed(job, error, "training waits until the cluster is started again")
+                    return None
 
     def _open(self, job: OpenEpoch) -> None:
         self._data = self.shard.view()
@@ -144,6 +202,7 @@ class Learner:
             state = self.model.visit(job.block, job.params, state, token.lap, batches)
         if job.ends_lap:
             state = self.model.end_lap(job.block, job.params, state, token.lap)
+        _check_finite(state)
         return TrainDone(job, state)
 
     def _z_step(self, job: ZStep) -> ZStepDone:
@@ -156,6 +215,7 @@ class Learner:
         if resume >= len(data):
             resume = 0
         objective = z_pass(self.model, job.params, data, mu, first=resume, expired=self._timer())
+        _check_finite({name: np.asarray(value) for name, value in asdict(objective).items()})
         self._resume = data.number(
             (resume + objective.points + objective.left_out) % max(1, len(data))
         )

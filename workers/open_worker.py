@@ -175,8 +175,15 @@ class OpenWorker:
         )
         if self.ring is None:
             return report
-        work = self.ring.work
-        return replace(report, ring=self.ring.progress, train_s=work.train, z_step_s=work.z_step)
+        work, learner = self.ring.work, self.ring.learner
+        return replace(
+            report,
+            ring=self.ring.progress,
+            train_s=work.train,
+            z_step_s=work.z_step,
+            failed_steps=learner.failed_steps,
+            failed_step=learner.failed_step,
+        )
 
     @property
     def malformed(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -96,15 +96,21 @@ def model_list(directory: DirectoryOption = DEFAULT_DIRECTORY, as_json: JsonOpti
     from streammac.publishing.versions import VersionError
 
     versions = _versions(directory)
-    try:
-        rows = [versions.load(number).metadata for number in versions.list()]
-    except VersionError as error:
-        raise Failure(ExitCode.BAD_INPUT, str(error)) from None
+
+    def described(number: int) -> dict[str, Any]:
+        try:
+            return versions.load(number).metadata
+        except VersionError as error:
+            return {"version": number, "promoted": False, "reason": f"not usable: {error}"}
+
+    rows = [described(number) for number in versions.list()]
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
     from rich.console import Console
     from rich.table import Table
+
+    from streammac.terminal.render import number
 
     table = Table("version", "epoch", "points", "objective", "quality", "", "why", box=None)
     for row in rows:
@@ -113,7 +119,7 @@ def model_list(directory: DirectoryOption = DEFAULT_DIRECTORY, as_json: JsonOpti
             str(row["version"]),
             str(row.get("epoch", "")),
             f"{row.get('points', 0):,}",
-            f"{row.get('objective', float('nan')):.4g}",
+            number(row.get("objective")),
             f"{quality['model']:.3f}" if quality else "",
             "current" if row["promoted"] else "",
             row["reason"],

@@ -191,13 +191,19 @@ class Coordinator:
         peer = self.membership.lose(name, incarnation)
         return self._lost(peer, "crash", since, now) if peer is not None else []
 
-    def published(self, version: int, promoted: int, reason: str) -> list[Action]:
-        """Take notice of the newest model version, and which one is the current one."""
-        if version == self.progress.version:
-            return []
-        self.progress.version = version
-        kind = "promoted" if promoted == version else "kept_back"
-        return [self.note(kind, "", f"version {version}: {reason}")]
+    def published(
+        self, version: int, promoted: int, reason: str, trouble: str = ""
+    ) -> list[Action]:
+        """Take notice of the newest model version, which one is the current one, and why there is none newer."""
+        news: list[Action] = []
+        if trouble and not self.progress.unpublished:
+            news.append(self.note("not_published", "", trouble))
+        self.progress.unpublished = trouble
+        if version != self.progress.version:
+            self.progress.version = version
+            kind = "promoted" if promoted == version else "kept_back"
+            news.append(self.note(kind, "", f"version {version}: {reason}"))
+        return news
 
     def note(self, kind: str, name: str, text: str, seconds: float = 0.0) -> Note:
         """Remember an event, and return it for the log."""
@@ -238,13 +244,13 @@ class Coordinator:
         peer = self.membership.find(beat.name, beat.incarnation)
         if peer is None:
             return [Tell(identity, PleaseRegister())]
-        before = peer.worker.shard
+        before = peer.worker
         back = self.membership.hear(peer, beat, now)
         self._count(peer)
         order = self.moves.hear(peer, now)
         if peer.ready:
             self.views.is_ready(beat.name)
-        news = troubles(before, peer.worker.shard)
+        news = troubles(before, peer.worker)
         orders: list[Action] = [self.note(kind, beat.name, text) for kind, text in news]
         if back:
             orders.append(self._returned(beat.name))
@@ -442,7 +448,12 @@ class Coordinator:
             return []
         points, appended = self.membership.points_to_train_on, self.membership.appended
         restart = self.progress.continuation.grown(points, appended)
-        return [Finished(result), *self._order(restart, "new data")]
+        orders: list[Action] = [Finished(result)]
+        if self.progress.has_more_outliers(result):
+            count = int(result.sums["left_out"])
+            text = f"{count:,} points are too far from the others: they have no part in training"
+            orders.append(self.note("outliers", "", text))
+        return orders + self._order(restart, "new data")
 
     def _drift(self, vote: Drift, now: float) -> list[Action]:
         shards, appended = self.membership.shards, self.membership.appended

@@ -29,6 +29,11 @@ class EpochResult:
     imbalance: float
     params: Mapping[str, Array]
 
+    def per_point(self, name: str) -> float | None:
+        """Return the mean of a sum over the points that it runs over; None where it runs over none."""
+        points = self.sums.get("points", 0.0)
+        return self.sums.get(name, 0.0) / points if points else None
+
 
 class EpochReports:
     """The reports of the epochs that are not complete yet.

@@ -20,6 +20,7 @@ KINDS = (
     "joined", "ingest_joined", "refused", "returned", "draining", "left", "ingest_left", "lost", "ingest_lost",
     "moving", "moved", "view", "turns", "recovered", "stall", "drift", "restart", "disk_full",
     "disk_room", "quarantined", "coordinator_restarted", "promoted", "kept_back", "malformed",
+    "step_failed", "outliers", "not_published", "unusable",
 )  # fmt: skip
 """What can happen (docs/status.md says what each means)."""
 FREQUENT = ("promoted", "kept_back", "refused", "malformed")
@@ -52,10 +53,12 @@ class EventLog:
         return tuple(self._kept)
 
 
-def troubles(before: ShardCounts | None, now: ShardCounts | None) -> list[tuple[str, str]]:
-    """Return what is new of a worker's disk between two heartbeats: kind and text of each event."""
-    before, now = before or ShardCounts(), now or ShardCounts()
+def troubles(was: WorkerReport, report: WorkerReport) -> list[tuple[str, str]]:
+    """Return what is new of a worker's disk and numbers between two heartbeats: kind and text of each event."""
+    before, now = was.shard or ShardCounts(), report.shard or ShardCounts()
     news = []
+    if report.failed_steps > was.failed_steps:
+        news.append(("step_failed", report.failed_step))
     if now.refusing and not before.refusing:
         text = "takes no points, and goes on training: its disk is full or fails"
         news.append(("disk_full", text))

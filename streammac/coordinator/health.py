@@ -149,6 +149,10 @@ def failures(status: ClusterStatus) -> Answer:
         return _answer(
             "failures", "bad", f"Lost: {_named(lost)}", "not recovered yet" * bool(kinds)
         )
+    wrong = [worker.name for worker in status.members if worker.failed_steps]
+    if wrong:
+        steps = sum(worker.failed_steps for worker in status.members)
+        return _answer("failures", "bad", f"{steps:,} steps failed: {_named(wrong)}", "on numbers")
     deaths = max(status.failures.deaths, status.restarts)
     if deaths:
         recovered = _recovered(status) or "all back"

@@ -41,6 +41,8 @@ class Progress:
         Number of the newest model version that is known of.
     continuation : Continuation
         When the penalty begins anew.
+    unpublished : str
+        Why the newest epoch could not be published; empty if it was.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class Progress:
         self.plan = EpochPlan(**old["plan"]) if params else EpochPlan(fresh=True)
         self.result: EpochResult | None = None
         self.version = 0
+        self.unpublished = ""
+        self._outliers = 0.0
         self.continuation = Continuation(
             training.growth,
             enabled=not training.deterministic,
@@ -73,6 +77,14 @@ class Progress:
             return False  # whose turn it was to send the model is gone
         self.epoch, self.plan = result.epoch + 1, result.following
         self.params = dict(result.params)
+        return True
+
+    def has_more_outliers(self, result: EpochResult) -> bool:
+        """Say whether an epoch left out points for the first time, or twice as many as were told of."""
+        left_out = result.sums.get("left_out", 0.0)
+        if left_out < max(1.0, 2 * self._outliers):
+            return False
+        self._outliers = left_out
         return True
 
     def durable(self) -> dict[str, Any]:

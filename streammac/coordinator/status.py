@@ -48,6 +48,7 @@ def _worker(peer: Peer, weight: float) -> WorkerStatus:
         hops=report.ring.hops,
         train_s=report.train_s,
         z_step_s=report.z_step_s,
+        failed_steps=report.failed_steps,
         holding=report.ring.holding if peer.here else (),
         data=peer.registration.addresses.get("data"),
     )
@@ -72,11 +73,11 @@ def _learning(coordinator: Coordinator) -> dict[str, Any]:
     result = coordinator.progress.result
     if result is None:
         return {}
-    count = max(1.0, result.sums.get("points", 0.0))
     return {
-        "objective": result.sums.get("nested", 0.0) / count,
-        "penalised": result.sums.get("penalised", 0.0) / count,
-        "violated": result.sums.get("violated", 0.0) / count,
+        "objective": result.per_point("nested"),
+        "penalised": result.per_point("penalised"),
+        "violated": result.per_point("violated"),
+        "left_out": int(result.sums.get("left_out", 0.0)),
         "mu": result.mu,
         "age": result.plan.age,
         "epoch_seconds": dict(result.seconds),

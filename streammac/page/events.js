@@ -4,7 +4,7 @@ import { html } from "./chart_view.js";
 import { clock, duration, whole } from "./format.js";
 
 const MOST_SHOWN = 200;
-const SPOKEN = new Set(["joined", "returned", "draining", "left", "lost", "recovered", "drift", "disk_full", "quarantined", "coordinator_restarted", "ingest_lost"]);
+const SPOKEN = new Set(["joined", "returned", "draining", "left", "lost", "recovered", "drift", "disk_full", "quarantined", "coordinator_restarted", "ingest_lost", "step_failed", "not_published", "unusable"]);
 const KINDS = {
   joined: ["Joined", "+", "good"],
   returned: ["Returned", "+", "good"],
@@ -21,6 +21,10 @@ const KINDS = {
   kept_back: ["Version kept back", "\u25bd", "warn"],
   quarantined: ["Quarantined", "!", "bad"],
   disk_full: ["Disk full", "!", "bad"],
+  step_failed: ["Step failed", "!", "bad"],
+  not_published: ["Not published", "!", "bad"],
+  unusable: ["Version unusable", "!", "bad"],
+  outliers: ["Outliers", "\u2248", "warn"],
   ingest_joined: ["Ingest joined", "+", "good"],
   ingest_left: ["Ingest left", "\u2212", ""],
   ingest_lost: ["Ingest lost", "\u2715", "bad"],

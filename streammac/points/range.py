@@ -1,4 +1,4 @@
-"""How large a number may be: what float32 arithmetic carries at a given length of x.
+"""Which numbers there may be: finite ones, and of points what float32 arithmetic carries at a given length of x.
 
 Training and measuring add up squares of differences of points. The largest sum that is ever made in float32 runs over
 the D inputs of the rows of one matrix product, of which there are at most `ROWS`; sums over more are made in float64.
@@ -8,6 +8,7 @@ Two numbers within X differ by at most 2X, so nothing overflows as long as ``ROW
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,20 @@ def largest(dim: int) -> float:
     '9.0e+15 8.0e+14 8.8e+12'
     """
     return math.sqrt(FLOAT32_MAX / (4 * ROWS * dim))
+
+
+def is_finite(array: NDArray[Any]) -> bool:
+    """Say whether an array has neither NaN nor infinity in it."""
+    if array.dtype.kind != "f":
+        return True
+    with np.errstate(over="ignore", invalid="ignore"):
+        # a sum is finite only if all of it is (up to overflow, which is looked at again)
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
+
+
+def not_finite(tensors: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Return the names of the arrays that hold NaN or infinity."""
+    return [name for name, array in tensors.items() if not is_finite(array)]
 
 
 def within(x: NDArray[Any]) -> NDArray[np.bool_]:

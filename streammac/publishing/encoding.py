@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from streammac.errors import ExitCode, Failure
 from streammac.files.replace import replacing
 from streammac.models.base import NestedModel
-from streammac.publishing.versions import ModelVersion, write_model
+from streammac.points.range import not_finite
+from streammac.publishing.versions import ModelVersion, VersionError, write_model
 
 BATCH_BYTES = 16 << 20
 """Size of a batch of vectors, as float32."""
@@ -114,9 +115,14 @@ def export_model(version: ModelVersion, target: Path) -> None:
             write_model(target, version.tensors, version.metadata)
         except OSError as error:
             raise _refuse(target, f"cannot be written: {error.strerror}") from None
+        except VersionError as error:
+            raise _refuse(target, f"not written: {error}") from None
     elif target.suffix == ".npz":
+        plain: dict[str, Any] = dict(_rebuild(version).export(version.tensors))
+        wild = not_finite(plain)
+        if wild:
+            raise _refuse(target, f"not written: NaN or infinite numbers in {', '.join(wild)}")
         with _replacing(target) as file:
-            plain: dict[str, Any] = dict(_rebuild(version).export(version.tensors))
             np.savez(file, allow_pickle=False, **plain)
     else:
         raise _refuse(target, "expected a name that ends in .safetensors or .npz")

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from msgspec import structs
 from streammac.coordinator.epoch_reports import EpochResult
 from streammac.models.base import Array, NestedModel
 from streammac.publishing.held_out import HeldOutSample, Measurement
-from streammac.publishing.versions import VersionStore
+from streammac.publishing.versions import VersionError, VersionStore
 from streammac.settings.schema import Settings
 from streammac.threads import VitalThread
 from streammac.wire.status import Quality
@@ -43,6 +43,8 @@ class Published:
         Of the current version.
     first_s : float
         Unix time of the first version of this process, 0 before it.
+    trouble : str
+        Why the newest epoch could not be published; empty if it was.
     resume : dict
         Epoch and plan that follow the newest version on disk; empty before this process has written one.
     """
@@ -53,6 +55,7 @@ class Published:
     quality: Quality | None = None
     first_s: float = 0.0
     resume: dict[str, Any] = field(default_factory=dict)
+    trouble: str = ""
 
 
 class Publisher:
@@ -80,11 +83,12 @@ class Publisher:
         self._ending = False
         self._trouble: OSError | None = None
         self._thread = VitalThread("publisher", self._run)
-        self.published = Published(versions.newest, versions.current)
+        current = versions.retreat()
+        self.published = Published(versions.newest, current)
         # new versions are held against the best one: against the last one, each a little worse than
         # the one before it, quality could creep down without end
-        self._best_version = versions.current
-        self._best = versions.load(versions.current).tensors if versions.current else {}
+        self._best_version = current
+        self._best = versions.load(current).tensors if current else {}
         self._current = self._best
 
     def start(self) -> None:
@@ -141,16 +145,19 @@ class Publisher:
             except OSError as error:  # the next epoch tries again
                 log.warning("epoch %d is not published: %s", wanted[0].epoch, error)
                 self._trouble = error
+            except (VersionError, ArithmeticError, np.linalg.LinAlgError) as error:
+                trouble = f"epoch {wanted[0].epoch}: {type(error).__name__}: {error}"
+                log.error("not published: %s", trouble)
+                self.published = replace(self.published, trouble=trouble)
 
     def _publish(self, model: NestedModel, result: EpochResult, points: int) -> None:
         # the first version is not kept waiting for neighbours and baselines to be computed
         before = self.published
         new = self._measure(model, result.params) if before.current else None
-        count = max(1.0, result.sums.get("points", 0.0))
         metadata = {
             "epoch": result.epoch,
             "points": points,
-            "objective": result.sums.get("nested", 0.0) / count,
+            "objective": result.per_point("nested"),
             "mu": result.mu,
             "parent": before.version,
             "model": {"family": model.family, "hyper_parameters": model.hyper_parameters()},

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from streammac.errors import StreammacError
 from streammac.files.replace import replace
+from streammac.points.range import not_finite
 from streammac.run_directory import write_json
 
 Tensors = dict[str, NDArray[Any]]
@@ -46,7 +47,7 @@ def read_model(path: Path) -> ModelVersion:
     Raises
     ------
     VersionError
-        If the file cannot be read or is not a version of this project.
+        If the file cannot be read, is not a version of this project, or holds numbers that are not finite.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -61,17 +62,33 @@ def read_model(path: Path) -> ModelVersion:
         ) from None
     except (OSError, SafetensorError, ValueError) as error:
         raise VersionError(f"{path}: not a readable model file: {error}") from error
+    _check_finite(path, tensors)
     return ModelVersion(metadata, tensors)
 
 
 def write_model(
     path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]
 ) -> None:
-    """Write a version to a file: there is the whole file or none, also after a power cut."""
+    """Write a version to a file: there is the whole file or none, also after a power cut.
+
+    Raises
+    ------
+    VersionError
+        If a number in it is not finite: such a model is of no use to anybody.
+    """
     from safetensors.numpy import save
 
+    _check_finite(path, tensors)
     plain = {name: np.ascontiguousarray(a).reshape(np.shape(a)) for name, a in tensors.items()}
     replace(path, save(plain, {METADATA_KEY: json.dumps(metadata)}), sync=True)
+
+
+def _check_finite(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+    wild = not_finite(tensors)
+    if wild:
+        raise VersionError(
+            f"{path}: NaN or infinite numbers in {', '.join(wild)} - `streammac model list` shows other versions"
+        )
 
 
 class VersionStore:
@@ -137,6 +154,19 @@ class VersionStore:
         found = read_model(path)
         return ModelVersion(found.metadata | self._standing(version), found.tensors)
 
+    def retreat(self) -> int:
+        """Return the current version; if it is not usable, promote the newest one that is, 0 if there is none."""
+        current = self.current
+        for version in (current, *reversed(self.list())) if current else ():
+            try:
+                self.load(version)
+            except VersionError:
+                continue
+            if version != current:
+                self.promote(version, f"version {current} is not usable")
+            return version
+        return 0
+
     def _standing(self, version: int) -> dict[str, Any]:
         state = self._state()
         reason = state["reasons"].get(str(version), "candidate")
@@ -181,10 +211,9 @@ class VersionStore:
         Raises
         ------
         VersionError
-            If it is not there.
+            If it is not there or not usable.
         """
-        if not self.file(version).is_file():
-            self.load(version)  # raises and names what there is
+        self.load(version)
         state = self._state()
         reasons = state["reasons"] | {str(version): reason}
         self._save(state | {"current": version, "reasons": reasons})

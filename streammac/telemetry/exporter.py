@@ -6,6 +6,7 @@ that it sends in heartbeats anyway, and serves its ``application``. Nothing is c
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from typing import Protocol
@@ -212,6 +213,7 @@ class CoordinatorMetrics(ProcessMetrics):
             metrics.OBJECTIVE: status.objective,
             metrics.PENALISED: status.penalised,
             metrics.VIOLATED: status.violated,
+            metrics.LEFT_OUT: status.left_out,
             metrics.MU: status.mu,
             metrics.IMBALANCE: status.imbalance,
             metrics.MODEL_VERSION: status.model_version,
@@ -225,6 +227,8 @@ class CoordinatorMetrics(ProcessMetrics):
         for series, value in values.items():
             if value is not None:
                 self.set(series, value)
+            elif self._values[series]:
+                self.set(series, math.nan)  # what it was is not what it is
         self.replace(metrics.POINTS, _by_name(status.points))
         self.replace(metrics.FAILURES, _by_name(status.failures))
         members: dict[Labels, float] = {}

@@ -241,6 +241,9 @@ PENALISED = Series(
 VIOLATED = Series(
     "streammac_constraint_violation_ratio", "gauge", "share of coordinates that differ from h(x)"
 )
+LEFT_OUT = Series(
+    "streammac_points_left_out", "gauge", "stored points too far from the others to be trained on"
+)
 MU = Series("streammac_mu", "gauge", "penalty of the continuation")
 IMBALANCE = Series(
     "streammac_load_imbalance_ratio", "gauge", "largest over mean busy time of an epoch"
@@ -273,7 +276,7 @@ DRIFTS = Series(
 COORDINATOR = (
     BUILD, VIEW, MEMBERS, WORKER_UP, WEIGHT, FAILURES, RECOVERY_LAST, RECOVERY_SECONDS, EVENTS,
     COORDINATOR_MALFORMED, POINTS, EPOCH, EPOCHS, EPOCH_PHASES, EPOCH_SECONDS, OBJECTIVE, PENALISED,
-    VIOLATED, MU, IMBALANCE, MODEL_VERSION, PROMOTED, PUBLISHED, QUALITY, ENTROPY,
+    VIOLATED, LEFT_OUT, MU, IMBALANCE, MODEL_VERSION, PROMOTED, PUBLISHED, QUALITY, ENTROPY,
     LEAST_ENTROPY, DRIFTS, HANDSHAKE_FAILURES,
 )  # fmt: skip
 """All series of the coordinator."""

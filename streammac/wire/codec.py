@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from streammac.errors import StreammacError
+from streammac.points.range import not_finite
 from streammac.wire.fields import Value
 
 PROTOCOL = 2
@@ -109,19 +110,10 @@ def decode(frames: Sequence[bytes | memoryview]) -> Message:
     tensors = getattr(message, "tensors", {})
     if len(tensors) != len(frames) - 1:
         raise WireError(f"{header.kind}: the number of arrays and of frames differ")
-    wild = [] if cls.any_numbers else [name for name, a in tensors.items() if not is_finite(a)]
+    wild = [] if cls.any_numbers else not_finite(tensors)
     if wild:
         raise WireError(f"{header.kind}: NaN or infinite - at `$.tensors.{wild[0]}`")
     return message
-
-
-def is_finite(array: np.ndarray) -> bool:
-    """Return whether an array has neither NaN nor infinity in it."""
-    if array.dtype.kind != "f":
-        return True
-    with np.errstate(over="ignore", invalid="ignore"):
-        # a sum is finite only if all of it is (up to overflow, which is looked at again)
-        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
 
 def _array(described: object, frame: bytes | memoryview) -> np.ndarray:

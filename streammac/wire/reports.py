@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from streammac.wire.fields import MANY, Amount, Count, Key, Seconds, Value
+from streammac.wire.fields import MANY, Amount, Count, Key, Reason, Seconds, Value
 
 
 class RingProgress(Value):
@@ -80,6 +80,10 @@ class WorkerReport(Value):
     train_s: Seconds = 0.0
     """Of its epoch, as `z_step_s`."""
     z_step_s: Seconds = 0.0
+    failed_steps: Count = 0
+    """Steps of training that failed on their numbers since it began."""
+    failed_step: Reason = ""
+    """The newest of them, and why."""
 
     @property
     def points(self) -> int:

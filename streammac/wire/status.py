@@ -92,6 +92,7 @@ class WorkerStatus(ProcessStatus, frozen=True):
     hops: int = 0
     train_s: float = 0.0
     z_step_s: float = 0.0
+    failed_steps: int = 0
     holding: tuple[str, ...] = ()
     data: str | None = None
 
@@ -233,6 +234,7 @@ class ClusterStatus(msgspec.Struct, frozen=True):
     objective: float | None = None
     penalised: float | None = None
     violated: float | None = None
+    left_out: int = 0
     mu: float | None = None
     age: int | None = None
     epoch_seconds: dict[str, float] = {}

@@ -13,6 +13,7 @@ from streammac.coordinator.continuation import Continuation
 from streammac.coordinator.coordinator import BANNED_S, Coordinator
 from streammac.coordinator.coordinator_actions import Finished, Tell
 from streammac.coordinator.failure_detector import CAP_S
+from streammac.coordinator.health import failures
 from streammac.coordinator.moves import REPEAT_S
 from streammac.coordinator.stall import STALL_S
 from streammac.coordinator.start_condition import QUIET_S
@@ -704,6 +705,25 @@ def test_troubles_with_a_disk_are_told_once():
     )
     kinds = [event.kind for event in status(core).events]
     assert (kinds.count("disk_full"), kinds.count("quarantined")) == (2, 1)
+
+
+def test_steps_that_fail_on_numbers_are_told_of_each_time():
+    core, _ = cluster()
+    for failed in (1, 1, 3):
+        failing = report_of(100, failed_steps=failed, failed_step=f"training b, {failed}")
+        core.handle(b"w1", Heartbeat("w1", 1, failing), now=1.0)
+    said = [event.text for event in status(core).events if event.kind == "step_failed"]
+    assert said == ["training b, 1", "training b, 3"]
+    assert [w.failed_steps for w in status(core).workers if w.name == "w1"] == [3]
+    assert failures(status(core)).text == "3 steps failed: w1"
+
+
+def test_trouble_with_publishing_is_told_once():
+    core, _ = cluster()
+    for trouble in ("epoch 1: no room", "epoch 2: no room", "", "epoch 4: no room"):
+        core.published(0, 0, "", trouble)
+    said = [event.text for event in status(core).events if event.kind == "not_published"]
+    assert said == ["epoch 1: no room", "epoch 4: no room"]
 
 
 @pytest.mark.parametrize("end", ["goodbye", "death"])

@@ -68,3 +68,15 @@ def test_whoever_plans_without_the_newest_restart_has_missed_it():
     rule.vote("w1", 4, 1.0, shards={"w1": 100}, appended=100)
     assert rule.missed(EpochPlan()) == RestartContinuation(1, fresh=False)
     assert rule.missed(EpochPlan(restart=1)) is None
+
+
+def test_points_that_are_left_out_are_told_of_when_there_are_many_more():
+    progress = Progress(Training())
+    epochs = [replace(RESULT, sums={"left_out": float(n)}) for n in (0, 1, 1, 2, 3, 0, 4, 4)]
+    told = [progress.has_more_outliers(result) for result in epochs]
+    assert told == [False, True, False, True, False, False, True, False]
+
+
+def test_the_objective_of_no_points_is_unknown():
+    assert replace(RESULT, sums={"points": 0.0, "nested": 0.0}).per_point("nested") is None
+    assert replace(RESULT, sums={"points": 4.0, "nested": 2.0}).per_point("nested") == 0.5

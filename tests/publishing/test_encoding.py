@@ -74,6 +74,16 @@ def test_a_failure_leaves_what_was_there(
     assert [p.name for p in tmp_path.iterdir()] == ["c.npy"]
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_a_model_that_is_not_finite_is_not_exported(
+    tmp_path: Path, version: ModelVersion, suffix: str
+) -> None:
+    version.tensors["a"][1, 2] = np.inf
+    with pytest.raises(Failure, match=r"not written: .*NaN or infinite numbers in (a|weights)"):
+        export_model(version, tmp_path / f"model{suffix}")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_target_that_cannot_be_written(tmp_path: Path, version: ModelVersion) -> None:
     with pytest.raises(Failure, match="cannot be written: No such file"):
         encode_file(Path("x"), points(3), tmp_path / "no" / "c.npy", version, lambda *_: None)

@@ -15,7 +15,7 @@ from streammac.models.estimator import BinaryAutoencoder
 from streammac.publishing import versions
 from streammac.publishing.held_out import LEAST_POINTS, HeldOutSample, Measurement
 from streammac.publishing.publisher import Publisher, judge
-from streammac.publishing.versions import VersionStore
+from streammac.publishing.versions import VersionError, VersionStore
 from streammac.settings.schema import HeldOut as HeldOutSettings
 from streammac.settings.schema import Settings
 from streammac.wire.messages import EpochPlan
@@ -47,16 +47,8 @@ def measurement(quality: float) -> Measurement:
 
 
 def result_of(params, epoch: int) -> EpochResult:
-    return EpochResult(
-        epoch,
-        EpochPlan(),
-        EpochPlan(age=1),
-        0.1,
-        {"points": 10.0, "nested": 5.0},
-        {},
-        1.0,
-        params,
-    )
+    sums = {"points": 10.0, "nested": 5.0}
+    return EpochResult(epoch, EpochPlan(), EpochPlan(age=1), 0.1, sums, {}, 1.0, params)
 
 
 class TestJudge:
@@ -192,6 +184,35 @@ class TestPublisher:
         self.publish(publisher, params, 2)
         publisher.check()
         assert publisher.published.version == 2
+
+    @pytest.mark.parametrize(
+        "trouble",
+        [VersionError("NaN or infinite"), ArithmeticError("x")],
+    )
+    def test_an_epoch_that_cannot_be_published_is_told_of_and_the_next_one_is(
+        self, publisher, params, monkeypatch, trouble
+    ):
+        def fail(*_):
+            raise trouble
+
+        with monkeypatch.context() as patch:
+            patch.setattr(publisher.versions, "publish", fail)
+            publisher.offer(result_of(params, 4), 10)
+            wait_for(lambda: publisher.published.trouble)
+        assert publisher.published.trouble.startswith(f"epoch 4: {type(trouble).__name__}")
+        self.publish(publisher, params, 5)
+        assert publisher.published.trouble == ""
+
+    def test_a_model_that_is_not_finite_is_not_published(self, publisher, params):
+        weight = np.full_like(params["encoder/0/weight"], np.nan)
+        publisher.offer(result_of(params | {"encoder/0/weight": weight}, 0), 10)
+        wait_for(lambda: publisher.published.trouble)
+        assert publisher.versions.list() == ()
+
+    def test_a_version_of_unknown_objective_says_so(self, publisher, params):
+        publisher.offer(replace(result_of(params, 0), sums={}), 10)
+        wait_for(lambda: publisher.published.version)
+        assert publisher.versions.load(1).metadata["objective"] is None
 
     def test_quality_cannot_creep_down_step_by_step(self, publisher, params, monkeypatch):
         """Each version is within the tolerance of the one before it, but not of the best."""

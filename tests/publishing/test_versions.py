@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
-from streammac.publishing.versions import VersionError, VersionStore, read_model
+from streammac.publishing.versions import METADATA_KEY, VersionError, VersionStore, read_model
 
 TENSORS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "scale": np.float32(2.5).reshape(())}
 
@@ -25,6 +26,47 @@ def test_what_was_published_comes_back(tmp_path: Path) -> None:
     assert found.metadata["version"] == 1
     assert found.metadata["promoted"] is False
     assert found.metadata["reason"] == "candidate"
+
+
+def poisoned(store: VersionStore) -> int:
+    """Put a version there that an older release has published."""
+    version = store.publish(TENSORS, {"epoch": 1})
+    wild = {"a": np.array([[1.0, np.nan]], np.float32)}
+    store.file(version).write_bytes(save(wild, {METADATA_KEY: "{}"}))
+    store._save(store._state() | {"current": version})
+    return version
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_neither_written_nor_read(tmp_path: Path, value: float) -> None:
+    store = VersionStore(tmp_path / "models", keep=3)
+    with pytest.raises(VersionError, match="NaN or infinite numbers in a"):
+        store.publish(TENSORS | {"a": np.array([1.0, value])}, {})
+    assert store.list() == ()
+    with pytest.raises(VersionError, match="NaN or infinite numbers in a"):
+        store.load(poisoned(store))
+
+
+def test_what_is_not_finite_is_not_promoted(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path / "models", keep=3)
+    store.promote(store.publish(TENSORS, {}), "good")
+    wild = poisoned(store)
+    with pytest.raises(VersionError, match="NaN or infinite"):
+        store.promote(wild, "no")
+
+
+def test_a_current_version_that_is_not_usable_gives_way_to_the_newest_that_is(tmp_path: Path):
+    store = VersionStore(tmp_path / "models", keep=5)
+    assert store.retreat() == 0
+    first, second = store.publish(TENSORS, {}), store.publish(TENSORS, {})
+    store.promote(first, "good")
+    assert store.retreat() == first
+    wild = poisoned(store)
+    store.file(second).write_bytes(b"half a file")
+    assert store.retreat() == store.current == first
+    assert store.load(first).metadata["reason"] == f"version {wild} is not usable"
+    store.file(first).unlink()
+    assert store.retreat() == 0
 
 
 def test_an_empty_folder_has_no_versions(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import math
 import re
 import threading
 import urllib.request
@@ -193,3 +194,14 @@ def test_every_documented_kind_of_event_is_counted_from_the_start() -> None:
     kinds = {kind for row in rows for kind in re.findall(r"`(\w+)`", row)}
     assert kinds
     assert kinds <= EventLog().counts.keys()
+
+
+def test_what_is_not_known_any_more_is_not_a_number() -> None:
+    process = exporter.CoordinatorMetrics()
+    process.update(ClusterStatus())
+    assert "streammac_objective" not in scrape(process)
+    process.update(convert(STATUS, ClusterStatus))
+    process.update(convert(STATUS | {"objective": None}, ClusterStatus))
+    shown = scrape(process)
+    assert math.isnan(shown["streammac_objective"])
+    assert shown["streammac_mu"] == 0.25

@@ -79,7 +79,13 @@ def test_each_field_refuses_what_cannot_be_meant(path: str) -> None:
     elif base is str:
         patterned = any(meta.pattern for meta in metas)
         assert refuses(hint, "x" * (LONGEST_TEXT + 1))
-        told = path.rpartition(".")[2] in ("reason", "settings", "status", "metadata")
+        told = path.rpartition(".")[2] in (
+            "reason",
+            "failed_step",
+            "settings",
+            "status",
+            "metadata",
+        )
         assert patterned or told
     else:
         assert any(meta.max_length for meta in metas), "no limit on its length"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from streammac.models.arrays import ArrayShard
+from streammac.models.base import Objective
 from streammac.models.local import CHUNK, VisitPlan
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
@@ -56,6 +59,77 @@ def train_job(model, epoch=1, *, fresh=False) -> Train:
 def visited(done) -> int:
     assert isinstance(done, TrainDone)
     return int(done.tensors["tally/0"][0])
+
+
+class FailingModel(TallyModel):
+    """Fails in one of its steps: raises, or makes a number that is not finite."""
+
+    fails = ""
+    error: Exception | None = None
+
+    def _fail(self, step, state):
+        if step == self.fails:
+            if self.error is not None:
+                raise self.error
+            return {name: np.full(1, np.nan) for name in state}
+        return state
+
+    def visit(self, block, params, state, lap, batches):
+        return self._fail("visit", super().visit(block, params, state, lap, batches))
+
+    def end_lap(self, block, params, state, lap):
+        return self._fail("end_lap", super().end_lap(block, params, state, lap))
+
+    def z_step(self, params, x, z, mu):
+        new, objective = super().z_step(params, x, z, mu)
+        if self.fails == "z_step":
+            self._fail("z_step", {})
+            objective = replace(objective, nested=float("nan"))
+        return new, objective
+
+
+@pytest.mark.parametrize(
+    "error", [None, np.linalg.LinAlgError("Eigenvalues did not converge"), OverflowError("large")]
+)
+class TestAStepThatFailsOnItsNumbers:
+    def learner(self, fails, error):
+        model = FailingModel(blocks=1, laps=1)
+        model.fails, model.error = fails, error
+        learner = Learner("w1", model, shard_of(10), VisitPlan())
+        learner.do(OpenEpoch(1, 1, LATER, {}))
+        return learner
+
+    def said(self, learner, error):
+        assert learner.failed_steps > 0
+        assert str(error or "NaN or infinite numbers in") in learner.failed_step
+        return learner.failed_step
+
+    def test_leaves_the_block_as_it_came(self, error):
+        learner = self.learner("visit", error)
+        job = train_job(learner.model)
+        done = learner.do(job)
+        assert done.job is job
+        assert visited(done) == 0
+        assert "have no part in it" in self.said(learner, error)
+
+    def test_keeps_a_block_that_nobody_could_go_on_from(self, error):
+        learner = self.learner("end_lap", error)
+        assert learner.do(train_job(learner.model)) is None
+        assert "training waits" in self.said(learner, error)
+
+    def test_reports_no_objective(self, error):
+        learner = self.learner("z_step", error)
+        assert learner.do(ZStep(1, 1, LATER, {})) == ZStepDone(1, 1, Objective())
+        self.said(learner, error)
+
+
+def test_other_errors_are_not_hidden():
+    model = FailingModel(blocks=1, laps=1)
+    model.fails, model.error = "visit", KeyError("a bug")
+    learner = Learner("w1", model, shard_of(10), VisitPlan())
+    learner.do(OpenEpoch(1, 1, LATER, {}))
+    with pytest.raises(KeyError):
+        learner.do(train_job(model))
 
 
 def test_an_epoch_is_trained_on_the_points_that_were_there_when_it_opened():

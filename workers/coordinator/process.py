@@ -28,7 +28,7 @@ from streammac.files.writes import Writes
 from streammac.link.claim import Claim
 from streammac.link.http_server import serve, serve_metrics
 from streammac.publishing.publisher import Publisher
-from streammac.publishing.versions import VersionStore
+from streammac.publishing.versions import Tensors, VersionError, VersionStore
 from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.settings.schema import Settings
@@ -63,6 +63,10 @@ SERIOUS = (
     "disk_full",
     "quarantined",
     "malformed",
+    "step_failed",
+    "outliers",
+    "not_published",
+    "unusable",
 )
 """Events that are warnings in the log, so that ``--quiet`` has them: who is excluded or back, and why."""
 SAVE_S = 1.0
@@ -86,7 +90,7 @@ class CoordinatorProcess:
         versions = VersionStore(directory.models, settings.publish.keep)
         state = self._load()
         newest = versions.newest
-        params = versions.load(newest).tensors if newest else {}
+        params, unusable = _parameters(versions, newest)
         self.core = Coordinator(settings, state.get("cluster", uuid.uuid4().hex), state, params)
         self.core.progress.version = newest
         network = settings.network
@@ -110,6 +114,8 @@ class CoordinatorProcess:
         self.ending = False
         path = directory.coordinator_state
         self.durable = DurableState(path, self.writes, self.core.fences)
+        if unusable:
+            self._do([self.core.note("unusable", "", f"training begins anew: {unusable}")])
 
     def _load(self) -> dict[str, Any]:
         path = self.directory.coordinator_state
@@ -141,8 +147,7 @@ class CoordinatorProcess:
                 self._do(self.core.disconnected(name, incarnation, since, now))
             self._do(self.core.tick(now))
             self._watch_all()
-            published = self.publisher.published
-            self._do(self.core.published(published.version, published.current, published.reason))
+            self._do(self._published())
             self.live.step(now, self.status, lambda: targets(self.core, self.own.metrics_url))
             if now - saved >= SAVE_S:
                 saved = now
@@ -173,6 +178,10 @@ class CoordinatorProcess:
                         self._do([self.core.note("malformed", message.name, text)])
                 case _:
                     self._do(self.core.handle(identity, message, now))
+
+    def _published(self) -> list[Action]:
+        now = self.publisher.published
+        return self.core.published(now.version, now.current, now.reason, now.trouble)
 
     def _watch_all(self) -> None:
         peers = [p for p in self.core.membership.peers.values() if p.here]
@@ -221,7 +230,11 @@ class CoordinatorProcess:
         wanted, versions = version or self.publisher.published.current, self.publisher.versions
         if wanted not in versions.list():
             return ModelReply(0, "", {})
-        found = versions.load(wanted)
+        try:
+            found = versions.load(wanted)
+        except VersionError as error:
+            log.error("%s", error)
+            return ModelReply(0, "", {})
         return ModelReply(wanted, json.dumps(found.metadata), found.tensors)
 
     # -- the end --------------------------------------------------------------------------
@@ -245,6 +258,14 @@ class CoordinatorProcess:
         self.watch.close()
         self.control.socket.close()
         self.context.term()
+
+
+def _parameters(versions: VersionStore, version: int) -> tuple[Tensors, str]:
+    """Return what a version holds, or nothing and why: then training begins with new statistics."""
+    try:
+        return (versions.load(version).tensors if version else {}), ""
+    except VersionError as error:
+        return {}, str(error)
 
 
 def _log_event(event: Event) -> None:
