@@ -79,11 +79,13 @@ TRAINING = Row(
         ),
         Panel(
             "Points",
-            "Points stored, and those of them that are held out to measure with.",
+            "Points stored, those of them that are held out to measure with, and those that are too far from the others "
+            "to be trained on.",
             "short",
             [
                 (total(each(m.SHARD_POINTS)), "stored"),
                 (total(each(m.SHARD_HELD_OUT)), "held out"),
+                (of(m.LEFT_OUT), "left out"),
             ],
         ),
         Panel(
