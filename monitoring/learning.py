@@ -79,8 +79,8 @@ TRAINING = Row(
         ),
         Panel(
             "Points",
-            "Points stored, those of them that are held out to measure with, and those that are too far from the others "
-            "to be trained on.",
+            "Points stored, those of them that are held out to measure with, and those that are too far from the "
+            "others to be trained on.",
             "short",
             [
                 (total(each(m.SHARD_POINTS)), "stored"),
