@@ -912,3 +912,29 @@ def test_a_slow_worker_hands_points_to_a_fast_one_if_that_is_wanted(wanted):
         "moving",
         "moved",
     ]
+
+
+def test_what_happens_to_processes_is_told_by_kind_and_name_and_counted():
+    core, _ = cluster()
+    core.disconnected("i1", 1, since=0.3, now=0.4)
+    core.disconnected("w2", 1, since=0.3, now=0.4)
+    core.handle(b"w2", Heartbeat("w2", 1, report_of(100)), now=0.5)
+    core.handle(b"w1", Leaving("w1", 1), now=0.6)
+    told = [(event.kind, event.name) for event in core.events.newest if event.name]
+    expected = [("ingest_lost", "i1"), ("lost", "w2"), ("returned", "w2"), ("draining", "w1")]
+    assert told[-4:] == expected
+    assert {kind: core.events.counts[kind] for kind, _ in expected} == dict.fromkeys(
+        ("ingest_lost", "lost", "returned", "draining"), 1
+    )
+    (going,) = core.view.leaving
+    assert (going.name, going.address) == ("w1", "ring of w1")
+
+
+def test_the_next_coordinator_knows_how_often_the_ring_recovered():
+    core, _ = cluster()
+    core.disconnected("w2", 1, since=1.0, now=1.2)
+    answer(core, "w1")
+    core.handle(b"w1", RingMoving("w1", core.views.number), now=1.4)
+    again = Coordinator(settings(), "c", json.loads(json.dumps(core.durable())))
+    assert status(again).recovery == status(core).recovery
+    assert status(again).recovery.count == 1
