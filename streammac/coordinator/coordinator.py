@@ -119,13 +119,15 @@ class Coordinator:
         }
 
     @property
-    def fences(self) -> tuple[int, Mapping[str, int], Mapping[str, int], frozenset[str]]:
-        """What must be on disk before any order goes out, whatever happens.
+    def fences(self) -> tuple[object, ...]:
+        """What must be on disk before any order goes out, whatever happens; to be compared by value.
 
-        A view's number is never used twice, and whoever may hand over points is known to.
+        A view's number is never used twice, whoever may hand over points is known to, and what a point looks
+        like is agreed once.
         """
         unsettled = frozenset(self.moves.unsettled)
-        return self.views.number, self.views.ring, self.epoch_reports.began, unsettled
+        view, began = self.views.number, self.epoch_reports.began
+        return view, self.views.ring, began, unsettled, self.schema
 
     @property
     def view(self) -> View | None:

@@ -40,6 +40,9 @@ class Attached:
         if self.join is not None:
             return self.join
         announced = self.directory.announced("coordinator")
+        if announced is None and self.supervisor_status() is not None:
+            # on a full disk one that was restarted cannot say that it is where it was
+            announced = self.directory.last_announced("coordinator")
         return str(announced["control"]) if announced else None
 
     def supervisor_status(self) -> SupervisorStatus | None:

@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.coordinator_actions import Tell
 from streammac.files.writes import RETRY_S, Writes
-from streammac.wire.messages import Drain, PleaseRegister, Routes, View
+from streammac.settings.schema import Settings
+from streammac.wire.messages import Drain, PleaseRegister, Routes, StreamSchema, View
+from tests.coordinator.test_coordinator import register
 from workers.coordinator.durable_state import DurableState
 
 
@@ -13,7 +16,7 @@ def view(number: int) -> View:
     return View(number, ())
 
 
-class Coordinator:
+class Harness:
     def __init__(self, folder: Path) -> None:
         self.now = 0.0
         self.told: list[str] = []
@@ -35,14 +38,14 @@ class Coordinator:
 
 
 def test_what_is_on_disk_may_be_said(tmp_path: Path) -> None:
-    coordinator = Coordinator(tmp_path)
+    coordinator = Harness(tmp_path)
     order = Tell(b"w1", view(1))
     assert coordinator.give(1, order) == [order]
     assert json.loads((tmp_path / "there" / "coordinator.json").read_text()) == {"view": 1}
 
 
 def test_orders_wait_for_the_disk_and_answers_do_not(tmp_path: Path) -> None:
-    coordinator = Coordinator(tmp_path)
+    coordinator = Harness(tmp_path)
     coordinator.full()
     answer = Tell(b"w2", PleaseRegister())
     routes = Tell(b"i1", Routes(()))
@@ -57,8 +60,19 @@ def test_orders_wait_for_the_disk_and_answers_do_not(tmp_path: Path) -> None:
     assert coordinator.give(2) == []
 
 
+def test_what_a_point_looks_like_is_agreed_once(tmp_path: Path) -> None:
+    """Were it told and forgotten, a coordinator that is started again would wait for points for ever."""
+    core, coordinator = Coordinator(Settings(), "c"), Harness(tmp_path)
+    coordinator.durable.save(core.durable(), core.fences)
+    core.handle(b"i1", register("i1", "ingest"), 0.0)
+    orders = core.handle(b"i1", StreamSchema(8, "float32"), 0.0)
+    assert orders == [Tell(b"i1", StreamSchema(8, "float32"))]
+    assert not coordinator.durable.covers(core.fences)
+    assert coordinator.durable.release(orders, core.fences) == []
+
+
 def test_orders_go_on_where_nothing_rests_on_the_state(tmp_path: Path) -> None:
-    coordinator = Coordinator(tmp_path)
+    coordinator = Harness(tmp_path)
     coordinator.full()
     order = Tell(b"w1", Drain(5.0, "keep"))
     assert coordinator.give(0, order) == [order]

@@ -1,8 +1,9 @@
 """The coordinator's durable state on disk, and the orders that must not go out before it is there.
 
 A disk may take nothing for a while. The coordinator then goes on: it answers, registers who comes and publishes routes.
-But a view, an order to leave or one to hand over points goes out only once a coordinator that is started again would
-know of it (`Coordinator.fences`): until then it is held back, the newest of each kind for each member.
+But a view, what a point looks like, an order to leave or one to hand over points goes out only once a coordinator that
+is started again would know of it (`Coordinator.fences`): until then it is held back, the newest of each kind for each
+member.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Any
 from streammac.coordinator.coordinator_actions import Action, Tell
 from streammac.files.writes import Writes
 from streammac.run_directory import write_json
-from streammac.wire.messages import Drain, Move, Resume, View
+from streammac.wire.messages import Drain, Move, Resume, StreamSchema, View
 
-GUARDED = (View, Resume, Drain, Move)
+GUARDED = (View, Resume, Drain, Move, StreamSchema)
 """The orders that fences guard."""
 
 
@@ -30,7 +31,7 @@ class DurableState:
     writes : Writes
         The process's.
     fences : object
-        What the file holds of `Coordinator.fences`; two of them are compared by value.
+        What the file holds of `Coordinator.fences`, None where there is none; compared by value.
     """
 
     def __init__(self, path: Path, writes: Writes, fences: object) -> None:

@@ -113,7 +113,7 @@ class CoordinatorProcess:
         self.health = Health()
         self.ending = False
         path = directory.coordinator_state
-        self.durable = DurableState(path, self.writes, self.core.fences)
+        self.durable = DurableState(path, self.writes, self.core.fences if state else None)
         if unusable:
             self._do([self.core.note("unusable", "", f"training begins anew: {unusable}")])
 
