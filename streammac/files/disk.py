@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from streammac.files.replace import replace, sync_directory
+
+COPY_BYTES = 1 << 20
 
 
 class File:
@@ -79,10 +81,20 @@ class Disk:
 
     def move(self, paths: Iterable[Path], directory: Path) -> None:
         """Move files in this order, those that exist, into a directory that may have to be made."""
-        directory.mkdir(exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         for path in paths:
             if path.exists():
                 path.rename(directory / path.name)
+
+    def copy(self, files: Mapping[Path, int | None], directory: Path) -> None:
+        """Copy files that exist, all of them or their first so many bytes, into a new directory."""
+        directory.mkdir(parents=True)
+        for path, size in files.items():
+            if path.exists():
+                with path.open("rb") as source, (directory / path.name).open("wb") as target:
+                    left = path.stat().st_size if size is None else size
+                    while left > 0 and (part := source.read(min(left, COPY_BYTES))):
+                        left -= target.write(part)
 
     def sync_directory(self, path: Path) -> None:
         """Make the names of a directory durable."""

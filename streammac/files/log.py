@@ -1,8 +1,8 @@
 """A log: records one after the other in a file, each with its length and checksums.
 
-A process that is killed leaves a prefix of the last record; power loss may leave anything in its place. Reading stops
-at the first record that does not verify and tells why. The header has a checksum of its own: where only a body is
-damaged it is known where the next record begins, and zeros are no record.
+A process that is killed leaves a prefix of the last record; power loss may leave anything in its place. What does not
+verify and is followed by a record that does was whole once: it is damaged, and reading goes on behind it. The header
+has a checksum of its own, so zeros are no record, and a record can be found where the one before it is not readable.
 """
 
 from __future__ import annotations
@@ -23,11 +23,18 @@ HEADER_BYTES = FIELDS.size + CHECK.size
 
 
 class Stop(Enum):
-    """Why reading stopped."""
+    """Why nothing is read behind the last good record."""
 
     END = "everything was read"
     TORN = "the file ends in the middle of a record"
     DAMAGED = "a record is not as it was written"
+
+
+class Gap(NamedTuple):
+    """Bytes between two good records that are none."""
+
+    start: int
+    end: int
 
 
 class Entry(NamedTuple):
@@ -39,10 +46,11 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The records of a log up to the first that does not verify, and why they stop there."""
+    """The good records of a log, what is damaged between them, and why they stop where they stop."""
 
     entries: list[Entry]
     stop: Stop
+    gaps: tuple[Gap, ...] = ()
 
     @property
     def end(self) -> int:
@@ -56,25 +64,48 @@ def framed(body: bytes) -> bytes:
     return fields + CHECK.pack(zlib.crc32(fields)) + body
 
 
+class _Bad(NamedTuple):
+    """No record: why, and from where on the next one may begin."""
+
+    why: Stop
+    resume: int
+
+
 def read(content: bytes) -> Contents:
     """Return the records in the content of a log."""
     entries: list[Entry] = []
+    gaps: list[Gap] = []
     view, offset = memoryview(content), 0
     while offset < len(view):
-        header = view[offset : offset + HEADER_BYTES]
-        if len(header) < HEADER_BYTES:
-            return Contents(entries, Stop.TORN)
-        length, checksum = FIELDS.unpack_from(header)
-        if CHECK.unpack_from(header, FIELDS.size) != (zlib.crc32(header[: FIELDS.size]),):
-            return Contents(entries, Stop.DAMAGED)
-        start, offset = offset + HEADER_BYTES, offset + HEADER_BYTES + length
-        if offset > len(view):
-            return Contents(entries, Stop.TORN)
-        body = view[start:offset]
-        if zlib.crc32(body) != checksum:
-            return Contents(entries, Stop.DAMAGED)
-        entries.append(Entry(body, offset))
-    return Contents(entries, Stop.END)
+        found = _record(view, offset)
+        if isinstance(found, _Bad):
+            bad, start = found, offset
+            while isinstance(found, _Bad) and found.resume < len(view):
+                offset = found.resume
+                found = _record(view, offset)
+            if isinstance(found, _Bad):
+                return Contents(entries, bad.why, tuple(gaps))
+            gaps.append(Gap(start, offset))
+        entries.append(found)
+        offset = found.end
+    return Contents(entries, Stop.END, tuple(gaps))
+
+
+def _record(view: memoryview, offset: int) -> Entry | _Bad:
+    header = view[offset : offset + HEADER_BYTES]
+    if len(header) < HEADER_BYTES:
+        return _Bad(Stop.TORN, len(view))
+    length, checksum = FIELDS.unpack_from(header)
+    if CHECK.unpack_from(header, FIELDS.size) != (zlib.crc32(header[: FIELDS.size]),):
+        return _Bad(Stop.DAMAGED, offset + 1)
+    start, end = offset + HEADER_BYTES, offset + HEADER_BYTES + length
+    if end > len(view):
+        return _Bad(Stop.TORN, len(view))
+    body = view[start:end]
+    if zlib.crc32(body) != checksum:
+        # not inside it: a body may hold what looks like a record
+        return _Bad(Stop.DAMAGED, end)
+    return Entry(body, end)
 
 
 class Log:

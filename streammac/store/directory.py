@@ -7,11 +7,12 @@ retention deletes segments.
 from __future__ import annotations
 
 import contextlib
-import json
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from streammac.files import document
 from streammac.files.disk import Disk
 from streammac.files.lock import lock
 from streammac.points.batch_id_set import BatchIdSet
@@ -19,6 +20,7 @@ from streammac.store.errors import StoreError
 from streammac.store.points import Schema
 from streammac.store.withdrawals import Withdrawals
 
+REMEDY = "put it back from a copy, or see what `streammac check` can do"
 RESERVE_BYTES = 256 << 10
 """Space kept for a checkpoint: at least so much, and twice the last one."""
 
@@ -32,6 +34,8 @@ class ShardDirectory:
         What no segment says any more.
     withdrawals : Withdrawals
         What was withdrawn.
+    identity : str
+        Of this shard: its segments bear it.
 
     Raises
     ------
@@ -41,7 +45,7 @@ class ShardDirectory:
         If it is not the directory of a shard of such points, or is damaged.
     """
 
-    def __init__(self, disk: Disk, path: Path, schema: Schema) -> None:
+    def __init__(self, disk: Disk, path: Path, schema: Schema, owner: str = "") -> None:
         self.disk = disk
         self.path = path
         new = not path.exists()
@@ -52,30 +56,42 @@ class ShardDirectory:
         try:
             if new:
                 disk.sync_directory(path.parent)
-            self._describe(schema)
+            self.identity = self._describe(schema, owner)
             self.checkpoint = Checkpoint.load(path)
             self.withdrawals = Withdrawals(disk, path)
         except BaseException:
             self._lock.close()
             raise
 
-    def _describe(self, schema: Schema) -> None:
-        """Write what the points look like into a new directory, or compare it with what an old one says."""
+    def _describe(self, schema: Schema, owner: str) -> str:
+        """Describe a new directory, or compare it with what an old one says; return the shard's identity."""
         path = self.path / "schema.json"
-        if not path.exists():
+        known = _read(path)
+        if known is None:
             if any(self.path.glob("*.journal")):
-                raise StoreError(f"{path}: missing beside its segments - put it back")
-            self.disk.replace(path, json.dumps(schema.to_json()).encode())
-            return
-        try:
-            found = Schema.from_json(_read(path))
-        except (KeyError, TypeError) as error:
-            raise StoreError(f"{path}: does not describe a shard - put it back") from error
-        if found != schema:
-            raise StoreError(
-                f"{self.path}: holds points of {_said(found)}, the stream has {_said(schema)} - use another "
-                "directory for another stream"
-            )
+                raise StoreError(f"{path}: is missing beside its segments - {REMEDY}")
+            known = {}
+        else:
+            try:
+                found = Schema.from_json(known.get("schema", known))
+            except (KeyError, TypeError) as error:
+                raise StoreError(f"{path}: does not describe a shard - {REMEDY}") from error
+            if found != schema:
+                raise StoreError(
+                    f"{self.path}: holds points of {_said(found)}, the stream has {_said(schema)} - use another "
+                    "directory for another stream"
+                )
+            if owner and (known.get("owner") or owner) != owner:
+                raise StoreError(
+                    f"{self.path}: is the shard of {known['owner']}, not of {owner} - put the right one back, or "
+                    "use another directory"
+                )
+        identity = known.get("shard", uuid.uuid4().hex)
+        owner = known.get("owner") or owner
+        described = {"schema": schema.to_json(), "shard": identity, "owner": owner}
+        if described != known:
+            self.disk.replace(path, document.encode(described))
+        return str(identity)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write the checkpoint, for which a full disk has a reserve: only what follows frees space.
@@ -120,14 +136,13 @@ def _said(schema: Schema) -> str:
     return f"{schema.dtype}[{schema.dim}]{targets}"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any] | None:
     try:
-        value = json.loads(path.read_bytes())
+        return document.decode(path.read_bytes())
+    except FileNotFoundError:
+        return None
     except ValueError as error:
-        raise StoreError(f"{path}: is not JSON - put it back from a copy") from error
-    if not isinstance(value, dict):
-        raise StoreError(f"{path}: expected an object - put it back from a copy")
-    return value
+        raise StoreError(f"{path}: is damaged ({error}) - {REMEDY}") from error
 
 
 @dataclass(slots=True)
@@ -144,6 +159,10 @@ class Checkpoint:
         Points in them that had been withdrawn before; these are not counted as expired.
     dropped : int
         Points in them that were given up; neither are these.
+    damaged : int
+        Points in them that were damaged; nor these.
+    rows : int
+        Rows that they had.
     batch_ids : BatchIdSet
         Those of their batches alone: the batch ids of the others live and die with their journals, so that a
         batch which power loss takes back is not mistaken for one that was kept.
@@ -154,11 +173,8 @@ class Checkpoint:
     batch_ids: BatchIdSet = field(default_factory=BatchIdSet)
     withdrawn: int = 0
     dropped: int = 0
-
-    @property
-    def rows(self) -> int:
-        """Rows that the segments had which are gone."""
-        return self.expired + self.withdrawn + self.dropped
+    damaged: int = 0
+    rows: int = 0
 
     @classmethod
     def load(cls, directory: Path) -> Checkpoint:
@@ -170,19 +186,22 @@ class Checkpoint:
             If it is there but unreadable.
         """
         path = directory / "checkpoint.json"
-        if not path.exists():
-            return cls()
         value = _read(path)
+        if value is None:
+            return cls()
         try:
+            counts = [value[name] for name in ("expired", "withdrawn", "dropped")]
             return cls(
                 value["first_segment"],
                 value["expired"],
                 BatchIdSet(value["batch_ids"]),
                 value["withdrawn"],
                 value["dropped"],
+                value.get("damaged", 0),
+                value.get("rows", sum(counts)),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{path}: is no checkpoint - put it back from a copy") from error
+            raise StoreError(f"{path}: is no checkpoint - {REMEDY}") from error
 
     def encode(self) -> bytes:
         """Return its file."""
@@ -191,6 +210,8 @@ class Checkpoint:
             "expired": self.expired,
             "withdrawn": self.withdrawn,
             "dropped": self.dropped,
+            "damaged": self.damaged,
+            "rows": self.rows,
             "batch_ids": self.batch_ids.to_json(),
         }
-        return json.dumps(value).encode()
+        return document.encode(value)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import mmap
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,10 @@ from streammac.files.disk import Disk, File
 from streammac.files.log import Log
 from streammac.points.batch_id import BatchId
 from streammac.points.batch_id_set import BatchIdSet
-from streammac.store import journal
-from streammac.store.journal import Entry, Record
+from streammac.store.journal import Lost, Opening, Record, Seal, entries
 from streammac.store.points import Column, Schema
 from streammac.store.retention import Extent
+from streammac.store.stock import Stock, columns, take_stock
 from streammac.store.withdrawals import Rows
 
 log = logging.getLogger(__name__)
@@ -43,25 +42,35 @@ class Segment:
         Columns.
     capacity : int
         Rows that its files have room for.
-    first : int
-        Rows that the shard took before its first one. What a reader sees of a shard is then one tuple
-        of segments, and never a tuple and a counter that disagree.
+    opening : Opening
+        Whose it is, and how many rows the shard took before its first one. What a reader sees of a shard is
+        then one tuple of segments, and never a tuple and a counter that disagree.
+
+    Attributes
+    ----------
+    holes : tuple of (int, int)
+        Rows that do not count, withdrawn or lost, as disjoint ranges in order. Replaced, never changed: a
+        reader takes it once.
+    lost : list of Lost
+        What was damaged.
+    synced : int
+        So many rows are on the disk.
     """
 
     def __init__(
-        self, disk: Disk, stem: Path, schema: Schema, capacity: int, first: int = 0
+        self, disk: Disk, stem: Path, schema: Schema, capacity: int, opening: Opening
     ) -> None:
         self._disk = disk
         self.stem = stem
         self.schema = schema
         self.capacity = capacity
-        self.first = first
-        self.rows = 0
+        self.opening = opening
+        self.rows = self.synced = self.withdrawn = 0
         self.sealed = False
         self.newest = 0.0
         self.batch_ids = BatchIdSet()
         self.holes: tuple[tuple[int, int], ...] = ()
-        """Withdrawn rows, as disjoint ranges in order. Replaced, never changed: a reader takes it once."""
+        self.lost: list[Lost] = []
         self._journal = Log(disk, self.path("journal"))
         self._files: dict[str, File] = {}
         self._maps: dict[str, NDArray[Any]] = {}
@@ -89,14 +98,20 @@ class Segment:
         return int(self.stem.name)
 
     @property
-    def withdrawn(self) -> int:
-        """Rows that were withdrawn."""
-        return sum(stop - start for start, stop in self.holes)
+    def first(self) -> int:
+        """Rows that the shard took before its first one."""
+        return self.opening.first
 
     @property
     def live(self) -> int:
         """Rows that count."""
-        return self.rows - self.withdrawn
+        return self.rows - sum(stop - start for start, stop in self.holes)
+
+    def damaged(self, known: BatchIdSet) -> int:
+        """Return how many rows are lost; those of batches that are ``known`` were stored again."""
+        return sum(
+            lost.count for lost in self.lost if lost.batch_id is None or lost.batch_id not in known
+        )
 
     # -- writing --------------------------------------------------------------------------
 
@@ -105,19 +120,21 @@ class Segment:
         try:
             self._open_files()
             self._make_room()
+            self._journal.append([self.opening.encode()])
         except OSError:
             self.close()
             raise
 
     def _open_files(self) -> None:
         for column in self.schema.columns:
-            self._files[column.name] = self._disk.open(self.path(column.name))
+            if column.name not in self._files:
+                self._files[column.name] = self._disk.open(self.path(column.name))
         self._journal.open()
 
     def _make_room(self) -> None:
         # all at once and never taken back, even by sealing: a reader may map the files at any moment
         for column in self.schema.columns:
-            self._files[column.name].truncate(self.capacity * column.row_bytes)
+            self._files[column.name].truncate(max(self.capacity, self.rows) * column.row_bytes)
 
     def append(
         self,
@@ -126,8 +143,12 @@ class Segment:
         arrival: float,
         keys: Sequence[bytes] | None,
         sender: str = "",
+        *,
+        promised: int = 0,
     ) -> None:
         """Write a batch: its rows, then its record. It counts once all of that is written.
+
+        ``promised`` rows are as safe by now as the ack mode says.
 
         Raises
         ------
@@ -141,7 +162,9 @@ class Segment:
             self._files[column.name].write(self.rows * column.row_bytes, data)
             checksums.append(zlib.crc32(data))
         named = None if keys is None else tuple(keys)
-        record = Record(self.rows, count, arrival, batch_id, tuple(checksums), named, sender)
+        record = Record(
+            self.rows, count, arrival, batch_id, tuple(checksums), named, sender, promised
+        )
         self._journal.append([record.encode()])
         self._count(record)
 
@@ -157,12 +180,13 @@ class Segment:
         for column in self.schema.columns:
             self._files[column.name].sync()
         self._journal.sync()
+        self.synced = self.rows
         if self.sealed:
             self.close()
 
     def seal(self) -> None:
         """Write that the segment is complete: whatever its files hold beyond its rows is not data."""
-        self._journal.append([journal.seal(self.rows)])
+        self._journal.append([Seal(self.rows).encode()])
         self.sealed = True
 
     def close(self) -> None:
@@ -172,29 +196,40 @@ class Segment:
         self._files.clear()
         self._journal.close()
 
-    def withdraw(self, records: Iterable[Record], *, remember: bool) -> None:
+    def withdraw(self, records: Collection[Record], *, remember: bool) -> None:
         """Leave these batches out from now on; their batch ids stay known if they are to be remembered."""
-        holes = sorted([*self.holes, *((r.row, r.row + r.count) for r in records if r.count)])
-        merged: list[tuple[int, int]] = []
-        for start, stop in holes:
-            if merged and merged[-1][1] == start:
-                start = merged.pop()[0]
-            merged.append((start, stop))
-        self.holes = tuple(merged)
+        self.holes = _merged((*self.holes, *((r.row, r.row + r.count) for r in records)))
+        self.withdrawn += sum(record.count for record in records)
         if not remember:
             for record in records:
                 self.batch_ids.discard(record.batch_id)
 
     # -- recovery -------------------------------------------------------------------------
 
-    def recover(self, withdrawn: Mapping[int, bool]) -> Rows:
-        """Take up the good records of an existing segment, and forget the rest.
+    def stock(self, *, verify: bool = True, promised: int = 0) -> Stock:
+        """Return what its files hold; see `take_stock`.
 
-        The rows of a sealed segment are believed (see `intact`); those of the one that was being
-        written are checked against their checksums.
+        The rows of a sealed segment are believed without ``verify``; those of one that was being written are
+        looked at.
+        """
+        contents = self._journal.read()
+        found = [placed.entry for placed in entries(contents)]
+        sealed = any(isinstance(entry, Seal) for entry in found)
+        paths = [(self.path(column.name), column.row_bytes) for column in self.schema.columns]
+        if not all(path.exists() for path, _ in paths):
+            # columns are made before the journal: a crash cuts them short, it does not take one away
+            counts = (entry.count for entry in found if isinstance(entry, Record | Lost))
+            promised = max(promised, sum(counts))
+        with columns(paths, verify=verify or not sealed) as whole:
+            return take_stock(contents, whole, promised)
+
+    def adopt(self, stock: Stock, withdrawn: Mapping[int, bool]) -> Rows:
+        """Take up what there is, and forget the rest.
 
         Parameters
         ----------
+        stock : Stock
+            What `stock` returned.
         withdrawn : mapping
             First rows of batches that were withdrawn; True: the batch id stays known.
 
@@ -203,65 +238,46 @@ class Segment:
         dict
             Those of them that are there.
         """
-        entries = self.entries()
-        self.sealed = bool(entries) and entries[-1].record is None
-        records = [entry.record for entry in entries if entry.record is not None]
-        good = len(records) if self.sealed else self.intact(records)
-        for record in records[:good]:
-            self._count(record)
-        gone = [record for record in records[:good] if record.row in withdrawn and record.count]
-        self.withdraw(gone, remember=True)
+        self.sealed, self.lost, self._journal.end = stock.sealed, stock.lost, stock.end
+        gone = [record for record in stock.records if record.row in withdrawn and record.count]
         self.batch_ids = BatchIdSet()
-        for record in records[:good]:
+        for record in stock.records:
+            self.newest = max(self.newest, record.arrival)
             if record.count == 0 or withdrawn.get(record.row, True):
                 self.batch_ids.add(record.batch_id)
-        entries = entries[: good + self.sealed]
-        self._journal.end = entries[-1].end if entries else 0
+        holes: list[Record | Lost] = [*self.lost, *gone]
+        self.holes = _merged((batch.row, batch.row + batch.count) for batch in holes)
+        self.withdrawn = sum(record.count for record in gone)
+        self.rows = stock.rows
         return {record.row: withdrawn[record.row] for record in gone}
+
+    def mend(self, stock: Stock, quarantine: Path) -> None:
+        """Keep a copy of what is damaged, and write a journal that speaks of the damage.
+
+        Raises
+        ------
+        OSError
+            If the disk takes no more: the files tell the same the next time.
+        """
+        self._open_files()
+        self._make_room()
+        used = {self.path(c.name): self.rows * c.row_bytes for c in self.schema.columns}
+        self._disk.copy({**used, self.path("journal"): None}, quarantine)
+        seal = [Seal(self.rows)] if stock.sealed else []
+        self._journal.rewrite(e.encode() for e in (self.opening, *stock.batches, *seal))
+        if self.sealed:
+            self.close()
 
     def resume(self) -> None:
         """Go on writing where the good records end."""
-        left = self.path("journal").stat().st_size - self._journal.end
+        path = self.path("journal")
+        left = path.stat().st_size - self._journal.end if path.exists() else 0
         if left:
             log.warning("%s: dropped %d bytes that were not written to the end", self.stem, left)
         self._open_files()
         self._make_room()
-
-    def believable(self, *, last: bool) -> bool:
-        """Return whether a crash can have left its files so, be it the last one or not."""
-        sizes = [
-            (path.stat().st_size if (path := self.path(c.name)).exists() else None, c.row_bytes)
-            for c in self.schema.columns
-        ]
-        if self.sealed:
-            return all(size is not None and size >= self.rows * row for size, row in sizes)
-        # columns come before the journal: a crash cuts them short, it does not take one away
-        return last and (all(size is not None for size, _ in sizes) or not self.entries())
-
-    def entries(self) -> list[Entry]:
-        """Read the journal, up to what does not verify."""
-        return list(journal.entries(self._journal.read()))
-
-    def intact(self, records: Iterable[Record]) -> int:
-        """Return how many records there are before the first whose rows do not have its checksums."""
-        with ExitStack() as stack:
-            try:
-                columns = [
-                    (stack.enter_context(self.path(c.name).open("rb")), c.row_bytes)
-                    for c in self.schema.columns
-                ]
-            except FileNotFoundError:
-                return 0
-            good = 0
-            for record in records:
-                found = []
-                for file, row_bytes in columns:
-                    file.seek(record.row * row_bytes)
-                    found.append(zlib.crc32(file.read(record.count * row_bytes)))
-                if tuple(found) != record.checksums:
-                    break
-                good += 1
-            return good
+        if self._journal.end == 0:
+            self._journal.append([self.opening.encode()])
 
     # -- reading --------------------------------------------------------------------------
 
@@ -273,9 +289,11 @@ class Segment:
 
     def records(self) -> list[Record]:
         """Return the records of the batches that count, in order."""
-        gone = self.holes
-        found = [entry.record for entry in self.entries() if entry.record is not None]
-        return [r for r in found if not any(start <= r.row < stop for start, stop in gone)]
+        found = (placed.entry for placed in entries(self._journal.read()))
+        return [r for r in found if isinstance(r, Record) and not self._is_hole(r)]
+
+    def _is_hole(self, record: Record) -> bool:
+        return any(start <= record.row < stop for start, stop in self.holes)
 
     def column(self, column: Column) -> NDArray[Any]:
         """Return a mapping of a column, of at least as many rows as are written."""
@@ -305,3 +323,13 @@ class Segment:
         """Delete the files; views that map them stay readable."""
         self.close()
         self._disk.remove(self.paths)
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted(ranges):
+        if merged and merged[-1][1] == start:
+            start = merged.pop()[0]
+        if start < stop:
+            merged.append((start, stop))
+    return tuple(merged)

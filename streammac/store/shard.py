@@ -23,10 +23,11 @@ from streammac.store.buffer import Batch, Buffer
 from streammac.store.directory import Checkpoint, ShardDirectory
 from streammac.store.errors import ShardUnusable, StoreError
 from streammac.store.index import Index
-from streammac.store.journal import Record
+from streammac.store.journal import Opening, Record
 from streammac.store.points import Column, Schema, check_batch_id
-from streammac.store.recovery import recover
+from streammac.store.recovery import mend, quarantined, recover
 from streammac.store.retention import Retention
+from streammac.store.scrub import Scrub
 from streammac.store.segment import Segment
 from streammac.store.view import ShardView, view_of
 from streammac.store.withdrawals import Place
@@ -44,9 +45,9 @@ class Shard:
 
     Attributes
     ----------
-    quarantined : list of str
-        Segments that were found corrupt when the shard was opened, and set aside. Their points are not
-        counted any more, nor are their batch ids remembered: what is sent again is stored.
+    damage : list of str
+        What was found damaged since the shard was opened, in words. Damaged batches are counted, and their
+        batch ids are forgotten: what is sent again is stored.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Shard:
         self.schema = schema
         self.ack = ack
         self.retention = retention
-        self.quarantined: list[str] = []
+        self.damage: list[str] = []
         self._directory = directory
         self._segment_rows = max(1, segment_bytes // schema.columns[0].row_bytes)
         self._segments: tuple[Segment, ...] = ()
@@ -70,6 +71,7 @@ class Shard:
         self._buffer = Buffer()
         self._dirty: list[Segment] = []
         self._coordinates: Column | None = None
+        self._scrub = Scrub()
         self._unusable = ""
 
     @classmethod
@@ -81,6 +83,7 @@ class Shard:
         ack: Literal["memory", "file", "fsync"] = "file",
         segment_bytes: int = 64 << 20,
         retention: Retention | None = None,
+        owner: str = "",
         disk: Disk | None = None,
     ) -> Shard:
         """Open a shard, make it if need be, and recover every acknowledged batch.
@@ -99,17 +102,19 @@ class Shard:
             Size of a segment's x.
         retention : Retention, optional
             What to keep.
+        owner : str
+            Whose it is; another one's shard is refused.
         disk : Disk, optional
             The file system, for tests.
 
         Raises
         ------
         StoreError
-            If the directory holds a shard of another schema, or what describes it is damaged.
+            If the directory holds a shard of another schema or owner, or what describes it is damaged.
         Locked
             If another process has it open.
         """
-        directory = ShardDirectory(disk or Disk(), path, schema)
+        directory = ShardDirectory(disk or Disk(), path, schema, owner)
         shard = cls(directory, schema, ack, segment_bytes, retention or Retention())
         try:
             shard._recover()
@@ -120,7 +125,7 @@ class Shard:
 
     def _recover(self) -> None:
         found = recover(self._directory, self.schema, self._segment_rows)
-        self._next, self.quarantined = found.next, found.quarantined
+        self._next, self.damage = found.next, found.damage
         self._segments = tuple(found.segments)
         for known in (self._checkpoint.batch_ids, *(s.batch_ids for s in self._segments)):
             self._batch_ids.update(known)
@@ -207,7 +212,9 @@ class Shard:
 
     def _write(self, batch: Batch) -> None:
         segment = self._room_for(len(batch.columns["x"]))
-        segment.append(*batch)
+        # of a batch that is not synced yet power loss may take anything, and nobody was promised it
+        promised = segment.synced if self.ack == "fsync" else segment.rows
+        segment.append(*batch, promised=promised)
         if self.ack == "fsync" and segment not in self._dirty:
             self._dirty.append(segment)
 
@@ -221,11 +228,12 @@ class Shard:
                 self._seal(last)
         capacity = max(count, self._segment_rows)
         stem = self.path / f"{self._next:08d}"
-        first = self.first + self._written
-        segment = Segment(self._directory.disk, stem, self.schema, capacity, first)
+        opening = Opening(self._directory.identity, self._end)
+        segment = Segment(self._directory.disk, stem, self.schema, capacity, opening)
         segment.create()
         if self.ack == "fsync":
             with self._fatal_if_it_fails():
+                segment.sync()  # rows without a journal are damage
                 self._directory.sync()
         self._next += 1
         self._segments = (*self._segments, segment)
@@ -323,6 +331,8 @@ class Shard:
             batch_ids,
             self._checkpoint.withdrawn + sum(segment.withdrawn for segment in gone),
             self.dropped + points * (not expired),
+            self._checkpoint.damaged + sum(segment.damaged(self._batch_ids) for segment in gone),
+            kept[0].first if kept else self._end,
         )
         self._directory.save(checkpoint)
         self._segments = kept
@@ -396,13 +406,15 @@ class Shard:
     # -- reading --------------------------------------------------------------------------
 
     @property
-    def _written(self) -> int:
-        return sum(segment.rows for segment in self._segments)
+    def _end(self) -> int:
+        """Number of the next row."""
+        last = self._segments[-1] if self._segments else None
+        return last.first + last.rows if last is not None else self.first
 
     @property
     def points(self) -> int:
         """Points that it holds."""
-        return self._written - self._holes + self._buffer.points
+        return sum(segment.live for segment in self._segments) + self._buffer.points
 
     @property
     def bytes(self) -> int:
@@ -415,18 +427,25 @@ class Shard:
         return self._checkpoint.expired
 
     @property
-    def _holes(self) -> int:
-        return sum(segment.withdrawn for segment in self._segments)
-
-    @property
     def withdrawn(self) -> int:
         """Points that were taken out again since the shard exists: they live elsewhere."""
-        return self._checkpoint.withdrawn + self._holes
+        return self._checkpoint.withdrawn + sum(segment.withdrawn for segment in self._segments)
 
     @property
     def dropped(self) -> int:
         """Points that were given up since the shard exists."""
         return self._checkpoint.dropped
+
+    @property
+    def damaged(self) -> int:
+        """Points that were damaged since the shard exists, and that nobody has sent again."""
+        here = sum(segment.damaged(self._batch_ids) for segment in self._segments)
+        return self._checkpoint.damaged + here
+
+    @property
+    def quarantined(self) -> int:
+        """Copies of damaged files that are set aside in its directory."""
+        return quarantined(self.path)
 
     @property
     def first(self) -> int:
@@ -435,8 +454,8 @@ class Shard:
 
     @property
     def appended(self) -> int:
-        """Points ever stored: those it holds, those that expired, were withdrawn or given up."""
-        return self.points + self.expired + self.withdrawn + self.dropped
+        """Points ever stored: those it holds, those that expired, were withdrawn, given up or damaged."""
+        return self.points + self.expired + self.withdrawn + self.dropped + self.damaged
 
     def coordinates(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """Say what the coordinates of one point look like, before the first view uses them.
@@ -501,12 +520,33 @@ class Shard:
         self._flush()
         return self._index.find(self._segments, batch_id) if batch_id in self._batch_ids else None
 
+    # -- damage ---------------------------------------------------------------------------
+
+    def scrub(self, budget: int) -> bool:
+        """Read so many bytes again, and take note of what is not as it was written; return whether the pass goes on.
+
+        Raises
+        ------
+        OSError
+            If the disk fails.
+        """
+        self._check_usable()
+        bad, more = self._scrub.step(self._segments, budget)
+        for segment in bad:
+            self._note_damage(segment)
+        return more
+
+    def _note_damage(self, segment: Segment) -> None:
+        stock = segment.stock(promised=segment.rows)
+        withdrawn = self._directory.withdrawals.rows.get(segment.number, {})
+        for lost in stock.lost:
+            if lost.batch_id is not None and lost not in segment.lost:
+                self._batch_ids.discard(lost.batch_id)
+        segment.adopt(stock, withdrawn)
+        self._index = Index()
+        self.damage.append(mend(self.path, segment, stock))
+
     def verify(self) -> list[str]:
         """Read every row of every segment; return the names of the segments that are not as written."""
-        bad = []
-        for segment in self._segments:
-            records = [e.record for e in segment.entries() if e.record is not None]
-            rows = sum(record.count for record in records)
-            if rows != segment.rows or segment.intact(records) < len(records):
-                bad.append(segment.stem.name)
-        return bad
+        found = ((segment, segment.stock(promised=segment.rows)) for segment in self._segments)
+        return [segment.stem.name for segment, stock in found if stock.news]

@@ -38,17 +38,21 @@ class Withdrawals:
     ----------
     rows : dict
         By segment, what is withdrawn.
+    damaged : bool
+        An order cannot be read, though it was written to its end.
     """
 
     def __init__(self, disk: Disk, directory: Path) -> None:
         self._disk = disk
         self._directory = directory
-        self._log = Log(disk, directory / NAME)
+        self.path = directory / NAME
+        self._log = Log(disk, self.path)
         contents = self._log.read()
         self._log.end = contents.end
         self.rows: dict[int, Rows] = {}
         for body, _ in contents.entries:
             self._note(Place(*fields) for fields in msgpack.unpackb(body))
+        self.damaged = bool(contents.gaps) or contents.stop is Stop.DAMAGED
         self.torn = contents.stop is not Stop.END
         """Whether a record was cut short; `keep` removes the rest of it."""
 
@@ -78,11 +82,11 @@ class Withdrawals:
         Rows of a segment are used again after power loss, so this comes before anything is appended.
         """
         kept = {segment: dict(r) for segment, r in rows.items() if r}
-        if kept == self.rows and not self.torn:
+        if kept == self.rows and not self.torn and not self.damaged:
             return
         places = [Place(s, row, seen) for s, r in sorted(kept.items()) for row, seen in r.items()]
         self._log.rewrite([msgpack.packb(places)] if places else [])
-        self.rows, self.torn = kept, False
+        self.rows, self.torn, self.damaged = kept, False, False
 
     def close(self) -> None:
         """Close the file."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streammac.files.disk import Disk
-from streammac.files.log import HEADER_BYTES, Log, Stop, framed, read
+from streammac.files.log import HEADER_BYTES, Gap, Log, Stop, framed, read
 from tests.files.failing_disk import FailingDisk
 
 bodies_of_any_kind = st.lists(st.binary(max_size=20), max_size=5)
@@ -49,13 +49,25 @@ def test_a_log_that_is_cut_holds_the_records_before_the_cut(bodies, data):
 
 
 @given(bodies_of_any_kind.filter(len), st.data())
-def test_reading_stops_at_a_record_that_is_damaged(bodies, data):
+def test_a_flipped_bit_costs_one_record(bodies, data):
     log = bytearray(written(bodies))
     at = data.draw(st.integers(0, len(log) - 1))
     log[at] ^= 1 << data.draw(st.integers(0, 7))
-    whole = sum(len(written(bodies[: count + 1])) <= at for count in range(len(bodies)))
+    hit = sum(len(written(bodies[: count + 1])) <= at for count in range(len(bodies)))
+    begin, end = len(written(bodies[:hit])), len(written(bodies[: hit + 1]))
     contents = read(bytes(log))
-    assert (found(contents), contents.stop) == (bodies[:whole], Stop.DAMAGED)
+    assert found(contents) == bodies[:hit] + bodies[hit + 1 :]
+    if hit == len(bodies) - 1:
+        assert (contents.stop, contents.gaps, contents.end) == (Stop.DAMAGED, (), begin)
+    else:
+        assert (contents.stop, contents.gaps) == (Stop.END, (Gap(begin, end),))
+
+
+def test_what_looks_like_a_record_inside_another_one_is_never_read():
+    log = bytearray(written([b"one", framed(b"inside") * 3, b"two"]))
+    log[len(framed(b"one")) + HEADER_BYTES] ^= 1
+    assert found(read(bytes(log))) == [b"one", b"two"]
+    assert found(read(written([b"one", framed(b"inside") * 3])[:-1])) == [b"one"]
 
 
 def test_zeros_are_no_record():

@@ -98,7 +98,7 @@ def test_after_a_crash_at_any_byte_of_any_write_every_acknowledged_batch_is_ther
 
 def check(path: Path, acknowledged: int) -> None:
     shard = Shard.open(path, SCHEMA, segment_bytes=6 * DIM * 4)
-    assert shard.quarantined == []
+    assert shard.damage == []
     view = shard.view()
     x, y = view.x(slice(None)), view.y(slice(None))
     there = sorted(set(y.astype(int)))

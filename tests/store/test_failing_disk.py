@@ -89,7 +89,7 @@ class History:
         self.start()
         self.unpromised.clear()
         there = self.present()
-        assert self.shard.quarantined == self.shard.verify() == []
+        assert self.shard.damage == self.shard.verify() == []
         rows = {n for n in self.promised if n % 4}
         assert rows <= there | self.gone, "what was promised is there, or expired"
         self.gone -= there
