@@ -76,7 +76,7 @@ class OpenWorker:
         self.poller = poller
         self.registration = registration
         self.dim = schema.dim
-        self.shards = WorkerShards(link.name, directory, settings, schema)
+        self.shards = WorkerShards(link.name, directory, settings, schema, registration.cluster)
         window_bytes = settings.ingest.window_bytes
         self.endpoint = PointEndpoint(
             link.name, link.incarnation, window_bytes, listeners.points, self.shards
@@ -119,6 +119,7 @@ class OpenWorker:
             self._retain_at = now
             if not self.mover.reads:
                 self.shards.enforce_retention()
+            self.shards.scrub()
 
     def handle(self, event: RingEvent) -> None:
         """Take an event of the ring from the coordinator; it waits until the model is built."""

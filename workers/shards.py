@@ -22,6 +22,9 @@ from streammac.wire.reports import ShardCounts
 log = logging.getLogger(__name__)
 
 HELD_OUT_SEGMENT_BYTES = 4 << 20
+SCRUB_BYTES = 8 << 20
+"""So much of each shard is read again in a second while it is checked: a hundredth of a core."""
+SCRUB_EVERY_S = 24 * 3600.0
 
 
 def schema_of(stream: StreamSchema) -> Schema:
@@ -44,6 +47,8 @@ class WorkerShards:
         Ack mode, retention, size of segments.
     stream : StreamSchema
         What a point looks like.
+    cluster : str
+        Identity of the cluster: the shards of another one are refused.
 
     Attributes
     ----------
@@ -59,16 +64,23 @@ class WorkerShards:
     """
 
     def __init__(
-        self, name: str, directory: RunDirectory, settings: Settings, stream: StreamSchema
+        self,
+        name: str,
+        directory: RunDirectory,
+        settings: Settings,
+        stream: StreamSchema,
+        cluster: str = "",
     ) -> None:
         store = settings.store
         schema = schema_of(stream)
+        owner = f"{name} of cluster {cluster}" if cluster else ""
         self.train = Shard.open(
             directory.shard(name),
             schema,
             ack=store.ack,
             segment_bytes=store.segment_bytes,
             retention=Retention(store.retain_points, store.retain_bytes, store.retain_s),
+            owner=owner,
         )
         try:
             self.held_out = Shard.open(
@@ -77,11 +89,13 @@ class WorkerShards:
                 ack=store.ack,
                 segment_bytes=min(store.segment_bytes, HELD_OUT_SEGMENT_BYTES),
                 retention=Retention(points=4 * settings.held_out.points),
+                owner=owner and f"held-out points, {owner}",
             )
         except BaseException:
             self.train.close()
             raise
         self.fresh_held_out: list[NDArray[np.float32]] = []
+        self._scrub_at = 0.0
         newest = max((shard.newest for shard in self if shard.newest is not None), default=None)
         self._clock = ArrivalClock.after(newest, time.time(), time.monotonic())
 
@@ -135,6 +149,19 @@ class WorkerShards:
             except (OSError, StoreError) as error:
                 log.warning("nothing is dropped at present: %s", error)
 
+    def scrub(self) -> None:
+        """Read a part of what is stored again, now and then, to find what has rotted; called once a second."""
+        now = time.monotonic()
+        if now < self._scrub_at:
+            return
+        try:
+            more = [shard.scrub(SCRUB_BYTES) for shard in self]
+        except (OSError, StoreError) as error:
+            log.warning("what is stored cannot be checked at present: %s", error)
+            more = []
+        if not any(more):
+            self._scrub_at = now + SCRUB_EVERY_S
+
     def drop(self) -> None:
         """Give up all points; a disk that fails keeps them."""
         for shard in self:
@@ -153,7 +180,8 @@ class WorkerShards:
             expired=sum(s.expired for s in self),
             withdrawn=sum(s.withdrawn for s in self),
             dropped=sum(s.dropped for s in self),
-            quarantined=sum(len(s.quarantined) for s in self),
+            damaged=sum(s.damaged for s in self),
+            quarantined=sum(s.quarantined for s in self),
         )
 
     def close(self) -> None:

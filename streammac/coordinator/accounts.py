@@ -67,10 +67,13 @@ class Accounts:
         Those of each ingest node.
     shards : dict of str to ShardCounts
         The newest ones of each worker; they are cumulative over its incarnations.
+    vanished : dict of str to int
+        Points that a worker had and knows nothing of any more: its files are cut, gone, or older ones.
     """
 
     feeds: dict[str, Feed] = field(default_factory=dict)
     shards: dict[str, ShardCounts] = field(default_factory=dict)
+    vanished: dict[str, int] = field(default_factory=dict)
 
     def count_feed(self, name: str, incarnation: int, report: IngestReport) -> None:
         """Take the counts of an ingest node."""
@@ -86,9 +89,24 @@ class Accounts:
                 feed.former += known.passing
         self.feeds[name] = feed
 
-    def count_shard(self, name: str, counts: ShardCounts) -> None:
-        """Take the counts of a worker whose shards are open."""
+    def count_shard(self, name: str, counts: ShardCounts) -> list[str]:
+        """Take the counts of a worker whose shards are open; return what is damaged since the last ones, in words.
+
+        Counts of a shard never go back. Where they do, something on its disk is not as the worker left it.
+        """
+        known = self.shards.get(name, ShardCounts())
         self.shards[name] = counts
+        gone = max(0, known.appended - counts.appended)
+        damaged = max(0, counts.damaged - known.damaged)
+        back = max(0, known.withdrawn - counts.withdrawn) if not gone else 0
+        if gone:
+            self.vanished[name] = self.vanished.get(name, 0) + gone
+        texts = {
+            "points that it had are not in its directory: files are cut, missing or older": gone,
+            "points are not as they were written": damaged,
+            "points that went to other workers are back, and stored twice": back,
+        }
+        return [f"{count:,} {text}" for text, count in texts.items() if count]
 
     def end_feed(self, name: str, incarnation: int) -> None:
         """Take notice that an ingest node has ended with an answer to everything."""
@@ -102,7 +120,7 @@ class Accounts:
         return {name for name, feed in self.feeds.items() if not feed.ended}
 
     def points(self, here: Collection[str]) -> PointCounts:
-        """Return the sums: sent = accepted + dead_lettered, accepted = stored + expired + away + dropped.
+        """Return the sums: sent = accepted + dead_lettered, accepted = stored + expired + away + dropped + damaged.
 
         Parameters
         ----------
@@ -113,16 +131,18 @@ class Accounts:
         shards = self.shards.values()
         points = sum(shard.points for shard in shards)
         stored = sum(shard.points for name, shard in self.shards.items() if name in here)
+        vanished = sum(self.vanished.values())
         return PointCounts(
             sent=fed.sent,
             # a point that was withdrawn from a shard is stored in another one
-            accepted=sum(shard.appended - shard.withdrawn for shard in shards),
+            accepted=sum(shard.appended - shard.withdrawn for shard in shards) + vanished,
             duplicate=fed.duplicate + sum(shard.duplicates for shard in shards),
             dead_lettered=fed.dead_lettered,
             stored=stored,
             away=points - stored,
             expired=sum(shard.expired for shard in shards),
             dropped=sum(shard.dropped for shard in shards),
+            damaged=sum(shard.damaged for shard in shards) + vanished,
         )
 
     def to_json(self) -> dict[str, Any]:

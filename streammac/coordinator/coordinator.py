@@ -248,12 +248,15 @@ class Coordinator:
             return [Tell(identity, PleaseRegister())]
         before = peer.worker
         back = self.membership.hear(peer, beat, now)
-        self._count(peer)
+        damage = self._count(peer)
         order = self.moves.hear(peer, now)
         if peer.ready:
             self.views.is_ready(beat.name)
         news = troubles(before, peer.worker)
-        orders: list[Action] = [self.note(kind, beat.name, text) for kind, text in news]
+        orders: list[Action] = [
+            *damage,
+            *(self.note(kind, beat.name, text) for kind, text in news),
+        ]
         if back:
             orders.append(self._returned(beat.name))
         if peer.worker.leaving and peer.state == "alive":
@@ -276,7 +279,7 @@ class Coordinator:
             return []
         drained = peer.drained = peer.state == "draining"
         self.membership.leave(peer, message)
-        self._count(peer)
+        damage = self._count(peer)
         self.moves.hear(peer, now)
         self.failures.counts["drained"] += drained
         ingest = peer.registration.role == "ingest"
@@ -284,7 +287,7 @@ class Coordinator:
             self.accounts.end_feed(message.name, message.incarnation)
         kind = "ingest_left" if ingest else "left"
         text = exit_message(peer.worker) if drained else "ended in good order"
-        return [self.note(kind, peer.name, text), *self._members_changed(now)]
+        return [*damage, self.note(kind, peer.name, text), *self._members_changed(now)]
 
     def _lost(
         self, peer: Peer, reason: Literal["crash", "hang"], since: float, now: float
@@ -319,11 +322,13 @@ class Coordinator:
         everybody = self.membership.of("worker") + self.membership.of("ingest")
         return [Tell(peer.identity, self.schema) for peer in everybody]
 
-    def _count(self, peer: Peer) -> None:
+    def _count(self, peer: Peer) -> list[Action]:
+        damage: list[str] = []
         if peer.registration.role == "ingest":
             self.accounts.count_feed(peer.name, peer.incarnation, peer.ingest)
         elif peer.worker.shard is not None:
-            self.accounts.count_shard(peer.name, peer.worker.shard)
+            damage = self.accounts.count_shard(peer.name, peer.worker.shard)
+        return [self.note("damaged", peer.name, text) for text in damage]
 
     def _drain(self, identity: bytes, request: DrainRequest, now: float) -> list[Action]:
         peer = self.membership.peers.get(request.name)

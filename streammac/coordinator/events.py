@@ -19,7 +19,7 @@ KEPT = 200
 KINDS = (
     "joined", "ingest_joined", "refused", "returned", "draining", "left", "ingest_left", "lost", "ingest_lost",
     "moving", "moved", "view", "turns", "recovered", "stall", "drift", "restart", "disk_full",
-    "disk_room", "quarantined", "coordinator_restarted", "promoted", "kept_back", "malformed",
+    "disk_room", "damaged", "quarantined", "coordinator_restarted", "promoted", "kept_back", "malformed",
     "step_failed", "outliers", "not_published", "unusable",
 )  # fmt: skip
 """What can happen (docs/status.md says what each means)."""
@@ -63,7 +63,7 @@ def troubles(was: WorkerReport, report: WorkerReport) -> list[tuple[str, str]]:
         text = "takes no points, and goes on training: its disk is full or fails"
         news.append(("disk_full", text))
     if now.quarantined > before.quarantined:
-        news.append(("quarantined", f"{now.quarantined} damaged segments are set aside"))
+        news.append(("quarantined", f"copies of {now.quarantined} damaged files are set aside"))
     return news
 
 

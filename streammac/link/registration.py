@@ -31,6 +31,8 @@ class Registration:
     """The ring turned before this process came."""
     others: tuple[Message, ...] = ()
     """What else the coordinator has said until now, in its order."""
+    cluster: str = ""
+    """Identity of the cluster."""
 
 
 def register(link: CoordinatorLink, interrupt: Interrupt) -> Registration | ExitCode:
@@ -59,7 +61,7 @@ def register(link: CoordinatorLink, interrupt: Interrupt) -> Registration | Exit
                     others.append(message)
         if answer is not None:
             settings = Settings.model_validate_json(answer.settings)
-            return Registration(settings, answer.turning, tuple(others))
+            return Registration(settings, answer.turning, tuple(others), answer.cluster)
     return ExitCode.OK
 
 

@@ -144,7 +144,7 @@ function grid(spec, low, high, y, x, range, width) {
   return [...rules, ...times];
 }
 
-const BAD = new Set(["lost", "disk_full", "quarantined"]);
+const BAD = new Set(["lost", "disk_full", "damaged", "quarantined"]);
 
 function marker(mark, x) {
   const place = x(mark.x).toFixed(1);

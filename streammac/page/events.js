@@ -4,7 +4,7 @@ import { html } from "./chart_view.js";
 import { clock, duration, whole } from "./format.js";
 
 const MOST_SHOWN = 200;
-const SPOKEN = new Set(["joined", "returned", "draining", "left", "lost", "recovered", "drift", "disk_full", "quarantined", "coordinator_restarted", "ingest_lost", "step_failed", "not_published", "unusable"]);
+const SPOKEN = new Set(["joined", "returned", "draining", "left", "lost", "recovered", "drift", "disk_full", "damaged", "quarantined", "coordinator_restarted", "ingest_lost", "step_failed", "not_published", "unusable"]);
 const KINDS = {
   joined: ["Joined", "+", "good"],
   returned: ["Returned", "+", "good"],
@@ -19,6 +19,7 @@ const KINDS = {
   version: ["Version published", "\u2191", ""],
   promoted: ["Version promoted", "\u2605", "good"],
   kept_back: ["Version kept back", "\u25bd", "warn"],
+  damaged: ["Damaged", "!", "bad"],
   quarantined: ["Quarantined", "!", "bad"],
   disk_full: ["Disk full", "!", "bad"],
   step_failed: ["Step failed", "!", "bad"],

@@ -73,7 +73,7 @@ REFUSING = Series(
     "streammac_shard_refusing", "gauge", "1 while the worker takes no points: disk full or failing"
 )
 QUARANTINED = Series(
-    "streammac_shard_quarantined_segments", "gauge", "damaged segments that were set aside"
+    "streammac_shard_quarantined_segments", "gauge", "copies of damaged files that are set aside"
 )
 HOPS = Series(
     "streammac_worker_hops_total", "counter", "visits, copies and Z steps done by the worker"

@@ -11,6 +11,7 @@ TERMS: tuple[tuple[str, str], ...] = (
     ("duplicate", "came again after it had been stored, and was dropped"),
     ("expired", "dropped because the shards keep only so much (`store.retain_*`)"),
     ("dropped", "given up with workers that were removed with --drop-data"),
+    ("damaged", "not as they were written, or gone from a worker's disk: see `streammac check`"),
     ("away", "points of workers that died or left, out of reach until these come back"),
     ("worker", "a process that stores a part of the points, its shard, and trains on them"),
     ("ingest node", "a process that reads feeds, checks points, and sends them to workers"),

@@ -44,6 +44,7 @@ EVENT_COLOURS = {
     "stall": "yellow",
     "disk_full": "bold red",
     "disk_room": "green",
+    "damaged": "red",
     "quarantined": "yellow",
     "step_failed": "bold red",
     "not_published": "bold red",
@@ -151,6 +152,7 @@ def _facts(status: ClusterStatus, elapsed_s: float) -> Table:
             (points.expired, "expired"),
             (points.away, "away"),
             (points.dropped, "dropped"),
+            (points.damaged, "damaged"),
         )
         if count
     ]

@@ -34,17 +34,19 @@ class ShardCounts(Value):
     held_out: Count = 0
     """Points that are never trained on."""
     appended: Count = 0
-    """Points that were ever stored; those that are not there any more have expired, or were withdrawn or dropped."""
+    """Points that were ever stored: those that are there, have expired, or were withdrawn, dropped or damaged."""
     expired: Count = 0
     withdrawn: Count = 0
     dropped: Count = 0
+    damaged: Count = 0
+    """Points that are not as they were written."""
     duplicates: Count = 0
     refused: Count = 0
     """Batches that could not be stored."""
     refusing: bool = False
     """No points are taken: the disk is full or fails."""
     quarantined: Count = 0
-    """Damaged segments that are set aside."""
+    """Copies of damaged files that are set aside."""
 
 
 class MoveState(Value):

@@ -126,6 +126,7 @@ class PointCounts(msgspec.Struct, frozen=True):
     away: int = 0
     expired: int = 0
     dropped: int = 0
+    damaged: int = 0
 
 
 class FailureCounts(msgspec.Struct, frozen=True):

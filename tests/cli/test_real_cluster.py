@@ -90,6 +90,7 @@ def test_a_cluster_from_start_to_resumption(tmp_path: Path, feed: Path, run: Run
         expired=0,
         away=0,
         dropped=0,
+        damaged=0,
     )
     assert seen["status"][0] == 0
     assert "dead-lettered" in seen["status"][1]

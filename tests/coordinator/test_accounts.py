@@ -56,3 +56,31 @@ def test_counts_survive_the_coordinator():
     after = Accounts.from_json(json.loads(json.dumps(accounts.to_json())))
     assert after.points({"w1"}) == accounts.points({"w1"})
     assert after.points(()).away == 10, "it has not come back yet"
+
+
+class TestDamage:
+    def test_what_a_worker_counts_as_damaged_is_told_once(self):
+        accounts = Accounts()
+        assert accounts.count_shard("w1", ShardCounts(points=90, appended=90)) == []
+        counts = ShardCounts(points=80, appended=90, damaged=10)
+        assert accounts.count_shard("w1", counts) == ["10 points are not as they were written"]
+        assert accounts.count_shard("w1", counts) == []
+        found = accounts.points(["w1"])
+        assert (found.accepted, found.stored, found.damaged) == (90, 80, 10)
+
+    def test_points_that_a_worker_has_forgotten_stay_in_the_books_also_after_a_restart(self):
+        accounts = Accounts()
+        accounts.count_shard("w1", ShardCounts(points=3000, appended=3000))
+        accounts = Accounts.from_json(accounts.to_json())
+        [text] = accounts.count_shard("w1", ShardCounts(points=115, appended=115))
+        assert text.startswith("2,885 points that it had are not in its directory")
+        assert accounts.count_shard("w1", ShardCounts(points=200, appended=200)) == []
+        accounts = Accounts.from_json(accounts.to_json())
+        found = accounts.points(["w1"])
+        assert (found.accepted, found.stored, found.damaged) == (3085, 200, 2885)
+
+    def test_withdrawn_points_that_are_back_are_told(self):
+        accounts = Accounts()
+        accounts.count_shard("w1", ShardCounts(points=60, appended=100, withdrawn=40))
+        [text] = accounts.count_shard("w1", ShardCounts(points=100, appended=100))
+        assert text == "40 points that went to other workers are back, and stored twice"

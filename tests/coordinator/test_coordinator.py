@@ -580,6 +580,7 @@ def test_the_accounting_adds_up_over_incarnations():
         away=0,
         expired=0,
         dropped=0,
+        damaged=0,
     )
 
 
@@ -901,12 +902,21 @@ def test_a_slow_worker_hands_points_to_a_fast_one_if_that_is_wanted(wanted):
     assert {r.name: r.weight for r in sent(orders, Routes)[-1][1].workers}["w1"] == 0.0
     core.handle(
         b"w1",
-        Heartbeat("w1", 1, report_of(60, moves={"orders": 1, "giving": True, "handing": 2})),
+        Heartbeat(
+            "w1",
+            1,
+            report_of(
+                60,
+                shard={"appended": 100, "withdrawn": 40},
+                moves={"orders": 1, "giving": True, "handing": 2},
+            ),
+        ),
         now=11.0,
     )
-    done = core.handle(
-        b"w1", Heartbeat("w1", 1, report_of(20, moves={"orders": 1, "moved": 80})), now=12.0
+    moved = report_of(
+        20, shard={"appended": 100, "withdrawn": 80}, moves={"orders": 1, "moved": 80}
     )
+    done = core.handle(b"w1", Heartbeat("w1", 1, moved), now=12.0)
     assert {r.name: r.weight for r in sent(done, Routes)[-1][1].workers}["w1"] > 0.0
     assert [e.kind for e in status(core).events if e.name == "w1"][-2:] == [
         "moving",

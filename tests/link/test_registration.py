@@ -79,7 +79,7 @@ def line():
 def test_the_answer_brings_the_settings_and_whether_the_ring_turns(line):
     assert line.heard().name == "w1"
     line.say(ANSWER)
-    assert line.end() == Registration(SETTINGS, late=True)
+    assert line.end() == Registration(SETTINGS, late=True, cluster="c")
 
 
 def test_what_is_said_before_and_right_after_the_answer_is_kept_in_order(line):

@@ -24,6 +24,7 @@ POINTS = {
     "expired": 1_000,
     "away": 0,
     "dropped": 0,
+    "damaged": 0,
 }
 STATUS = ClusterStatus(
     points=PointCounts(**POINTS),

@@ -111,6 +111,7 @@ SHAPE: dict[str, Any] = {
         "away": int,
         "expired": int,
         "dropped": int,
+        "damaged": int,
     },
     "coordinator": {"pid": int, "address": str, "metrics_url": str, "http_url": str},
     "workers": [

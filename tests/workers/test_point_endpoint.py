@@ -186,5 +186,5 @@ def test_a_newer_session_withdraws_what_it_disowns_from_both_shards(bench):
 
 def test_damaged_segments_are_a_fact(bench):
     bench.open_session()
-    bench.shards.train.quarantined.append("00000001")
+    (bench.shards.train.path / "quarantine" / "00000001").mkdir(parents=True)
     assert bench.endpoint.counts().quarantined == 1

@@ -61,6 +61,7 @@ SERIOUS = (
     "recovered",
     "stall",
     "disk_full",
+    "damaged",
     "quarantined",
     "malformed",
     "step_failed",
