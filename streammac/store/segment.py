@@ -65,7 +65,7 @@ class Segment:
         self.schema = schema
         self.capacity = capacity
         self.opening = opening
-        self.rows = self.synced = self.withdrawn = 0
+        self.rows = self.synced = 0
         self.sealed = False
         self.newest = 0.0
         self.batch_ids = BatchIdSet()
@@ -74,7 +74,6 @@ class Segment:
         self._journal = Log(disk, self.path("journal"))
         self._files: dict[str, File] = {}
         self._maps: dict[str, NDArray[Any]] = {}
-        self._z: NDArray[Any] | None = None
 
     @property
     def paths(self) -> list[Path]:
@@ -106,6 +105,11 @@ class Segment:
     def live(self) -> int:
         """Rows that count."""
         return self.rows - sum(stop - start for start, stop in self.holes)
+
+    @property
+    def withdrawn(self) -> int:
+        """Rows that were withdrawn."""
+        return self.rows - self.live - sum(lost.count for lost in self.lost)
 
     def damaged(self, known: BatchIdSet) -> int:
         """Return how many rows are lost; those of batches that are ``known`` were stored again."""
@@ -199,7 +203,6 @@ class Segment:
     def withdraw(self, records: Collection[Record], *, remember: bool) -> None:
         """Leave these batches out from now on; their batch ids stay known if they are to be remembered."""
         self.holes = _merged((*self.holes, *((r.row, r.row + r.count) for r in records)))
-        self.withdrawn += sum(record.count for record in records)
         if not remember:
             for record in records:
                 self.batch_ids.discard(record.batch_id)
@@ -247,7 +250,6 @@ class Segment:
                 self.batch_ids.add(record.batch_id)
         holes: list[Record | Lost] = [*self.lost, *gone]
         self.holes = _merged((batch.row, batch.row + batch.count) for batch in holes)
-        self.withdrawn = sum(record.count for record in gone)
         self.rows = stock.rows
         return {record.row: withdrawn[record.row] for record in gone}
 
@@ -306,7 +308,7 @@ class Segment:
 
     def z(self, column: Column) -> NDArray[Any]:
         """Return the coordinates' column, writable; zeros at first. For the reader thread alone."""
-        if self._z is None:
+        if "z" not in self._maps:
             rows = self.rows if self.sealed else self.capacity
             size = max(1, rows * column.row_bytes)
             try:
@@ -316,8 +318,9 @@ class Segment:
                 log.warning("%s: coordinates are kept in memory: %s", self.stem, error)
                 memory = mmap.mmap(-1, size)
             count = rows * int(np.prod(column.shape, dtype=np.int64))
-            self._z = np.frombuffer(memory, column.dtype, count).reshape(rows, *column.shape)
-        return self._z
+            z = np.frombuffer(memory, column.dtype, count).reshape(rows, *column.shape)
+            self._maps["z"] = z
+        return self._maps["z"]
 
     def remove(self) -> None:
         """Delete the files; views that map them stay readable."""
