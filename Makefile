@@ -12,7 +12,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
-.PHONY: demo test check format docs bench simulate simulate-mutations mutants screenshot clean
+.PHONY: demo test check format docs bench simulate simulate-mutations fuzz mutants screenshot clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -45,6 +45,10 @@ simulate: $(READY)
 
 simulate-mutations: $(READY)
 	$(BIN)/python -m tests.simulation --mutations
+
+# make fuzz MESSAGES=100000: so many hostile messages to each socket of a real cluster
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzzing $(if $(MESSAGES),--messages $(MESSAGES)) $(if $(SEED),--seed $(SEED))
 
 # make mutants ONLY="models store.journal" SAMPLE=200 SEED=1; all of them take many hours
 mutants: $(READY)

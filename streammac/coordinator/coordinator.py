@@ -38,6 +38,7 @@ from streammac.wire.messages import (
     EpochReport,
     Goodbye,
     Heartbeat,
+    HeldOutPoints,
     Holdings,
     Leaving,
     Move,
@@ -54,7 +55,7 @@ from streammac.wire.messages import (
     View,
 )
 
-OWN_WORD = (Holdings, RingMoving, Goodbye, Leaving, EpochReport, Drift)
+OWN_WORD = (Holdings, RingMoving, Goodbye, Leaving, EpochReport, Drift, HeldOutPoints)
 """What a process says of itself, and nobody else."""
 BANNED_S = 30.0
 """A worker that the others do not reach is kept out of the ring for so long."""

@@ -23,7 +23,9 @@ KINDS = (
     "step_failed", "outliers", "not_published", "unusable",
 )  # fmt: skip
 """What can happen (docs/status.md says what each means)."""
-FREQUENT = ("promoted", "kept_back", "refused", "malformed")
+BY_ANYBODY = ("refused", "malformed")
+"""Whoever reaches the coordinator can make them happen as often as they like."""
+FREQUENT = ("promoted", "kept_back", *BY_ANYBODY)
 """Of these in a row only the newest is kept, or they would push out everything else."""
 
 

@@ -27,6 +27,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 from streammac.points.batch_id import BatchId
 from streammac.store.errors import ShardUnusable, StoreError
 from streammac.wire.messages import Ack, BatchIdRanges, Credit, OpenSession, Points
+from streammac.wire.sockets import worth_saying
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +175,10 @@ class Receiver(Generic[P]):
                 outcomes.append((peer, self._stored(message, now)))
             else:
                 self.stale += 1
+                session = self.sessions.get(message.sender)
+                if session is not None and session.agreed and message.session < session.number:
+                    # perhaps a session that its sender does not know of: it is to begin a newer one
+                    outcomes.append((peer, session))
         if any(isinstance(outcome, _Taken) for _, outcome in outcomes):
             outcomes = self._committed(outcomes, now)
         return [(peer, self._answer(outcome, now)) for peer, outcome in outcomes]
@@ -220,7 +225,8 @@ class Receiver(Generic[P]):
             self._failed(error, now)
             return _Taken(batch, "refused", self.refusing)
         except StoreError as error:
-            log.warning("refused a batch of %s: %s", batch.sender, error)
+            if worth_saying(self.refused):
+                log.warning("refused a batch of %s: %s", batch.sender, error)
             return _Taken(batch, "refused", str(error))
         self.refusing = ""
         return _Taken(batch, outcome)

@@ -13,7 +13,7 @@ from streammac.wire.messages import Token
 class Drop(Enum):
     """Why a token is dropped."""
 
-    NO_ROOM = "it would have to wait, and too many do"
+    NO_ROOM = "it would have to wait longest, and too many do"
     OLD_VIEW = "it is of an older view"
     OLD_EPOCH = "it is of an epoch that is over here"
     NOT_TRAINING = "the member has no part in the training, or rests"
@@ -25,12 +25,12 @@ class Drop(Enum):
 Admission: TypeAlias = Literal["take", "wait"] | Drop
 
 
-def admit(token: Token, view: CurrentView, epoch: Epoch, name: str, *, room: bool) -> Admission:
-    """Decide what becomes of a token at the member with this name; ``room``: one more may wait."""
+def admit(token: Token, view: CurrentView, epoch: Epoch, name: str) -> Admission:
+    """Decide what becomes of a token at the member with this name."""
     if token.view < view.number:
         return Drop.OLD_VIEW
     if view.is_early(token.view) or _is_ahead(token, epoch, name):
-        return "wait" if room else Drop.NO_ROOM
+        return "wait"
     if token.epoch < epoch.number:
         return Drop.OLD_EPOCH
     if epoch.state != "training" and not (epoch.state == "joining" and token.final):

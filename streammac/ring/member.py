@@ -41,7 +41,7 @@ from streammac.wire.messages import (
 )
 from streammac.wire.reports import RingProgress
 
-MAX_WAITING = 10_000
+MAX_WAITING, KEPT_WAITING = 10_000, 9_000
 """Tokens that may wait for their epoch or view; more can only come from a peer gone wrong."""
 
 Event: TypeAlias = View | Resume | Token | ModelState | RestartContinuation | Done
@@ -172,8 +172,7 @@ class Member:
         """Take the model with which the epoch began that is under way where we join."""
         epoch = self.epoch
         if self.view.is_early(model.view):
-            self.waiting += [model] if self._has_room else []
-            return []
+            return self._wait(model)
         current = (model.view, model.epoch) == (self.view.number, epoch.number)
         if not current or epoch.state != "joining" or epoch.base is not None:
             return []
@@ -238,22 +237,26 @@ class Member:
 
     # -- tokens ---------------------------------------------------------------------------
 
-    @property
-    def _has_room(self) -> bool:
-        return len(self.waiting) < MAX_WAITING
+    def _wait(self, message: Token | ModelState) -> list[Action]:
+        """Keep what comes too early; if there is no room, what is furthest ahead goes: it was never meant."""
+        self.waiting.append(message)
+        if len(self.waiting) > MAX_WAITING:
+            self.waiting.sort(key=lambda early: (early.view, early.epoch))
+            self.dropped[Drop.NO_ROOM] += len(self.waiting) - KEPT_WAITING
+            del self.waiting[KEPT_WAITING:]
+        return []
 
     def _take_waiting(self) -> list[Action]:
         waiting, self.waiting = self.waiting, []
         return [action for message in waiting for action in self.handle(message)]
 
     def _receive(self, token: Token) -> list[Action]:
-        match admission.admit(token, self.view, self.epoch, self.name, room=self._has_room):
+        match admission.admit(token, self.view, self.epoch, self.name):
             case Drop() as reason:
                 self.dropped[reason] += 1
                 return []
             case "wait":
-                self.waiting.append(token)
-                return []
+                return self._wait(token)
             case "take":
                 self.epoch.keep(token)
                 return self._copy(token) if token.final else self._work(token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
@@ -13,6 +14,10 @@ from streammac.wire.codec import Message, WireError, decode, encode
 log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Message)
+SAID = 100
+"""So many times something is logged, then each time that doubles their number."""
+AHEAD_NS = 10**18
+"""Some thirty years: no clock is so much ahead."""
 
 
 def connect(socket: zmq.Socket[bytes], address: str, peer: str) -> bool:
@@ -29,6 +34,28 @@ def connect(socket: zmq.Socket[bytes], address: str, peer: str) -> bool:
         log.warning("%s is not reached at %r: %s", peer, address, error)
         return False
     return True
+
+
+def worth_saying(count: int) -> bool:
+    """Return whether the log is to hear of something that a peer did for so many times: it must not fill the disk.
+
+    >>> [count for count in range(98, 600) if worth_saying(count)]
+    [98, 99, 100, 128, 256, 512]
+    """
+    return count <= SAID or count & (count - 1) == 0
+
+
+def _check_age(message: Message) -> None:
+    """Refuse numbers that only grow, from a clock's nanoseconds, and are so high that nobody could go on above them.
+
+    Raises
+    ------
+    WireError
+        If there is one.
+    """
+    latest = time.time_ns() + AHEAD_NS
+    if max(getattr(message, "incarnation", 0), getattr(message, "session", 0)) > latest:
+        raise WireError(f"a {type(message).__name__} of a future that no clock is in")
 
 
 class MessageSocket(Generic[M]):
@@ -72,11 +99,17 @@ class MessageSocket(Generic[M]):
                 message = decode(frames)
                 if not isinstance(message, self.kinds):
                     raise WireError(f"a {type(message).__name__} does not belong here")
+                _check_age(message)
             except WireError as error:
-                self.malformed += 1
-                log.warning("ignored what %s sent: %s", self.peer, error)
+                self._count_malformed(error)
                 continue
             yield identity, message
+
+    def _count_malformed(self, error: WireError) -> None:
+        self.malformed += 1
+        if worth_saying(self.malformed):
+            many = f" ({self.malformed} so far)" if self.malformed > SAID else ""
+            log.warning("ignored what %s sent%s: %s", self.peer, many, error)
 
     def send(self, message: Message, identity: bytes = b"") -> None:
         """Send a message, of a ROUTER to this identity; if it cannot leave now, that is logged."""

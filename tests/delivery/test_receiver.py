@@ -7,9 +7,11 @@ import pytest
 from msgspec.structs import replace
 
 from streammac.delivery import receiver
+from streammac.delivery.batch import Batch, Ticket
 from streammac.delivery.receiver import RETRY_S, Receiver
+from streammac.delivery.sender import Post, Sender
 from streammac.wire.codec import decode, encode
-from streammac.wire.messages import Ack, BatchIdRanges, Credit, OpenSession, Points
+from streammac.wire.messages import Ack, BatchIdRanges, Credit, OpenSession, Points, Route
 from tests.delivery.memory_store import MemoryStore, batch_id_of
 
 WINDOW = 1000
@@ -63,12 +65,16 @@ def test_points_are_stored_once_and_answered_each_time_after_one_commit(desk):
     assert (ack.sequence, ack.session, ack.window_bytes) == (5, 1, WINDOW)
 
 
-@pytest.mark.parametrize("session", [1, 3])
-def test_points_of_another_session_than_the_agreed_one_are_neither_stored_nor_answered(
-    desk, session
-):
+@pytest.mark.parametrize(
+    ("session", "told"),
+    [
+        (1, [Credit(2, WINDOW)]),  # it does not know of the newer one, and is to go on above it
+        (3, []),
+    ],
+)
+def test_points_of_another_session_than_the_agreed_one_are_not_stored(desk, session, told):
     desk.say(opening(2))
-    assert desk.say(batch(1, session)) == []
+    assert desk.say(batch(1, session)) == told
     assert desk.sequences == []
     assert desk.receiver.stale == 1
 
@@ -82,8 +88,8 @@ def test_points_of_a_sender_that_never_opened_a_session_get_no_answer(desk):
 def test_a_newer_session_withdraws_what_it_disowns_and_ends_the_former(desk):
     desk.say(opening(), batch(1), batch(2))
     answers = desk.say(opening(2, 1, 9), batch(1, session=1), batch(3, session=2))
-    assert isinstance(answers[0], Credit)
-    assert [a.sequence for a in answers[1:]] == [3]
+    assert answers[:2] == [Credit(2, WINDOW)] * 2
+    assert [a.sequence for a in answers[2:]] == [3]
     assert desk.sequences == [2, 3]
     assert desk.receiver.withdrawn == 2
 
@@ -190,3 +196,24 @@ def test_messages_cross_the_wire():
             assert batch_id_of(back) == batch_id_of(message)
         else:
             assert back == message
+
+
+def test_who_opens_a_session_in_the_name_of_a_sender_does_not_cut_it_off(desk):
+    sender = Sender("i1", session=1, resend_s=2.0, room_bytes=1000)
+    sender.route([Route("w1", "tcp://h:1", LIFE)])
+
+    def turn(now: float) -> None:
+        for post in [order for order in sender.send(now) if isinstance(order, Post)]:
+            for answer in desk.say(post.message, now=now):
+                if isinstance(answer, Credit):
+                    sender.credit("w1", answer)
+                else:
+                    sender.acknowledge("w1", answer, now)
+
+    turn(0.0)
+    desk.say(opening(session=1 << 50))
+    sender.put(Batch(batch(2), 10, Ticket()))
+    for now in range(1, 8):
+        turn(float(now))
+    assert desk.sequences == [2]
+    assert sender.acknowledged == 2

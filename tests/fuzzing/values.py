@@ -5,6 +5,7 @@ A hostile value has the field's type, so that it can be encoded; it is at the ed
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ HOSTILE_INTS = (
 HOSTILE_FLOATS = (
     float("nan"), float("inf"), float("-inf"), -1.0, -0.0, 5e-324, 1e12, -1e300, 1e300, 1.7e308, -1.7e308,
 )  # fmt: skip
-HOSTILE_SHAPES = ((), (0,), (0, 3), (3, 0), (1, 1), (2, 4), (2, 5), (1, 1, 1, 1), (5,))
+HOSTILE_SHAPES = ((), (0,), (0, 4), (3, 0), (1, 1), (1, 4), (2, 4), (2, 5), (1, 1, 1, 1), (3,))
 
 
 def meta_of(hint: Any) -> Iterator[Meta]:
@@ -55,6 +56,7 @@ def meta_of(hint: Any) -> Iterator[Meta]:
         yield from (meta for meta in get_args(hint)[1:] if isinstance(meta, Meta))
 
 
+@functools.cache
 def fields_of(struct: Any) -> dict[str, Any]:
     """Return the fields of a struct or a typed dict, and their types."""
     hints = get_type_hints(struct, include_extras=True)
@@ -105,18 +107,33 @@ def _plain(hint: Any, rng: random.Random) -> Any:
     return ({bool: rng.random() < 0.5, NoneType: None} | simple)[hint]
 
 
+def points(rng: random.Random, share: float) -> dict[str, np.ndarray]:
+    """Return arrays as those of points, four numbers each, each array hostile with a probability of ``share``."""
+    count = rng.randrange(1, 4)
+    arrays = {"x": np.ones((count, 4), np.float32), "y": np.ones(count), "time": np.ones(count)}
+    return {
+        name: hostile(np.ndarray, rng, 1.0) if rng.random() < share else array
+        for name, array in arrays.items()
+        if name == "x" or rng.random() < share
+    }
+
+
 def hostile(hint: Any, rng: random.Random, share: float = 0.3) -> Any:
     """Return a value of which each part is hostile with a probability of ``share``."""
     inner = get_args(hint)
     base = inner[0] if get_origin(hint) is Annotated else hint
     match get_origin(base):
         case origin if origin is tuple and get_args(base)[-1] is Ellipsis:
+            if get_args(base)[0] is bytes and rng.random() > share:
+                return ()  # keys are as many as points, or none
             many = rng.choice((0, 1, 2, 5, 200)) if rng.random() < share else rng.randrange(3)
             return tuple(hostile(get_args(base)[0], rng, share) for _ in range(many))
         case origin if origin is tuple:
             return tuple(hostile(one, rng, share) for one in get_args(base))
         case origin if origin is dict:
             key, value = get_args(base)
+            if value is np.ndarray and rng.random() > share:
+                return points(rng, share)
             many = rng.randrange(4)
             return {hostile(key, rng, share): hostile(value, rng, share) for _ in range(many)}
         case origin if origin is not None and origin is not Literal:
@@ -131,7 +148,8 @@ def hostile(hint: Any, rng: random.Random, share: float = 0.3) -> Any:
     if base is np.ndarray:
         array = np.zeros(rng.choice(HOSTILE_SHAPES), rng.choice(sorted(DTYPES)))
         if array.dtype.kind == "f":
-            array[...] = rng.choice((*HOSTILE_FLOATS[:-2], 3e38))
+            with np.errstate(over="ignore"):
+                array[...] = rng.choice(HOSTILE_FLOATS)
         return array
     choices = {
         str: HOSTILE_TEXTS,

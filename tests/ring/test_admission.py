@@ -48,6 +48,4 @@ def epoch(state="training", trainers=("me", "other"), **more) -> Epoch:
     ],
 )
 def test_what_becomes_of_a_token(token, view, at, expected):
-    assert admit(token, view, at, "me", room=True) == expected
-    full = Drop.NO_ROOM if expected == "wait" else expected
-    assert admit(token, view, at, "me", room=False) == full
+    assert admit(token, view, at, "me") == expected

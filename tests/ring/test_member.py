@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from streammac.models.base import Objective
 from streammac.models.shuffling import ring_order
 from streammac.ring.admission import Drop
-from streammac.ring.member import MAX_WAITING, Member
+from streammac.ring.member import KEPT_WAITING, MAX_WAITING, Member
 from streammac.ring.member_actions import Train, TrainDone, ZStepDone
 from streammac.wire.messages import EpochPlan, RestartContinuation, Resume, Token, View
 from streammac.wire.reports import RingProgress
@@ -130,9 +130,15 @@ def test_a_view_of_others_is_ignored():
 def test_tokens_of_a_view_to_come_wait_for_it_within_a_limit():
     member = Member("w1", TallyModel(), 2, seed=0)
     token = Token(1, 0, "origin", 0, ("w1",), False, None, {"origin": np.zeros(1)})
-    for _ in range(MAX_WAITING + 10):
-        assert member.handle(token) == []
-    assert (len(member.waiting), member.dropped) == (MAX_WAITING, {Drop.NO_ROOM: 10})
+    forged = replace(token, view=1 << 53)
+    for _ in range(MAX_WAITING):
+        assert member.handle(forged) == []
+    assert member.handle(token) == []
+    assert member.waiting[0] is token, "the next view's tokens have room, whatever else waits"
+    assert (len(member.waiting), member.dropped) == (
+        KEPT_WAITING,
+        {Drop.NO_ROOM: MAX_WAITING + 1 - KEPT_WAITING},
+    )
 
 
 @pytest.mark.parametrize("block", ["nothing of that name", "tally/0"])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import pytest
 import zmq
+from msgspec import structs
 
 from streammac.wire.codec import encode
-from streammac.wire.messages import PleaseRegister, StatusReply, StatusRequest, Stop
-from streammac.wire.sockets import MessageSocket
+from streammac.wire.messages import OpenSession, PleaseRegister, StatusReply, StatusRequest, Stop
+from streammac.wire.sockets import AHEAD_NS, SAID, MessageSocket
+from tests.patience import wait_for
 
 
 @pytest.fixture
@@ -52,6 +55,29 @@ def test_what_is_no_message_or_of_another_kind_is_counted_and_said(pair, caplog)
     assert server.malformed == 3
     assert "a client" in caplog.text
     assert "a PleaseRegister does not belong here" in caplog.text
+
+
+def test_many_malformed_messages_do_not_fill_the_log(pair, caplog):
+    server, client = pair
+    server.most = 10_000
+    with caplog.at_level(logging.WARNING):
+        for _ in range(1100):
+            client.socket.send_multipart([b"garbage"])
+        wait_for(lambda: not list(server.receive()) and server.malformed == 1100)
+    assert len(caplog.records) == SAID + 4  # 128, 256, 512, 1024
+    assert "(1024 so far)" in caplog.text
+
+
+@pytest.mark.parametrize("field", ["session", "incarnation"])
+def test_a_number_that_nobody_could_go_on_from_is_malformed(pair, field, caplog):
+    server, client = pair
+    server.kinds = (OpenSession, Stop)
+    opening = OpenSession("i1", time.time_ns(), time.time_ns())
+    client.send(structs.replace(opening, **{field: time.time_ns() + 2 * AHEAD_NS}))
+    client.send(opening)
+    assert arrived(server) == [(b"w1", opening)]
+    assert server.malformed == 1
+    assert "of a future that no clock is in" in caplog.text
 
 
 def test_others_have_their_turn_after_so_many_messages(pair):

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from streammac.coordinator.awake_clock import AwakeClock
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.coordinator_actions import Action, Finished, Note, Tell
+from streammac.coordinator.events import BY_ANYBODY
 from streammac.coordinator.health import Health
 from streammac.coordinator.status import points, status
 from streammac.files.writes import Writes
@@ -41,6 +42,7 @@ from streammac.wire.messages import (
     StatusRequest,
     Stop,
 )
+from streammac.wire.sockets import worth_saying
 from streammac.wire.status import ClusterStatus, CoordinatorStatus, Event, to_json
 from workers.coordinator.control_socket import ControlSocket
 from workers.coordinator.durable_state import DurableState
@@ -172,17 +174,24 @@ class CoordinatorProcess:
                     self.control.send(StatusReply(to_json(self.status())), identity)
                 case ModelRequest():
                     self.control.send(self._model(message.version), identity)
-                case HeldOutPoints():
-                    refused = self.publisher.observe(message.tensors)
-                    if refused:
-                        text = f"{refused} held-out points are not finite or out of range: refused"
-                        self._do([self.core.note("malformed", message.name, text)])
+                case HeldOutPoints() if self.core.membership.is_from(identity, message.name):
+                    self._observe(message)
                 case _:
                     self._do(self.core.handle(identity, message, now))
 
     def _published(self) -> list[Action]:
         now = self.publisher.published
         return self.core.published(now.version, now.current, now.reason, now.trouble)
+
+    def _observe(self, message: HeldOutPoints) -> None:
+        schema, x = self.core.schema, message.tensors.get("x")
+        if schema is None or x is None or x.shape[1:] != (schema.dim,):
+            text = "held-out points that are not of this stream: refused"
+        elif refused := self.publisher.observe(message.tensors):
+            text = f"{refused} held-out points are not finite or out of range: refused"
+        else:
+            return
+        self._do([self.core.note("malformed", message.name, text)])
 
     def _watch_all(self) -> None:
         peers = [p for p in self.core.membership.peers.values() if p.here]
@@ -205,7 +214,9 @@ class CoordinatorProcess:
                 case Note():
                     if order.event.kind == "recovered":
                         self.metrics.recovered(order.event.seconds)
-                    _log_event(order.event)
+                    kind = order.event.kind
+                    if kind not in BY_ANYBODY or worth_saying(self.core.events.counts[kind]):
+                        _log_event(order.event)
                 case Finished():
                     self.metrics.epoch_done(order.result)
                     self.publisher.offer(order.result, points(self.core).stored)
