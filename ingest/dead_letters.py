@@ -24,6 +24,7 @@ from ingest.formats import decode_json, decode_packed
 from ingest.records import BadRecord, Record, Refused
 from streammac.files.lock import lock
 from streammac.files.replace import replace
+from streammac.wire.reports import Trouble
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +63,9 @@ class DeadLetterFile:
     def __init__(self, path: Path, limit_bytes: int) -> None:
         self.path = path
         self.limit_bytes = limit_bytes
-        self.overflowing = 0
+        self.lost = 0
         """Letters that were not kept because the file, or the disk, is full."""
+        self._why = ""
 
     def append(self, source: str, form: str, refused: Iterable[Refused]) -> None:
         """Keep records; what is handed to the kernel survives a killed process."""
@@ -79,14 +81,23 @@ class DeadLetterFile:
                 }
             )
             lines.append(line.encode() + b"\n")
+        why = f"there are {self.limit_bytes:,} bytes (ingest.dead_letter_bytes)"
         try:
             kept = self._write(lines)
         except OSError as error:  # a full disk must not end the node
-            kept = 0
-            log.warning("%s: dead letters cannot be written: %s", self.path, error)
-        if kept < len(lines) and self.overflowing == 0:
-            log.warning("%s: full; further dead letters are only counted", self.path)
-        self.overflowing += len(lines) - kept
+            kept, why = 0, f"{error.strerror}"
+        self.lost += len(lines) - kept
+        before, self._why = self._why, why if kept < len(lines) else ""
+        if self._why and not before:
+            log.warning("%s", self.troubles()[0].text)
+        elif before and not self._why:
+            log.info("%s: dead letters are kept again", self.path)
+
+    def troubles(self) -> list[Trouble]:
+        """Return what is wrong: that dead letters are not kept, if so."""
+        if not self._why:
+            return []
+        return [Trouble("letters_lost", f"dead letters are only counted, not kept: {self._why}")]
 
     def _write(self, lines: list[bytes]) -> int:
         """Append what fits; return how many lines that is."""

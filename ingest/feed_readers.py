@@ -1,29 +1,35 @@
 """The node's feeds: opened by URI, then read to their ends by a thread each, which hands over to the `IngestQueue`.
 
-The I/O loop starts them and asks how far they are. A feed that fails ends alone: the others go on.
+The I/O loop starts them and asks how far they are. A feed that fails ends alone, and others go on: whatever a source
+raises is its own fault. Any other failure of a reader is the node's.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from ingest.cutting import Origin
 from ingest.ingest_queue import Delivery, IngestQueue, Stopping
 from ingest.positions import Place, Position
 from ingest.records import Chunk, pieces
+from ingest.refusals import Refusals
 from ingest.sources import Source, SourceError, open_source
 from ingest.sources.base import Seekable, seekable
 from streammac.points.batch_id import BatchId
 from streammac.settings.schema import Settings
 from streammac.threads import VitalThread
+from streammac.wire.reports import Trouble
 
 log = logging.getLogger(__name__)
+
+SHOWN = 500
+"""Characters of a failure that are told to the coordinator; the log has all of it."""
+Item = TypeVar("Item")
 
 
 class FeedReaders:
@@ -50,6 +56,9 @@ class FeedReaders:
         self._wake = wake
         self._sources: list[Source] = []
         self._readers: list[VitalThread] = []
+        self._refusals = Refusals()
+        self.failures: list[str] = []
+        """Which feeds have failed, and why."""
 
     def start(self, uris: Sequence[str], place: Callable[[str, Seekable], Position]) -> None:
         """Open feeds, and read them once all of them are open.
@@ -74,11 +83,7 @@ class FeedReaders:
                 deliveries = self._stream(source)
             else:
                 # by its name alone: another rate or limit does not make it another feed
-                try:
-                    position = place(uri.partition("?")[0], found)
-                except (OSError, EOFError, zlib.error) as error:
-                    raise SourceError(f"{uri}: cannot be read: {error}") from None
-                deliveries = self._from_place(position)
+                deliveries = self._from_place(place(uri.partition("?")[0], found))
             reader = VitalThread(source.name, partial(self._read, deliveries))
             self._readers.append(reader)
             reader.start()
@@ -87,6 +92,14 @@ class FeedReaders:
     def ended(self) -> bool:
         """Whether there are feeds and all of them are read to their ends."""
         return bool(self._sources) and not any(reader.is_alive() for reader in self._readers)
+
+    def troubles(self) -> list[Trouble]:
+        """Return what is wrong with feeds."""
+        refused = self._refusals.said(ended=self.ended)
+        return [
+            *(Trouble("feed_failed", text) for text in self.failures),
+            *(Trouble("feed_refused", text) for text in refused),
+        ]
 
     def join(self, patience_s: float) -> None:
         """Wait until nobody reads any more, or for so long."""
@@ -105,21 +118,23 @@ class FeedReaders:
                     return
         except Stopping:
             return
-        except Exception:  # whatever a feed's library raises: the others go on
-            log.exception("the feed %s ends here", threading.current_thread().name)
+        except SourceError as error:
+            log.error("a feed failed: %s", error, exc_info=error.__cause__)
+            self.failures.append(str(error)[:SHOWN])
         finally:
             self._wake()
 
     def _stream(self, source: Source) -> Iterator[Delivery]:
         """Yield what a feed brings that can be read only once."""
-        for chunk in source.chunks(self._settings.batch_points):
+        for chunk in _own(source.name, source.chunks(self._settings.batch_points)):
             for piece in pieces(chunk):
                 yield self._delivery(source, piece)
 
     def _from_place(self, position: Position) -> Iterator[Delivery]:
         """Yield what a seekable feed brings from its position on."""
         begun, source, records = position.begun, position.source, position.at.records
-        for chunk, offset in source.places(begun.batch_points, position.at.offset, records):
+        places = source.places(begun.batch_points, position.at.offset, records)
+        for chunk, offset in _own(source.name, places):
             end = Place(records + len(chunk), offset)
             for piece in pieces(chunk):
                 first = BatchId.of_feed(self._node, begun.number, records)
@@ -134,4 +149,15 @@ class FeedReaders:
 
     def _delivery(self, source: Source, piece: Chunk) -> Delivery:
         points, refused = self._ingest_queue.prepare(piece)
+        self._refusals.count(source.name, len(piece), refused)
         return Delivery(source.name, source.format, points, refused)
+
+
+def _own(name: str, items: Iterator[Item]) -> Iterator[Item]:
+    """Yield what a source does; whatever it raises becomes a `SourceError`."""
+    try:
+        yield from items
+    except SourceError:
+        raise
+    except Exception as error:
+        raise SourceError(f"{name}: {type(error).__name__}: {error}") from error

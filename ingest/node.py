@@ -154,7 +154,7 @@ class IngestNode:
                 if (self.outbox.idle and self.ingest_queue.empty) or now > end_by:
                     break
         self._end()
-        return code
+        return ExitCode.BAD_INPUT if self.feeds.failures else code
 
     def stop(self) -> None:
         """Read no more; the loop ends when nothing is under way."""
@@ -264,6 +264,7 @@ class IngestNode:
             finished=finished,
             first_ack_s=self.first_ack_s,
             rate=self._rate[0],
+            troubles=(*self.feeds.troubles(), *self.outbox.letters.troubles()),
         )
 
     def _heartbeat(self, elapsed_s: float) -> Heartbeat:
@@ -274,6 +275,7 @@ class IngestNode:
         )
         report = self._report()
         metrics.update(report)
+        metrics.letters_lost(self.outbox.letters.lost)
         metrics.sessions(sender.sessions, sender.waiting.bytes)
         metrics.handshakes(self.listeners.context.handshake_failures())
         proposal = self.ingest_queue.proposal
@@ -283,6 +285,8 @@ class IngestNode:
 
     def _end(self) -> None:
         report = self._report()
+        for text in report.failed:  # at the end of the log, where it is looked for
+            log.error("a feed failed: %s", text)
         if report.unacknowledged:
             log.warning("%d points end without an answer", report.unacknowledged)
         self.link.tell(Goodbye(self.link.name, self.link.incarnation, ingest=report))

@@ -61,6 +61,8 @@ class Outbox:
         Sees to it that every batch is stored exactly once.
     positions : Positions
         Of seekable feeds.
+    letters : DeadLetterFile
+        The dead letters.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Outbox:
         self._batch_points = ingest.batch_points
         self._share = settings.held_out.share
         self._ledger = ledger
-        self._letters = letters
+        self.letters = letters
         self._open: list[_Open] = []
         self._streamed = 0  # records of feeds that cannot be read again: they name their batches
         self._pushed = ledger.state.points  # points of pushes, in all lives of the node
@@ -105,7 +107,7 @@ class Outbox:
             position.take(ticket, records, delivery.refused, delivery.end)
         elif delivery.refused:
             kept = delivery.refused[: LETTERS if delivery.settled else None]
-            self._letters.append(delivery.source, delivery.format, kept)
+            self.letters.append(delivery.source, delivery.format, kept)
             self._others += len(delivery.refused)
             self._dead_lettered += len(delivery.refused)
         origin = delivery.origin or self._stream(records)
@@ -168,7 +170,7 @@ class Outbox:
         """Make dead letters of what no worker takes."""
         for batch, reason in self.sender.given_up:
             x = batch.message.tensors["x"]
-            self._letters.append(self.name, x.dtype.str, [Refused(r.tobytes(), reason) for r in x])
+            self.letters.append(self.name, x.dtype.str, [Refused(r.tobytes(), reason) for r in x])
             if batch.batch_id.feed is None:  # those of feeds are counted by position
                 self._dead_lettered += len(batch)
         self.sender.given_up.clear()
@@ -180,7 +182,7 @@ class Outbox:
                 continue
             if moved.refused:
                 source = position.source
-                self._letters.append(source.name, source.format, moved.refused)
+                self.letters.append(source.name, source.format, moved.refused)
             self.sender.note(moved.record)
 
     def _tell_settled(self) -> None:

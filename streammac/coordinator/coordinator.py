@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 from streammac.coordinator.accounts import Accounts
 from streammac.coordinator.coordinator_actions import Action, Finished, Note, Tell
 from streammac.coordinator.epoch_reports import EpochReports, EpochResult
-from streammac.coordinator.events import EventLog, exit_message, troubles
+from streammac.coordinator.events import EventLog, exit_message, feed_troubles, troubles
 from streammac.coordinator.failures import Failures
 from streammac.coordinator.membership import Membership, Peer
 from streammac.coordinator.moves import Moves
@@ -247,13 +247,13 @@ class Coordinator:
         peer = self.membership.find(beat.name, beat.incarnation)
         if peer is None:
             return [Tell(identity, PleaseRegister())]
-        before = peer.worker
+        before, fed_before = peer.worker, peer.ingest
         back = self.membership.hear(peer, beat, now)
         damage = self._count(peer)
         order = self.moves.hear(peer, now)
         if peer.ready:
             self.views.is_ready(beat.name)
-        news = troubles(before, peer.worker)
+        news = troubles(before, peer.worker) + feed_troubles(fed_before, peer.ingest)
         orders: list[Action] = [
             *damage,
             *(self.note(kind, beat.name, text) for kind, text in news),
@@ -279,8 +279,11 @@ class Coordinator:
         if peer is None or peer.state == "left":
             return []
         drained = peer.drained = peer.state == "draining"
+        before = peer.ingest
         self.membership.leave(peer, message)
-        damage = self._count(peer)
+        news = feed_troubles(before, peer.ingest)
+        orders: list[Action] = [self.note(kind, peer.name, text) for kind, text in news]
+        orders += self._count(peer)
         self.moves.hear(peer, now)
         self.failures.counts["drained"] += drained
         ingest = peer.registration.role == "ingest"
@@ -288,7 +291,7 @@ class Coordinator:
             self.accounts.end_feed(message.name, message.incarnation)
         kind = "ingest_left" if ingest else "left"
         text = exit_message(peer.worker) if drained else "ended in good order"
-        return [*damage, self.note(kind, peer.name, text), *self._members_changed(now)]
+        return [*orders, self.note(kind, peer.name, text), *self._members_changed(now)]
 
     def _lost(
         self, peer: Peer, reason: Literal["crash", "hang"], since: float, now: float

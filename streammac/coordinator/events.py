@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from streammac.wire.reports import MoveState, ShardCounts, WorkerReport
+from streammac.wire.reports import IngestReport, MoveState, ShardCounts, WorkerReport
 from streammac.wire.status import Event
 
 KEPT = 200
@@ -21,11 +21,12 @@ KINDS = (
     "moving", "moved", "view", "turns", "recovered", "stall", "drift", "restart", "disk_full",
     "disk_room", "damaged", "quarantined", "coordinator_restarted", "promoted", "kept_back", "malformed",
     "step_failed", "outliers", "not_published", "unusable",
+    "feed_failed", "feed_refused", "letters_lost",
 )  # fmt: skip
 """What can happen (docs/status.md says what each means)."""
 BY_ANYBODY = ("refused", "malformed")
 """Whoever reaches the coordinator can make them happen as often as they like."""
-FREQUENT = ("promoted", "kept_back", *BY_ANYBODY)
+FREQUENT = ("promoted", "kept_back", "letters_lost", *BY_ANYBODY)
 """Of these in a row only the newest is kept, or they would push out everything else."""
 
 
@@ -67,6 +68,11 @@ def troubles(was: WorkerReport, report: WorkerReport) -> list[tuple[str, str]]:
     if now.quarantined > before.quarantined:
         news.append(("quarantined", f"copies of {now.quarantined} damaged files are set aside"))
     return news
+
+
+def feed_troubles(before: IngestReport, now: IngestReport) -> list[tuple[str, str]]:
+    """Return what is new of the troubles that an ingest node tells: kind and text of each event."""
+    return [(one.kind, one.text) for one in now.troubles if one not in before.troubles]
 
 
 def exit_message(report: WorkerReport) -> str:

@@ -114,6 +114,9 @@ class Health:
         total = f"{points.accepted:,} points{dead}"
         if not nodes:
             return _answer("feed", "warn", "No ingest node", total)
+        failed = [text for node in nodes for text in node.failed]
+        if failed:
+            return _answer("feed", "bad", "A feed failed", failed[0])
         if all(node.finished for node in nodes):
             return _answer("feed", "good", "Feed has ended", total)
         rate = f"{status.point_rate:,.0f} points/s"

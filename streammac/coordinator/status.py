@@ -66,6 +66,7 @@ def _ingest(peer: Peer) -> IngestStatus:
         blocked_s=report.blocked_s,
         unacknowledged=report.unacknowledged,
         revoked=report.revoked,
+        failed=report.failed,
     )
 
 

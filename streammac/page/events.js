@@ -4,7 +4,7 @@ import { html } from "./chart_view.js";
 import { clock, duration, whole } from "./format.js";
 
 const MOST_SHOWN = 200;
-const SPOKEN = new Set(["joined", "returned", "draining", "left", "lost", "recovered", "drift", "disk_full", "damaged", "quarantined", "coordinator_restarted", "ingest_lost", "step_failed", "not_published", "unusable"]);
+const SPOKEN = new Set(["joined", "returned", "draining", "left", "lost", "recovered", "drift", "disk_full", "damaged", "quarantined", "feed_failed", "feed_refused", "coordinator_restarted", "ingest_lost", "step_failed", "not_published", "unusable"]);
 const KINDS = {
   joined: ["Joined", "+", "good"],
   returned: ["Returned", "+", "good"],
@@ -26,6 +26,9 @@ const KINDS = {
   not_published: ["Not published", "!", "bad"],
   unusable: ["Version unusable", "!", "bad"],
   outliers: ["Outliers", "\u2248", "warn"],
+  feed_failed: ["Feed failed", "!", "bad"],
+  feed_refused: ["Feed refused", "!", "warn"],
+  letters_lost: ["Dead letters lost", "!", "warn"],
   ingest_joined: ["Ingest joined", "+", "good"],
   ingest_left: ["Ingest left", "\u2212", ""],
   ingest_lost: ["Ingest lost", "\u2715", "bad"],

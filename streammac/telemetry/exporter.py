@@ -166,6 +166,7 @@ class IngestMetrics(ProcessMetrics):
         self.set(metrics.UNACKNOWLEDGED, report.unacknowledged)
         self.set(metrics.BLOCKED, report.blocked_s)
         self.set(metrics.FINISHED, report.finished)
+        self.set(metrics.FAILED_FEEDS, len(report.failed))
         self.set(metrics.RESENT, report.resent)
         self.set(metrics.INGEST_MALFORMED, report.malformed)
         self.set(metrics.INGESTED, report.sent, "sent")
@@ -180,6 +181,10 @@ class IngestMetrics(ProcessMetrics):
             metrics.OUTSTANDING, {(name,): s.outstanding_bytes for name, s in sessions.items()}
         )
         self.replace(metrics.WINDOW, {(name,): s.window_bytes for name, s in sessions.items()})
+
+    def letters_lost(self, count: int) -> None:
+        """Take how many dead letters could not be kept."""
+        self.set(metrics.LETTERS_LOST, count)
 
     def acknowledged(self, after_s: float) -> None:
         """Take the time that the acknowledgement of a batch took."""

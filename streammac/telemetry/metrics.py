@@ -147,6 +147,10 @@ BLOCKED = Series(
     "streammac_ingest_blocked_seconds_total", "counter", "time in which no worker had credit left"
 )
 FINISHED = Series("streammac_ingest_finished", "gauge", "1 once all sources are exhausted and safe")
+FAILED_FEEDS = Series("streammac_ingest_failed_feeds", "gauge", "feeds that have failed")
+LETTERS_LOST = Series(
+    "streammac_ingest_dead_letters_lost_total", "counter", "dead letters that could not be kept"
+)
 RESENT = Series("streammac_ingest_resent_batches_total", "counter", "batches sent again")
 INGEST_MALFORMED = Series(
     "streammac_ingest_malformed_total", "counter", "messages that did not decode"
@@ -170,6 +174,7 @@ WINDOW = Series(
 
 INGEST = (
     BUILD, INGESTED, UNACKNOWLEDGED, OUTSTANDING, WINDOW, WAITING, BLOCKED, FINISHED, RESENT,
+    FAILED_FEEDS, LETTERS_LOST,
     INGEST_MALFORMED, ACK_SECONDS, HANDSHAKE_FAILURES,
 )  # fmt: skip
 """All series of an ingest node."""

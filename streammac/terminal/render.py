@@ -50,6 +50,9 @@ EVENT_COLOURS = {
     "not_published": "bold red",
     "unusable": "bold red",
     "outliers": "yellow",
+    "feed_failed": "bold red",
+    "feed_refused": "yellow",
+    "letters_lost": "yellow",
     "drift": "yellow",
     "recovered": "green",
     "process_restarted": "green",
@@ -218,6 +221,7 @@ def _ingest(status: ClusterStatus) -> Table:
     )
     for node in status.ingest[:MOST_WORKERS]:
         state = "feed ended" if node.finished else node.state
+        state = "feed failed" if node.failed else state
         table.add_row(
             node.name,
             Text(state, style=STATES.get(node.state, "")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from streammac.wire.fields import MANY, Amount, Count, Key, Reason, Seconds, Value
 
@@ -93,6 +93,13 @@ class WorkerReport(Value):
         return self.shard.points if self.shard is not None else 0
 
 
+class Trouble(Value):
+    """Something that is wrong at an ingest node, and stays so; the text is the same as long as it does."""
+
+    kind: Literal["feed_failed", "feed_refused", "letters_lost"]
+    text: Reason
+
+
 class IngestReport(Value):
     """How an ingest node fares; counts of points where nothing else is said.
 
@@ -120,3 +127,9 @@ class IngestReport(Value):
     """Unix time; 0 before it."""
     rate: Amount = 0.0
     """Points acknowledged per second, since the last heartbeat."""
+    troubles: Annotated[tuple[Trouble, ...], MANY] = ()
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Return which feeds have failed, and why."""
+        return tuple(one.text for one in self.troubles if one.kind == "feed_failed")

@@ -113,6 +113,7 @@ class IngestStatus(ProcessStatus, frozen=True):
     blocked_s: float = 0.0
     unacknowledged: int = 0
     revoked: int = msgspec.field(name="disowned", default=0)
+    failed: tuple[str, ...] = ()
 
 
 class PointCounts(msgspec.Struct, frozen=True):

@@ -51,6 +51,7 @@ from streammac.wire.reports import (
     MoveState,
     RingProgress,
     ShardCounts,
+    Trouble,
     WorkerReport,
 )
 from streammac.wire.status import PointCounts
@@ -948,3 +949,18 @@ def test_the_next_coordinator_knows_how_often_the_ring_recovered():
     again = Coordinator(settings(), "c", json.loads(json.dumps(core.durable())))
     assert status(again).recovery == status(core).recovery
     assert status(again).recovery.count == 1
+
+
+def test_what_is_wrong_with_a_feed_is_an_event_once():
+    core, _ = cluster()
+    failed, lost = Trouble("feed_failed", "a: damaged"), Trouble("letters_lost", "full")
+
+    def hear(kind, *troubles):
+        core.handle(b"i1", kind("i1", 1, ingest=IngestReport(troubles=troubles)), now=0.3)
+        return [(e.kind, e.name, e.text) for e in core.events.newest if e.name == "i1"][1:]
+
+    first = ("feed_failed", "i1", "a: damaged")
+    assert hear(Heartbeat, failed) == [first]
+    assert hear(Heartbeat, failed) == [first]
+    assert hear(Goodbye, failed, lost)[1:2] == [("letters_lost", "i1", "full")]
+    assert status(core).ingest[0].failed == ("a: damaged",)

@@ -114,6 +114,8 @@ def test_whether_the_feed_keeps_up(watched: Watched) -> None:
     assert answers(ingest=())[1] == "warn: No ingest node"
     assert answers(ingest=(replace(NODE, state="lost"),))[1] == "warn: No ingest node"
     assert answers(ingest=(replace(NODE, finished=True),))[1] == "good: Feed has ended"
+    failed = replace(NODE, finished=True, failed=("a.csv.gz: damaged",))
+    assert answers(ingest=(failed,))[1] == "bad: A feed failed"
     watched.see(STATUS)
     held_up = replace(STATUS, ingest=(replace(NODE, blocked_s=5.0),))
     assert said(watched.see(held_up, 10.0))[1] == "warn: Held up 50%, 50 points/s"

@@ -50,8 +50,9 @@ def test_a_full_file_takes_no_more_and_says_so(tmp_path, caplog):
     assert file.path.stat().st_size <= 400
     kept = len(list(read(tmp_path)))
     assert 0 < kept < 10
-    assert file.overflowing == 10 - kept
-    assert caplog.text.count("further dead letters are only counted") == 1
+    assert file.lost == 10 - kept
+    assert caplog.text.count("dead letters are only counted, not kept: there are 400 bytes") == 1
+    assert [one.kind for one in file.troubles()] == ["letters_lost"]
     again = DeadLetterFile(tmp_path / "i1.ndjson", 400)
     again.append("s", "json", [Refused(b"x" * 50, "why")] * 5)
     assert file.path.stat().st_size <= 400
@@ -70,18 +71,20 @@ def test_a_line_that_a_killed_node_left_half_written_is_passed_over(tmp_path):
 def test_after_a_replay_there_is_room_again(tmp_path):
     file = DeadLetterFile(tmp_path / "i1.ndjson", 400)
     file.append("s", "csv", [Refused(b"1,2,3", "")] * 9)
-    assert file.overflowing > 0
+    assert file.lost > 0
     replay(tmp_path, Cluster(file))
     file.append("s", "csv", [Refused(b"7,8,9", "")])
     assert [letter.raw for letter in read(tmp_path)] == [b"7,8,9"]
+    assert not file.troubles()
 
 
 def test_a_disk_that_takes_nothing_costs_letters_and_not_the_node(tmp_path, caplog):
     (tmp_path / "i1.ndjson").mkdir()
     file = DeadLetterFile(tmp_path / "i1.ndjson", 400)
     file.append("s", "csv", [Refused(b"1,2,3", "")] * 2)
-    assert file.overflowing == 2
-    assert "cannot be written" in caplog.text
+    assert file.lost == 2
+    assert "Is a directory" in caplog.text
+    assert "Is a directory" in file.troubles()[0].text
 
 
 def test_replaying_takes_out_what_goes_through_and_keeps_the_rest(tmp_path):

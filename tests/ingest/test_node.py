@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import threading
@@ -18,6 +19,7 @@ from ingest.node import IngestNode
 from ingest.progress import IngestState
 from ingest.pushes import MAX_EARLY
 from ingest.records import MAX_KEY_BYTES
+from ingest.sources.river_stream import RiverSource
 from streammac.delivery.batch import BATCH_OVERHEAD_BYTES
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Receiver
@@ -27,6 +29,7 @@ from streammac.link.coordinator import CoordinatorLink
 from streammac.link.interrupt import Interrupt
 from streammac.link.registration import register
 from streammac.points.batch_id import BatchId
+from streammac.points.block import PointBlock
 from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.settings.schema import Network, Settings
@@ -399,6 +402,45 @@ def test_a_wrong_source_ends_the_node_with_the_code_for_bad_input(tmp_path, capl
     with running(tmp_path, [tmp_path / "missing.npy"], code=ExitCode.BAD_INPUT) as (stage, _):
         wait_for(lambda: stage.goodbye is not None)
     assert "no file" in caplog.text
+
+
+def test_a_feed_that_fails_ends_alone_and_the_node_says_so_at_its_end(tmp_path, feed, caplog):
+    rows = "\n".join(",".join(map(str, row)) for row in X).encode()
+    cut = tmp_path / "cut.csv.gz"
+    cut.write_bytes(gzip.compress(rows)[:-2000])
+    code = ExitCode.BAD_INPUT
+    with running(tmp_path, [cut, feed], code=code) as (stage, node):
+        wait_for(lambda: stage.report.finished)
+        assert stage.report.sent > POINTS, "the good records of the one, and all of the other"
+        assert stage.report.acknowledged == stage.report.sent
+        assert node.feeds.ended
+    (text,) = stage.goodbye.ingest.failed
+    assert "cut.csv.gz: damaged" in text
+    assert "Traceback" not in caplog.text
+
+
+def test_whatever_a_source_raises_is_its_own_fault(tmp_path, feed, monkeypatch):
+    def chunks(self, points):
+        yield PointBlock(X[:10])
+        raise ZeroDivisionError("its library")
+
+    monkeypatch.setattr(RiverSource, "chunks", chunks)
+    sources = ["river:ImageSegments", feed]
+    with running(tmp_path, sources, code=ExitCode.BAD_INPUT) as (stage, _):
+        wait_for(lambda: stage.report.finished)
+    assert stage.report.sent == POINTS + 10
+    assert stage.report.failed == ("river:ImageSegments: ZeroDivisionError: its library",)
+
+
+def test_a_feed_of_which_most_is_refused_says_why(tmp_path, caplog):
+    path = tmp_path / "words.csv"
+    path.write_text("1,2\n" + "3,n/a\n" * 2)
+    with running(tmp_path, [path]) as (stage, _):
+        wait_for(lambda: stage.report.finished)
+    (one,) = stage.goodbye.ingest.troubles
+    assert one.kind == "feed_refused"
+    assert "above all: column 2: expected a number, got 'n/a'" in one.text
+    assert one.text in caplog.text, "a warning of the node"
 
 
 def test_points_wait_for_the_workers_that_are_to_come_but_not_for_ever(tmp_path, feed, monkeypatch):

@@ -70,6 +70,9 @@ SERIOUS = (
     "outliers",
     "not_published",
     "unusable",
+    "feed_failed",
+    "feed_refused",
+    "letters_lost",
 )
 """Events that are warnings in the log, so that ``--quiet`` has them: who is excluded or back, and why."""
 SAVE_S = 1.0
