@@ -51,6 +51,7 @@ def serve(
             http=LimitedConnection,
             ws="none",
             log_config=None,
+            log_level="error",  # what strangers send is no news
             access_log=False,  # Prometheus and pages ask every few seconds
             lifespan="off",
             server_header=False,
