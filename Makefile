@@ -12,7 +12,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
-.PHONY: demo test check format docs bench simulate simulate-mutations fuzz mutants screenshot clean
+.PHONY: demo test check format docs bench simulate simulate-mutations fuzz fuzz-records mutants screenshot clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -49,6 +49,10 @@ simulate-mutations: $(READY)
 # make fuzz MESSAGES=100000: so many hostile messages to each socket of a real cluster
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzzing $(if $(MESSAGES),--messages $(MESSAGES)) $(if $(SEED),--seed $(SEED))
+
+# hostile numbers through validation, and into training
+fuzz-records: $(READY)
+	$(BIN)/python -m tests.fuzzing.records --records $(or $(RECORDS),100000) --seed $(or $(SEED),0)
 
 # make mutants ONLY="models store.journal" SAMPLE=200 SEED=1; all of them take many hours
 mutants: $(READY)

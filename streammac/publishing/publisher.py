@@ -19,7 +19,7 @@ from msgspec import structs
 from streammac.coordinator.epoch_reports import EpochResult
 from streammac.models.base import Array, NestedModel
 from streammac.publishing.held_out import HeldOutSample, Measurement
-from streammac.publishing.versions import VersionError, VersionStore
+from streammac.publishing.versions import STATISTICS, VersionError, VersionStore
 from streammac.settings.schema import Settings
 from streammac.threads import VitalThread
 from streammac.wire.status import Quality
@@ -160,6 +160,7 @@ class Publisher:
             "objective": result.per_point("nested"),
             "mu": result.mu,
             "parent": before.version,
+            "statistics": STATISTICS,
             "model": {"family": model.family, "hyper_parameters": model.hyper_parameters()},
             "quality": asdict(new) if new else None,
         }

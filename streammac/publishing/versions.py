@@ -25,6 +25,8 @@ from streammac.run_directory import write_json
 
 Tensors = dict[str, NDArray[Any]]
 _FILE = re.compile(r"v(\d{8,})\.safetensors")
+STATISTICS = 2
+"""How the statistics were made that a version rests on. Outliers may own those of older versions, without a number."""
 METADATA_KEY = "streammac"
 """Key of the JSON text in the header of a safetensors file."""
 

@@ -29,7 +29,7 @@ from streammac.files.writes import Writes
 from streammac.link.claim import Claim
 from streammac.link.http_server import serve, serve_metrics
 from streammac.publishing.publisher import Publisher
-from streammac.publishing.versions import Tensors, VersionError, VersionStore
+from streammac.publishing.versions import STATISTICS, Tensors, VersionError, VersionStore
 from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.settings.schema import Settings
@@ -277,10 +277,15 @@ class CoordinatorProcess:
 
 def _parameters(versions: VersionStore, version: int) -> tuple[Tensors, str]:
     """Return what a version holds, or nothing and why: then training begins with new statistics."""
+    if not version:
+        return {}, ""
     try:
-        return (versions.load(version).tensors if version else {}), ""
+        found = versions.load(version)
     except VersionError as error:
         return {}, str(error)
+    if found.metadata.get("statistics") != STATISTICS:
+        return {}, f"the statistics of version {version} are of an older release"
+    return found.tensors, ""
 
 
 def _log_event(event: Event) -> None:
