@@ -10,11 +10,13 @@ import json
 import logging
 import os
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from streammac.errors import ExitCode, Failure
+from streammac.files import document
 from streammac.files.replace import replace
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ class RunDirectory:
     """The layout of ``--dir``. Commands get theirs from `open`, processes that write to it from `create`.
 
     ========================  =====================================================
-    ``format.json``           the format version of all of this
+    ``format.json``           the format version of all of this, the cluster's identity
     ``settings.json``         the settings the cluster was started with
     ``coordinator.json``      the coordinator's durable state
     ``processes/NAME.json``   how to reach each running process
@@ -87,17 +89,28 @@ class RunDirectory:
         directory = cls.open(root)
         if directory._format() is None:
             root.mkdir(parents=True, exist_ok=True)
-            replace(directory.format, json.dumps({"format": FORMAT}).encode(), sync=True)
+            document.save(directory.format, {"format": FORMAT, "cluster": uuid.uuid4().hex})
         return directory
 
     def _format(self) -> object:
+        return self._identity().get("format")
+
+    @property
+    def cluster(self) -> str | None:
+        """Identity of the cluster that was begun here; None where that is not known."""
+        return self._identity().get("cluster")
+
+    def _identity(self) -> dict[str, Any]:
         try:
-            value = json.loads(self.format.read_text())
+            return document.decode(self.format.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
-            return None
-        except ValueError:
-            value = None
-        return value.get("format", "unknown") if isinstance(value, dict) else "unknown"
+            return {}
+        except ValueError as error:
+            raise Failure(
+                ExitCode.BAD_INPUT,
+                f"{self.format}: is damaged ({error}) - put it back from a copy, or see what "
+                "`streammac check` can do",
+            ) from None
 
     @property
     def format(self) -> Path:

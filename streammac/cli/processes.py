@@ -53,19 +53,19 @@ def coordinator(
 ) -> None:
     """Run a coordinator alone; workers and ingest nodes of other machines may join it."""
     run_directory = _begin_process("coordinator", directory, lifeline, log_format, quiet=quiet)
+    from streammac.files import document
     from streammac.settings.schema import Settings
     from workers.coordinator.process import run
 
     if lifeline is not None:  # the supervisor has merged all sources already
-        settings = Settings.model_validate_json(run_directory.settings.read_text())
+        settings = Settings.model_validate(document.decode(run_directory.settings.read_bytes()))
     else:
         from streammac.cli.checks import check_settings
-        from streammac.run_directory import write_json
 
         loaded = load_settings(config, directory, insecure=insecure)
         check_settings(loaded, run_directory.keys)
         settings = loaded.settings
-        write_json(run_directory.settings, settings.model_dump(mode="json"))
+        document.save(run_directory.settings, settings.model_dump(mode="json"))
     raise typer.Exit(run(run_directory, _on_ports(settings, control_port, http_port)))
 
 

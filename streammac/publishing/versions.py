@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streammac.errors import StreammacError
+from streammac.files import document
 from streammac.files.replace import replace
 from streammac.points.range import not_finite
-from streammac.run_directory import write_json
 
 Tensors = dict[str, NDArray[Any]]
 _FILE = re.compile(r"v(\d{8,})\.safetensors")
@@ -175,14 +175,27 @@ class VersionStore:
         return {"promoted": version == state["current"], "reason": reason}
 
     def _state(self) -> dict[str, Any]:
+        return self._load().content
+
+    @property
+    def damage(self) -> str:
+        """What is wrong with the record of which version is current; empty: nothing."""
+        return self._load().damage
+
+    def _load(self) -> document.Loaded:
         path = self.path / "versions.json"
+        # without a record the newest version is as good a guess as any, and better than none
+        begin = {"current": self.newest, "last": self.newest, "reasons": {}}
         try:
-            state: dict[str, Any] = json.loads(path.read_text())
-        except FileNotFoundError:
-            return {"current": 0, "last": 0, "reasons": {}}
-        except ValueError as error:
-            raise VersionError(f"{path}: not readable: {error}") from error
-        return state
+            found = document.load(path)
+        except document.Damaged as error:
+            return document.Loaded(
+                begin, f"{error}; the newest version is taken for the current one"
+            )
+        if found is not None:
+            return found
+        missing = f"{path}: is missing; the newest version is taken for the current one"
+        return document.Loaded(begin, missing if self.newest else "")
 
     # -- writing --------------------------------------------------------------------------
 
@@ -233,4 +246,4 @@ class VersionStore:
             self._save(state | {"reasons": reasons})
 
     def _save(self, state: Mapping[str, Any]) -> None:
-        write_json(self.path / "versions.json", dict(state))
+        document.save(self.path / "versions.json", dict(state), keep_former=True)

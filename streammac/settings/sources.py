@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from streammac.errors import ExitCode, Failure
+from streammac.files import document
 from streammac.settings.schema import Settings
 
 PREFIX = "STREAMMAC_"
@@ -131,11 +132,11 @@ def _file(config: Path | None) -> Layer:
 
 def _remembered(path: Path) -> Layer:
     try:
-        tables = json.loads(path.read_text())
+        tables = document.decode(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{path}: not readable: {error}") from None
-    if not isinstance(tables, dict):
-        raise ConfigurationError(f"{path}: expected a table of settings, got {_shown(tables)[:80]}")
+        raise ConfigurationError(
+            f"{path}: not readable: {error} - remove it, and name the settings again"
+        ) from None
     layer = _flat(tables, str(path))
     return {k: v for k, v in layer.items() if v[1] is not None and k not in FORGOTTEN}
 

@@ -17,10 +17,11 @@ from typing import IO
 from msgspec.structs import replace
 
 from streammac.errors import ExitCode, Failure
+from streammac.files import document
 from streammac.files.lock import Locked, lock
 from streammac.link.interrupt import Interrupt
 from streammac.link.request import Asker
-from streammac.run_directory import RunDirectory, write_json
+from streammac.run_directory import RunDirectory
 from streammac.security import KeyFolder, refuse_open_host
 from streammac.settings.schema import Settings
 from streammac.supervisor import ending, processes
@@ -108,7 +109,7 @@ class LocalCluster:
         self._lock = self._take_lock()
         for stale in directory.processes.glob("*.json"):
             stale.unlink()
-        write_json(directory.settings, self.settings.model_dump(mode="json"))
+        document.save(directory.settings, self.settings.model_dump(mode="json"))
         self._roster = Roster.load(directory.roster, self.settings.cluster.workers)
         self._roster.save()
         self._lifeline = Lifeline()

@@ -7,15 +7,14 @@ worker is added or has left for good.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from streammac.errors import ExitCode, Failure
+from streammac.files import document
 from streammac.names import BadName, check_name
-from streammac.run_directory import write_json
 
 _NUMBERED = re.compile(r"w(\d{1,9})")
 
@@ -40,7 +39,8 @@ class Roster:
         Failure
             If a name in it is none.
         """
-        known: dict[str, object] = json.loads(path.read_text()) if path.exists() else {}
+        found = document.load(path)
+        known: dict[str, object] = found.content if found is not None else {}
         remembered = known.get("workers")
         names = [str(name) for name in remembered] if isinstance(remembered, list) else []
         try:
@@ -56,7 +56,7 @@ class Roster:
 
     def save(self) -> None:
         """Write it down."""
-        write_json(self.path, {"asked": self.asked, "workers": self.names})
+        document.save(self.path, {"asked": self.asked, "workers": self.names}, keep_former=True)
 
     def add(self, count: int, taken: Iterable[str] = ()) -> list[str]:
         """Take so many new names on, and return them; none of them is ``taken``."""

@@ -13,6 +13,7 @@ import pytest
 from streammac.cli import app as cli
 from streammac.cli import processes
 from streammac.cli.cluster import DEMO_SOURCE
+from streammac.files.document import decode
 from streammac.publishing import encoding
 from streammac.publishing.versions import VersionStore
 from streammac.run_directory import RunDirectory
@@ -106,7 +107,7 @@ def test_up_runs_writes_its_summary_and_a_table(run: Run, tmp_path: Path) -> Non
     assert summary["model_version"] == 3
     assert 4 <= summary["seconds"] < 20
     assert summary["seconds_to_first_ack"] > 0
-    remembered = json.loads((tmp_path / "d" / "settings.json").read_text())
+    remembered = decode((tmp_path / "d" / "settings.json").read_bytes())
     assert remembered["cluster"]["workers"] == 2
 
 

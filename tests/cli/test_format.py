@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from streammac.errors import ExitCode, Failure
+from streammac.files.document import decode
 from streammac.run_directory import FORMAT, RunDirectory
 from tests.cli.test_cli import Run, run  # noqa: F401
 
@@ -84,15 +85,17 @@ def test_whatever_process_made_it(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
-    [(json.dumps({"format": FORMAT + 1}), FORMAT + 1), ("{", "unknown"), ("[]", "unknown")],
+    ("text", "message"),
+    [
+        (json.dumps({"format": FORMAT + 1}), f"has format version {FORMAT + 1}.*reads {FORMAT} - "),
+        ("{", r"format\.json: is damaged .* - put it back"),
+        ("[]", r"format\.json: is damaged .* - put it back"),
+    ],
 )
-def test_another_format_is_refused_and_named(tmp_path: Path, text: str, named: object) -> None:
+def test_another_format_is_refused_and_named(tmp_path: Path, text: str, message: str) -> None:
     made(tmp_path, {"format.json": text})
     for begin in (RunDirectory.open, RunDirectory.create):
-        with pytest.raises(
-            Failure, match=f"has format version {named}.*reads {FORMAT} - "
-        ) as error:
+        with pytest.raises(Failure, match=message) as error:
             begin(tmp_path)
         assert error.value.code is ExitCode.BAD_INPUT
 
@@ -103,7 +106,8 @@ def test_a_new_directory_gets_the_format_and_is_opened_again(tmp_path: Path) -> 
         directory = RunDirectory.create(root)
         made(root, old_files("cluster"))
         assert RunDirectory.open(root) == RunDirectory.create(root) == directory
-        assert json.loads(directory.format.read_text()) == {"format": FORMAT}
+        assert decode(directory.format.read_bytes())["format"] == FORMAT
+        assert directory.cluster
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """What must not be said before it is on disk is not said, and all the rest is."""
 
-import json
 from pathlib import Path
 
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.coordinator_actions import Tell
+from streammac.files.document import Loaded, load
 from streammac.files.writes import RETRY_S, Writes
 from streammac.settings.schema import Settings
 from streammac.wire.messages import Drain, PleaseRegister, Routes, StreamSchema, View
@@ -41,7 +41,7 @@ def test_what_is_on_disk_may_be_said(tmp_path: Path) -> None:
     coordinator = Harness(tmp_path)
     order = Tell(b"w1", view(1))
     assert coordinator.give(1, order) == [order]
-    assert json.loads((tmp_path / "there" / "coordinator.json").read_text()) == {"view": 1}
+    assert load(tmp_path / "there" / "coordinator.json") == Loaded({"view": 1})
 
 
 def test_orders_wait_for_the_disk_and_answers_do_not(tmp_path: Path) -> None:

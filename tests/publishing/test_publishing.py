@@ -171,11 +171,11 @@ class TestPublisher:
     ):
         self.publish(publisher, params, 0)
 
-        def full(*_):
+        def full(*_, **__):
             raise OSError(errno.ENOSPC, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr(versions, "write_json", full)  # the model fits, its number does not
+            patch.setattr(versions.document, "save", full)  # the model fits, its number does not
             publisher.offer(result_of(params, 1), 10)
             wait_for(lambda: publisher._trouble)
             with pytest.raises(OSError, match="No space left"):

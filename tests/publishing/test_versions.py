@@ -146,10 +146,23 @@ def test_a_foreign_safetensors_file_is_refused(tmp_path: Path) -> None:
         read_model(tmp_path / "other.safetensors")
 
 
-def test_an_unreadable_state_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_without_a_record_of_the_current_version_it_is_the_newest(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path, keep=3)
+    for _ in range(2):
+        store.publish(TENSORS, {})
+    store.promote(1, "better")
+    store.publish(TENSORS, {})
     (tmp_path / "versions.json").write_text("{")
-    with pytest.raises(VersionError, match=r"versions\.json"):
-        _ = VersionStore(tmp_path, keep=3).current
+    assert (store.current, store.list()) == (1, (1, 2, 3)), "the former generation knows"
+    assert "former generation" in store.damage
+    (tmp_path / "versions.json.former").unlink()
+    assert store.current == 3
+    assert "is damaged" in store.damage
+    (tmp_path / "versions.json").unlink()
+    assert store.current == 3
+    assert "is missing" in store.damage
+    assert store.publish(TENSORS, {}) == 4
+    assert store.damage == ""
 
 
 def test_the_header_tells_what_the_file_is(tmp_path: Path) -> None:

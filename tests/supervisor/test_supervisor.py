@@ -15,6 +15,7 @@ import pytest
 import zmq
 
 from streammac.errors import ExitCode, Failure
+from streammac.files.document import decode
 from streammac.link.attached import Attached
 from streammac.link.request import Asker, ask
 from streammac.run_directory import RunDirectory
@@ -98,7 +99,7 @@ def test_a_cluster_starts_is_shown_and_ends_from_the_front(tmp_path: Path) -> No
     assert sorted(order[1:4]) == ["w1", "w2", "w3"]
     assert order[4:] == ["coordinator"]
     assert [child.exit_code for child in local.children] == [0] * 5
-    stored = Settings.model_validate_json(local.directory.settings.read_text())
+    stored = Settings.model_validate(decode(local.directory.settings.read_bytes()))
     assert stored == local.settings
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from streammac.files import document
 from streammac.link.request import ask_status
-from streammac.run_directory import RunDirectory, write_json
+from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
 from streammac.supervisor import processes
 from streammac.supervisor.processes import Child, Lifeline
@@ -31,7 +32,7 @@ class LiveCluster:
         self.host = host
         cluster = {"workers": workers} | settings.get("cluster", {})
         self.settings = Settings.model_validate(settings | {"cluster": cluster})
-        write_json(self.directory.settings, self.settings.model_dump(mode="json"))
+        document.save(self.directory.settings, self.settings.model_dump(mode="json"))
         self.lifeline = Lifeline()
         self.children: dict[str, Child] = {}
         self.start("coordinator")
@@ -73,9 +74,9 @@ class LiveCluster:
         """Kill the coordinator and start it again where it was."""
         known = json.loads((self.directory.processes / "coordinator.json").read_text())
         self.kill("coordinator")
-        settings = json.loads(self.directory.settings.read_text())
+        settings = document.decode(self.directory.settings.read_bytes())
         settings["network"]["coordinator_port"] = int(known["control"].rsplit(":", 1)[1])
-        write_json(self.directory.settings, settings)
+        document.save(self.directory.settings, settings)
         self.start("coordinator")
 
     def kill(self, name: str) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from streammac.coordinator.coordinator_actions import Action, Tell
+from streammac.files import document
 from streammac.files.writes import Writes
-from streammac.run_directory import write_json
 from streammac.wire.messages import Drain, Move, Resume, StreamSchema, View
 
 GUARDED = (View, Resume, Drain, Move, StreamSchema)
@@ -44,7 +44,7 @@ class DurableState:
         """Write the state, if not now then when there is room."""
 
         def write() -> None:
-            write_json(self._path, state)
+            document.save(self._path, state, keep_former=True)
             self._fences = fences
 
         self._writes.do(self._path.name, write)

@@ -25,6 +25,7 @@ from streammac.coordinator.coordinator_actions import Action, Finished, Note, Te
 from streammac.coordinator.events import BY_ANYBODY
 from streammac.coordinator.health import Health
 from streammac.coordinator.status import points, status
+from streammac.files import document
 from streammac.files.writes import Writes
 from streammac.link.claim import Claim
 from streammac.link.http_server import serve, serve_metrics
@@ -94,10 +95,11 @@ class CoordinatorProcess:
         self.directory = directory
         self.started = time.time()
         versions = VersionStore(directory.models, settings.publish.keep)
-        state = self._load()
+        state, damage = self._load()
         newest = versions.newest
         params, unusable = _parameters(versions, newest)
-        self.core = Coordinator(settings, state.get("cluster", uuid.uuid4().hex), state, params)
+        cluster = state.get("cluster") or directory.cluster or uuid.uuid4().hex
+        self.core = Coordinator(settings, cluster, state, params)
         self.core.progress.version = newest
         network = settings.network
         self.context = open_context(directory.keys, insecure=network.insecure)
@@ -120,16 +122,25 @@ class CoordinatorProcess:
         self.ending = False
         path = directory.coordinator_state
         self.durable = DurableState(path, self.writes, self.core.fences if state else None)
+        for text in filter(None, (damage, versions.damage)):
+            self._do([self.core.note("damaged", "", text)])
         if unusable:
             self._do([self.core.note("unusable", "", f"training begins anew: {unusable}")])
 
-    def _load(self) -> dict[str, Any]:
-        path = self.directory.coordinator_state
-        if not path.exists():
-            return {}
-        state: dict[str, Any] = json.loads(path.read_text())
+    def _load(self) -> tuple[dict[str, Any], str]:
+        """Return what was remembered, and what is wrong with it."""
+        found = document.load(self.directory.coordinator_state)
+        if found is None:
+            lost = any(self.directory.shards.glob("*/*.journal"))
+            text = "is missing: what was counted in former runs is not known any more"
+            return {}, f"{self.directory.coordinator_state.name} {text}" if lost else ""
+        state = dict(found.content)
+        if found.damage:
+            state["view"] += (
+                1  # of the view that the damaged one may have spoken of there must be no second
+            )
         log.info("resuming: epoch %d, view %d", state["epoch"], state["view"])
-        return state
+        return state, found.damage
 
     # -- the loop -------------------------------------------------------------------------
 
