@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from ingest.bodies import BadBody, TooMany, UnknownType, chunk_of
 from ingest.ingest_queue import Delivery, IngestQueue, Stopping
-from ingest.records import Refused
+from ingest.records import Chunk, Refused
 from ingest.sources import SourceError
 from ingest.sources.http_place import place_to_listen
 from streammac.delivery.batch import Ticket
@@ -32,6 +32,8 @@ from streammac.points.block import PointBlock
 from streammac.settings.schema import Network
 
 ACK_PATIENCE_S = 60.0
+AGREE_S = 0.05
+"""How often it is looked whether a schema is agreed."""
 BODIES = 4
 """Requests of the largest size that may be in hand at once; beyond, 429: memory stays bounded."""
 STATUS = {UnknownType: 415, TooMany: 413}
@@ -122,16 +124,26 @@ class HttpEndpoint:
         except BadBody as error:
             return _refuse(STATUS.get(type(error), 400), str(error))
         try:
-            points, refused = await asyncio.to_thread(self._ingest_queue.prepare, chunk)
+            async with asyncio.timeout(ACK_PATIENCE_S):
+                points, refused = await self._prepared(chunk)
+                ticket = await self._settled(form, points, refused)
         except Stopping:
             return _refuse(503, "the ingest node ends")
-        try:
-            ticket = await asyncio.wait_for(self._settled(form, points, refused), ACK_PATIENCE_S)
         except TimeoutError:
             return _refuse(
                 503, f"no acknowledgement within {ACK_PATIENCE_S:.0f} s; it may still come"
             )
         return _answer(ticket, refused)
+
+    async def _prepared(self, chunk: Chunk) -> tuple[PointBlock, list[Refused]]:
+        """Validate records; without a thread that waits until it is agreed what a point looks like."""
+        queue = self._ingest_queue
+        while (prepared := await asyncio.to_thread(queue.try_prepare, chunk)) is None:
+            while queue.schema is None:
+                if queue.stopping:
+                    raise Stopping
+                await asyncio.sleep(AGREE_S)
+        return prepared
 
     def _settled(
         self, form: str, points: PointBlock, refused: list[Refused]

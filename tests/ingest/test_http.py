@@ -172,6 +172,24 @@ def test_a_request_that_cannot_be_used_is_refused(node, body, kind, status, monk
     assert node.ingest_queue.requests.empty()
 
 
+def test_before_it_is_agreed_what_a_point_is_nobody_waits_for_ever(monkeypatch):
+    monkeypatch.setattr("ingest.http.ACK_PATIENCE_S", 0.4)
+    node = Node()
+    node.ingest_queue.schema = None
+    threads = [threading.Thread(target=node.post, args=(b"[1, 2]",)) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    answer, content = node.post(b"[1, 2]")
+    assert (answer.status, node.ingest_queue.requests.empty()) == (503, True)
+    assert "no acknowledgement" in content["error"]
+    node.ingest_queue.agree(StreamSchema(2, "float32"))
+    assert node.post(b"[1, 2]", settle=True)[0].status == 200
+    for thread in threads:
+        thread.join()
+    node.ingest_queue.stop()
+    node.close()
+
+
 def test_a_node_that_ends_says_so(node):
     node.ingest_queue.stop()
     answer, _ = node.post(b"[1, 2]")
