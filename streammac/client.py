@@ -25,6 +25,7 @@ from streammac.errors import StreammacError
 from streammac.link.request import ask, ask_status
 from streammac.models.base import NestedModel, Tensors
 from streammac.models.registry import create
+from streammac.points.range import OUTSIDE, within
 from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.wire.codec import MAX_HEADER_BYTES
@@ -92,13 +93,23 @@ class Model:
         return cls(version, metadata, tensors, create(spec["family"], **spec["hyper_parameters"]))
 
     def encode(self, X: ArrayLike) -> NDArray[np.uint8]:
-        """Return packed codes (n, ceil(L / 8)) of (n, D) points, most significant bit first."""
+        """Return packed codes (n, ceil(L / 8)) of (n, D) points, most significant bit first.
+
+        Raises
+        ------
+        ValueError
+            If a point is not finite or out of range (`streammac.points.range`): its code would mean nothing.
+        """
         x = np.atleast_2d(np.asarray(X))
-        parts = [
-            self._model.encode(self.tensors, np.array(x[lo : lo + ENCODE_ROWS], np.float32))
-            for lo in range(0, max(1, len(x)), ENCODE_ROWS)
-        ]
-        return np.concatenate(parts)
+        return np.concatenate([self._encode(x, lo) for lo in range(0, max(1, len(x)), ENCODE_ROWS)])
+
+    def _encode(self, points: NDArray[Any], first: int) -> NDArray[np.uint8]:
+        with np.errstate(over="ignore"):
+            x = np.array(points[first : first + ENCODE_ROWS], np.float32)
+        inside = within(x)
+        if not inside.all():
+            raise ValueError(f"X: row {first + int(np.argmin(inside))} is {OUTSIDE}")
+        return self._model.encode(self.tensors, x)
 
     def decode(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return (n, D) reconstructions of packed codes."""

@@ -12,6 +12,7 @@ learns is a flat mapping of named tensors, so it can be sent, stored and compare
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -83,6 +84,11 @@ class Objective:
     violated: float = 0.0
     changed: float = 0.0
     left_out: int = 0
+
+    @property
+    def error(self) -> float:
+        """Return the nested error per point; NaN where it is of none."""
+        return self.nested / self.points if self.points else math.nan
 
     def __add__(self, other: Objective) -> Objective:
         return Objective(

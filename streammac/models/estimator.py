@@ -49,7 +49,8 @@ class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
     params_ : dict of arrays
         Parameters, see `streammac.models.binary_autoencoder`.
     objective_ : float
-        Mean squared error of the nested model per input, in units of the mean variance.
+        Mean squared error of the nested model per input, in units of the mean variance; points that are far from all
+        others are left out.
     n_features_in_ : int
         Length of x, D.
 
@@ -104,7 +105,7 @@ class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         self._model, self._shard = model, shard
         self._epoch, self._age, self._grown_from = self.epochs, self.epochs - 1, len(x)
         self.params_ = dict(params)
-        self.objective_ = objective.nested / len(x)
+        self.objective_ = objective.error
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> BinaryAutoencoder:
@@ -133,7 +134,7 @@ class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
             self.params_ = w_step(self._model, shards, self.params_, plan, self._epoch, self._age)
             objective = z_pass(self._model, self.params_, self._shard, self._model.mu(self._age))
             self._age += 1
-        self.objective_ = objective.nested / len(self._shard)
+        self.objective_ = objective.error
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[np.uint8]:

@@ -18,6 +18,8 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 ROWS = 1 << 20
 """Rows of one product at most: those of a minibatch, or of the held-out sample (the limit of these settings)."""
 
+OUTSIDE = "not finite or out of range"
+
 
 def largest(dim: int) -> float:
     """Return the largest number that x of this length may hold, X.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from streammac.errors import ExitCode, Failure
 from streammac.files.replace import replacing
 from streammac.models.base import NestedModel
-from streammac.points.range import not_finite
+from streammac.points.range import OUTSIDE, not_finite, within
 from streammac.publishing.versions import ModelVersion, VersionError, write_model
 
 BATCH_BYTES = 16 << 20
@@ -70,7 +70,7 @@ def encode_file(
     Raises
     ------
     Failure
-        If the vectors are not what the model expects, or one is not finite.
+        If the vectors are not what the model expects, or one is not finite or out of range.
     """
     model = _rebuild(version)
     total, dim = len(vectors), int(vectors.shape[1])
@@ -79,10 +79,10 @@ def encode_file(
         header_written = False
         for first in range(0, max(total, 1), batch):
             x = np.array(vectors[first : first + batch], np.float32)
-            finite = np.isfinite(x).all(axis=1)
-            if not finite.all():
-                row = first + int(np.argmin(finite))
-                raise _refuse(source, f"row {row} holds a number that is not finite")
+            inside = within(x)
+            if not inside.all():
+                row = first + int(np.argmin(inside))
+                raise _refuse(source, f"row {row} holds a number that is {OUTSIDE}")
             try:
                 codes = model.encode(version.tensors, x)
             except ValueError as error:

@@ -33,6 +33,8 @@ def summarise(run: Run) -> dict[str, Any]:
         "epochs": status.epoch,
         "restarts": status.restarts,
         "model_version": status.model_version,
+        "left_out": status.left_out,
+        "failed_steps": sum(worker.failed_steps for worker in status.workers),
         "seconds": round(run.seconds, 3),
         "seconds_to_first_ack": _since(run.started, run.milestones.first_ack_s),
         "seconds_to_first_model": _since(run.started, run.milestones.first_model_s),
@@ -72,6 +74,16 @@ def final_table(summary: dict[str, Any], running: ClusterStatus | None) -> Table
         f"{summary['model_version']}"
         + (f", the first after {first:.1f} s" if first is not None else ""),
     )
+    odd = {
+        f"{summary['left_out']:,} points are too far from the others to be trained on": summary[
+            "left_out"
+        ],
+        f"{summary['failed_steps']:,} steps failed on their numbers: see the events": summary[
+            "failed_steps"
+        ],
+    }
+    for text in filter(odd.get, odd):
+        table.add_row("training", text)
     if running and running.workers:
         busy = ", ".join(
             f"{w.name} {w.points:,} points {w.busy_share:.0%} busy" for w in running.workers

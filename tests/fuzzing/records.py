@@ -23,6 +23,7 @@ from ingest.formats import decode_json
 from ingest.records import Raw
 from ingest.validation import validate
 from streammac.models.arrays import ArrayShard
+from streammac.models.base import Tensors
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.local import VisitPlan
 from streammac.points.block import PointBlock
@@ -46,6 +47,26 @@ SCALES = (1e-42, 1e-30, 1e-10, 1.0, 1.0, 1.0, 1e3, 1e9, 1e300)
 TYPES = ("f2", "f4", "f8", "i1", "i8", "u1", "u8", "?", "c8", "U3")
 
 
+class Watched(BinaryAutoencoderModel):
+    """Counts the tensors of every visit and lap; one that is not finite is an error."""
+
+    seen = 0
+
+    def visit(self, *step: Any) -> Tensors:
+        """See `NestedModel.visit`."""
+        return self._look(BinaryAutoencoderModel.visit(self, *step))
+
+    def end_lap(self, *step: Any) -> Tensors:
+        """See `NestedModel.end_lap`."""
+        return self._look(BinaryAutoencoderModel.end_lap(self, *step))
+
+    def _look(self, tensors: Tensors) -> Tensors:
+        Watched.seen += len(tensors)
+        wild = not_finite(tensors)
+        assert not wild, wild
+        return tensors
+
+
 @dataclass
 class Hunt:
     """What was seen so far; an `AssertionError` ends it."""
@@ -56,7 +77,6 @@ class Hunt:
     taken: int = 0
     trained: int = 0
     left_out: int = 0
-    tensors: int = 0
     pools: dict[int, list[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -131,7 +151,7 @@ class Hunt:
             spots = self.rng.random(stored.shape) < self.random.choice((0.001, 0.01, 0.2)) / dim
             stored[spots] = self.rng.choice(ABSURD, spots.sum())
         bits = self.random.choice((1, 4, 12))
-        model = BinaryAutoencoderModel(bits, rotations=2, starts=2, refined=1, seed=self.seed)
+        model = Watched(bits, rotations=2, starts=2, refined=1, seed=self.seed)
         parts = np.array_split(stored, 2)
         shards = {
             f"w{i}": ArrayShard(part, model.coordinate_shape()) for i, part in enumerate(parts)
@@ -147,7 +167,7 @@ class Hunt:
         failed = [learner.failed_step for learner in ring.learners.values() if learner.failed_steps]
         assert not failed, failed
         sent = [*params.items(), ("errors", errors), *model.export(params).items()]
-        self.tensors += len(sent)
+        Watched.seen += len(sent)
         assert not (wild := not_finite(dict(sent))), wild
         sums = [report.objective for report in ring.reports]
         assert all(np.isfinite([s.nested, s.penalised, s.violated]).all() for s in sums)
@@ -177,7 +197,7 @@ def main() -> int:
     print(f"{hunt.records:,} records: {hunt.taken:,} taken, refused: {refused}")
     print(
         f"{hunt.trained:,} points trained on, {hunt.left_out:,} of them left out; "
-        f"0 of {hunt.tensors:,} tensors not finite, 0 steps failed"
+        f"0 of {Watched.seen:,} tensors not finite, 0 steps failed"
     )
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streammac.client import Model
 from streammac.models.arrays import ArrayShard
-from streammac.models.base import Batch
+from streammac.models.base import Batch, Objective
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.estimator import BinaryAutoencoder
 from streammac.models.local import VisitPlan
 from streammac.models.outliers import (
     FAR,
@@ -146,6 +149,27 @@ def test_the_held_out_sample_loses_its_outliers_and_nothing_else():
     np.testing.assert_array_equal(near_points(CLEAN), CLEAN)
     x, kept = with_outliers("a handful of every size")
     np.testing.assert_array_equal(near_points(x), x[kept])
+
+
+def test_the_estimators_objective_is_that_of_the_points_that_count():
+    x, _ = with_outliers("a hundred of 1e4")
+    fitted = BinaryAutoencoder(bits=8, epochs=3).fit(x)
+    assert fitted.objective_ == pytest.approx(
+        BinaryAutoencoder(bits=8, epochs=3).fit(CLEAN).objective_, rel=0.05
+    )
+    assert math.isnan(Objective().error)
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e20])
+def test_what_has_no_meaningful_code_is_refused_by_the_client(value):
+    model, params, _ = trained(CLEAN, epochs=1)
+    described = {"family": model.family, "hyper_parameters": model.hyper_parameters()}
+    published = Model.of(1, {"model": described}, dict(params))
+    x = CLEAN[:5].copy()
+    assert published.encode(x).shape == (5, 1)
+    x[3, 2] = value
+    with pytest.raises(ValueError, match="X: row 3 is not finite or out of range"):
+        published.encode(x)
 
 
 def test_a_minibatch_of_outliers_alone_trains_nothing():

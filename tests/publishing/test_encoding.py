@@ -68,6 +68,9 @@ def test_a_failure_leaves_what_was_there(
     with pytest.raises(Failure, match=r"x\.npy: row 8 ") as caught:
         encode_file(source, x, target, version, lambda *_: None)
     assert caught.value.code is ExitCode.BAD_INPUT
+    x[8, 2] = 1e20
+    with pytest.raises(Failure, match="row 8 holds a number that is not finite or out of range"):
+        encode_file(source, x, target, version, lambda *_: None)
     with pytest.raises(Failure, match="vectors of length 4 do not suit the model"):
         encode_file(source, x[:5, :4], target, version, lambda *_: None)
     assert target.read_bytes() == b"old"

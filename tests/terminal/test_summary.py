@@ -1,6 +1,7 @@
 import io
 from typing import Any
 
+from msgspec.structs import replace
 from rich.console import Console
 
 from streammac.errors import ExitCode, Failure
@@ -52,6 +53,8 @@ def test_a_summary_has_everything() -> None:
         "epochs": 7,
         "restarts": 0,
         "model_version": 6,
+        "left_out": 0,
+        "failed_steps": 0,
         "seconds": 60.0,
         "seconds_to_first_ack": 1.25,
         "seconds_to_first_model": 4.5,
@@ -68,6 +71,14 @@ def test_a_run_that_never_got_anywhere() -> None:
     assert summary["quality"] is None
     assert summary["error"] == "w1 died"
     assert "not measured" in text(summary, None)
+
+
+def test_the_table_tells_what_training_could_not_use() -> None:
+    wrong = replace(STATUS, left_out=3, workers=(WorkerStatus("w1", failed_steps=2),))
+    shown = text(summarise(Run(wrong, wrong, 1000.0, 60.0)), None)
+    assert "3 points are too far from the others" in shown
+    assert "2 steps failed on their numbers" in shown
+    assert "too far" not in text(summarise(Run(STATUS, STATUS, 1000.0, 60.0)), None)
 
 
 def test_the_table() -> None:
