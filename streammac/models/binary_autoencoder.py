@@ -23,6 +23,8 @@ from streammac.models.outliers import centred, far, reach, squares
 ENUMERATE_BITS = 8
 """Up to so many bits the Z step tries all codes; above, it alternates over bits."""
 MAX_BITS = 1024
+LEAST_MU = 1e-6
+"""Relative to the decoder's squared norm, like mu: below it float32 cannot solve the relaxed problem."""
 LEAST_BLOCK_BITS = 8
 """Smaller blocks would spend their time on moving memory."""
 
@@ -276,7 +278,9 @@ class BinaryAutoencoderModel(NestedModel):
     def _relaxed(
         self, G: Floats, q: Floats, h: NDArray[np.uint8], penalty: np.float32
     ) -> NDArray[np.uint8]:
-        system = G + penalty * np.eye(self.bits, dtype=np.float32)
+        # bits that say the same, or nothing, make G singular, and a tiny penalty is lost beside it
+        ridge = max(penalty, np.float32(LEAST_MU * np.trace(G)))
+        system = G + ridge * np.eye(self.bits, dtype=np.float32)
         return (np.linalg.solve(system, (q + penalty * h).T).T > 0.5).astype(np.uint8)
 
     def _encoder(self, params: Mapping[str, Array]) -> tuple[Floats, Floats]:

@@ -151,7 +151,12 @@ class Hunt:
             spots = self.rng.random(stored.shape) < self.random.choice((0.001, 0.01, 0.2)) / dim
             stored[spots] = self.rng.choice(ABSURD, spots.sum())
         bits = self.random.choice((1, 4, 12))
-        model = Watched(bits, rotations=2, starts=2, refined=1, seed=self.seed)
+        options: dict[str, Any] = {
+            "decay": self.random.choice((0.0, 1e-5, 1e-5, 1.0)),
+            "mu_start": self.random.choice((1e-9, 0.003, 0.003, 1e9)),
+            "mu_cap": self.random.choice((1e-9, 0.05, 0.05, 1e9)),
+        }
+        model = Watched(bits, rotations=2, starts=2, refined=1, seed=self.seed, **options)
         parts = np.array_split(stored, 2)
         shards = {
             f"w{i}": ArrayShard(part, model.coordinate_shape()) for i, part in enumerate(parts)

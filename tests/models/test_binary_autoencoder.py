@@ -151,6 +151,18 @@ def plain_params(A):
     }
 
 
+def test_a_tiny_penalty_with_bits_that_say_the_same_is_no_singular_matrix():
+    model = BinaryAutoencoderModel(bits=12)
+    params = {
+        "input/mean": np.zeros(3, np.float32), "input/scale": np.ones(1, np.float32),
+        "init/encoder": np.ones((12, 3), np.float32), "init/decoder": np.ones((3, 12), np.float32),
+        "init/offset": np.zeros(3, np.float32),
+    }  # fmt: skip
+    x = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
+    _, total = model.z_step(params, x, np.zeros((20, 12), np.uint8), mu=1e-9)
+    assert np.isfinite([total.nested, total.penalised]).all()
+
+
 class TestSchedule:
     def test_mu_grows_to_its_cap_and_stays(self):
         model = BinaryAutoencoderModel(mu_start=0.01, mu_factor=2.0, mu_cap=0.1)
