@@ -20,6 +20,8 @@ class Listeners:
         The process's context.
     name : str
         The worker's name.
+    line : str
+        What the other members of the ring know it by.
     network : Network
         Interfaces to listen on.
 
@@ -35,10 +37,10 @@ class Listeners:
         Where they are.
     """
 
-    def __init__(self, context: SecureContext, name: str, network: Network) -> None:
+    def __init__(self, context: SecureContext, name: str, line: str, network: Network) -> None:
         self.context = context
         self.points = PointSocket(context, network.host)
-        self.transport = ZeroMQTransport(context, network.host)
+        self.transport = ZeroMQTransport(context, network.host, line)
         self.metrics = WorkerMetrics(name)
         metrics_url, self._close_metrics = serve_metrics(self.metrics, network)
         self.addresses: Addresses = {

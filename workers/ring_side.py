@@ -92,7 +92,9 @@ class RingSide:
         """Take an event of the ring, from a peer or the coordinator."""
         if isinstance(event, View) and event.number > self.member.view.number:
             self._stays.clear()
-            self.transport.connect({m.name: m.address for m in event.members + event.leaving})
+            members = event.members + event.leaving
+            lines = [member.line for member in members]
+            self.transport.connect({m.name: m.address for m in members}, lines)
             log.info("view %d: %s", event.number, ", ".join(m.name for m in event.members))
         self._do(self.member.handle(event))
 

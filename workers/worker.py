@@ -261,7 +261,7 @@ def run(name: str, directory: RunDirectory, coordinator: str, network: Network) 
     claim = Claim.take(directory, name)
     context = open_context(directory.keys, insecure=network.insecure)
     link = CoordinatorLink(context, "worker", claim, coordinator)
-    listeners = Listeners(context, name, network)
+    listeners = Listeners(context, name, link.line, network)
     link.addresses |= listeners.addresses
     directory.try_to_announce(name, dict(link.addresses))
     registration = register(link, interrupt)

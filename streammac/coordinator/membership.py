@@ -187,4 +187,5 @@ class Membership:
 
 def address(peer: Peer, socket: Literal["ring", "data"]) -> MemberAddress:
     """Return where a process listens with one of its sockets."""
-    return MemberAddress(peer.name, peer.registration.addresses.get(socket, ""))
+    registration = peer.registration
+    return MemberAddress(peer.name, registration.addresses.get(socket, ""), registration.line)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket as hosts
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -43,6 +44,8 @@ class CoordinatorLink:
 
     Attributes
     ----------
+    line : str
+        What the members of a view know the process by.
     addresses : dict
         Where others reach the process; what is added is told with the next registration.
     """
@@ -57,6 +60,7 @@ class CoordinatorLink:
         self.role = role
         self.name = claim.name
         self.incarnation = claim.incarnation
+        self.line = uuid.uuid4().hex
         self._claim = claim  # held as long as the line
         self.addresses: Addresses = {}
         self.socket = context.socket(zmq.DEALER)
@@ -97,6 +101,7 @@ class CoordinatorLink:
             host,
             self.addresses,
             self._claim.home,
+            self.line,
         )
         self.tell(Register(*known))
 

@@ -29,6 +29,8 @@ Name = Annotated[str, Meta(pattern=names.PATTERN)]
 Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.-]{1,64}\Z")]
 Home = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{0,64}\Z")]
 """Tells a run directory from others."""
+Line = Annotated[str, Meta(pattern=r"^[0-9a-f]{0,32}\Z")]
+"""What nobody guesses: by it the members of a view know each other's lines."""
 Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/-]{0,199}\Z")]
 """Name of a block, an array or a quantity."""
 Address = Annotated[str, Meta(pattern=rf"^tcp://{_HOST}:{_PORT}\Z")]

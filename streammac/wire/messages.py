@@ -26,6 +26,7 @@ from streammac.wire.fields import (
     Json,
     Key,
     Keys,
+    Line,
     Name,
     Names,
     Pid,
@@ -51,6 +52,8 @@ class Register(Message):
     host: Host
     addresses: Addresses
     home: Home = ""
+    line: Line = ""
+    """Identity of the sockets from which it sends tokens; only the members of its views are told."""
 
 
 class Registered(Message):
@@ -87,6 +90,7 @@ class MemberAddress(Value):
 
     name: Name
     address: Address
+    line: Line = ""
 
 
 class EpochPlan(Value):

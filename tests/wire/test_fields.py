@@ -81,6 +81,7 @@ def test_each_field_refuses_what_cannot_be_meant(path: str) -> None:
         assert refuses(hint, "x" * (LONGEST_TEXT + 1))
         told = path.rpartition(".")[2] in (
             "reason",
+            "text",
             "failed_step",
             "settings",
             "status",

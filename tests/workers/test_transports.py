@@ -17,6 +17,9 @@ def context():
         yield context
 
 
+LINES = {"self": "aa", "member": "bb", "stranger": "cc"}
+
+
 def makers(context):
     def inprocess(names):
         hub = Hub()
@@ -47,3 +50,21 @@ def test_garbage_on_the_ring_socket_costs_a_counter(context):
     assert end.malformed == 3
     stranger.close(linger=0)
     end.close()
+
+
+def test_only_the_members_of_the_view_are_believed_and_one_that_knows_it_first_is_heard(context):
+    ends = {name: ZeroMQTransport(context, line=line) for name, line in LINES.items()}
+    addresses = {name: end.address for name, end in ends.items()}
+    for name in ("member", "stranger"):
+        ends[name].connect(addresses, LINES.values())
+        ends[name].send("self", token(lap=len(name)))
+    here = ends["self"]
+    wait_for(lambda: (here.receive(), here.malformed)[1] == 2)
+    here.connect(addresses, [LINES["self"], LINES["member"]])
+    assert [message.lap for message in here.receive()] == [len("member")]
+    ends["stranger"].send("self", token(lap=0))
+    ends["member"].send("self", token(lap=1))
+    assert [message.lap for message in receive(here, 1)] == [1]
+    wait_for(lambda: (here.receive(), here.malformed)[1] == 3)
+    for end in ends.values():
+        end.close()

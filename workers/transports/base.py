@@ -5,7 +5,7 @@ The worker's I/O loop and the in-process ring use it; `checks` holds what every 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from streammac.errors import StreammacError
@@ -37,8 +37,12 @@ class Transport(Protocol):
         """
         ...
 
-    def connect(self, peers: Mapping[str, str]) -> None:
-        """Make the members of a view (name to address) reachable, and forget all others."""
+    def connect(self, peers: Mapping[str, str], lines: Collection[str] = ()) -> None:
+        """Make the members of a view (name to address) reachable, and forget all others.
+
+        ``lines`` are those that the members send from; what comes from elsewhere is not believed, by a transport that
+        has a line of its own.
+        """
         ...
 
     def send(self, to: str, message: RingMessage) -> None:

@@ -6,7 +6,7 @@ They pass through the same encoding as on a socket, so that what works here work
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from streammac.wire.codec import WireError, decode, encode
@@ -44,7 +44,7 @@ class InProcessTransport:
         """There are none."""
         return ()
 
-    def connect(self, peers: Mapping[str, str]) -> None:
+    def connect(self, peers: Mapping[str, str], lines: Collection[str] = ()) -> None:
         """See `Transport.connect`."""
         self._peers = dict(peers)
 

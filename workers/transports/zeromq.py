@@ -5,7 +5,8 @@ The default transport of the worker process.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import zmq
@@ -18,6 +19,8 @@ from workers.transports.base import RingMessage, TransportError
 SEND_QUEUE = 1000
 """Tokens that may wait for one peer; more means that it takes none."""
 LINGER_MS = 500
+STRANGERS = 100
+"""Messages of unknown lines that are kept until the next view."""
 COPY_BELOW = 1 << 16
 """Frames smaller than this are copied: cheaper than keeping track of them."""
 
@@ -31,12 +34,24 @@ class ZeroMQTransport:
         The process's context.
     host : str
         Interface to listen on; the port is any free one.
+    line : str
+        What the other members know this one by. Without it, everybody is believed.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        host: str = "127.0.0.1",
+        line: str = "",
+    ) -> None:
         self._context = context
+        self._line = line.encode()
+        self._lines: frozenset[bytes] = frozenset()
+        self._strangers: deque[tuple[bytes, RingMessage]] = deque(maxlen=STRANGERS)
+        self._admitted: list[RingMessage] = []
         inbox = context.socket(zmq.ROUTER)
         inbox.linger = 0
+        inbox.router_handover = True  # a member whose connection broke is back from the same line
         self._inbox = MessageSocket[RingMessage](inbox, "a member", Token, ModelState)
         port = inbox.bind_to_random_port(f"tcp://{host}")
         self.address = f"tcp://{host}:{port}"
@@ -53,8 +68,12 @@ class ZeroMQTransport:
         """The inbox."""
         return (self._inbox.socket,)
 
-    def connect(self, peers: Mapping[str, str]) -> None:
+    def connect(self, peers: Mapping[str, str], lines: Collection[str] = ()) -> None:
         """See `Transport.connect`."""
+        self._lines = frozenset(line.encode() for line in lines)
+        # who hears of a view first may send before we hear of it
+        self._admitted += [message for line, message in self._strangers if line in self._lines]
+        self._strangers.clear()
         for name, (address, socket) in list(self._peers.items()):
             if peers.get(name) != address:
                 socket.close(linger=0)
@@ -64,6 +83,8 @@ class ZeroMQTransport:
                 socket = self._context.socket(zmq.DEALER)
                 socket.sndhwm = SEND_QUEUE
                 socket.linger = LINGER_MS
+                if self._line:
+                    socket.identity = self._line
                 self._unusable += not connect(socket, address, name)
                 self._peers[name] = (address, socket)
 
@@ -80,7 +101,14 @@ class ZeroMQTransport:
 
     def receive(self) -> list[RingMessage]:
         """See `Transport.receive`."""
-        return [message for _, message in self._inbox.receive()]
+        messages, self._admitted = self._admitted, []
+        for line, message in self._inbox.receive():
+            if not self._line or line in self._lines:
+                messages.append(message)
+            else:
+                self._unusable += 1
+                self._strangers.append((line, message))
+        return messages
 
     def close(self) -> None:
         """See `Transport.close`."""
