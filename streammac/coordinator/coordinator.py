@@ -247,6 +247,8 @@ class Coordinator:
         peer = self.membership.find(beat.name, beat.incarnation)
         if peer is None:
             return [Tell(identity, PleaseRegister())]
+        if peer.identity != identity:
+            return [self.note("malformed", "", f"ignored a Heartbeat that is not from {beat.name}")]
         before, fed_before = peer.worker, peer.ingest
         back = self.membership.hear(peer, beat, now)
         damage = self._count(peer)
@@ -331,6 +333,8 @@ class Coordinator:
         if peer.registration.role == "ingest":
             self.accounts.count_feed(peer.name, peer.incarnation, peer.ingest)
         elif peer.worker.shard is not None:
+            if not peer.worker.shard.balances:
+                return [self.note("malformed", peer.name, "its counts of points do not add up")]
             damage = self.accounts.count_shard(peer.name, peer.worker.shard)
         return [self.note("damaged", peer.name, text) for text in damage]
 

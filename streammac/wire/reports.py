@@ -48,6 +48,12 @@ class ShardCounts(Value):
     quarantined: Count = 0
     """Copies of damaged files that are set aside."""
 
+    @property
+    def balances(self) -> bool:
+        """Return whether every point that was ever stored is somewhere."""
+        gone = self.expired + self.withdrawn + self.dropped + self.damaged
+        return self.appended == self.points + gone
+
 
 class MoveState(Value):
     """How far a process is with handing over its points to other workers."""

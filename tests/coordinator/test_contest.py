@@ -141,11 +141,20 @@ def test_who_cannot_be_reached_is_refused(room, role):
 
 
 def test_what_a_process_says_of_itself_is_believed_from_its_own_line_only(room):
-    for message in (Goodbye("w1", 1), Drift("w1", 1, 1.0)):
+    report = WorkerReport(shard=ShardCounts(points=5, appended=5))
+    for message in (Goodbye("w1", 1), Drift("w1", 1, 1.0), Heartbeat("w1", 1, report)):
         room.core.handle(b"somebody", message, room.now)
         assert room.kinds()[-1] == "malformed"
     assert room.core.membership.peers["w1"].state == "alive"
     assert "drift" not in room.kinds()
+    assert room.core.membership.peers["w1"].worker.points == 100
+
+
+def test_counts_that_contradict_each_other_are_not_counted(room):
+    report = WorkerReport(shard=ShardCounts(points=1 << 53, appended=7))
+    room.core.handle(b"w1:1", Heartbeat("w1", 1, report), room.now)
+    assert room.core.accounts.points({"w1"}).accepted == 100
+    assert room.kinds()[-1] == "malformed"
 
 
 def test_who_is_gone_without_points_makes_room_and_who_had_some_stays(room):
