@@ -18,7 +18,7 @@ import time
 import zmq
 from msgspec.structs import replace
 
-from streammac.errors import ExitCode
+from streammac.errors import ExitCode, StreammacError
 from streammac.link.claim import Claim
 from streammac.link.coordinator import CoordinatorLink
 from streammac.link.interrupt import Interrupt
@@ -179,9 +179,17 @@ class Worker:
 
     def _open(self, schema: StreamSchema) -> None:
         """Open the shards and start to compute: now it is known what a point looks like."""
-        self.opened = OpenWorker(
-            self.link, self.listeners, self.poller, self.directory, self.registration, schema
-        )
+        try:
+            self.opened = OpenWorker(
+                self.link, self.listeners, self.poller, self.directory, self.registration, schema
+            )
+        except (StreammacError, OSError) as error:
+            log.error("%s", error)
+            # a disk may have room later; a file that is damaged, or another's, waits for somebody
+            later = isinstance(error, OSError)
+            self.code = ExitCode.UNEXPECTED if later else ExitCode.BAD_INPUT
+            self.ending = True
+            return
         for event in self._early:
             self.opened.handle(event)
         self._early.clear()

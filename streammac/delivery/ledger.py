@@ -2,12 +2,14 @@
 
 `Sender` and the readers of feeds make records (`streammac.delivery.records`); the shell writes them before it sends
 anything that they speak of. The file is handed to the kernel at each write, so it survives a killed process; a tail
-that is torn is dropped, and with it only what was never acted on.
+that is torn is dropped, and with it only what was never acted on. A file that is damaged, or gone, is refused: what was
+settled would be sent again, and stored twice.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -19,16 +21,20 @@ from streammac.delivery.records import Record, State
 from streammac.errors import StreammacError
 from streammac.files.disk import Disk
 from streammac.files.lock import lock
-from streammac.files.log import Log
+from streammac.files.log import Contents, Log, Stop
 
 COMPACT_BYTES = 1 << 20
 """A file that has grown by so much since it was last written anew is written anew."""
 
+REMEDY = (
+    "put it back from a copy; `streammac check --repair` goes on with what is readable, and then points "
+    "may be stored twice"
+)
 S = TypeVar("S", bound=State)
 
 
 class LedgerError(StreammacError):
-    """The file holds what this version does not know; the message says what to do."""
+    """The file is damaged, gone, or holds what this version does not know; the message says what to do."""
 
 
 def pack(record: Record, kinds: Sequence[type[Record]]) -> bytes:
@@ -42,6 +48,14 @@ def unpack(body: bytes | memoryview, kinds: Sequence[type[Record]]) -> Record:
     kind, *values = msgpack.unpackb(body)
     record: Record = kinds[kind](*values)
     return record
+
+
+def damaged_at(content: bytes, contents: Contents) -> int | None:
+    """Return where a ledger is damaged, None where it is not: a tail may be torn, or zeros after a power cut."""
+    if contents.gaps:
+        return contents.gaps[0].start
+    tail = content[contents.end :]
+    return contents.end if contents.stop is Stop.DAMAGED and any(tail) else None
 
 
 class Ledger(Generic[S]):
@@ -66,7 +80,7 @@ class Ledger(Generic[S]):
     Locked
         If another process has it.
     LedgerError
-        If it holds records of another version.
+        If it is damaged or gone, or holds records of another version.
     OSError
         If it cannot be read or made.
     """
@@ -82,6 +96,7 @@ class Ledger(Generic[S]):
         self.state = state
         contents = self._log.read()
         try:
+            self._check(path, contents)
             for body, _ in contents.entries:
                 self.state.apply(unpack(body, state.kinds))
         except (ValueError, TypeError, IndexError) as error:
@@ -89,7 +104,18 @@ class Ledger(Generic[S]):
             raise LedgerError(
                 f"{path}: holds records this version does not know - use the version that made it"
             ) from error
+        except LedgerError:
+            self._lock.close()
+            raise
         self._log.end = self._compacted = contents.end
+
+    def _check(self, path: Path, contents: Contents) -> None:
+        begun = os.fstat(self._lock.fileno()).st_size > 0
+        if begun and not contents.entries:
+            raise LedgerError(f"{path}: is {'empty' if path.exists() else 'missing'} - {REMEDY}")
+        damage = damaged_at(path.read_bytes(), contents) if path.exists() else None
+        if damage is not None:
+            raise LedgerError(f"{path}: is damaged at byte {damage} - {REMEDY}")
 
     def write(self, records: Iterable[Record]) -> None:
         """Write records, after those that could not be written before.
@@ -104,6 +130,9 @@ class Ledger(Generic[S]):
         if not self._pending:
             return
         self._log.append(map(self._pack, self._pending))
+        if os.fstat(self._lock.fileno()).st_size == 0:
+            self._lock.write(b"begun\n")  # from now on there is something to miss
+            self._lock.flush()
         for record in self._pending:
             self.state.apply(record)
         self._pending.clear()

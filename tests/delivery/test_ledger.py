@@ -73,14 +73,11 @@ def test_a_torn_tail_is_dropped_and_what_follows_is_read_again(tmp_path_factory,
         ends.append(path.stat().st_size)
     ledger.close()
     content = path.read_bytes()
-    cut = data.draw(st.integers(0, len(content)))
-    garbage = data.draw(st.binary(max_size=20))
-    torn = content[:cut] + garbage
-    path.write_bytes(torn)
-    # garbage may happen to be what was there before
-    whole = [
-        record for record, end in zip(written, ends, strict=True) if torn[:end] == content[:end]
-    ]
+    cut = data.draw(st.integers(ends[0], len(content)))
+    # of a power cut
+    zeros = bytes(data.draw(st.integers(0, 20))) if cut in ends else b""
+    path.write_bytes(content[:cut] + zeros)
+    whole = [record for record, end in zip(written, ends, strict=True) if end <= cut]
     again = Ledger(path, State())
     assert plain(again.state) == plain(added_up(whole))
     again.write([Handed("s", 1, 77, "w1")])
@@ -88,6 +85,33 @@ def test_a_torn_tail_is_dropped_and_what_follows_is_read_again(tmp_path_factory,
     last = Ledger(path, State())
     assert last.state.handed[BatchId("s", 1, 77)] == "w1"
     last.close()
+
+
+@settings(max_examples=60)
+@given(st.lists(records, min_size=1, max_size=8), st.data())
+def test_a_flipped_bit_is_refused_and_named(tmp_path_factory, written, data):
+    path = tmp_path_factory.mktemp("ledger") / "ledger"
+    ledger = Ledger(path, State())
+    ledger.write(written)
+    ledger.close()
+    content = bytearray(path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(LedgerError, match=r"is (damaged at byte|empty).* - put it back"):
+            Ledger(path, State())
+
+
+@pytest.mark.parametrize("gone", ["empty", "missing"])
+def test_a_ledger_that_is_gone_is_missed(tmp_path, gone):
+    path = tmp_path / "ledger"
+    Ledger(path, State()).close()
+    ledger = Ledger(path, State())
+    ledger.write([Handed("s", 1, 1, "w1")])
+    ledger.close()
+    path.unlink() if gone == "missing" else path.write_bytes(b"")
+    with pytest.raises(LedgerError, match=f"is {gone} - put it back"):
+        Ledger(path, State())
 
 
 def test_a_full_disk_loses_nothing_and_the_records_are_written_later(tmp_path):
