@@ -223,6 +223,7 @@ class Outbox:
             lasting_sent=self._lasting_sent,
             dead_lettered=self._dead_lettered + dead,
             lasting_dead_lettered=dead,
+            settled=self._ledger.state.settled_records,
             acknowledged=sender.acknowledged,
             duplicate=sender.duplicate,
             unacknowledged=sender.unacknowledged,

@@ -75,6 +75,12 @@ class IngestState(State):
     replaced: Replaced = Replaced(0, 0)
     settled: BatchIdSet = field(default_factory=BatchIdSet)
 
+    @property
+    def settled_records(self) -> int:
+        """Return how many records the ledger knows to be settled: never fewer than before."""
+        read = sum(feed.at.records for feed in self.feeds.values())
+        return self.replaced.records + read + self.points
+
     def is_settled(self, batch_id: BatchId) -> bool:
         """Return whether a batch needs no sending, as far as that is remembered."""
         return batch_id in self.settled or super().is_settled(batch_id)

@@ -48,6 +48,8 @@ class Feed:
         What was passing of all former lives.
     ended : bool
         It has ended with an answer to everything.
+    settled : int
+        Records that its ledger knows to be settled.
     """
 
     incarnation: int
@@ -55,6 +57,7 @@ class Feed:
     passing: Fed
     former: Fed = Fed()
     ended: bool = False
+    settled: int = 0
 
 
 @dataclass(slots=True)
@@ -75,19 +78,25 @@ class Accounts:
     shards: dict[str, ShardCounts] = field(default_factory=dict)
     vanished: dict[str, int] = field(default_factory=dict)
 
-    def count_feed(self, name: str, incarnation: int, report: IngestReport) -> None:
-        """Take the counts of an ingest node."""
+    def count_feed(self, name: str, incarnation: int, report: IngestReport) -> list[str]:
+        """Take the counts of an ingest node; return what is damaged since its last life, in words."""
         sent, dead, duplicate = report.sent, report.dead_lettered, report.duplicate
         passing = Fed(sent - report.lasting_sent, dead - report.lasting_dead_lettered, duplicate)
-        feed = Feed(incarnation, Fed(sent, dead, duplicate), passing)
+        feed = Feed(incarnation, Fed(sent, dead, duplicate), passing, settled=report.settled)
+        damage = []
         known = self.feeds.get(name)
         if known is not None:
             if incarnation < known.incarnation:
-                return
+                return []
             feed.former = known.former
             if incarnation > known.incarnation:
                 feed.former += known.passing
+                gone = known.settled - report.settled
+                if gone > 0:
+                    text = "settled records are not in its ledger, which is an older one: they may be stored twice"
+                    damage.append(f"{gone:,} {text}")
         self.feeds[name] = feed
+        return damage
 
     def count_shard(self, name: str, counts: ShardCounts) -> list[str]:
         """Take the counts of a worker whose shards are open; return what is damaged since the last ones, in words.

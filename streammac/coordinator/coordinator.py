@@ -331,7 +331,7 @@ class Coordinator:
     def _count(self, peer: Peer) -> list[Action]:
         damage: list[str] = []
         if peer.registration.role == "ingest":
-            self.accounts.count_feed(peer.name, peer.incarnation, peer.ingest)
+            damage = self.accounts.count_feed(peer.name, peer.incarnation, peer.ingest)
         elif peer.worker.shard is not None:
             if not peer.worker.shard.balances:
                 return [self.note("malformed", peer.name, "its counts of points do not add up")]

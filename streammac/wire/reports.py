@@ -116,6 +116,8 @@ class IngestReport(Value):
     lasting_sent: Count = 0
     dead_lettered: Count = 0
     lasting_dead_lettered: Count = 0
+    settled: Count = 0
+    """Records that its ledger knows to be settled: never fewer than before, nor in its next life."""
     acknowledged: Count = 0
     duplicate: Count = 0
     unacknowledged: Count = 0

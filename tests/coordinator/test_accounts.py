@@ -84,3 +84,12 @@ class TestDamage:
         accounts.count_shard("w1", ShardCounts(points=60, appended=100, withdrawn=40))
         [text] = accounts.count_shard("w1", ShardCounts(points=100, appended=100))
         assert text == "40 points that went to other workers are back, and stored twice"
+
+    def test_an_ingest_node_that_knows_less_than_in_its_former_life_is_told_of(self):
+        accounts = Accounts()
+        assert accounts.count_feed("i1", 1, IngestReport(sent=90, settled=80)) == []
+        assert accounts.count_feed("i1", 2, IngestReport(sent=80, settled=80)) == []
+        accounts = Accounts.from_json(accounts.to_json())
+        [text] = accounts.count_feed("i1", 3, IngestReport(sent=10, settled=10))
+        assert text.startswith("70 settled records are not in its ledger")
+        assert accounts.count_feed("i1", 3, IngestReport(sent=20, settled=20)) == []
