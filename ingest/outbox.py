@@ -23,7 +23,7 @@ from streammac.delivery.sender import Post, Sender, Write
 from streammac.points.batch_id import BatchId
 from streammac.settings.schema import Settings
 from streammac.wire.messages import Ack, Credit, Route
-from streammac.wire.reports import IngestReport
+from streammac.wire.reports import IngestReport, Lasting
 
 log = logging.getLogger(__name__)
 
@@ -215,15 +215,13 @@ class Outbox:
         return self._pushed + self.positions.taken
 
     def report(self) -> IngestReport:
-        """Return what the node knows from here. What is ``lasting`` the node's next life counts again."""
+        """Return what the node knows from here."""
         sender = self.sender
         dead = self.positions.dead_lettered
         return IngestReport(
             sent=self.sent,
-            lasting_sent=self._lasting_sent,
             dead_lettered=self._dead_lettered + dead,
-            lasting_dead_lettered=dead,
-            settled=self._ledger.state.settled_records,
+            lasting=Lasting(self._lasting_sent, dead, self._ledger.state.settled_records),
             acknowledged=sender.acknowledged,
             duplicate=sender.duplicate,
             unacknowledged=sender.unacknowledged,

@@ -81,8 +81,9 @@ class Accounts:
     def count_feed(self, name: str, incarnation: int, report: IngestReport) -> list[str]:
         """Take the counts of an ingest node; return what is damaged since its last life, in words."""
         sent, dead, duplicate = report.sent, report.dead_lettered, report.duplicate
-        passing = Fed(sent - report.lasting_sent, dead - report.lasting_dead_lettered, duplicate)
-        feed = Feed(incarnation, Fed(sent, dead, duplicate), passing, settled=report.settled)
+        lasting = report.lasting
+        passing = Fed(sent - lasting.sent, dead - lasting.dead_lettered, duplicate)
+        feed = Feed(incarnation, Fed(sent, dead, duplicate), passing, settled=lasting.settled)
         damage = []
         known = self.feeds.get(name)
         if known is not None:
@@ -91,7 +92,7 @@ class Accounts:
             feed.former = known.former
             if incarnation > known.incarnation:
                 feed.former += known.passing
-                gone = known.settled - report.settled
+                gone = known.settled - lasting.settled
                 if gone > 0:
                     text = "settled records are not in its ledger, which is an older one: they may be stored twice"
                     damage.append(f"{gone:,} {text}")

@@ -106,18 +106,21 @@ class Trouble(Value):
     text: Reason
 
 
-class IngestReport(Value):
-    """How an ingest node fares; counts of points where nothing else is said.
-
-    What is ``lasting`` of a count the node's next life counts again.
-    """
+class Lasting(Value):
+    """What of an ingest node's counts its next life counts again."""
 
     sent: Count = 0
-    lasting_sent: Count = 0
     dead_lettered: Count = 0
-    lasting_dead_lettered: Count = 0
     settled: Count = 0
     """Records that its ledger knows to be settled: never fewer than before, nor in its next life."""
+
+
+class IngestReport(Value):
+    """How an ingest node fares; counts of points where nothing else is said."""
+
+    sent: Count = 0
+    dead_lettered: Count = 0
+    lasting: Lasting = Lasting()
     acknowledged: Count = 0
     duplicate: Count = 0
     unacknowledged: Count = 0

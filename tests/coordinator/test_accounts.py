@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streammac.coordinator.accounts import Accounts
-from streammac.wire.reports import IngestReport, ShardCounts
+from streammac.wire.reports import IngestReport, Lasting, ShardCounts
 
 
 def shard(points, *, expired=0, withdrawn=0) -> ShardCounts:
@@ -42,9 +42,9 @@ def test_an_ingest_node_counts_from_zero_after_a_restart_and_nothing_is_lost():
 
 def test_what_the_next_life_of_an_ingest_node_counts_again_is_counted_once():
     accounts = Accounts()
-    former = IngestReport(sent=30, lasting_sent=25, dead_lettered=3, lasting_dead_lettered=2)
+    former = IngestReport(sent=30, dead_lettered=3, lasting=Lasting(25, 2))
     accounts.count_feed("i1", 1, former)
-    accounts.count_feed("i1", 2, IngestReport(sent=40, lasting_sent=40, dead_lettered=2))
+    accounts.count_feed("i1", 2, IngestReport(sent=40, dead_lettered=2, lasting=Lasting(40)))
     sums = accounts.points(())
     assert (sums.sent, sums.dead_lettered) == (45, 3)
 
@@ -87,9 +87,15 @@ class TestDamage:
 
     def test_an_ingest_node_that_knows_less_than_in_its_former_life_is_told_of(self):
         accounts = Accounts()
-        assert accounts.count_feed("i1", 1, IngestReport(sent=90, settled=80)) == []
-        assert accounts.count_feed("i1", 2, IngestReport(sent=80, settled=80)) == []
+        assert (
+            accounts.count_feed("i1", 1, IngestReport(sent=90, lasting=Lasting(settled=80))) == []
+        )
+        assert (
+            accounts.count_feed("i1", 2, IngestReport(sent=80, lasting=Lasting(settled=80))) == []
+        )
         accounts = Accounts.from_json(accounts.to_json())
-        [text] = accounts.count_feed("i1", 3, IngestReport(sent=10, settled=10))
+        [text] = accounts.count_feed("i1", 3, IngestReport(sent=10, lasting=Lasting(settled=10)))
         assert text.startswith("70 settled records are not in its ledger")
-        assert accounts.count_feed("i1", 3, IngestReport(sent=20, settled=20)) == []
+        assert (
+            accounts.count_feed("i1", 3, IngestReport(sent=20, lasting=Lasting(settled=20))) == []
+        )

@@ -137,7 +137,7 @@ def test_the_books_hold_all_feeds_that_ever_were_open_or_not(root):
     later = Outbox("i1", 2 << 40, SETTINGS, ledger, DeadLetterFile(root / "x", 1 << 20))
     report = later.report()
     later.close()
-    assert (report.lasting_sent, report.lasting_dead_lettered) == (POINTS, 8), "no feed is open"
+    assert (report.lasting.sent, report.lasting.dead_lettered) == (POINTS, 8), "no feed is open"
     np.save(root / "feed.npy", np.ones((POINTS + 7, 2), np.float32))
     assert live(3) == 2 * POINTS + 7, (
         "another file under the old name adds to what the old one brought"
@@ -184,7 +184,7 @@ def test_a_push_that_comes_again_in_another_life_is_stored_and_counted_once(root
         later.step()
     assert [t.stored + t.duplicate for t in tickets] == [25, 25]
     assert sum(sum(store.batches.values()) for store in stores.values()) == 50
-    assert later.report().sent == later.report().lasting_sent == 50
+    assert later.report().sent == later.report().lasting.sent == 50
     later.outbox.close()
 
 
