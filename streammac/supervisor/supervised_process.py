@@ -6,6 +6,7 @@ start the process is given; when, `restart_policy` knows.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -48,6 +49,8 @@ class SupervisedProcess:
     """While it waits: when it is started again, monotonic clock, s."""
     next_attempt_s: float | None = None
     """The same in Unix time, for people."""
+    killed: bool = False
+    """Its last death was a ``kill -9``, which no process does to itself."""
 
     @classmethod
     def start(
@@ -79,6 +82,7 @@ class SupervisedProcess:
     def ended(self, now: float) -> None:
         """Decide what its end means: it was asked to, it comes back later, or it stays down."""
         self.reason = self.child.how_it_ended()
+        self.killed = self.exit_code == -signal.SIGKILL
         if self.exit_code == ExitCode.OK:
             self.state = "left"
         elif self.is_non_retryable:

@@ -52,6 +52,8 @@ def _trouble(one: SupervisedProcess, *, answered: bool) -> str | None:
         return "its restarts are spent: "
     if one.is_non_retryable or (one.state == "running" and code > 0):
         return ""
+    if one.killed and one.exit_code == ExitCode.OK and answered:
+        return None  # not its own doing, and well in the end
     if one.policy.deaths >= LOOP or (one.policy.deaths and not answered):
         return f"it died {one.policy.deaths} times, and was not well since: "
     return None

@@ -66,6 +66,20 @@ def test_one_death_is_an_accident_two_in_a_row_are_not(tmp_path: Path) -> None:
     assert "it died 2 times" in str(verdict([one], RUNS, 1.0))
 
 
+def test_who_was_killed_twice_and_ends_as_asked_is_well(tmp_path: Path) -> None:
+    one = process(tmp_path, 0)
+    kill = "import os; os.kill(os.getpid(), 9)"
+    well, one.child = one.child, processes.start("w1", [sys.executable, "-c", kill], one.child.log)
+    one.process.wait()
+    for now in (1.0, 2.0):
+        one.ended(now)
+        one.policy.restarted(now)
+    assert "it died 2 times" in str(verdict([one], RUNS, 3.0)), "and is not back"
+    one.child, one.state = well, "running"
+    assert verdict([one], RUNS, 3.0) is None
+    assert "it died 2 times" in str(verdict([one], None, 3.0)), "and nobody ever answered"
+
+
 def test_a_healthy_while_forgives_deaths(tmp_path: Path) -> None:
     policy = process(tmp_path, 1).policy
     policy.died(1.0)
