@@ -139,7 +139,7 @@ def read(folder: Path) -> Iterator[DeadLetter]:
                         float(value["time"]),
                         raw,
                     )
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, RecursionError):
                     continue  # the last line of a node that was killed while it wrote
 
 
@@ -231,7 +231,7 @@ def _remove(folder: Path, gone: Mapping[str, set[int]], last: Mapping[str, int],
 def _source(line: bytes) -> object:
     try:
         return json.loads(line)["source"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

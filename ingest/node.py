@@ -300,6 +300,7 @@ def run(
     coordinator: str,
     network: Network,
     sources: Sequence[str] | None = None,
+    timeout_s: float | None = None,
 ) -> ExitCode:
     """Run an ingest node until it is told to stop.
 
@@ -315,6 +316,8 @@ def run(
         Interfaces to listen on.
     sources : sequence of str, optional
         URIs of feeds; None takes those of the settings.
+    timeout_s : float, optional
+        Give up if the coordinator does not answer within so long; else never.
 
     Returns
     -------
@@ -329,7 +332,7 @@ def run(
     listeners = Listeners(context, name, network)
     link.addresses |= listeners.addresses
     directory.try_to_announce(name, dict(link.addresses))
-    code = _serve(link, listeners, directory, interrupt, sources)
+    code = _serve(link, listeners, directory, interrupt, sources, timeout_s)
     directory.retract(name)
     listeners.close()
     context.destroy(linger=1000)
@@ -342,8 +345,9 @@ def _serve(
     directory: RunDirectory,
     interrupt: Interrupt,
     sources: Sequence[str] | None,
+    timeout_s: float | None,
 ) -> ExitCode:
-    registration = register(link, interrupt)
+    registration = register(link, interrupt, timeout_s)
     if isinstance(registration, ExitCode):
         link.tell(Goodbye(link.name, link.incarnation))
         return registration

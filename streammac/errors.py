@@ -17,7 +17,7 @@ class ExitCode(IntEnum):
 
     OK = 0
     UNEXPECTED = 1
-    """An error in streammac itself: a traceback is printed, please report it."""
+    """An error in streammac itself: the message names a file with its traceback, please report it."""
     USAGE = 2
     """The command line is wrong."""
     CONFIGURATION = 3
@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
     PROCESS_DIED = 5
     """A process of the cluster ended by itself; the rest was stopped in good order."""
     BAD_INPUT = 6
-    """A source, file or version that was named is not there or not usable."""
+    """A source, file or version that was named is not there or not usable, or the disk takes nothing."""
     REFUSED = 7
     """The cluster runs, but does not do what it was asked; the message says why."""
     NOT_KEPT = 8

@@ -246,12 +246,13 @@ class RunDirectory:
         return facts
 
     def last_announced(self, name: str) -> dict[str, Any] | None:
-        """Return what a process announced, even if it has died since."""
+        """Return what a process announced, even if it has died since; what is damaged announces nothing."""
         try:
-            facts: dict[str, Any] = json.loads((self.processes / f"{name}.json").read_text())
-        except FileNotFoundError:
+            facts = json.loads((self.processes / f"{name}.json").read_text())
+        except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
             return None
-        return facts
+        whole = isinstance(facts, dict) and isinstance(facts.get("pid"), int)
+        return facts if whole and 0 < facts["pid"] < 1 << 31 else None
 
     def wait_for(self, name: str, timeout_s: float) -> dict[str, Any] | None:
         """Return what a process announced, as soon as it did; None if it does not in time."""

@@ -245,7 +245,13 @@ class Worker:
         return self.code
 
 
-def run(name: str, directory: RunDirectory, coordinator: str, network: Network) -> ExitCode:
+def run(
+    name: str,
+    directory: RunDirectory,
+    coordinator: str,
+    network: Network,
+    timeout_s: float | None = None,
+) -> ExitCode:
     """Run a worker until it is told to stop.
 
     Parameters
@@ -258,6 +264,8 @@ def run(name: str, directory: RunDirectory, coordinator: str, network: Network) 
         Address of the coordinator's control socket.
     network : Network
         Interfaces to listen on.
+    timeout_s : float, optional
+        Give up if the coordinator does not answer within so long; else never.
 
     Returns
     -------
@@ -272,7 +280,7 @@ def run(name: str, directory: RunDirectory, coordinator: str, network: Network) 
     listeners = Listeners(context, name, link.line, network)
     link.addresses |= listeners.addresses
     directory.try_to_announce(name, dict(link.addresses))
-    registration = register(link, interrupt)
+    registration = register(link, interrupt, timeout_s)
     if isinstance(registration, Registration):
         code = Worker(link, listeners, directory, registration, interrupt).run()
     else:

@@ -5,8 +5,12 @@ Each command has a module of its own beside this one; here they are only hung to
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
+import tempfile
+import traceback
 from typing import Annotated
 
 import typer
@@ -23,7 +27,7 @@ from streammac.cli.report import report
 from streammac.cli.status import status
 from streammac.cli.top import top
 from streammac.cli.workers import workers
-from streammac.errors import Failure
+from streammac.errors import ExitCode, Failure, StreammacError
 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """A process of the cluster computes in one thread; there is one process per core."""
@@ -53,11 +57,43 @@ def main() -> None:
     """Run the command line."""
     for variable in ONE_THREAD:
         os.environ.setdefault(variable, "1")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be no text
     try:
         app()
-    except Failure as failure:
-        typer.echo(f"streammac: {failure}", err=True)
-        sys.exit(failure.code)
+    except Exception as error:
+        code, text = _told(error)
+        with contextlib.suppress(OSError):  # a terminal that is gone, a disk that is full
+            typer.echo(f"streammac: {text}", err=True)
+        sys.exit(code)
+
+
+def _told(error: Exception) -> tuple[ExitCode, str]:
+    """Return with what code and words a command ends of an error; a traceback is for a file."""
+    match error:
+        case Failure():
+            return error.code, str(error)
+        case StreammacError():
+            return ExitCode.BAD_INPUT, str(error)
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return ExitCode.BAD_INPUT, f"{where}{error.strerror or error}"
+    kind = type(error).__name__
+    told = f"an error in streammac itself: {kind}: {error} - please report it"
+    return ExitCode.UNEXPECTED, f"{told}; {_keep_traceback(error)}"
+
+
+def _keep_traceback(error: Exception) -> str:
+    """Write where an error came from to a file; return words that name it."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="streammac-error-", suffix=".txt", delete=False
+        ) as file:
+            file.writelines(traceback.format_exception(error))
+    except OSError as why:
+        return f"its traceback could not be kept: {why.strerror}"
+    return f"its traceback is in {file.name}"
 
 
 def _version(wanted: bool) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from streammac.cli.options import JsonOption
+from streammac.cli.options import MOST_S, JsonOption, number
 from streammac.errors import ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -44,7 +44,15 @@ def chaos(
         typer.Argument(metavar="[DIR]", help="A running cluster; else chaos starts its own."),
     ] = None,
     duration: Annotated[
-        float | None, typer.Option("--for", metavar="SECONDS", min=0, help="How long; 60 if not.")
+        float | None,
+        typer.Option(
+            "--for",
+            metavar="SECONDS",
+            min=0,
+            max=MOST_S,
+            callback=number,
+            help="How long; 60 if not.",
+        ),
     ] = None,
     kills: Annotated[
         int | None, typer.Option("--kills", metavar="N", min=1, help="Until so many kill -9.")
@@ -54,10 +62,13 @@ def chaos(
         list[str] | None, typer.Option("--only", metavar="FAULT", help="These faults alone.")
     ] = None,
     workers: Annotated[
-        int, typer.Option("--workers", min=2, help="Workers of its own cluster.")
+        int, typer.Option("--workers", min=2, max=256, help="Workers of its own cluster.")
     ] = WORKERS,
     rate: Annotated[
-        float, typer.Option("--rate", min=1, help="Points per second, in its own cluster.")
+        float,
+        typer.Option(
+            "--rate", min=1, max=1e9, callback=number, help="Points per second, in its own cluster."
+        ),
     ] = RATE,
     as_json: JsonOption = False,
 ) -> None:

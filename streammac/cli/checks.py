@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,14 +47,28 @@ def check_settings(loaded: Loaded, keys: Path) -> None:
     Failure
         With a line for each setting that is wrong (code 3); of `check_start` also for a source (code 6).
     """
+    settings, origins = loaded.settings, loaded.origins
+    _demand([*_model(settings.model), *_hosts(settings.network)], origins)
+    _openness(settings.network, keys)
+
+
+def check_hosts(network: Network, origins: Mapping[str, str]) -> None:
+    """Check whether this machine can listen where it is asked to.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot.
+    """
+    _demand([*_hosts(network)], origins)
+
+
+def _demand(wrong: Sequence[str], origins: Mapping[str, str]) -> None:
     from streammac.settings.sources import ConfigurationError
 
-    settings, origins = loaded.settings, loaded.origins
-    wrong = [*_model(settings.model), *_hosts(settings.network)]
     if wrong:
         lines = (f"{origins.get(text.partition(': ')[0], 'settings')}: {text}" for text in wrong)
         raise ConfigurationError(*lines)
-    _openness(settings.network, keys)
 
 
 def _model(wanted: Model) -> Iterator[str]:

@@ -6,6 +6,7 @@ shows it and sums it up.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ from streammac.cli.options import (
     SummaryOption,
     WorkersOption,
 )
+from streammac.errors import ExitCode, Failure
 
 if TYPE_CHECKING:
     from streammac.settings.sources import Loaded
@@ -118,8 +120,14 @@ def _run(
         cluster = LocalCluster(run_directory, settings)
         run = supervise(cluster, view.show, duration, began)
     result = summarise(run)
-    if summary is not None:
-        write_json(summary, result)
-    console.print(final_table(result, run.running))
-    if run.failure is not None:
-        raise run.failure
+    failure = run.failure
+    try:
+        if summary is not None:
+            write_json(summary, result)
+    except (OSError, ValueError) as error:  # a ValueError: it has no name
+        why = error.strerror if isinstance(error, OSError) else error
+        failure = failure or Failure(ExitCode.BAD_INPUT, f"--summary: {summary}: {why}")
+    with contextlib.suppress(OSError):  # the terminal is gone
+        console.print(final_table(result, run.running))
+    if failure is not None:
+        raise failure

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -31,9 +33,27 @@ ConfigOption = Annotated[
 ]
 WorkersOption = Annotated[int | None, typer.Option("--workers", help="Number of workers.")]
 BitsOption = Annotated[int | None, typer.Option("--bits", help="Length of the codes.")]
+
+
+def number(value: float | None) -> float | None:
+    """Refuse what is no number, though every range has room for it (the callback of options with a range)."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("expected a number, got nan")
+    return value
+
+
+MOST_S = 1e9
+"""Of any time that is given on the command line: thirty years."""
 ForOption = Annotated[
     float | None,
-    typer.Option("--for", metavar="SECONDS", min=0, help="Stop after so long; else at Ctrl-C."),
+    typer.Option(
+        "--for",
+        metavar="SECONDS",
+        min=0,
+        max=MOST_S,
+        callback=number,
+        help="Stop after so long; else at Ctrl-C.",
+    ),
 ]
 SummaryOption = Annotated[
     Path | None, typer.Option("--summary", metavar="FILE", help="Write a JSON summary at the end.")
@@ -67,13 +87,51 @@ HttpNameOption = Annotated[
 InsecureOption = Annotated[
     bool, typer.Option("--insecure", help="Listen beyond loopback without keys.")
 ]
+
+
+def _address(text: str | None) -> str | None:
+    if text is None:
+        return None
+    import msgspec
+
+    from streammac.wire.fields import Address
+
+    try:
+        return msgspec.convert(text, Address)
+    except msgspec.ValidationError:
+        raise typer.BadParameter(
+            f"expected tcp://HOST:PORT, got {text[:80]!r} - e.g. tcp://10.0.0.1:7000"
+        ) from None
+
+
+def _open_file(number: int | None) -> int | None:
+    try:
+        return None if number is None or os.fstat(number) is None else number
+    except (OSError, OverflowError):
+        raise typer.BadParameter(f"expected an open file, got {number}") from None
+
+
 JoinOption = Annotated[
     str | None,
     typer.Option(
-        "--join", metavar="ADDRESS", help="tcp://host:port of the coordinator; else from --dir."
+        "--join",
+        metavar="ADDRESS",
+        callback=_address,
+        help="tcp://host:port of the coordinator; else from --dir.",
     ),
 ]
-LifelineOption = Annotated[int | None, typer.Option("--lifeline", hidden=True)]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        min=0,
+        max=MOST_S,
+        callback=number,
+        help="Give up if no coordinator answers within so long; else never.",
+    ),
+]
+LifelineOption = Annotated[int | None, typer.Option("--lifeline", hidden=True, callback=_open_file)]
 LogFormatOption = Annotated[
     LogFormat | None, typer.Option("--log-format", help="Log lines for people or programs.")
 ]

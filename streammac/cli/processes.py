@@ -6,8 +6,10 @@ supervisor all of its own: then hidden options say what only it knows.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -28,12 +30,14 @@ from streammac.cli.options import (
     LogFormatOption,
     NameOption,
     QuietOption,
+    TimeoutOption,
 )
 from streammac.errors import ExitCode, Failure
+from streammac.files.document import Damaged
 
 if TYPE_CHECKING:
     from streammac.run_directory import RunDirectory
-    from streammac.settings.schema import Settings
+    from streammac.settings.schema import Network, Settings
 
 FIRST = {"worker": "w1", "ingest": "i1"}
 """Names in the directory of the cluster itself, as `streammac up` gives them."""
@@ -66,7 +70,8 @@ def coordinator(
         check_settings(loaded, run_directory.keys)
         settings = loaded.settings
         document.save(run_directory.settings, settings.model_dump(mode="json"))
-    raise typer.Exit(run(run_directory, _on_ports(settings, control_port, http_port)))
+    settings = _on_ports(settings, control_port, http_port)
+    _end(lifeline, lambda: run(run_directory, settings))
 
 
 def _on_ports(settings: Settings, control: int, http: int) -> Settings:
@@ -79,6 +84,7 @@ def _on_ports(settings: Settings, control: int, http: int) -> Settings:
 def worker(
     name: NameOption = None,
     join: JoinOption = None,
+    timeout: TimeoutOption = None,
     directory: DirectoryOption = DEFAULT_DIRECTORY,
     host: HostOption = "127.0.0.1",
     http_host: HttpHostOption = "127.0.0.1",
@@ -91,12 +97,11 @@ def worker(
     """Run a worker alone; it joins the cluster of --join, or the one in its directory."""
     name = name or _name_of_its_own("worker", directory, joins=join is not None)
     run_directory = _begin_process(name, directory, lifeline, log_format, quiet=quiet)
-    from streammac.settings.schema import Network
     from workers.worker import run
 
-    names = tuple(http_name or ())
-    network = Network(host=host, http_host=http_host, http_names=names, insecure=insecure)
-    raise typer.Exit(run(name, run_directory, _address(run_directory, join), network))
+    network = _network(host, http_host, http_name, insecure=insecure)
+    address = _address(run_directory, join, timeout)
+    _end(lifeline, lambda: run(name, run_directory, address, network, timeout))
 
 
 def _name_of_its_own(role: Literal["worker", "ingest"], directory: Path, *, joins: bool) -> str:
@@ -113,6 +118,7 @@ def ingest(
     ] = None,
     name: NameOption = None,
     join: JoinOption = None,
+    timeout: TimeoutOption = None,
     directory: DirectoryOption = DEFAULT_DIRECTORY,
     host: HostOption = "127.0.0.1",
     http_host: HttpHostOption = "127.0.0.1",
@@ -126,11 +132,28 @@ def ingest(
     name = name or _name_of_its_own("ingest", directory, joins=join is not None)
     run_directory = _begin_process(name, directory, lifeline, log_format, quiet=quiet)
     from ingest.node import run
+
+    network = _network(host, http_host, http_name, insecure=insecure)
+    address = _address(run_directory, join, timeout)
+    _end(lifeline, lambda: run(name, run_directory, address, network, source, timeout))
+
+
+def _network(host: str, http_host: str, names: list[str] | None, *, insecure: bool) -> Network:
+    """Return where a process that was started by itself is to listen."""
+    from pydantic import ValidationError
+
+    from streammac.cli.checks import check_hosts
     from streammac.settings.schema import Network
 
-    names = tuple(http_name or ())
-    network = Network(host=host, http_host=http_host, http_names=names, insecure=insecure)
-    raise typer.Exit(run(name, run_directory, _address(run_directory, join), network, source))
+    try:
+        network = Network(
+            host=host, http_host=http_host, http_names=tuple(names or ()), insecure=insecure
+        )
+    except ValidationError as error:
+        option = "--" + str(error.errors()[0]["loc"][0]).replace("_", "-")
+        raise typer.BadParameter(f"{option}: {error.errors()[0]['msg']}") from None
+    check_hosts(network, {"network.host": "--host", "network.http_host": "--http-host"})
+    return network
 
 
 def _begin_process(
@@ -154,14 +177,31 @@ def _begin_process(
     return RunDirectory.create(directory)
 
 
-def _address(directory: RunDirectory, join: str | None) -> str:
+def _end(lifeline: int | None, run: Callable[[], int]) -> NoReturn:
+    """Run a process to its end; if it is supervised, an error that the next one need not meet has it started again."""
+    if lifeline is None:
+        raise typer.Exit(run())
+    try:
+        code = run()
+    except (Failure, Damaged):
+        raise  # it would meet them again
+    except Exception as error:  # whatever it is: the log has all of it, and who supervises decides
+        logging.getLogger(__name__).critical(
+            "the process ends: %s: %s", type(error).__name__, error, exc_info=True
+        )
+        code = ExitCode.UNEXPECTED
+    raise typer.Exit(code)
+
+
+def _address(directory: RunDirectory, join: str | None, timeout: float | None) -> str:
     if join is not None:
         return join
-    announced = directory.wait_for("coordinator", JOIN_S)
+    patience_s = JOIN_S if timeout is None else timeout
+    announced = directory.wait_for("coordinator", patience_s)
     if announced is None:
         raise Failure(
             ExitCode.NOT_RUNNING,
-            f"no coordinator announced itself in {directory.root} within {JOIN_S:.0f} s - "
+            f"no coordinator announced itself in {directory.root} within {patience_s:.0f} s - "
             "start one there, or name one with --join tcp://HOST:PORT",
         )
     return str(announced["control"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from streammac.cli.options import DEFAULT_DIRECTORY, DirectoryOption, JoinOption, JsonOption
+from streammac.cli.options import DEFAULT_DIRECTORY, DirectoryOption, JoinOption, JsonOption, number
 from streammac.errors import ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 workers = typer.Typer(help="The workers of a running cluster.", no_args_is_help=True)
 
+MOST = 1000
+"""More than this are not even asked for."""
+MOST_DEADLINE_S = 1e6
 DEADLINE_S = 60.0
 """Time that a worker has for leaving, unless somebody says otherwise."""
 FAREWELL_S = 15.0
@@ -31,7 +34,7 @@ POLL_S = 0.1
 
 @workers.command("add")
 def add(
-    count: Annotated[int, typer.Argument(metavar="[N]", min=1, help="How many.")] = 1,
+    count: Annotated[int, typer.Argument(metavar="[N]", min=1, max=MOST, help="How many.")] = 1,
     directory: DirectoryOption = DEFAULT_DIRECTORY,
 ) -> None:
     """Start more workers; they take points at once, and train from the next epoch on."""
@@ -57,7 +60,15 @@ def add(
 def remove(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Which worker.")],
     deadline: Annotated[
-        float, typer.Option("--deadline", metavar="SECONDS", min=0, help="It ends after so long.")
+        float,
+        typer.Option(
+            "--deadline",
+            metavar="SECONDS",
+            min=0,
+            max=MOST_DEADLINE_S,
+            callback=number,
+            help="It ends after so long.",
+        ),
     ] = DEADLINE_S,
     move_data: Annotated[
         bool, typer.Option("--move-data", help="Its points go to the other workers.")

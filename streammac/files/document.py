@@ -46,7 +46,10 @@ def decode(data: bytes) -> dict[str, Any]:
     ValueError
         If it is not as it was written, or no object.
     """
-    value = json.loads(data)
+    try:
+        value = json.loads(data)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     if isinstance(value, dict) and value.keys() & {"crc32", "content"}:
         if value.get("crc32") != _checksum(value.get("content")):
             raise ValueError("its checksum does not fit")

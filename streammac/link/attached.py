@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from msgspec import convert
+from msgspec import ValidationError, convert
 
 from streammac.errors import ExitCode, Failure
 from streammac.link.request import Reply, ask, ask_status
@@ -48,7 +48,10 @@ class Attached:
     def supervisor_status(self) -> SupervisorStatus | None:
         """Return what the supervisor tells, None without one; one that is gone tells nothing."""
         announced = self.directory.announced("supervisor") if self.join is None else None
-        return convert(announced, SupervisorStatus) if announced else None
+        try:
+            return convert(announced, SupervisorStatus) if announced else None
+        except ValidationError:  # of another version, or damaged
+            return None
 
     def status(self, timeout_s: float = STATUS_S) -> ClusterStatus | None:
         """Return the cluster's status (docs/status.md), None where it does not answer in time."""

@@ -58,6 +58,7 @@ class CoordinatorLink:
         coordinator: str,
     ) -> None:
         self.role = role
+        self.coordinator = coordinator
         self.name = claim.name
         self.incarnation = claim.incarnation
         self.line = uuid.uuid4().hex

@@ -1,4 +1,4 @@
-"""How a process is asked to end from outside: by Ctrl-C or SIGTERM, once or again."""
+"""How a process is asked to end from outside: by Ctrl-C, SIGTERM or a terminal that closes, once or again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass
 from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(slots=True)
@@ -20,9 +20,10 @@ class Interrupt:
         self.count += 1
 
     def catch(self) -> None:
-        """Have the process's signals counted here from now on."""
+        """Have the process's signals counted here from now on; SIGHUP unless ``nohup`` has it ignored."""
         for number in SIGNALS:
-            signal.signal(number, self)
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self)
 
     @property
     def requested(self) -> bool:

@@ -215,7 +215,7 @@ def read(path: Path) -> list[Line]:
     for text in raw.splitlines():
         try:
             line = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(line, dict) and "k" in line and isinstance(line.get("t"), int | float):
             lines.append(line)

@@ -68,6 +68,6 @@ def _left_behind(directory: RunDirectory) -> ClusterStatus | None:
     """Return the last status of a run that has ended, however it ended."""
     try:
         last = msgspec.json.decode(directory.last_status.read_bytes(), type=_Kept).status
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return replace(last, answers=Health().ended(last))

@@ -38,6 +38,8 @@ class Roster:
         ------
         Failure
             If a name in it is none.
+        Damaged
+            If the file is not as it was written.
         """
         found = document.load(path)
         known: dict[str, object] = found.content if found is not None else {}

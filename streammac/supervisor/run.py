@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable
@@ -88,7 +89,8 @@ def supervise(
             status = _status(cluster, elapsed)
             running = status or running
             milestones.see(status)
-            show(status or cluster.last_known(), elapsed)
+            with contextlib.suppress(OSError):  # a terminal that is gone ends no cluster
+                show(status or cluster.last_known(), elapsed)
             look_at = elapsed + (STATUS_S if status else TURN_S)
     except Failure as error:
         if not cluster.children:

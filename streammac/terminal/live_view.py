@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Self
@@ -77,8 +78,9 @@ class TerminalView(View):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the terminal back as it was."""
-        self._live.stop()
+        """Give the terminal back as it was, if it is still there."""
+        with contextlib.suppress(OSError):
+            self._live.stop()
 
     def show(self, status: ClusterStatus | None, elapsed_s: float) -> None:
         """Draw this status; one that is missing leaves the last one standing."""

@@ -9,6 +9,7 @@ import pytest
 import zmq
 
 from streammac.errors import ExitCode
+from streammac.link import registration
 from streammac.link.claim import Claim
 from streammac.link.coordinator import CoordinatorLink
 from streammac.link.interrupt import Interrupt
@@ -116,3 +117,23 @@ def test_who_is_refused_ends_with_the_reason(line, caplog):
     line.say(RegistrationRefused("w1: process 7 on host-a has this name"))
     assert line.end() is ExitCode.REFUSED
     assert "not taken into the cluster: w1: process 7 on host-a has this name" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("tcp://127.0.0.1:9", "does it run there"),
+        ("tcp://nohost.invalid:9", "nohost.invalid: "),
+    ],
+)
+def test_nobody_who_answers_is_told_and_given_up(address, why, monkeypatch, caplog):
+    monkeypatch.setattr(registration, "TELL_S", 0.05)
+    with open_context(None) as context:
+        link = CoordinatorLink(context, "worker", Claim("w1", 1, "home", io.BytesIO()), address)
+        link.socket.linger = 0
+        assert register(link, Interrupt(), timeout_s=0.3) is ExitCode.NOT_RUNNING
+        link.socket.close()
+    told = [record.getMessage() for record in caplog.records if "no coordinator" in record.message]
+    assert len(told) >= 2, "it is said while it waits"
+    assert all(address in text and why in text for text in told)
+    assert told[-1].startswith("given up: ")

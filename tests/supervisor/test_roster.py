@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from streammac.errors import Failure
+from streammac.files.document import Damaged
 from streammac.supervisor.roster import Roster
 
 
@@ -29,3 +30,11 @@ def test_a_name_that_is_a_path_is_refused(tmp_path: Path) -> None:
     path.write_text('{"asked": 1, "workers": ["../../esc"]}')
     with pytest.raises(Failure, match=r"workers.json: name: expected up to 64 letters.*esc"):
         Roster.load(path, 1)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\xff", '{"a": ' * 50_000])
+def test_a_damaged_roster_says_so(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "workers.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(Damaged, match=r"workers\.json: is damaged"):
+        Roster.load(path, 3)

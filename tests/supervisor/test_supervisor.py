@@ -173,20 +173,22 @@ def test_a_second_interrupt_ends_the_patience(tmp_path: Path) -> None:
     assert all(child.exit_code is not None for child in local.children)
 
 
-def test_signals_interrupt_and_handlers_come_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_signals_interrupt_and_handlers_come_back(tmp_path: Path, number: signal.Signals) -> None:
     local = cluster(tmp_path, workers=1)
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     sent: list[float] = []
 
     def show(status: Any, _: float) -> None:
         if status is not None and not sent:
             sent.append(time.monotonic())
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
+            raise OSError(errno.EIO, "the terminal is gone")
 
     run = supervise(local, show, duration_s=20)
     assert run.failure is None
     assert run.seconds < 10
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
 
 
 def test_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zmq
 
+from streammac.errors import ExitCode, Failure
 from streammac.security import SecureContext
 from streammac.settings.schema import Network
 from streammac.wire.codec import Message
@@ -35,5 +36,11 @@ class ControlSocket(MessageSocket[Message]):
         socket.router_mandatory = True
         socket.router_handover = True
         socket.linger = LINGER_MS
-        socket.bind(f"tcp://{network.host}:{network.coordinator_port or '*'}")
+        place = f"{network.host}:{network.coordinator_port or '*'}"
+        try:
+            socket.bind(f"tcp://{place}")
+        except zmq.ZMQError as error:
+            raise Failure(
+                ExitCode.NOT_RUNNING, f"cannot listen at {place}: {error.strerror}"
+            ) from None
         self.address = socket.get_string(zmq.LAST_ENDPOINT)
