@@ -110,8 +110,8 @@ class WorkerShards:
 
     def append(self, batch: Points) -> Literal["stored", "duplicate"]:
         """See `streammac.delivery.receiver.Store.append`."""
-        if "x" not in batch.tensors:
-            raise StoreError("x: missing - a batch has an array x (n, D)")
+        if "x" not in batch.tensors or batch.tensors["x"].ndim != 2:
+            raise StoreError("x: missing, or no matrix - a batch has an array x (n, D)")
         points = PointBlock.of(batch.tensors, batch.keys)
         # what moves is stored already: a shard of an older release may hold anything, and it must find a place
         if not batch.moved and points.x.ndim == 2 and not within(points.x).all():

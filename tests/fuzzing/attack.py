@@ -177,7 +177,11 @@ class Attack:
         while self.lines[0].count < messages:
             for _ in range(min(1000, messages - self.lines[0].count)):
                 for line in self.lines:
-                    line.send()
+                    try:
+                        line.send()
+                    except TimeoutError:
+                        self.look()
+                        raise
             self.look()
             yield self.lines[0].count
 

@@ -98,7 +98,7 @@ def test_keys_that_are_not_in_order_stop_a_start(run: Run):  # noqa: F811
 
 def test_http_takes_points_beyond_loopback_only_where_that_is_said(run: Run):  # noqa: F811
     code, _, err = run("up", "--dir", "d", "--source", f"http://{ANY}:0", "--no-ui", "--for", 30)
-    assert code == ExitCode.PROCESS_DIED
+    assert code == ExitCode.BAD_INPUT
     assert "network.http_host" in err
 
 

@@ -127,6 +127,10 @@ def test_a_batch_that_does_not_fit_is_refused_with_the_reason(bench):
     bench.open_session()
     missing = Points("s", 1, 8, False, {}, (), "i1", 1)
     wrong, empty, good = bench.exchange(batch(7, dim=3), missing, batch(9), answers=3)
+    # one that was stored before, but for its points
+    number = Points("s", 1, 9, False, {"x": np.ones((), np.float32)}, (), "i1", 1)
+    (again,) = bench.exchange(number, answers=1)
+    assert again.outcome == "refused"
     assert isinstance(wrong, Ack)
     assert wrong.outcome == "refused"
     assert "expected shape (n, 4)" in wrong.reason
