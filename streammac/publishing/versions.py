@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ Tensors = dict[str, NDArray[Any]]
 _FILE = re.compile(r"v(\d{8,})\.safetensors")
 STATISTICS = 2
 """How the statistics were made that a version rests on. Outliers may own those of older versions, without a number."""
+CHECKSUM_KEY = "crc32"
+"""Of the metadata: over all the rest of the file."""
 METADATA_KEY = "streammac"
 """Key of the JSON text in the header of a safetensors file."""
 
@@ -64,6 +67,9 @@ def read_model(path: Path) -> ModelVersion:
         ) from None
     except (OSError, SafetensorError, ValueError) as error:
         raise VersionError(f"{path}: not a readable model file: {error}") from error
+    checksum = metadata.pop(CHECKSUM_KEY, None)
+    if checksum not in (None, _checksum(tensors, metadata)):
+        raise VersionError(f"{path}: is damaged: its checksum does not fit - use another version")
     _check_finite(path, tensors)
     return ModelVersion(metadata, tensors)
 
@@ -82,7 +88,17 @@ def write_model(
 
     _check_finite(path, tensors)
     plain = {name: np.ascontiguousarray(a).reshape(np.shape(a)) for name, a in tensors.items()}
-    replace(path, save(plain, {METADATA_KEY: json.dumps(metadata)}), sync=True)
+    told: dict[str, Any] = json.loads(json.dumps(metadata))  # as it will be read
+    text = json.dumps(told | {CHECKSUM_KEY: _checksum(plain, told)})
+    replace(path, save(plain, {METADATA_KEY: text}), sync=True)
+
+
+def _checksum(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> int:
+    value = zlib.crc32(json.dumps(metadata, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        value = zlib.crc32(f"{name} {tensor.dtype} {tensor.shape}".encode(), value)
+        value = zlib.crc32(tensor.tobytes(), value)
+    return value
 
 
 def _check_finite(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from streammac.files.disk import COPY_BYTES
+from streammac.files.disk import COPY_BYTES, Disk
 from streammac.files.replace import SCRATCH
-from streammac.store.directory import ShardDirectory
+from streammac.store.directory import Checkpoint, ShardDirectory
 from streammac.store.journal import Opening
 from streammac.store.points import Schema
 from streammac.store.segment import Segment
@@ -24,11 +24,78 @@ log = logging.getLogger(__name__)
 
 NUMBER = "[0-9]" * 8
 QUARANTINE = "quarantine"
+WITHDRAWALS_DAMAGED = "withdrawn: points that went to other shards may be back"
+
+
+@dataclass(slots=True)
+class Survey:
+    """What there is, before anything is changed.
+
+    Attributes
+    ----------
+    found : list of (Segment, Stock)
+        Segments of this shard, oldest first.
+    expired, foreign : list of Segment
+        Segments that retention dropped just before a crash; and those that are another shard's.
+    missing : int
+        Points of segments that are missing before the first.
+    """
+
+    found: list[tuple[Segment, Stock]] = field(default_factory=list)
+    expired: list[Segment] = field(default_factory=list)
+    foreign: list[Segment] = field(default_factory=list)
+    missing: int = 0
+
+    @property
+    def damage(self) -> list[str]:
+        """What is damaged that was not known to be, in words."""
+        texts = [f"{s.stem.name}: is not of this shard, or has no journal" for s in self.foreign]
+        if self.missing:
+            texts.append(f"the first segments are missing: {self.missing} points")
+        return texts + [damaged(stock, segment) for segment, stock in self.found if stock.news]
+
+
+def survey(
+    disk: Disk,
+    path: Path,
+    schema: Schema,
+    checkpoint: Checkpoint,
+    identity: str,
+    *,
+    verify: bool = False,
+) -> Survey:
+    """Take stock of the segments in a shard's directory; with ``verify`` of all their rows."""
+    result = Survey()
+    opened: list[tuple[Segment, Stock]] = []
+    for number in _numbers(path):
+        segment = Segment(disk, path / f"{number:08d}", schema, 0, Opening(identity, 0))
+        if number < checkpoint.first_segment:
+            result.expired.append(segment)
+            continue
+        stock = segment.stock(verify=verify)
+        if _is_foreign(segment, stock, identity):
+            result.foreign.append(segment)
+        else:
+            opened.append((segment, stock))
+    first = checkpoint.rows
+    for i, (segment, stock) in enumerate(opened):
+        last = i == len(opened) - 1
+        following = None if last else opened[i + 1][1].opening
+        segment.opening = stock.opening or Opening(identity, first)
+        if i == 0:
+            result.missing = max(0, segment.first - first)
+        if following is not None and segment.first + stock.rows < following.first:
+            stock = segment.stock(verify=verify, promised=following.first - segment.first)
+        if not last and not stock.sealed:
+            stock = replace(stock, sealed=True, news=True)
+        result.found.append((segment, stock))
+        first = segment.first + stock.rows
+    return result
 
 
 @dataclass(slots=True)
 class Recovered:
-    """What there was.
+    """What a shard begins with.
 
     Attributes
     ----------
@@ -40,64 +107,53 @@ class Recovered:
         Number of the next segment. None is used twice, or one set aside would be overwritten by another.
     """
 
-    segments: list[Segment] = field(default_factory=list)
-    damage: list[str] = field(default_factory=list)
-    next: int = 1
+    segments: list[Segment]
+    damage: list[str]
+    next: int
 
 
 def recover(directory: ShardDirectory, schema: Schema, capacity: int) -> Recovered:
-    """Take stock of a shard's directory, and rid its withdrawals of what is not there any more.
+    """Take up what a shard's directory holds, and rid its withdrawals of what is not there any more.
 
     ``capacity`` is that of segments which have room yet.
     """
-    disk, path = directory.disk, directory.path
+    disk, path, withdrawals = directory.disk, directory.path, directory.withdrawals
     disk.remove(
         list(path.glob("*" + SCRATCH))
     )  # of a process that was killed while it replaced a file
-    recovered = Recovered()
-    found = []
-    for number in _numbers(path):
-        segment = Segment(disk, path / f"{number:08d}", schema, capacity, Opening("", 0))
-        if number < directory.checkpoint.first_segment:
-            segment.remove()  # dropped by retention just before a crash
-            continue
-        stock = segment.stock()
-        if _is_foreign(segment, stock, directory.identity):
-            disk.move(segment.paths, set_aside(path, segment.stem.name))
-            recovered.damage.append(f"{segment.stem.name}: is not of this shard, or has no journal")
-            continue
-        found.append((segment, stock))
-    numbers = [*_numbers(path), *_numbers(path / QUARANTINE)]
-    recovered.next = max([directory.checkpoint.first_segment, *(n + 1 for n in numbers)])
+    found = survey(disk, path, schema, directory.checkpoint, directory.identity)
+    damage = found.damage
+    for segment in found.expired:
+        segment.remove()
+    for segment in found.foreign:
+        disk.move(segment.paths, set_aside(path, segment.stem.name))
+    if found.missing:
+        directory.save(_without(found, directory.checkpoint))
     there: dict[int, Rows] = {}
-    first = _begin(directory, found, recovered)
-    for i, (segment, stock) in enumerate(found):
-        last = i == len(found) - 1
-        following = None if last else found[i + 1][1].opening
-        segment.opening = stock.opening or Opening(directory.identity, first)
-        if following is not None and segment.first + stock.rows < following.first:
-            stock = segment.stock(promised=following.first - segment.first)
-        if not last and not stock.sealed:
-            stock = replace(stock, sealed=True, news=True)
-        there[segment.number] = segment.adopt(
-            stock, directory.withdrawals.rows.get(segment.number, {})
-        )
+    for segment, stock in found.found:
+        there[segment.number] = segment.adopt(stock, withdrawals.rows.get(segment.number, {}))
         x, row_bytes = segment.path("x"), schema.columns[0].row_bytes
-        if x.exists():
-            segment.capacity = max(capacity, x.stat().st_size // row_bytes)
+        there_is_room = x.stat().st_size // row_bytes if x.exists() else 0
+        segment.capacity = max(capacity, there_is_room)
         if stock.news:
-            recovered.damage.append(mend(path, segment, stock))
+            mend(path, segment, stock)
         if not segment.sealed:
             segment.resume()
-        first = segment.first + segment.rows
-        recovered.segments.append(segment)
-    if directory.withdrawals.damaged:
-        disk.copy({directory.withdrawals.path: None}, set_aside(path, "withdrawn"))
-        recovered.damage.append("withdrawn: points that went to other shards may be back")
-    directory.withdrawals.keep(there)
-    for damage in recovered.damage:
-        log.error("%s: damaged: %s", path, damage)
-    return recovered
+    if withdrawals.damaged:
+        disk.copy({withdrawals.path: None}, set_aside(path, "withdrawn"))
+        damage.append(WITHDRAWALS_DAMAGED)
+    withdrawals.keep(there)
+    for text in damage:
+        log.error("%s: damaged: %s", path, text)
+    numbers = [*_numbers(path), *_numbers(path / QUARANTINE)]
+    following = max([directory.checkpoint.first_segment, *(n + 1 for n in numbers)])
+    return Recovered([segment for segment, _ in found.found], damage, following)
+
+
+def _without(found: Survey, checkpoint: Checkpoint) -> Checkpoint:
+    first = found.found[0][0]
+    lost = checkpoint.damaged + found.missing
+    return replace(checkpoint, first_segment=first.number, damaged=lost, rows=first.first)
 
 
 def _numbers(path: Path) -> list[int]:
@@ -122,35 +178,19 @@ def _has_content(path: Path) -> bool:
         return any(any(part) for part in iter(partial(file.read, COPY_BYTES), b""))
 
 
-def _begin(
-    directory: ShardDirectory, found: list[tuple[Segment, Stock]], recovered: Recovered
-) -> int:
-    """Return how many rows the shard took before its first segment; what is missing there is damaged."""
-    begin = directory.checkpoint.rows
-    opening = found[0][1].opening if found else None
-    if opening is None or opening.first <= begin:
-        return begin
-    missing = opening.first - begin
-    directory.save(
-        replace(
-            directory.checkpoint,
-            first_segment=found[0][0].number,
-            damaged=directory.checkpoint.damaged + missing,
-            rows=opening.first,
-        )
-    )
-    recovered.damage.append(f"the first segments are missing: {missing} points")
-    return opening.first
-
-
-def mend(path: Path, segment: Segment, stock: Stock) -> str:
-    """Set a copy of a damaged segment aside, if there is room, and let its journal speak of it; return it in words."""
+def mend(path: Path, segment: Segment, stock: Stock) -> None:
+    """Set a copy of a damaged segment aside, if there is room, and let its journal speak of it."""
     name = segment.stem.name
     try:
         segment.mend(stock, set_aside(path, name))
     except OSError as error:  # a shard on a full disk must open: it is tried again the next time
         log.warning("%s: what is damaged in segment %s is not set aside: %s", path, name, error)
-    return f"{name}: {sum(lost.count for lost in stock.lost)} of {segment.rows} points"
+
+
+def damaged(stock: Stock, segment: Segment) -> str:
+    """Return what is damaged in a segment, in words."""
+    lost = sum(lost.count for lost in stock.lost)
+    return f"{segment.stem.name}: {lost} of {stock.rows} points are not as they were written"
 
 
 def set_aside(path: Path, name: str) -> Path:

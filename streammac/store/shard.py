@@ -25,7 +25,7 @@ from streammac.store.errors import ShardUnusable, StoreError
 from streammac.store.index import Index
 from streammac.store.journal import Opening, Record
 from streammac.store.points import Column, Schema, check_batch_id
-from streammac.store.recovery import mend, quarantined, recover
+from streammac.store.recovery import damaged, mend, quarantined, recover
 from streammac.store.retention import Retention
 from streammac.store.scrub import Scrub
 from streammac.store.segment import Segment
@@ -544,7 +544,8 @@ class Shard:
                 self._batch_ids.discard(lost.batch_id)
         segment.adopt(stock, withdrawn)
         self._index = Index()
-        self.damage.append(mend(self.path, segment, stock))
+        mend(self.path, segment, stock)
+        self.damage.append(damaged(stock, segment))
 
     def verify(self) -> list[str]:
         """Read every row of every segment; return the names of the segments that are not as written."""

@@ -85,7 +85,7 @@ def test_damage_costs_the_batch_that_it_hits_and_no_other(filled, number, file):
 
 def test_damage_is_told_when_it_is_found_and_not_again(filled):
     change(filled / "00000003.time", 3, b"\xff")
-    assert open_shard(filled).damage == ["00000003: 5 of 10 points"]
+    assert open_shard(filled).damage == ["00000003: 5 of 10 points are not as they were written"]
     assert open_shard(filled).damage == []
 
 
@@ -95,7 +95,7 @@ def test_what_rots_in_a_sealed_segment_is_found_while_the_shard_is_open(filled):
     change(filled / "00000002.x", 0, b"\xff")
     assert shard.verify() == ["00000002"]
     scrubbed(shard)
-    assert shard.damage == ["00000002: 5 of 15 points"]
+    assert shard.damage == ["00000002: 5 of 15 points are not as they were written"]
     assert (there(shard), shard.damaged) == ([0, 1, 2, 5, 6, 7], ROWS)
     assert shard.append(batch(9), batch_id(9), 0.0) is Outcome.STORED
     assert [b.sequence for b, _ in shard.batches()] == [0, 1, 2, 5, 6, 7, 9]
