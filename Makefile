@@ -12,7 +12,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
-.PHONY: demo test check format docs bench simulate simulate-mutations fuzz fuzz-records mutants screenshot clean
+.PHONY: demo test check format docs bench corrupt simulate simulate-mutations fuzz fuzz-records mutants screenshot clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -42,6 +42,10 @@ bench: $(READY)
 simulate: $(READY)
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),500)) \
 	$(if $(LINES),--lines $(LINES)) $(if $(MUTATION),--mutation "$(MUTATION)")
+
+# damages to all files of a run directory, one at a time: make corrupt DAMAGES=2000 SEED=1
+corrupt: $(READY)
+	$(BIN)/python -m tests.corruption $(if $(DAMAGES),--damages $(DAMAGES)) $(if $(SEED),--seed $(SEED))
 
 simulate-mutations: $(READY)
 	$(BIN)/python -m tests.simulation --mutations

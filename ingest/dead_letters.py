@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,15 +72,14 @@ class DeadLetterFile:
         """Keep records; what is handed to the kernel survives a killed process."""
         lines = []
         for record in refused:
-            line = json.dumps(
-                {
-                    "source": source,
-                    "format": form,
-                    "reason": record.reason,
-                    "time": time.time(),
-                    "raw": base64.b64encode(record.raw).decode(),
-                }
-            )
+            letter = {
+                "source": source,
+                "format": form,
+                "reason": record.reason,
+                "time": time.time(),
+                "raw": base64.b64encode(record.raw).decode(),
+            }
+            line = json.dumps(letter | {"crc32": _checksum(letter)})
             lines.append(line.encode() + b"\n")
         why = f"there are {self.limit_bytes:,} bytes (ingest.dead_letter_bytes)"
         try:
@@ -123,24 +123,46 @@ def _locked(folder: Path) -> IO[bytes]:
 
 
 def read(folder: Path) -> Iterator[DeadLetter]:
-    """Yield all dead letters of a run directory's folder, file by file."""
+    """Yield all dead letters of a run directory's folder, file by file; see `damaged`."""
+    for name, number, line in _lines(folder):
+        letter = _letter(name, number, line)
+        if letter is not None:
+            yield letter
+
+
+def damaged(folder: Path) -> int:
+    """Return how many lines are none: they are damaged, or were cut short when a node was killed."""
+    return sum(_letter(*line) is None for line in _lines(folder))
+
+
+def _lines(folder: Path) -> Iterator[tuple[str, int, bytes]]:
     for path in sorted(folder.glob("*.ndjson")):
-        with path.open(errors="replace") as file:
+        with path.open("rb") as file:
             for number, line in enumerate(file):
-                try:
-                    value = json.loads(line)
-                    raw = base64.b64decode(value["raw"])
-                    yield DeadLetter(
-                        path.name,
-                        number,
-                        str(value["source"]),
-                        str(value["format"]),
-                        str(value["reason"]),
-                        float(value["time"]),
-                        raw,
-                    )
-                except (ValueError, KeyError, TypeError, RecursionError):
-                    continue  # the last line of a node that was killed while it wrote
+                yield path.name, number, line
+
+
+def _letter(name: str, number: int, line: bytes) -> DeadLetter | None:
+    try:
+        value = json.loads(line)
+        checksum = value.pop("crc32", None)  # older letters have none
+        if checksum not in (None, _checksum(value)):
+            return None
+        return DeadLetter(
+            name,
+            number,
+            str(value["source"]),
+            str(value["format"]),
+            str(value["reason"]),
+            float(value["time"]),
+            base64.b64decode(value["raw"], validate=True),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _checksum(letter: Mapping[str, object]) -> int:
+    return zlib.crc32(json.dumps(letter, sort_keys=True).encode())
 
 
 class Pusher(Protocol):

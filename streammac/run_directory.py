@@ -32,6 +32,7 @@ WITHOUT_FORMAT = (
 )
 """Files that only a run directory has: without a format it was made before there was one."""
 ANNOUNCEMENT_POLL_S = 0.02
+MOST_INCARNATION = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +213,8 @@ class RunDirectory:
         try:
             former = int(path.read_text())
         except (OSError, ValueError):
+            former = 0
+        if former > MOST_INCARNATION:  # no clock has said that: it is damaged
             former = 0
         incarnation = max(time.time_ns(), former + 1)
         try:

@@ -27,13 +27,6 @@ SCRUB_BYTES = 8 << 20
 SCRUB_EVERY_S = 24 * 3600.0
 
 
-def schema_of(stream: StreamSchema) -> Schema:
-    """Return the store's schema for the stream's."""
-    if stream.targets:
-        return Schema(stream.dim, stream.dtype, y_shape=(stream.targets,), y_dtype="float32")
-    return Schema(stream.dim, stream.dtype)
-
-
 class WorkerShards:
     """Both shards, open.
 
@@ -72,7 +65,7 @@ class WorkerShards:
         cluster: str = "",
     ) -> None:
         store = settings.store
-        schema = schema_of(stream)
+        schema = Schema.of_stream(stream.dim, stream.dtype, stream.targets)
         owner = f"{name} of cluster {cluster}" if cluster else ""
         self.train = Shard.open(
             directory.shard(name),

@@ -17,6 +17,7 @@ import typer
 
 from streammac import __version__
 from streammac.cli.chaos import chaos
+from streammac.cli.check import check
 from streammac.cli.cluster import demo, up
 from streammac.cli.configuration import configuration
 from streammac.cli.dead_letters import dead_letters
@@ -31,7 +32,7 @@ from streammac.errors import ExitCode, Failure, StreammacError
 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """A process of the cluster computes in one thread; there is one process per core."""
-COMMANDS = (encode, report, chaos, top, up, demo, coordinator, worker, ingest, status)
+COMMANDS = (encode, report, check, chaos, top, up, demo, coordinator, worker, ingest, status)
 GROUPS = {
     "workers": workers,
     "model": models,

@@ -24,11 +24,12 @@ def list_letters(
     directory: DirectoryOption = DEFAULT_DIRECTORY, as_json: JsonOption = False
 ) -> None:
     """List the records that could not be used, and why; --json prints one object per line."""
-    from ingest.dead_letters import read
+    from ingest.dead_letters import damaged, read
     from streammac.run_directory import RunDirectory
 
     count = 0
-    for letter in read(RunDirectory.open(directory).dead_letters):
+    folder = RunDirectory.open(directory).dead_letters
+    for letter in read(folder):
         count += 1
         raw = letter.raw.decode(errors="replace")
         if as_json:
@@ -41,6 +42,9 @@ def list_letters(
             typer.echo(f"{when}  {letter.source}: {letter.reason}  {start!r}")
     if not as_json:
         typer.echo(f"{count:,} dead letters in {directory}")
+    unreadable = damaged(folder)
+    if unreadable:
+        typer.echo(f"{unreadable:,} lines in {folder} cannot be read: they are damaged", err=True)
 
 
 @dead_letters.command("replay")

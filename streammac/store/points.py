@@ -91,6 +91,13 @@ class Schema:
             columns.append(Column("y", np.dtype(self.y_dtype), self.y_shape))
         return tuple(columns)
 
+    @classmethod
+    def of_stream(cls, dim: int, dtype: str, targets: int = 0) -> Schema:
+        """Return the schema of a stream whose points have so many targets."""
+        if targets:
+            return cls(dim, dtype, y_shape=(targets,), y_dtype="float32")
+        return cls(dim, dtype)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values for the shard's description on disk."""
         return asdict(self)

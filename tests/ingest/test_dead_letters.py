@@ -165,4 +165,4 @@ def test_the_file_is_plain_ndjson(tmp_path):
     file = DeadLetterFile(tmp_path / "i1.ndjson", 1 << 20)
     file.append("s", "json", [Refused(b"[1]", "why")])
     (line,) = file.path.read_text().splitlines()
-    assert json.loads(line).keys() == {"source", "format", "reason", "time", "raw"}
+    assert json.loads(line).keys() == {"source", "format", "reason", "time", "raw", "crc32"}

@@ -1,0 +1,32 @@
+"""Model versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from streammac.integrity.documents import set_aside
+from streammac.integrity.finding import Finding
+from streammac.publishing.versions import VersionError, VersionStore
+from streammac.run_directory import RunDirectory
+
+
+def check_models(directory: RunDirectory, *, repair: bool) -> Iterator[Finding]:
+    """Yield the versions that cannot be used, and a current one that is not there."""
+    versions = VersionStore(directory.models, keep=1)
+    for version in versions.list():
+        path = versions.file(version)
+        try:
+            versions.load(version)
+        except VersionError as error:
+            if repair:
+                set_aside(path)
+            text = str(error).removeprefix(f"{path}: ").partition(" - ")[0]
+            name = str(path.relative_to(directory.root))
+            yield Finding(name, text, "repair: is set aside", repaired=repair)
+    current = versions.current
+    if current and current not in versions.list():
+        yield Finding(
+            "models",
+            f"version {current}, the current one, is missing",
+            "the newest usable version takes its place with the next start",
+        )
