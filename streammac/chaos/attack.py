@@ -1,36 +1,36 @@
-"""Injects faults into a running cluster, and measures what each injection cost the others.
+"""Injects fault after fault into a running cluster, and measures what each cost the others.
 
-`streammac.chaos.faults` says what to do; only processes that the cluster's supervisor started are touched. Times come
-from the coordinator's events, by this machine's clock, and where the ring has no reason to change from the survivors'
-own counts of visits.
+`streammac.chaos.faults` says what to do, `streammac.chaos.inject` does it. Times come from the coordinator's events, by
+this machine's clock, and where the ring has no reason to change, or nobody to change it, from the survivors' own counts
+of visits.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-from streammac.chaos.faults import KILLS, Fault, Injection, Plan
+from streammac.chaos.faults import (
+    COORDINATOR,
+    HANGS,
+    INGEST,
+    KILLS,
+    LASTING,
+    Fault,
+    Injection,
+    Plan,
+)
+from streammac.chaos.inject import NotInjected, injected
 from streammac.chaos.verdict import Outcome
-from streammac.errors import Failure, StreammacError
+from streammac.errors import Failure
 from streammac.link.attached import Attached
 from streammac.telemetry.metrics import VISIT_SECONDS
-from streammac.wire.messages import (
-    AddWorkers,
-    DrainReply,
-    DrainRequest,
-    ForgetWorker,
-    WorkerForgotten,
-    WorkersAdded,
-)
+from streammac.wire.messages import ForgetWorker, WorkerForgotten
 from streammac.wire.status import ClusterStatus, Event
 
 Found = TypeVar("Found")
@@ -41,12 +41,6 @@ PATIENCE_S = 60.0
 SCRAPE_S = 0.01
 """Time between two looks at a survivor's count of visits."""
 ASK_S = 1.0
-DRAIN_S = 20.0
-"""Deadline of a worker that is removed."""
-
-
-class NotInjected(StreammacError):
-    """A fault did not come about; the message says why."""
 
 
 @dataclass(slots=True)
@@ -69,7 +63,7 @@ class Attack:
     injected : Counter
         Our kills of each process: so often it has to be restarted.
     hangs : int
-        How often we stopped a worker: so often it is taken for lost, and comes back.
+        How often we stopped a worker or an ingest node: so often one is taken for lost, and comes back.
     """
 
     cluster: Attached
@@ -99,7 +93,7 @@ class Attack:
 
     def _targets(self) -> list[str]:
         """Return the workers that can be injected: their supervisor is here, and they take part."""
-        status = self.cluster.status(ASK_S) or ClusterStatus()
+        status = self.wait_whole(lambda _: True) or ClusterStatus()
         running = {child.name for child in status.children if child.state == "running"}
         return [name for name in _alive(status) if name in running]
 
@@ -111,74 +105,39 @@ class Attack:
         if before is None:
             return Outcome(injection, None, None, "the cluster was not whole before")
         try:
-            with self._injected(injection, before) as began:
+            with injected(self.cluster, injection, before) as began:
+                if injection.fault in KILLS:
+                    self.injected.update(injection.targets)
+                if injection.fault in HANGS:
+                    self.hangs += sum(name != COORDINATOR for name in injection.targets)
                 visit = self._next_visit(injection, before, began)
-        except (NotInjected, Failure, ProcessLookupError) as error:
-            return Outcome(injection, None, None, str(error) or type(error).__name__)
+        except (NotInjected, Failure) as error:
+            return Outcome(injection, None, None, str(error))
         again = self.wait_whole(lambda status: is_over(injection, before, status))
         if again is None:
             return Outcome(injection, visit, None)
         whole_s = round(time.time() - began, 3)
         if injection.fault is Fault.MOVE:
-            self._forget(injection.target, again)
+            self._forget(injection.targets[0], again)
         return Outcome(injection, visit, whole_s)
-
-    @contextmanager
-    def _injected(self, injection: Injection, before: ClusterStatus) -> Iterator[float]:
-        """Do it; the time at which it was done. What hangs goes on in the end."""
-        if injection.fault is Fault.HANG_WORKER:
-            pid = self._pid(before, injection.target)
-            began, stopped = time.time(), time.monotonic()
-            os.kill(pid, signal.SIGSTOP)
-            self.hangs += 1
-            try:
-                yield began
-                time.sleep(max(0.0, stopped + injection.hang_s - time.monotonic()))
-            finally:
-                os.kill(pid, signal.SIGCONT)
-            return
-        began = time.time()
-        if injection.fault in KILLS:
-            os.kill(self._pid(before, injection.target), signal.SIGKILL)
-            self.injected[injection.target] += 1
-        elif injection.fault is Fault.ADD:
-            added = self.cluster.ask_supervisor(AddWorkers(1), WorkersAdded)
-            if added is None or not added.names:
-                raise NotInjected(added.reason if added else "the supervisor does not answer")
-        else:
-            self._remove(injection)
-        yield began
-
-    def _remove(self, injection: Injection) -> None:
-        points: Literal["move", "keep"] = "move" if injection.fault is Fault.MOVE else "keep"
-        request = DrainRequest(injection.target, DRAIN_S, points)
-        reply = self.cluster.ask(request, DrainReply)
-        if not reply.accepted:
-            raise NotInjected(reply.reason)
-
-    @staticmethod
-    def _pid(status: ClusterStatus, name: str) -> int:
-        for child in status.children:
-            if child.name == name and child.pid is not None:
-                return child.pid
-        raise NotInjected(f"{name} is not running here")
 
     # -- measuring ------------------------------------------------------------------------
 
     def _next_visit(
         self, injection: Injection, before: ClusterStatus, began: float
     ) -> float | None:
-        if injection.fault in (Fault.KILL_COORDINATOR, Fault.KILL_INGEST):
-            return self._next_count(before, began)
+        hit = set(injection.targets)
+        if COORDINATOR in hit or hit == {INGEST} or injection.fault is Fault.FULL_DISK:
+            survivors = [w for w in before.workers if w.state == "alive" and w.name not in hit]
+            return self._next_count([worker.metrics_url for worker in survivors], began)
         event = self._wait(lambda status: first_turn(status, began))
         if event is None:
             return None
-        died = injection.fault in (Fault.KILL_WORKER, Fault.HANG_WORKER)
+        died = injection.fault in KILLS | HANGS
         return round(event.time - began if died else event.seconds, 4)
 
-    def _next_count(self, before: ClusterStatus, began: float) -> float | None:
-        """Return when any worker's count of visits had grown."""
-        urls = [worker.metrics_url for worker in before.workers if worker.state == "alive"]
+    def _next_count(self, urls: Sequence[str | None], began: float) -> float | None:
+        """Return when the count of visits of any of these workers had grown."""
         counts = {url: visits(url) for url in urls if url is not None}
         asked = time.monotonic()
         while time.monotonic() - asked < PATIENCE_S:
@@ -233,16 +192,17 @@ def whole(status: ClusterStatus) -> bool:
 
 
 def is_over(injection: Injection, before: ClusterStatus, now: ClusterStatus) -> bool:
-    """Return whether what a injection did is undone, or done, and an epoch has passed."""
+    """Return whether what an injection did is undone, or done, and an epoch has passed."""
     if now.epoch <= before.epoch:
         return False
+    if injection.fault in LASTING:
+        return True
     if injection.fault in KILLS:
-        return restarts(now, injection.target) > restarts(before, injection.target)
+        return all(restarts(now, name) > restarts(before, name) for name in injection.targets)
     if injection.fault is Fault.ADD:
         return len(_alive(now)) > len(_alive(before))
-    if injection.fault is Fault.HANG_WORKER:
-        return True
-    return any(child.name == injection.target and child.state == "left" for child in now.children)
+    left = {child.name for child in now.children if child.state == "left"}
+    return left.issuperset(injection.targets)
 
 
 def first_turn(status: ClusterStatus, since: float) -> Event | None:

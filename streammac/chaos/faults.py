@@ -13,9 +13,10 @@ from enum import StrEnum
 
 SHORTEST_REST_S = 0.2
 LONGEST_REST_S = 2.0
-SHORTEST_HANG_S = 3.0
-"""Longer than it takes to notice, so that the others go on without the one that hangs."""
-LONGEST_HANG_S = 5.0
+SHORTEST_S = 3.0
+"""Of what lasts: longer than it takes to notice, so that the others go on without those who hang."""
+LONGEST_S = 5.0
+COORDINATOR, INGEST = "coordinator", "i1"
 
 
 class Fault(StrEnum):
@@ -25,18 +26,33 @@ class Fault(StrEnum):
     HANG_WORKER = "hang-worker"
     KILL_COORDINATOR = "kill-coordinator"
     KILL_INGEST = "kill-ingest"
+    KILL_TWO = "kill-two"
+    HANG_SEVERAL = "hang-several"
+    ROT = "rot"
+    FULL_DISK = "full-disk"
     ADD = "add"
     REMOVE = "remove"
     MOVE = "remove-move"
 
 
-KILLS = frozenset({Fault.KILL_WORKER, Fault.KILL_COORDINATOR, Fault.KILL_INGEST})
+KILLS = frozenset(
+    {Fault.KILL_WORKER, Fault.KILL_COORDINATOR, Fault.KILL_INGEST, Fault.KILL_TWO, Fault.ROT}
+)
 """Those by ``kill -9``."""
+HANGS = frozenset({Fault.HANG_WORKER, Fault.HANG_SEVERAL})
+LASTING = HANGS | {Fault.FULL_DISK}
+"""Those that are taken back after a while."""
+OF_THE_DISK = frozenset({Fault.ROT, Fault.FULL_DISK})
+"""Those that cost points, or other people room: not for a cluster that is somebody's, unless named."""
 TITLES: Mapping[Fault, str] = {
     Fault.KILL_WORKER: "worker killed",
     Fault.HANG_WORKER: "worker hangs, goes on",
     Fault.KILL_COORDINATOR: "coordinator killed",
     Fault.KILL_INGEST: "ingest node killed",
+    Fault.KILL_TWO: "two killed at once",
+    Fault.HANG_SEVERAL: "several hang, go on",
+    Fault.ROT: "byte rots, killed",
+    Fault.FULL_DISK: "disk full, room again",
     Fault.ADD: "worker added",
     Fault.REMOVE: "worker removed",
     Fault.MOVE: "removed, points moved",
@@ -46,6 +62,10 @@ FAULT_WEIGHTS: Mapping[Fault, int] = {
     Fault.HANG_WORKER: 2,
     Fault.KILL_COORDINATOR: 2,
     Fault.KILL_INGEST: 2,
+    Fault.KILL_TWO: 4,
+    Fault.HANG_SEVERAL: 2,
+    Fault.ROT: 2,
+    Fault.FULL_DISK: 1,
     Fault.ADD: 2,
     Fault.REMOVE: 1,
     Fault.MOVE: 1,
@@ -63,19 +83,27 @@ class Injection:
         Running number, from 1.
     fault : Fault
         What is done.
-    target : str
-        To which process; empty for ``add``.
+    targets : tuple of str
+        To which processes, all at once; none for ``add`` and ``full-disk``.
     rest_s : float
         The cluster is left alone for so long before.
-    hang_s : float
-        For ``hang-worker``: how long it hangs.
+    lasts_s : float
+        How long they hang, or the disk is full.
+    byte : int
+        For ``rot``: what chooses the byte.
     """
 
     number: int
     fault: Fault
-    target: str
+    targets: tuple[str, ...]
     rest_s: float
-    hang_s: float = 0.0
+    lasts_s: float = 0.0
+    byte: int = 0
+
+    @property
+    def kills(self) -> int:
+        """Processes that it kills."""
+        return len(self.targets) if self.fault in KILLS else 0
 
 
 class Plan:
@@ -87,7 +115,7 @@ class Plan:
         Of everything that is drawn.
     workers : int
         How many there are at the beginning: the plan stays near that number.
-    list of faults : mapping of Fault to int
+    weights : mapping of Fault to int
         Which faults, and how often each relative to the others.
     """
 
@@ -99,7 +127,7 @@ class Plan:
         self._most = workers + 2
         self._weights = [fault for fault, times in weights.items() for _ in range(times)]
         if not self._weights:
-            raise ValueError("deck: expected at least one fault")
+            raise ValueError("weights: expected at least one fault")
         self._left: list[Fault] = []
         self._count = 0
 
@@ -118,15 +146,13 @@ class Plan:
         else:
             return None
         self._count += 1
-        target = {Fault.KILL_COORDINATOR: "coordinator", Fault.KILL_INGEST: "i1", Fault.ADD: ""}
         return Injection(
             self._count,
             fault,
-            target[fault] if fault in target else self._random.choice(sorted(workers)),
+            self._targets(fault, sorted(workers)),
             round(self._random.uniform(SHORTEST_REST_S, LONGEST_REST_S), 3),
-            round(self._random.uniform(SHORTEST_HANG_S, LONGEST_HANG_S), 3)
-            if fault is Fault.HANG_WORKER
-            else 0.0,
+            round(self._random.uniform(SHORTEST_S, LONGEST_S), 3) if fault in LASTING else 0.0,
+            self._random.getrandbits(32) if fault is Fault.ROT else 0,
         )
 
     def _draw(self) -> Fault:
@@ -141,6 +167,24 @@ class Plan:
                 return workers < self._most
             case Fault.REMOVE | Fault.MOVE:
                 return workers > self._fewest
-            case Fault.KILL_WORKER | Fault.HANG_WORKER:
-                return workers > 1  # the survivors are what is measured
-        return True
+            case Fault.KILL_COORDINATOR | Fault.KILL_INGEST | Fault.FULL_DISK:
+                return True
+        return workers > 1  # the survivors are what is measured
+
+    def _targets(self, fault: Fault, workers: list[str]) -> tuple[str, ...]:
+        match fault:
+            case Fault.ADD | Fault.FULL_DISK:
+                return ()
+            case Fault.KILL_COORDINATOR:
+                return (COORDINATOR,)
+            case Fault.KILL_INGEST:
+                return (INGEST,)
+        first, *others = self._random.sample(workers, len(workers))
+        others.pop()  # one worker is left in peace
+        match fault:
+            case Fault.KILL_TWO:
+                return (first, self._random.choice([*others[:1], COORDINATOR, INGEST]))
+            case Fault.HANG_SEVERAL:
+                more = [*others, COORDINATOR, INGEST]
+                return (first, *self._random.sample(more, self._random.randint(1, len(more))))
+        return (first,)

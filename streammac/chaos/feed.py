@@ -49,13 +49,17 @@ def write_feed(path: Path, points: int, seed: int) -> None:
 
 
 def stored_numbers(directory: RunDirectory) -> NDArray[np.int64]:
-    """Return the numbers of all points in all shards, held-out ones included; no process may be running."""
+    """Return the numbers of all points in all shards, held-out ones included; no process may be running.
+
+    Points that are not as they were written do not count, whether the cluster had noticed or not.
+    """
     schema = Schema(DIM, "float32")
     found = [np.empty(0, np.int64)]
     for folder in (directory.shards, directory.held_out_shards):
         for path in sorted(folder.glob("*")):
             shard = Shard.open(path, schema)
             try:
+                shard.scrub(shard.bytes + 1)
                 view = shard.view()
                 for first in range(0, len(view), ROWS):
                     rows = view.x(slice(first, min(first + ROWS, len(view))))
@@ -65,13 +69,18 @@ def stored_numbers(directory: RunDirectory) -> NDArray[np.int64]:
     return np.concatenate(found)
 
 
-def count(numbers: NDArray[np.int64], expired: int = 0) -> PointAudit:
-    """Return the audit of points that were sent in the order of their numbers, some of which have expired.
+def count(
+    numbers: NDArray[np.int64], sent: int = 0, expired: int = 0, damaged: int = 0
+) -> PointAudit:
+    """Return the audit of points that were sent in the order of their numbers.
+
+    ``sent``, ``expired`` and ``damaged`` are as the cluster's books say. More than is said may have been sent.
 
     >>> count(np.array([0, 1, 1, 3]))
-    PointAudit(source='disks', sent=4, stored=3, missing=1, twice=1, under_way=0)
+    PointAudit(source='disks', sent=4, stored=3, missing=1, twice=1, under_way=0, damaged=0)
     """
     different = len(np.unique(numbers))
-    sent = int(numbers.max()) + 1 if len(numbers) else 0
+    sent = max(sent, int(numbers.max()) + 1 if len(numbers) else 0)
     missing = max(0, sent - different - expired)
-    return PointAudit("disks", sent, different, missing, len(numbers) - different)
+    twice = len(numbers) - different
+    return PointAudit("disks", sent, different, missing, twice, damaged=damaged)

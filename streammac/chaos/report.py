@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from streammac.chaos.faults import KILLS, TITLES
+from streammac.chaos.faults import TITLES
 from streammac.chaos.verdict import Evidence, Outcome, Summary, complaints, named, summaries
 from streammac.terminal.glyphs import Glyphs
 
@@ -72,17 +72,17 @@ def _bars(found: Sequence[Summary], glyphs: Glyphs) -> Table:
 
 def _facts(evidence: Evidence) -> list[str]:
     outcomes = [outcome for outcome in evidence.outcomes if not outcome.trouble]
-    kills = sum(outcome.injection.fault in KILLS for outcome in outcomes)
+    kills = sum(outcome.injection.kills for outcome in outcomes)
     first, last = evidence.epochs
     lines = [
-        f"{len(outcomes)} injections, {kills} of them kill -9, in {evidence.seconds:.0f} s "
+        f"{len(outcomes)} injections, {kills} times kill -9, in {evidence.seconds:.0f} s "
         f"(seed {evidence.seed}); {last - first:,} epochs meanwhile"
     ]
     audit = evidence.audit
-    if audit is not None:
+    if not isinstance(audit, str):
         lines.append(
             f"{audit.sent:,} points sent, {audit.stored:,} stored, {audit.missing:,} missing, "
-            f"{audit.twice:,} twice"
+            f"{audit.twice:,} twice, {audit.damaged:,} damaged"
             + (
                 ", counted one by one on the disks"
                 if audit.source == "disks"

@@ -12,9 +12,11 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from streammac.chaos.disk import own_file_system
 from streammac.chaos.feed import count, stored_numbers, write_feed
 from streammac.chaos.verdict import PointAudit
 from streammac.errors import ExitCode, Failure
@@ -30,7 +32,11 @@ SETTINGS = {
     "STREAMMAC_CLUSTER__RESTART_BUDGET": "1000000",
     "STREAMMAC_HELD_OUT__SHARE": "0.005",  # what the held-out sample lets go of could not be counted
     "STREAMMAC_STORE__ACK": "file",
+    "STREAMMAC_STORE__SEGMENT_BYTES": str(1 << 20),  # some are sealed before the end
 }
+ROOM = 256 << 20
+ROOM_FOR_POINTS = 3
+"""Of a file system of its own: bytes, and times the feed's."""
 
 
 class Testbed:
@@ -48,9 +54,14 @@ class Testbed:
         Points per second.
     seed : int
         Of the feed and of training.
+    limited : bool
+        Its run directory is to be a file system of its own, which can be filled up; it is not where that cannot be
+        done, mostly for want of permission.
     """
 
-    def __init__(self, folder: Path, workers: int, points: int, rate: float, seed: int) -> None:
+    def __init__(
+        self, folder: Path, workers: int, points: int, rate: float, seed: int, *, limited: bool
+    ) -> None:
         if folder.exists() and any(folder.iterdir()):
             raise Failure(
                 ExitCode.BAD_INPUT,
@@ -61,6 +72,8 @@ class Testbed:
         self.directory = RunDirectory(folder / "run")
         self.cluster = Attached(self.directory)
         self._workers, self._rate, self._seed, self._points = workers, rate, seed, points
+        self._limited = limited
+        self._stack = ExitStack()
         self._up: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Testbed:
@@ -73,6 +86,10 @@ class Testbed:
         """
         feed = self.folder / "feed.npy"
         write_feed(feed, self._points, self._seed)
+        if self._limited:
+            with suppress(OSError):
+                size = ROOM + ROOM_FOR_POINTS * feed.stat().st_size
+                self._stack.enter_context(own_file_system(self.directory.root, size))
         command = [sys.executable, "-m", "streammac", "up", "--no-ui"]
         command += ["--dir", str(self.directory.root), "--workers", str(self._workers)]
         command += ["--bits", str(BITS), "--source", f"{feed}?rate={self._rate:g}"]
@@ -91,7 +108,7 @@ class Testbed:
         end = time.monotonic() + START_S
         while (status := self.cluster.status()) is None or status.epoch < EPOCHS_FIRST:
             if self._up.poll() is not None or time.monotonic() > end:
-                self._end()
+                self.__exit__()
                 raise Failure(
                     ExitCode.NOT_RUNNING, f"the cluster did not begin to train, see {log.name}"
                 )
@@ -100,7 +117,8 @@ class Testbed:
 
     def __exit__(self, *_: object) -> None:
         """End the cluster, if that has not happened yet."""
-        self._end()
+        with self._stack:
+            self._end()
 
     def _end(self) -> int:
         assert self._up is not None
@@ -112,9 +130,15 @@ class Testbed:
             self._up.kill()
             return self._up.wait()
 
-    def audit(self) -> PointAudit | None:
-        """End the cluster, and count the points on its disks; None if it did not end well."""
-        if self._end() != ExitCode.OK:
-            return None
-        summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
-        return count(stored_numbers(self.directory), summary["points"]["expired"])
+    def audit(self) -> PointAudit | str:
+        """End the cluster, and count the points on its disks; in words why not, if it did not end well."""
+        code = self._end()
+        try:
+            summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
+        except (OSError, ValueError):
+            summary = {"error": f"see {self.folder / 'up.log'}"}
+        if code != ExitCode.OK:
+            return f"the cluster ended with {code}: {summary['error']}"
+        books = summary["points"]
+        numbers = stored_numbers(self.directory)
+        return count(numbers, books["sent"], books["expired"], books["damaged"])

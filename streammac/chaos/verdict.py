@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from streammac.chaos.faults import KILLS, TITLES, Fault, Injection
+from streammac.chaos.faults import TITLES, Fault, Injection
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a injection came to; times are None where it did not happen in time.
+    """What an injection came to; times are None where it did not happen in time.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Outcome:
     whole_s : float or None
         Until all processes were there again, in the same ring, and a further epoch was done.
     trouble : str
-        Why the fault did not come about; such a injection has no times.
+        Why the fault did not come about; such an injection has no times.
     """
 
     injection: Injection
@@ -52,6 +52,8 @@ class PointAudit:
         Points that are nowhere, and copies too many.
     under_way : int
         By so much the counts of a cluster that goes on may differ.
+    damaged : int
+        Points that the cluster's books call lost: so many may be missing, and no fewer.
     """
 
     source: str
@@ -60,6 +62,7 @@ class PointAudit:
     missing: int
     twice: int
     under_way: int = 0
+    damaged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,8 @@ class Evidence:
         How long it went on.
     outcomes : sequence of Outcome
         Of all injections.
-    audit : PointAudit or None
-        None where they could not be read.
+    audit : PointAudit or str
+        Why the points could not be counted, in words.
     restarted : mapping of str to int
         Restarts of each process that no injection of ours explains.
     epochs : tuple of int
@@ -87,7 +90,7 @@ class Evidence:
     seed: int
     seconds: float
     outcomes: Sequence[Outcome]
-    audit: PointAudit | None
+    audit: PointAudit | str
     restarted: Mapping[str, int] = field(default_factory=dict)
     epochs: tuple[int, int] = (0, 0)
     fenced: int = 0
@@ -105,11 +108,16 @@ def complaints(evidence: Evidence) -> list[str]:
         elif outcome.whole_s is None:
             found.append(f"{what}: not everybody came back, or no further epoch was done")
     audit = evidence.audit
-    if audit is None:
-        found.append("the points could not be counted")
+    if isinstance(audit, str):
+        found.append(f"the points could not be counted: {audit}")
     else:
-        if audit.missing > audit.under_way:
-            found.append(f"{audit.missing:,} of {audit.sent:,} points are missing")
+        untold = audit.missing - audit.damaged
+        if untold > audit.under_way:
+            found.append(f"{untold:,} of {audit.sent:,} points are missing")
+        if -untold > audit.under_way:
+            found.append(f"{-untold:,} points are called damaged that are there")
+        if audit.source == "disks" and audit.damaged and not _rotten(evidence.outcomes):
+            found.append(f"{audit.damaged:,} points were damaged without our doing")
         if audit.twice > audit.under_way:
             found.append(f"{audit.twice:,} points are stored twice")
     found += [
@@ -117,14 +125,21 @@ def complaints(evidence: Evidence) -> list[str]:
         for name, times in evidence.restarted.items()
         if times > 0
     ]
+    if evidence.fenced:
+        found.append(f"workers that were well were taken for lost {evidence.fenced} times")
     if evidence.outcomes and evidence.epochs[1] <= evidence.epochs[0]:
         found.append(f"no epoch was done: it is still {evidence.epochs[1]}")
     return found
 
 
+def _rotten(outcomes: Sequence[Outcome]) -> bool:
+    return any(outcome.injection.fault is Fault.ROT for outcome in outcomes)
+
+
 def named(injection: Injection) -> str:
-    """Return a injection in words."""
-    return f"{TITLES[injection.fault]}{': ' if injection.target else ''}{injection.target}"
+    """Return an injection in words."""
+    targets = ", ".join(injection.targets)
+    return f"{TITLES[injection.fault]}{': ' if targets else ''}{targets}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +181,10 @@ def to_json(evidence: Evidence) -> dict[str, Any]:
         "seconds": round(evidence.seconds, 3),
         "kept": not complaints(evidence),
         "complaints": complaints(evidence),
-        "kills": sum(outcome.injection.fault in KILLS for outcome in injected),
+        "kills": sum(outcome.injection.kills for outcome in injected),
         "faults": [asdict(summary) for summary in summaries(evidence.outcomes)],
         "injections": [asdict(outcome) for outcome in evidence.outcomes],
-        "points": asdict(evidence.audit) if evidence.audit else None,
+        "points": None if isinstance(evidence.audit, str) else asdict(evidence.audit),
         "restarted_without_reason": sum(evidence.restarted.values()),
         "fenced_without_reason": evidence.fenced,
         "epochs": list(evidence.epochs),

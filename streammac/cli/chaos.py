@@ -11,7 +11,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -25,15 +25,18 @@ if TYPE_CHECKING:
     from streammac.chaos.faults import Fault
     from streammac.chaos.verdict import Evidence, Outcome, PointAudit
     from streammac.link.attached import Attached
+    from streammac.run_directory import RunDirectory
 
-    Count: TypeAlias = Callable[[], PointAudit | None]
+    Count: TypeAlias = Callable[[], PointAudit | str]
 
 FOR_S = 60.0
 WORKERS = 4
 RATE = 2000.0
 LONGEST_INJECTION_S = 20.0
-"""For the length of the feed: more than a injection takes by far."""
+"""For the length of the feed: more than an injection takes by far."""
 MARGIN_S = 120.0
+SCRUB_S = 10.0
+"""In so long a worker that has just started has read all of its points again."""
 SETTLE_S = 15.0
 """The books of a cluster that goes on have so long to balance."""
 
@@ -72,7 +75,7 @@ def chaos(
     ] = RATE,
     as_json: JsonOption = False,
 ) -> None:
-    """Kill, stop, add and remove processes at random; then count every point."""
+    """Kill, stop, add and remove processes at random, let disks fill up and rot; then count every point."""
     from rich.console import Console
 
     from streammac.chaos.report import line, report
@@ -89,8 +92,10 @@ def chaos(
     assert folder is not None
     with (
         _terminable(),
-        _field(folder, workers, rate, length + MARGIN_S, seed) as (cluster, count),
+        _field(folder, workers, rate, length + MARGIN_S, seed, weights) as (cluster, count),
     ):
+        own = cluster.directory.root != folder
+        weights = _possible(weights, cluster.directory, all_of_them=own or bool(only))
         began = time.monotonic()
 
         def show(outcome: Outcome) -> None:
@@ -131,9 +136,34 @@ def _weights(only: list[str] | None) -> dict[Fault, int]:
     return {fault: times for fault, times in FAULT_WEIGHTS.items() if not only or fault in only}
 
 
+def _possible(
+    weights: dict[Fault, int], directory: RunDirectory, *, all_of_them: bool
+) -> dict[Fault, int]:
+    """Return the faults that can be injected there; somebody's cluster keeps its disk unless that is named."""
+    from streammac.chaos.disk import has_own_file_system
+    from streammac.chaos.faults import OF_THE_DISK, Fault
+
+    kept = {f: times for f, times in weights.items() if all_of_them or f not in OF_THE_DISK}
+    if Fault.FULL_DISK in kept and not has_own_file_system(directory):
+        del kept[Fault.FULL_DISK]
+        why = (
+            f"full-disk is left out: {directory.root} has no file system of its own that could be "
+            "filled up - mount one there; a cluster that chaos starts gets one if you are root"
+        )
+        if not kept:
+            raise Failure(ExitCode.REFUSED, why)
+        typer.echo(why, err=True)
+    return kept
+
+
 @contextmanager
 def _field(
-    folder: Path, workers: int, rate: float, length_s: float, seed: int
+    folder: Path,
+    workers: int,
+    rate: float,
+    length_s: float,
+    seed: int,
+    weights: Mapping[Fault, int],
 ) -> Iterator[tuple[Attached, Count]]:
     """Return the cluster to attack, and what reads its books in the end."""
     from streammac.link.attached import Attached
@@ -149,11 +179,13 @@ def _field(
             )
         yield cluster, lambda: audit_of_a_running_one(cluster)
         return
+    from streammac.chaos.faults import Fault
     from streammac.chaos.feed import NUMBERS
     from streammac.chaos.testbed import Testbed
 
     points = min(NUMBERS, int(rate * length_s))
-    with Testbed(folder, workers, points, rate, seed) as testbed:
+    limited = Fault.FULL_DISK in weights
+    with Testbed(folder, workers, points, rate, seed, limited=limited) as testbed:
         yield testbed.cluster, testbed.audit
 
 
@@ -167,7 +199,7 @@ def _attack(
     count: Count,
 ) -> Evidence:
     from streammac.chaos.attack import Attack, restarts
-    from streammac.chaos.faults import Plan
+    from streammac.chaos.faults import Fault, Plan
     from streammac.chaos.verdict import Evidence
 
     before = cluster.demand_status()
@@ -181,6 +213,8 @@ def _attack(
     with contextlib.suppress(KeyboardInterrupt):  # enough: what has happened until now is told
         attack.run(ended)
     seconds = time.monotonic() - began
+    if any(outcome.injection.fault is Fault.ROT for outcome in attack.outcomes):
+        time.sleep(SCRUB_S)  # the books know by then
     after = attack.wait_whole(lambda _: True) or cluster.demand_status()
     restarted = {
         name: restarts(after, name) - restarts(before, name) - attack.injected[name]
@@ -197,7 +231,7 @@ def _attack(
     )
 
 
-def audit_of_a_running_one(cluster: Attached) -> PointAudit | None:
+def audit_of_a_running_one(cluster: Attached) -> PointAudit | str:
     """Return what a cluster tells that goes on, once nothing is missing but what is under way."""
     from streammac.chaos.verdict import PointAudit
 
@@ -207,13 +241,17 @@ def audit_of_a_running_one(cluster: Attached) -> PointAudit | None:
         if status is not None:
             points = status.points
             expected = points.sent - points.dead_lettered
-            difference = points.accepted - expected
+            stored = points.accepted - points.damaged
+            difference = stored - expected
             # what comes in between two heartbeats is in some counts and not in others
             under_way = sum(int(node.unacknowledged + node.rate) for node in status.ingest)
             missing, twice = max(0, -difference), max(0, difference)
-            audit = PointAudit("status", expected, points.accepted, missing, twice, under_way)
-            if max(missing, twice) <= under_way or time.monotonic() > end:
+            audit = PointAudit(
+                "status", expected, stored, missing, twice, under_way, points.damaged
+            )
+            differ = max(abs(missing - points.damaged), twice)
+            if differ <= under_way or time.monotonic() > end:
                 return audit
         elif time.monotonic() > end:
-            return None
+            return "the cluster does not answer"
         time.sleep(0.5)

@@ -82,12 +82,12 @@ class SupervisedProcess:
     def ended(self, now: float) -> None:
         """Decide what its end means: it was asked to, it comes back later, or it stays down."""
         self.reason = self.child.how_it_ended()
-        self.killed = self.exit_code == -signal.SIGKILL
         if self.exit_code == ExitCode.OK:
             self.state = "left"
         elif self.is_non_retryable:
             self.state = "down"
         else:
+            self.killed = self.exit_code == -signal.SIGKILL
             self._wait(now)
 
     @property

@@ -17,7 +17,9 @@ from msgspec import convert
 
 from streammac.chaos import attack
 from streammac.chaos.attack import Attack, first_turn, is_over, restarts, visits, whole
-from streammac.chaos.faults import Fault, Injection, Plan
+from streammac.chaos.faults import LASTING, Fault, Injection, Plan
+from streammac.chaos.inject import injected
+from streammac.chaos.verdict import PointAudit
 from streammac.cli.chaos import audit_of_a_running_one
 from streammac.link.attached import Attached
 from streammac.run_directory import RunDirectory
@@ -101,16 +103,27 @@ def test_the_turn_that_counts_is_the_first_in_a_view_made_since():
         (Fault.REMOVE, "w2", lambda s: s["supervisor"]["processes"][2].update(state="left")),
         (Fault.MOVE, "w2", lambda s: s["supervisor"]["processes"][2].update(state="left")),
         (Fault.HANG_WORKER, "w2", lambda s: None),
+        (Fault.FULL_DISK, "", lambda s: None),
+        (Fault.ROT, "w1", lambda s: s["supervisor"]["processes"][1].update(restarts=1)),
     ],
 )
 def test_an_injection_is_over_when_its_work_is_done_and_an_epoch_has_passed(fault, target, change):
-    injection, now = Injection(1, fault, target, 0.0), copy.deepcopy(STATUS)
+    injection, now = Injection(1, fault, (target,) if target else (), 0.0), copy.deepcopy(STATUS)
     before, later = typed(STATUS), typed(STATUS | {"epoch": 10})
     change(now)
     assert not is_over(injection, before, typed(now))
     now["epoch"] += 1
     assert is_over(injection, before, typed(now))
-    assert fault is Fault.HANG_WORKER or not is_over(injection, before, later)
+    assert fault in LASTING or not is_over(injection, before, later)
+
+
+def test_two_killed_at_once_are_both_awaited():
+    injection, now = Injection(1, Fault.KILL_TWO, ("w1", "i1"), 0.0), copy.deepcopy(STATUS)
+    now["epoch"] += 1
+    for number in (1, 3):
+        assert not is_over(injection, typed(STATUS), typed(now))
+        now["supervisor"]["processes"][number].update(restarts=1)
+    assert is_over(injection, typed(STATUS), typed(now))
 
 
 def test_restarts_of_one_and_of_nobody():
@@ -165,7 +178,7 @@ def test_without_the_coordinator_the_survivors_are_asked(
     status = copy.deepcopy(STATUS)
     status["workers"][0]["metrics_url"] = url
     status["workers"][1]["metrics_url"] = "http://127.0.0.1:9/metrics"
-    injection = Injection(1, Fault.KILL_COORDINATOR, "coordinator", 0.0)
+    injection = Injection(1, Fault.KILL_COORDINATOR, ("coordinator",), 0.0)
     assert injector(tmp_path)._next_visit(injection, typed(status), attack.time.time()) is not None
     assert answers == ["streammac_worker_visit_seconds_count 6.0\n"]
 
@@ -179,7 +192,9 @@ def test_a_cluster_that_does_not_recover_ends_the_attack(tmp_path, monkeypatch):
     monkeypatch.setattr(Attached, "status", lambda *_: typed(status))
     injected = injector(tmp_path)
     injected.plan = Plan(0, 2, {Fault.KILL_WORKER: 1})
-    monkeypatch.setattr(injected.plan, "next", lambda _: Injection(1, Fault.KILL_WORKER, "w1", 0.0))
+    monkeypatch.setattr(
+        injected.plan, "next", lambda _: Injection(1, Fault.KILL_WORKER, ("w1",), 0.0)
+    )
     injected.run(lambda: False)
     assert child.wait(5) == -signal.SIGKILL
     (outcome,) = injected.outcomes
@@ -189,7 +204,7 @@ def test_a_cluster_that_does_not_recover_ends_the_attack(tmp_path, monkeypatch):
 
 def test_who_is_gone_cannot_be_injected_into(tmp_path, monkeypatch):
     monkeypatch.setattr(Attached, "status", lambda *_: typed(STATUS))
-    outcome = injector(tmp_path).injection(Injection(1, Fault.KILL_WORKER, "w9", 0.0))
+    outcome = injector(tmp_path).injection(Injection(1, Fault.KILL_WORKER, ("w9",), 0.0))
     assert outcome.trouble == "w9 is not running here"
 
 
@@ -197,10 +212,10 @@ def test_what_hangs_goes_on_whatever_happens(tmp_path, monkeypatch):
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     status = copy.deepcopy(STATUS)
     status["supervisor"]["processes"][1]["pid"] = child.pid
-    injection = Injection(1, Fault.HANG_WORKER, "w1", 0.0, 60.0)
+    injection = Injection(1, Fault.HANG_WORKER, ("w1",), 0.0, 60.0)
     try:
         with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it is raised while it hangs
-            with injector(tmp_path)._injected(injection, typed(status)):
+            with injected(injector(tmp_path).cluster, injection, typed(status)):
                 os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
                 raise KeyboardInterrupt
         assert os.waitid(os.P_PID, child.pid, os.WCONTINUED) is not None
@@ -215,15 +230,15 @@ def test_books_of_a_cluster_that_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(Attached, "status", lambda *_: typed(books))
     cluster = Attached(RunDirectory(tmp_path))
     audit = audit_of_a_running_one(cluster)
-    assert audit is not None
+    assert isinstance(audit, PointAudit)
     assert (audit.sent, audit.stored, audit.missing, audit.twice) == (95, 95, 0, 0)
     assert audit.under_way == 100
     books["points"]["accepted"] = 300
     audit = audit_of_a_running_one(cluster)
-    assert audit is not None
+    assert isinstance(audit, PointAudit)
     assert audit.twice == 205
     monkeypatch.setattr(Attached, "status", lambda *_: None)
-    assert audit_of_a_running_one(cluster) is None
+    assert audit_of_a_running_one(cluster) == "the cluster does not answer"
 
 
 def test_commands_that_cannot_work(tmp_path, run: Run):  # noqa: F811

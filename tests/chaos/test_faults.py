@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streammac.chaos.faults import FAULT_WEIGHTS, TITLES, Fault, Injection, Plan
+from streammac.chaos.faults import FAULT_WEIGHTS, LASTING, TITLES, Fault, Injection, Plan
 
 
 def replay(
@@ -23,9 +23,13 @@ def replay(
             case Fault.ADD:
                 names.append(f"w{len(told) + workers}")
             case Fault.REMOVE | Fault.MOVE:
-                names.remove(injection.target)
-            case Fault.KILL_WORKER | Fault.HANG_WORKER:
-                assert injection.target in names
+                names.remove(*injection.targets)
+            case Fault.KILL_WORKER | Fault.HANG_WORKER | Fault.ROT:
+                assert set(injection.targets) < set(names)
+            case Fault.KILL_TWO | Fault.HANG_SEVERAL:
+                assert len(set(injection.targets)) == len(injection.targets) >= 2
+                assert set(injection.targets) < {*names, "coordinator", "i1"}
+                assert set(names) - set(injection.targets), "somebody is left to go on"
         assert max(2, workers - 1) <= len(names) <= workers + 2
     return told
 
@@ -64,7 +68,17 @@ def test_nobody_is_killed_who_is_alone():
     assert plan.next(["w1", "w2"]) is not None
 
 
-def test_every_kind_has_words_and_only_hanging_takes_time():
+def test_every_kind_has_words_and_only_some_take_time():
     assert set(TITLES) == set(FAULT_WEIGHTS) == set(Fault)
     for injection in replay(3, 4, 50):
-        assert (injection.hang_s > 0) == (injection.fault is Fault.HANG_WORKER)
+        assert (injection.lasts_s > 0) == (injection.fault in LASTING)
+
+
+def test_of_two_at_once_one_is_a_worker_and_the_other_anybody():
+    pairs = {injection.targets for injection in replay(0, 3, 100, {Fault.KILL_TWO: 1})}
+    roles = {(a[0], b[0]) for a, b in pairs}
+    assert roles == {("w", "w"), ("w", "c"), ("w", "i")}
+    assert {b for _, b in {i.targets for i in replay(0, 2, 50, {Fault.KILL_TWO: 1})}} == {
+        "coordinator",
+        "i1",
+    }

@@ -26,6 +26,7 @@ def test_every_point_is_found_on_the_disks_by_its_number(tmp_path):
         shard.close()
     audit = count(stored_numbers(directory))
     assert audit == PointAudit("disks", 70_000, 69_999, missing=1, twice=10)
+    assert count(stored_numbers(directory), sent=70_005).missing == 6
 
 
 def test_the_highest_number_is_exact():

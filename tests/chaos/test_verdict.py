@@ -12,7 +12,7 @@ from streammac.terminal.glyphs import PLAIN
 
 
 def outcome(fault: Fault, visit: float | None, whole: float | None, trouble: str = "") -> Outcome:
-    return Outcome(Injection(3, fault, "w2", 0.5), visit, whole, trouble)
+    return Outcome(Injection(3, fault, ("w2",), 0.5), visit, whole, trouble)
 
 
 GOOD = Evidence(
@@ -47,7 +47,12 @@ def test_all_is_well():
         ({"audit": PointAudit("disks", 1000, 999, 1, 0)}, "1 of 1,000 points are missing"),
         ({"audit": PointAudit("disks", 1000, 1000, 0, 2)}, "2 points are stored twice"),
         ({"audit": PointAudit("status", 1000, 1000, 60, 0, 50)}, "60 of 1,000 points are missing"),
-        ({"audit": None}, "could not be counted"),
+        ({"audit": "it fell silent"}, "could not be counted: it fell silent"),
+        (
+            {"audit": PointAudit("disks", 1000, 900, 100, 0, damaged=100)},
+            "100 points were damaged without our doing",
+        ),
+        ({"fenced": 1}, "well were taken for lost 1 times"),
         ({"restarted": {"w3": 1}}, "w3 was restarted 1 times without our doing"),
         ({"epochs": (3, 3)}, "no epoch was done"),
         ({"outcomes": [outcome(Fault.KILL_WORKER, None, 1.0)]}, "w2): the others did not go on"),
@@ -62,6 +67,15 @@ def test_each_broken_promise_is_told(change, words):
     assert not to_json(evidence)["kept"]
     assert "broken: " in printed(evidence, 200)
     assert complaint in printed(evidence, 200)
+
+
+def test_rot_costs_what_the_books_say_and_no_more():
+    rotten = [*GOOD.outcomes, outcome(Fault.ROT, 0.5, 9.0)]
+    told = replace(GOOD, outcomes=rotten, audit=PointAudit("disks", 1000, 900, 100, 0, damaged=100))
+    assert complaints(told) == []
+    for damaged, words in ((90, "10 of 1,000 points are missing"), (101, "1 points are called")):
+        (complaint,) = complaints(replace(told, audit=replace(told.audit, damaged=damaged)))
+        assert words in complaint
 
 
 def test_counts_of_a_cluster_that_goes_on_may_lag():
@@ -82,7 +96,7 @@ def test_the_report_fits_and_documents_can_take_the_table():
     row = next(line for line in shown.splitlines() if line.startswith("| worker killed"))
     cells = [cell.strip() for cell in row.strip("| ").split("|")]
     assert cells == ["worker killed", "3", "500 ms", "750 ms", "2.5 s", "9.0 s"]
-    assert "4 injections, 3 of them kill -9, in 60 s (seed 7); 47 epochs meanwhile" in shown
+    assert "4 injections, 3 times kill -9, in 60 s (seed 7); 47 epochs meanwhile" in shown
     bars = [line for line in shown.splitlines() if "#" in line]
     assert bars[0].count("#") == 27  # the median: two thirds of the longest
     assert bars[0].count(".") == 40 - 27

@@ -78,6 +78,9 @@ def test_who_was_killed_twice_and_ends_as_asked_is_well(tmp_path: Path) -> None:
     one.child, one.state = well, "running"
     assert verdict([one], RUNS, 3.0) is None
     assert "it died 2 times" in str(verdict([one], None, 3.0)), "and nobody ever answered"
+    one.ended(3.0)
+    assert one.state == "left", "one that was removed meanwhile"
+    assert verdict([one], RUNS, 3.0) is None
 
 
 def test_a_healthy_while_forgives_deaths(tmp_path: Path) -> None:
