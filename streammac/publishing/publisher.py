@@ -58,6 +58,17 @@ class Published:
     trouble: str = ""
 
 
+UNUSABLE = (
+    VersionError,
+    ArithmeticError,
+    np.linalg.LinAlgError,
+    LookupError,
+    ValueError,
+    TypeError,
+)
+"""What a model is answered with that is none: its numbers, or arrays that a member made up."""
+
+
 class Publisher:
     """Publishes versions of the model.
 
@@ -145,7 +156,7 @@ class Publisher:
             except OSError as error:  # the next epoch tries again
                 log.warning("epoch %d is not published: %s", wanted[0].epoch, error)
                 self._trouble = error
-            except (VersionError, ArithmeticError, np.linalg.LinAlgError) as error:
+            except UNUSABLE as error:
                 trouble = f"epoch {wanted[0].epoch}: {type(error).__name__}: {error}"
                 log.error("not published: %s", trouble)
                 self.published = replace(self.published, trouble=trouble)

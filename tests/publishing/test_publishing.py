@@ -203,6 +203,14 @@ class TestPublisher:
         self.publish(publisher, params, 5)
         assert publisher.published.trouble == ""
 
+    @pytest.mark.parametrize("made_up", [{"b/0": np.ones(3)}, {}])
+    def test_arrays_that_are_no_model_are_not_published(self, publisher, params, made_up):
+        self.publish(publisher, params, 4)
+        publisher.offer(result_of(made_up or {k: np.ones(1) for k in params}, 5), 100)
+        wait_for(lambda: publisher.published.trouble)
+        assert publisher.published.trouble.startswith("epoch 5: ")
+        assert publisher.published.current == 1
+
     def test_a_model_that_is_not_finite_is_not_published(self, publisher, params):
         weight = np.full_like(params["encoder/0/weight"], np.nan)
         publisher.offer(result_of(params | {"encoder/0/weight": weight}, 0), 10)
