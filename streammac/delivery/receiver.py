@@ -35,7 +35,7 @@ RETRY_S = 2.0
 """After the disk has failed nothing is tried for so long; then the next batch shows whether it takes more."""
 MAX_SENDERS = 4096
 """Senders that a worker remembers; further ones get no answer."""
-MAX_REVOKED = 100_000
+MAX_REVOKED = 40_000
 """Batches that one message may revoke, far more than a sender does; the worker stands still meanwhile."""
 
 P = TypeVar("P")
