@@ -113,14 +113,12 @@ def test_no_argument_makes_a_command_lose_its_words(
     tmp_path: Path,
 ) -> None:
     np.save(tmp_path / "x.npy", np.zeros((3, 8), np.float32))
-    before = set(Path("/tmp").glob("streammac-error-*"))
     for line in hostile_lines(path, COMMANDS[path]):
         code, out, err = run(*line)
         shown = [part[:60] for part in line]
         assert code in CODES, (code, shown, err)
         assert "Traceback" not in out + err, (shown, err)
         assert code == 0 or err or out, shown
-    assert set(Path("/tmp").glob("streammac-error-*")) == before
     assert not (tmp_path.parent / "escape").exists()
 
 
