@@ -95,7 +95,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     def supervise(*_: Any) -> supervisor.Run:
         return supervisor.Run(None, None, 0.0, 0.0)
 
-    def testbed(*_: Any) -> None:
+    def testbed(*_: Any, **__: Any) -> None:
         raise Failure(ExitCode.NOT_RUNNING, "would start a cluster of its own")
 
     monkeypatch.setattr(supervisor, "supervise", supervise)
