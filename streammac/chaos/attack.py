@@ -19,8 +19,6 @@ from streammac.chaos.faults import (
     COORDINATOR,
     HANGS,
     INGEST,
-    KILLS,
-    LASTING,
     Fault,
     Injection,
     Plan,
@@ -106,7 +104,7 @@ class Attack:
             return Outcome(injection, None, None, "the cluster was not whole before")
         try:
             with injected(self.cluster, injection, before) as began:
-                if injection.fault in KILLS:
+                if injection.kills:
                     self.injected.update(injection.targets)
                 if injection.fault in HANGS:
                     self.hangs += sum(name != COORDINATOR for name in injection.targets)
@@ -127,13 +125,13 @@ class Attack:
         self, injection: Injection, before: ClusterStatus, began: float
     ) -> float | None:
         hit = set(injection.targets)
-        if COORDINATOR in hit or hit == {INGEST} or injection.fault is Fault.FULL_DISK:
+        if COORDINATOR in hit or hit == {INGEST}:
             survivors = [w for w in before.workers if w.state == "alive" and w.name not in hit]
             return self._next_count([worker.metrics_url for worker in survivors], began)
         event = self._wait(lambda status: first_turn(status, began))
         if event is None:
             return None
-        died = injection.fault in KILLS | HANGS
+        died = injection.kills or injection.fault in HANGS
         return round(event.time - began if died else event.seconds, 4)
 
     def _next_count(self, urls: Sequence[str | None], began: float) -> float | None:
@@ -195,9 +193,9 @@ def is_over(injection: Injection, before: ClusterStatus, now: ClusterStatus) -> 
     """Return whether what an injection did is undone, or done, and an epoch has passed."""
     if now.epoch <= before.epoch:
         return False
-    if injection.fault in LASTING:
+    if injection.fault in HANGS:
         return True
-    if injection.fault in KILLS:
+    if injection.kills:
         return all(restarts(now, name) > restarts(before, name) for name in injection.targets)
     if injection.fault is Fault.ADD:
         return len(_alive(now)) > len(_alive(before))

@@ -52,7 +52,7 @@ TITLES: Mapping[Fault, str] = {
     Fault.KILL_TWO: "two killed at once",
     Fault.HANG_SEVERAL: "several hang, go on",
     Fault.ROT: "byte rots, killed",
-    Fault.FULL_DISK: "disk full, room again",
+    Fault.FULL_DISK: "disk full, one killed",
     Fault.ADD: "worker added",
     Fault.REMOVE: "worker removed",
     Fault.MOVE: "removed, points moved",
@@ -84,7 +84,7 @@ class Injection:
     fault : Fault
         What is done.
     targets : tuple of str
-        To which processes, all at once; none for ``add`` and ``full-disk``.
+        To which processes, all at once; for ``full-disk``: who is killed meanwhile.
     rest_s : float
         The cluster is left alone for so long before.
     lasts_s : float
@@ -103,7 +103,7 @@ class Injection:
     @property
     def kills(self) -> int:
         """Processes that it kills."""
-        return len(self.targets) if self.fault in KILLS else 0
+        return len(self.targets) if self.fault in KILLS | {Fault.FULL_DISK} else 0
 
 
 class Plan:
@@ -173,8 +173,10 @@ class Plan:
 
     def _targets(self, fault: Fault, workers: list[str]) -> tuple[str, ...]:
         match fault:
-            case Fault.ADD | Fault.FULL_DISK:
+            case Fault.ADD:
                 return ()
+            case Fault.FULL_DISK:
+                return tuple(self._random.sample([*workers[1:], COORDINATOR, INGEST], 1))
             case Fault.KILL_COORDINATOR:
                 return (COORDINATOR,)
             case Fault.KILL_INGEST:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from streammac.chaos.disk import fill, make_room, rot
-from streammac.chaos.faults import HANGS, KILLS, Fault, Injection
+from streammac.chaos.faults import HANGS, Fault, Injection
 from streammac.errors import StreammacError
 from streammac.link.attached import Attached
 from streammac.wire.messages import AddWorkers, DrainReply, DrainRequest, WorkersAdded
@@ -39,7 +39,7 @@ def injected(cluster: Attached, injection: Injection, status: ClusterStatus) -> 
         If a process is not there, or somebody refuses.
     """
     fault, began = injection.fault, time.time()
-    pids = _pids(status, injection.targets) if fault in KILLS | HANGS else []
+    pids = _pids(status, injection.targets) if injection.kills or fault in HANGS else []
     if fault in HANGS:
         with _until(injection.lasts_s, lambda: _signal(pids, signal.SIGCONT)):
             _signal(pids, signal.SIGSTOP)
@@ -47,6 +47,7 @@ def injected(cluster: Attached, injection: Injection, status: ClusterStatus) -> 
     elif fault is Fault.FULL_DISK:
         with _until(injection.lasts_s, lambda: make_room(cluster.directory)):
             fill(cluster.directory)
+            _signal(pids, signal.SIGKILL)
             yield began
     else:
         match fault:

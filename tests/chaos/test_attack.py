@@ -17,7 +17,7 @@ from msgspec import convert
 
 from streammac.chaos import attack
 from streammac.chaos.attack import Attack, first_turn, is_over, restarts, visits, whole
-from streammac.chaos.faults import LASTING, Fault, Injection, Plan
+from streammac.chaos.faults import HANGS, Fault, Injection, Plan
 from streammac.chaos.inject import injected
 from streammac.chaos.verdict import PointAudit
 from streammac.cli.chaos import audit_of_a_running_one
@@ -103,7 +103,7 @@ def test_the_turn_that_counts_is_the_first_in_a_view_made_since():
         (Fault.REMOVE, "w2", lambda s: s["supervisor"]["processes"][2].update(state="left")),
         (Fault.MOVE, "w2", lambda s: s["supervisor"]["processes"][2].update(state="left")),
         (Fault.HANG_WORKER, "w2", lambda s: None),
-        (Fault.FULL_DISK, "", lambda s: None),
+        (Fault.FULL_DISK, "i1", lambda s: s["supervisor"]["processes"][3].update(restarts=1)),
         (Fault.ROT, "w1", lambda s: s["supervisor"]["processes"][1].update(restarts=1)),
     ],
 )
@@ -114,7 +114,7 @@ def test_an_injection_is_over_when_its_work_is_done_and_an_epoch_has_passed(faul
     assert not is_over(injection, before, typed(now))
     now["epoch"] += 1
     assert is_over(injection, before, typed(now))
-    assert fault in LASTING or not is_over(injection, before, later)
+    assert fault in HANGS or not is_over(injection, before, later)
 
 
 def test_two_killed_at_once_are_both_awaited():
