@@ -31,15 +31,16 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Rows that were damaged; of which batch, where that is known."""
+    """Rows that were damaged; of which batch, and who brought it, where that is known."""
 
     row: int
     count: int
     batch_id: BatchId | None = None
+    sender: str = ""
 
     def encode(self) -> bytes:
         """Return the body of the record in the journal."""
-        body: bytes = msgpack.packb((self.row, self.count, self.batch_id))
+        body: bytes = msgpack.packb((self.row, self.count, self.batch_id, self.sender))
         return body
 
 
@@ -105,10 +106,12 @@ def decode(body: bytes | memoryview) -> Entry:
             return Seal(fields)
         case (str(shard), int(first)):
             return Opening(shard, first)
-        case (int(row), int(count), None):
+        case (int(row), int(count), None, *_):
             return Lost(row, count)
         case (int(row), int(count), name):
             return Lost(row, count, BatchId(*name))
+        case (int(row), int(count), name, str(sender)):
+            return Lost(row, count, BatchId(*name), sender)
         case (int(row), int(count), float(arrival), name, checksums, keys, sender, *promised):
             batch_id = BatchId(*name)
             # records of before there was this field were promised one by one

@@ -52,7 +52,7 @@ class Segment:
         Rows that do not count, withdrawn or lost, as disjoint ranges in order. Replaced, never changed: a
         reader takes it once.
     lost : list of Lost
-        What was damaged.
+        What was damaged, and lives nowhere else.
     synced : int
         So many rows are on the disk.
     """
@@ -207,6 +207,20 @@ class Segment:
             for record in records:
                 self.batch_ids.discard(record.batch_id)
 
+    def find_lost(self, batch_ids: Collection[BatchId], sender: str | None) -> list[Lost]:
+        """Return what is lost of these batches; see `Index.search`."""
+        return [
+            one
+            for one in self.lost
+            if one.batch_id is not None
+            and one.batch_id in batch_ids
+            and sender in (None, one.sender or one.batch_id.source)
+        ]
+
+    def forgive(self, lost: Collection[Lost]) -> None:
+        """Take notice that what is lost here lives elsewhere."""
+        self.lost = [one for one in self.lost if one not in lost]
+
     # -- recovery -------------------------------------------------------------------------
 
     def stock(self, *, verify: bool = True, promised: int = 0) -> Stock:
@@ -241,17 +255,22 @@ class Segment:
         dict
             Those of them that are there.
         """
-        self.sealed, self.lost, self._journal.end = stock.sealed, stock.lost, stock.end
-        gone = [record for record in stock.records if record.row in withdrawn and record.count]
+        self.sealed, self._journal.end = stock.sealed, stock.end
+        # what rots after it was withdrawn is no loss; rows whose record is damaged may be of several batches
+        gone = [b for b in stock.batches if b.row in withdrawn and b.count and b.batch_id]
+        self.lost = [lost for lost in stock.lost if lost not in gone]
         self.batch_ids = BatchIdSet()
         for record in stock.records:
             self.newest = max(self.newest, record.arrival)
             if record.count == 0 or withdrawn.get(record.row, True):
                 self.batch_ids.add(record.batch_id)
+        for batch in gone:
+            if batch.batch_id and withdrawn[batch.row]:
+                self.batch_ids.add(batch.batch_id)
         holes: list[Record | Lost] = [*self.lost, *gone]
         self.holes = _merged((batch.row, batch.row + batch.count) for batch in holes)
         self.rows = stock.rows
-        return {record.row: withdrawn[record.row] for record in gone}
+        return {batch.row: withdrawn[batch.row] for batch in gone}
 
     def mend(self, stock: Stock, quarantine: Path) -> None:
         """Keep a copy of what is damaged, and write a journal that speaks of the damage.

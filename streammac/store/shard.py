@@ -351,8 +351,9 @@ class Shard:
     ) -> int:
         """Take batches out again, because they live in another shard; return how many points that were.
 
-        They leave the counts and the views that are taken from now on. All of them are gone, as safely as
-        the ack mode says, when this returns; after a kill in between, either all are or none is.
+        Those that are damaged here are so no more. They leave the counts and the views that are taken from now
+        on. All of them are gone, as safely as the ack mode says, when this returns; after a kill in between,
+        either all are or none is.
 
         Parameters
         ----------
@@ -372,9 +373,12 @@ class Shard:
         """
         self._check_usable()
         self._flush()
-        wanted = {batch_id for batch_id in batch_ids if batch_id in self._batch_ids}
+        asked = set(batch_ids)
+        wanted = {batch_id for batch_id in asked if batch_id in self._batch_ids}
         found = list(self._index.search(self._segments, wanted, sender))
+        lost = [(segment, segment.find_lost(asked, sender)) for segment in self._segments]
         places = [Place(s.number, r.row, remember) for s, records in found for r in records]
+        places += [Place(s.number, one.row, remember) for s, losses in lost for one in losses]
         if not places:
             return 0
         if self.ack == "fsync":
@@ -383,6 +387,8 @@ class Shard:
                 self._directory.withdrawals.add(places, sync=True)
         else:
             self._directory.withdrawals.add(places, sync=False)
+        for segment, losses in lost:
+            segment.forgive(losses)
         for segment, records in found:
             segment.withdraw(records, remember=remember)
             self._index.forget(segment, records)
@@ -539,10 +545,11 @@ class Shard:
     def _note_damage(self, segment: Segment) -> None:
         stock = segment.stock(promised=segment.rows)
         withdrawn = self._directory.withdrawals.rows.get(segment.number, {})
-        for lost in stock.lost:
-            if lost.batch_id is not None and lost not in segment.lost:
-                self._batch_ids.discard(lost.batch_id)
+        known = segment.lost
         segment.adopt(stock, withdrawn)
+        for lost in segment.lost:
+            if lost.batch_id is not None and lost not in known:
+                self._batch_ids.discard(lost.batch_id)
         self._index = Index()
         mend(self.path, segment, stock)
         self.damage.append(damaged(stock, segment))

@@ -87,7 +87,9 @@ def take_stock(contents: Contents, whole: Check, promised: int = 0) -> Stock:
                 promised = max(promised, entry.promised)
                 found.append((entry, place, False))
             case Record():
-                found.append((Lost(entry.row, entry.count, entry.batch_id), place, True))
+                found.append(
+                    (Lost(entry.row, entry.count, entry.batch_id, entry.sender), place, True)
+                )
     batches: list[Record | Lost] = []
     news, rows = False, 0
     for batch, place, new in found:

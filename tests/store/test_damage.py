@@ -201,6 +201,47 @@ def test_a_damaged_description_is_refused_by_name(filled, name):
             open_shard(filled)
 
 
+@pytest.mark.parametrize("remember", [True, False])
+def test_what_rots_after_it_was_withdrawn_is_no_loss(filled, remember):
+    shard = open_shard(filled)
+    shard.withdraw([batch_id(6)], remember=remember)
+    shard.close()
+    change(filled / "00000003.x", 0, b"\xff")
+    for _ in range(2):
+        shard = scrubbed(open_shard(filled))
+        assert there(shard) == [0, 1, 2, 3, 5, 7]
+        assert (shard.damaged, shard.withdrawn, shard.appended) == (0, 2 * ROWS, BATCHES * ROWS)
+        shard.close()
+    again = Outcome.DUPLICATE if remember else Outcome.STORED
+    assert open_shard(filled).append(batch(6), batch_id(6), 0.0) is again
+
+
+def test_a_damaged_batch_that_is_revoked_lives_elsewhere(filled):
+    change(filled / "00000003.x", 0, b"\xff")
+    shard = open_shard(filled)
+    shard.withdraw([batch_id(6)], remember=False, sender="w2")
+    assert shard.damaged == ROWS, "another one brought it"
+    shard.withdraw([batch_id(6)], remember=False, sender="i1")
+    for _ in range(2):
+        assert (shard.damaged, shard.withdrawn, shard.appended) == (0, 2 * ROWS, BATCHES * ROWS)
+        assert there(shard) == [0, 1, 2, 3, 5, 7]
+        shard.close()
+        shard = open_shard(filled)
+    assert shard.append(batch(6), batch_id(6), 0.0) is Outcome.STORED, "it may come back"
+    assert (shard.damaged, shard.points) == (0, 7 * ROWS)
+
+
+def test_a_damaged_batch_that_was_sent_again_may_be_revoked(filled):
+    change(filled / "00000003.x", 0, b"\xff")
+    shard = open_shard(filled)
+    shard.append(batch(6), batch_id(6), 0.0)
+    assert shard.withdraw([batch_id(6)], remember=False, sender="i1") == ROWS
+    for _ in range(2):
+        assert (shard.damaged, shard.withdrawn, shard.points) == (0, 3 * ROWS, 6 * ROWS)
+        shard.close()
+        shard = open_shard(filled)
+
+
 def test_what_expires_after_it_was_damaged_stays_counted(filled):
     change(filled / "00000001.x", 0, b"\xff")
     shard = scrubbed(open_shard(filled, retention=Retention(points=10)))

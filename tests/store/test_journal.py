@@ -45,7 +45,7 @@ def test_a_record_is_laid_out_as_in_the_journals_that_there_are():
     assert msgpack.unpackb(record.encode()) == fields
     assert msgpack.unpackb(Seal(258).encode()) == 258
     assert msgpack.unpackb(Opening("s1", 3).encode()) == ["s1", 3]
-    assert msgpack.unpackb(Lost(5, 2, BatchId("s", 7, 9)).encode()) == [5, 2, ["s", 7, 9]]
+    assert msgpack.unpackb(Lost(5, 2, BatchId("s", 7, 9)).encode()) == [5, 2, ["s", 7, 9], ""]
     former = msgpack.packb([0, 2, 1.5, ["s", 7, 9], [3, 4], [b"k", b""], "w1"])
     assert read(framed(former))[0].promised == 0
 
