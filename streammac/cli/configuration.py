@@ -44,7 +44,10 @@ def load_settings(
         "logs.quiet": Flag("--quiet", quiet or None),
     }
     given = {key: flag for key, flag in flags.items() if flag.value is not None}
-    return load(config, os.environ, given, RunDirectory.open(directory).settings)
+    loaded = load(config, os.environ, given, RunDirectory.open(directory).settings)
+    if loaded.damage:
+        typer.echo(f"streammac: {loaded.damage}", err=True)
+    return loaded
 
 
 @configuration.command("show")

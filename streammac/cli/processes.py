@@ -69,7 +69,7 @@ def coordinator(
         loaded = load_settings(config, directory, insecure=insecure)
         check_settings(loaded, run_directory.keys)
         settings = loaded.settings
-        document.save(run_directory.settings, settings.model_dump(mode="json"))
+        document.save(run_directory.settings, settings.model_dump(mode="json"), keep_former=True)
     settings = _on_ports(settings, control_port, http_port)
     _end(lifeline, lambda: run(run_directory, settings))
 

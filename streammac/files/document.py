@@ -73,7 +73,7 @@ def save(path: Path, content: object, *, keep_former: bool = False) -> None:
     content : object
         What JSON can say.
     keep_former : bool
-        Whether the former generation stays beside it.
+        Whether the former generation stays beside it; of the first one a second copy.
 
     Raises
     ------
@@ -84,6 +84,8 @@ def save(path: Path, content: object, *, keep_former: bool = False) -> None:
     if keep_former:
         _keep(path)
     replace(path, encode(content), sync=True)
+    if keep_former and not path.with_name(path.name + FORMER).exists():
+        _keep(path)
 
 
 def _keep(path: Path) -> None:
@@ -97,6 +99,7 @@ def _keep(path: Path) -> None:
         scratch.unlink(missing_ok=True)
         os.link(path, scratch)
         scratch.replace(path.with_name(path.name + FORMER))
+        scratch.unlink(missing_ok=True)  # two names of one file are not replaced by each other
 
 
 def load(path: Path) -> Loaded | None:

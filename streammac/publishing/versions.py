@@ -208,6 +208,8 @@ class VersionStore:
             return document.Loaded(
                 begin, f"{error}; the newest version is taken for the current one"
             )
+        if found is not None and not found.damage and found.content.get("last", 0) < self.newest:
+            return document.Loaded(found.content, f"{path}: is older than the versions beside it")
         if found is not None:
             return found
         missing = f"{path}: is missing; the newest version is taken for the current one"
@@ -223,16 +225,13 @@ class VersionStore:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         state = self._state()
-        # a crash between the two writes below leaves a file that the state does not know yet
         version = max(int(state["last"]), self.newest) + 1
+        self._save(
+            state | {"last": version}
+        )  # first: where a file has a greater number, this is an older record
         write_model(
             self.file(version), tensors, {**metadata, "version": version, "created": time.time()}
         )
-        try:
-            self._save(state | {"last": version})
-        except OSError:  # or a full disk would get one more file with each attempt
-            self.file(version).unlink(missing_ok=True)
-            raise
         self._prune()
         return version
 

@@ -58,6 +58,8 @@ class Loaded:
 
     settings: Settings
     origins: dict[str, str] = field(default_factory=dict)
+    damage: str = ""
+    """What is wrong with the file that remembers them, of which the former generation was used."""
 
 
 def load(
@@ -84,7 +86,7 @@ def load(
     ConfigurationError
         With a line for each value that is wrong.
     """
-    before = _remembered(remembered) if remembered is not None and remembered.exists() else {}
+    before, damage = _remembered(remembered) if remembered is not None else ({}, "")
     layers = [
         before,
         _file(config),
@@ -105,7 +107,7 @@ def load(
             )
     origins = {key: origin for key, (origin, _) in values.items()}
     try:
-        return Loaded(Settings.model_validate(_nested(values)), origins)
+        return Loaded(Settings.model_validate(_nested(values)), origins, damage)
     except ValidationError as error:
         details = error.errors(include_url=False)
         raise ConfigurationError(*(_explain(detail, origins) for detail in details)) from None
@@ -130,15 +132,19 @@ def _file(config: Path | None) -> Layer:
     return _flat(tables, str(path))
 
 
-def _remembered(path: Path) -> Layer:
+def _remembered(path: Path) -> tuple[Layer, str]:
+    """Return what a directory was started with, and what is wrong with the file that says so."""
     try:
-        tables = document.decode(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        found = document.load(path)
+    except (OSError, RecursionError, document.Damaged) as error:
         raise ConfigurationError(
-            f"{path}: not readable: {error} - remove it, and name the settings again"
+            f"{path}: not readable: {error}; or remove it, and name the settings again"
         ) from None
-    layer = _flat(tables, str(path))
-    return {k: v for k, v in layer.items() if v[1] is not None and k not in FORGOTTEN}
+    if found is None:
+        return {}, ""
+    layer = _flat(found.content, str(path))
+    known = {k: v for k, v in layer.items() if v[1] is not None and k not in FORGOTTEN}
+    return known, found.damage
 
 
 def _environment(environment: Mapping[str, str]) -> Layer:

@@ -109,7 +109,7 @@ class LocalCluster:
         self._lock = self._take_lock()
         for stale in directory.processes.glob("*.json"):
             stale.unlink()
-        document.save(directory.settings, self.settings.model_dump(mode="json"))
+        document.save(directory.settings, self.settings.model_dump(mode="json"), keep_former=True)
         self._roster = Roster.load(directory.roster, self.settings.cluster.workers)
         self._roster.save()
         self._lifeline = Lifeline()

@@ -29,7 +29,7 @@ def hunt(root: Path, older: Path, folder: Path, count: int, seed: int) -> Counte
         _copy(root, copy)
         damage.apply(copy, older)
         found = revive(copy)
-        assert found.told or found.value == sound.value, (damage, found)
+        assert found.told or found.value == sound.value, (damage, found.told)
         assert not found.rows - sound.rows or found.told, ("doubled", damage)
         again = revive(copy)
         assert again.value == found.value, ("changes with each start", damage)

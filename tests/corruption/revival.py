@@ -58,7 +58,9 @@ def revive(root: Path) -> Revival:
 
 
 def _revive(directory: RunDirectory, found: Revival) -> None:
-    settings = load(None, {}, {}, directory.settings).settings
+    loaded = load(None, {}, {}, directory.settings)
+    settings = loaded.settings
+    found.told += [loaded.damage] if loaded.damage else []
     found.settings = settings.model_dump_json()
     for name in ("coordinator", "i1", "w1"):
         directory.announced(name)

@@ -50,8 +50,11 @@ def test_nothing_is_there_before_it_is_saved(tmp_path):
 
 def test_the_former_generation_is_used_where_the_document_is_damaged_or_gone(tmp_path):
     path = tmp_path / "d.json"
-    for number in range(3):
+    save(path, {"n": 0}, keep_former=True)
+    assert load(path.with_name(path.name + FORMER)) == Loaded({"n": 0})
+    for number in (1, 2):
         save(path, {"n": number}, keep_former=True)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"d.json", "d.json.former"}
     assert load(path) == Loaded({"n": 2})
     path.write_bytes(path.read_bytes()[:-3])
     found = load(path)

@@ -165,6 +165,16 @@ def test_without_a_record_of_the_current_version_it_is_the_newest(tmp_path: Path
     assert store.damage == ""
 
 
+def test_an_older_record_of_the_current_version_is_told(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path, keep=3)
+    store.publish(TENSORS, {})
+    older = (tmp_path / "versions.json").read_bytes()
+    store.publish(TENSORS, {})
+    (tmp_path / "versions.json").write_bytes(older)
+    assert "is older than" in store.damage
+    assert store.publish(TENSORS, {}) == 3
+
+
 def test_the_header_tells_what_the_file_is(tmp_path: Path) -> None:
     from safetensors import safe_open
 
