@@ -84,8 +84,9 @@ def save(path: Path, content: object, *, keep_former: bool = False) -> None:
     if keep_former:
         _keep(path)
     replace(path, encode(content), sync=True)
-    if keep_former and not path.with_name(path.name + FORMER).exists():
-        _keep(path)
+    former = path.with_name(path.name + FORMER)
+    if keep_former and not former.exists():
+        replace(former, encode(content), sync=True)
 
 
 def _keep(path: Path) -> None:

@@ -52,6 +52,9 @@ def test_the_former_generation_is_used_where_the_document_is_damaged_or_gone(tmp
     path = tmp_path / "d.json"
     save(path, {"n": 0}, keep_former=True)
     assert load(path.with_name(path.name + FORMER)) == Loaded({"n": 0})
+    path.write_bytes(b"")
+    assert load(path).content == {"n": 0}, "they are two files"
+    save(path, {"n": 0}, keep_former=True)
     for number in (1, 2):
         save(path, {"n": number}, keep_former=True)
     assert {entry.name for entry in tmp_path.iterdir()} == {"d.json", "d.json.former"}
