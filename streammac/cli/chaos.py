@@ -35,8 +35,8 @@ RATE = 2000.0
 LONGEST_INJECTION_S = 20.0
 """For the length of the feed: more than an injection takes by far."""
 MARGIN_S = 120.0
-SCRUB_S = 10.0
-"""In so long a worker that has just started has read all of its points again."""
+SCRUB_S, SCRUB_BYTES = 2.0, 8 << 20
+"""When workers that have just started have begun to read all of their points again, and how much a second."""
 SETTLE_S = 15.0
 """The books of a cluster that goes on have so long to balance."""
 
@@ -214,7 +214,7 @@ def _attack(
         attack.run(ended)
     seconds = time.monotonic() - began
     if any(outcome.injection.fault is Fault.ROT for outcome in attack.outcomes):
-        time.sleep(SCRUB_S)  # the books know by then
+        time.sleep(_scrub_s(cluster.directory))  # the books know by then
     after = attack.wait_whole(lambda _: True) or cluster.demand_status()
     restarted = {
         name: restarts(after, name) - restarts(before, name) - attack.injected[name]
@@ -229,6 +229,13 @@ def _attack(
         epochs=(before.epoch, after.epoch),
         fenced=max(0, after.failures.fenced - before.failures.fenced - attack.hangs),
     )
+
+
+def _scrub_s(directory: RunDirectory) -> float:
+    """Return in how long a worker that has just started has read all of its points again."""
+    shards = [shard.glob("*") for shard in directory.shards.glob("*")]
+    most = max((sum(file.stat().st_size for file in files) for files in shards), default=0)
+    return SCRUB_S + most / SCRUB_BYTES
 
 
 def audit_of_a_running_one(cluster: Attached) -> PointAudit | str:

@@ -258,14 +258,18 @@ def test_commands_that_cannot_work(tmp_path, run: Run):  # noqa: F811
 @pytest.mark.processes
 def test_chaos_injects_faults_into_a_real_cluster_and_counts_every_point(tmp_path, run: Run):  # noqa: F811
     code, out, err = run(
-        *("chaos", "arena", "--kills", 3, "--workers", 2, "--seed", 5, "--json"),
-        *("--only", "kill-worker", "--only", "kill-coordinator", "--only", "kill-ingest"),
+        *("chaos", "arena", "--kills", 3, "--workers", 2, "--seed", 11, "--json"),
+        *("--only", "kill-two", "--only", "rot"),
     )
     told = json.loads(out)
     assert told["complaints"] == [], err
     assert code == 0
     assert told["kills"] == 3
+    assert {one["injection"]["fault"] for one in told["injections"]} == {"kill-two", "rot"}
     assert all(one["next_visit_s"] > 0 < one["whole_s"] for one in told["injections"])
-    assert told["points"]["stored"] == told["points"]["sent"] > 1000
-    assert told["points"]["twice"] == 0
+    points = told["points"]
+    assert points["sent"] > 1000
+    assert points["stored"] + points["damaged"] == points["sent"]
+    assert points["damaged"] == points["missing"]
+    assert points["twice"] == 0
     assert told["epochs"][1] > told["epochs"][0]
