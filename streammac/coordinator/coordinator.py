@@ -250,12 +250,14 @@ class Coordinator:
         if peer.identity != identity:
             return [self.note("malformed", "", f"ignored a Heartbeat that is not from {beat.name}")]
         before, fed_before = peer.worker, peer.ingest
+        known = self.accounts.shards.get(beat.name)
         back = self.membership.hear(peer, beat, now)
         damage = self._count(peer)
         order = self.moves.hear(peer, now)
         if peer.ready:
             self.views.is_ready(beat.name)
-        news = troubles(before, peer.worker) + feed_troubles(fed_before, peer.ingest)
+        set_aside = known.quarantined if known else 0
+        news = troubles(before, peer.worker, set_aside) + feed_troubles(fed_before, peer.ingest)
         orders: list[Action] = [
             *damage,
             *(self.note(kind, beat.name, text) for kind, text in news),

@@ -56,8 +56,11 @@ class EventLog:
         return tuple(self._kept)
 
 
-def troubles(was: WorkerReport, report: WorkerReport) -> list[tuple[str, str]]:
-    """Return what is new of a worker's disk and numbers between two heartbeats: kind and text of each event."""
+def troubles(was: WorkerReport, report: WorkerReport, set_aside: int = 0) -> list[tuple[str, str]]:
+    """Return what is new of a worker's disk and numbers between two heartbeats: kind and text of each event.
+
+    ``set_aside`` copies of damaged files were known before, perhaps to a former coordinator.
+    """
     before, now = was.shard or ShardCounts(), report.shard or ShardCounts()
     news = []
     if report.failed_steps > was.failed_steps:
@@ -65,7 +68,7 @@ def troubles(was: WorkerReport, report: WorkerReport) -> list[tuple[str, str]]:
     if now.refusing and not before.refusing:
         text = "takes no points, and goes on training: its disk is full or fails"
         news.append(("disk_full", text))
-    if now.quarantined > before.quarantined:
+    if now.quarantined > max(before.quarantined, set_aside):
         news.append(("quarantined", f"copies of {now.quarantined} damaged files are set aside"))
     return news
 

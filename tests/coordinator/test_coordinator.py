@@ -707,6 +707,10 @@ def test_troubles_with_a_disk_are_told_once():
     )
     kinds = [event.kind for event in status(core).events]
     assert (kinds.count("disk_full"), kinds.count("quarantined")) == (2, 1)
+    again = restarted(core)
+    again.handle(b"w1", register("w1"), now=0.5)
+    again.handle(b"w1", Heartbeat("w1", 1, report_of(100, shard={"quarantined": 2})), now=1.0)
+    assert "quarantined" not in [event.kind for event in status(again).events]
 
 
 def test_steps_that_fail_on_numbers_are_told_of_each_time():
