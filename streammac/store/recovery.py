@@ -190,6 +190,8 @@ def mend(path: Path, segment: Segment, stock: Stock) -> None:
 def damaged(stock: Stock, segment: Segment) -> str:
     """Return what is damaged in a segment, in words."""
     lost = sum(lost.count for lost in stock.lost)
+    if not lost:
+        return f"{segment.stem.name}: its journal is damaged, and no point is lost"
     return f"{segment.stem.name}: {lost} of {stock.rows} points are not as they were written"
 
 

@@ -34,7 +34,7 @@ class Stock:
     end : int
         So many bytes of the journal count.
     news : bool
-        Rows are lost that the journal does not speak of.
+        Rows are lost that the journal does not speak of, or it is damaged itself.
     """
 
     batches: list[Record | Lost]
@@ -100,6 +100,7 @@ def take_stock(contents: Contents, whole: Check, promised: int = 0) -> Stock:
         rows, cut = batch.row + batch.count, place
     else:
         cut = end
+    news |= any(gap.end <= cut for gap in contents.gaps)
     if rows < promised:
         batches.append(Lost(rows, promised - rows))
         news = True

@@ -89,6 +89,15 @@ def test_damage_is_told_when_it_is_found_and_not_again(filled):
     assert open_shard(filled).damage == []
 
 
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_journal_that_is_damaged_where_it_costs_no_point_is_told_too(filled, number):
+    change(filled / f"{number:08d}.journal", 14, b"\xff")  # in the record that says whose it is
+    shard = open_shard(filled)
+    assert shard.damage == [f"{number:08d}: its journal is damaged, and no point is lost"]
+    assert (there(shard), shard.damaged, shard.quarantined) == (ALL, 0, 1)
+    assert open_shard_again(shard).damage == []
+
+
 def test_what_rots_in_a_sealed_segment_is_found_while_the_shard_is_open(filled):
     shard = open_shard(filled)
     assert shard.damage == []
