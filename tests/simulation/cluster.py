@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any, Literal
 
 from streammac.coordinator.rebalance import Transfer
@@ -220,6 +221,11 @@ class Cluster:
         if disk.survives_power_loss:
             disk.lose_power(self.kernel.rng)
 
+    def rot(self, name: str, rng: Random) -> None:
+        """A worker is killed, and a byte of what it has stored rots."""
+        self.kill(name)
+        self.note("rot", name, self.disks[name].rot(rng))
+
     def fill_disk(self, name: str, room: int | None) -> None:
         """The disk of a worker has room for so many bytes more (None: for everything)."""
         self.note("room", name, "enough" if room is None else room)
@@ -342,11 +348,13 @@ class Cluster:
             if node.outbox.sender.revoked:
                 found.append(f"{node.name} has not told everybody what it has revoked")
         books = points(self.coordinator.core)
-        again = self.points.again
+        again, rules = self.points.again, self.points
         stored = sum(w.store.shard.points for w in self.alive if w.store is not None)
+        # of what is damaged a sender may send some once more; what a coordinator had not heard of it cannot miss
+        least, most = -rules.cut_off, rules.damaged + rules.cut_off
         if (
-            books.sent + again != books.accepted + books.dead_lettered
-            or books.accepted != books.stored + books.expired + books.away
+            not least <= books.accepted + books.dead_lettered - books.sent - again <= most
+            or books.accepted != books.stored + books.expired + books.away + books.damaged
             or books.stored != stored
         ):
             found.append(

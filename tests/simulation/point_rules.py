@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from streammac.points.batch_id import BatchId
+from streammac.store import Shard
 from tests.simulation.kernel import Violation
 
 
@@ -25,6 +26,8 @@ class PointRules:
         Returns to whom a worker has handed a batch, None if to nobody; the cluster sets it.
     held : dict of str to dict of BatchId to str
         What each worker's shard has, and who brought it.
+    damaged, cut_off : int
+        Points that rotted and were counted; and those at the end of a shard, of which only others know.
     settled : dict of BatchId to str
         Acknowledged batches, and by whom.
     sizes : dict of BatchId to int
@@ -38,6 +41,7 @@ class PointRules:
         self.settled: dict[BatchId, str] = {}
         self.sizes: dict[BatchId, int] = {}
         self._expired: Counter[BatchId] = Counter()
+        self.damaged = self.cut_off = 0
 
     # -- shards ---------------------------------------------------------------------------
 
@@ -71,6 +75,18 @@ class PointRules:
             before.keys() ^ present.keys(), key=lambda m: (m.source, m.sequence)
         ):
             self._check(batch_id)
+
+    def rotted(self, worker: str, before: Shard, after: Shard) -> None:
+        """A shard was opened in which something had rotted: it has to count whatever is not there any more."""
+        there = {batch_id for batch_id, _ in after.batches()} | set(after._checkpoint.batch_ids)
+        missing = [batch_id for batch_id in self.held.get(worker, {}) if batch_id not in there]
+        lost = sum(self.sizes[batch_id] for batch_id in missing)
+        counted, cut_off = after.damaged - before.damaged, before.appended - after.appended
+        if lost != counted + cut_off:
+            raise Violation(f"{worker} misses {lost} points, and counts {counted} and {cut_off}")
+        self.damaged += counted
+        self.cut_off += cut_off
+        self._expired.update(missing)
 
     def _check(self, batch_id: BatchId) -> None:
         where = {

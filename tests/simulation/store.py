@@ -64,6 +64,8 @@ class WorkerDisk:
         self._keep = keep
         self._rules = rules
         self._lives = 0
+        self._last: Shard | None = None
+        self._rotten = False
 
     @property
     def _path(self) -> Path:
@@ -80,6 +82,9 @@ class WorkerDisk:
             retention=Retention(points=self._keep),
             disk=self.disk,
         )
+        if self._rotten and self._last is not None:
+            self._rules.rotted(self.name, self._last, shard)
+        self._last, self._rotten = shard, False
         # what had expired was deleted after the checkpoint had said so, whenever the process was killed
         self._rules.reopened(self.name, dict(shard.batches()), set(shard._checkpoint.batch_ids))
         return OpenStore(self.name, shard, self.disk, self._rules)
@@ -95,9 +100,28 @@ class WorkerDisk:
         """Return whether acknowledged points do."""
         return self._ack == "fsync"
 
+    def rot(self, rng: Random) -> str:
+        """Flip a bit of what is stored; return where. The process is dead by then."""
+        files = [path for name in ("x", "time", "journal") for path in self._path.glob(f"*.{name}")]
+        used = {path: len(path.read_bytes().rstrip(b"\0")) for path in sorted(files)}
+        places = [path for path, size in used.items() if size]
+        if not places:
+            return "nothing"
+        path = rng.choice(places)
+        content = bytearray(path.read_bytes())
+        at = rng.randrange(used[path])
+        content[at] ^= 1 << rng.randrange(8)
+        path.write_bytes(content)
+        platter = self.disk.platters.get(path)
+        if platter is not None:  # it rots there
+            platter.sync()
+            platter.content[at : at + 1] = content[at : at + 1]
+        self._rotten = True
+        return f"{path.name}:{at}"
+
     def lose_power(self, rng: Random) -> None:
         """Leave on the disk what may be there after a power loss. The process is dead by then."""
-        self.disk.steps = None
+        self.disk.steps, self._rotten = None, False
         if self._path.exists():
             former = self._path
             self._lives += 1
@@ -181,6 +205,7 @@ class OpenStore:
             appended=shard.appended,
             expired=shard.expired,
             withdrawn=shard.withdrawn,
+            damaged=shard.damaged,
         )
 
     def close(self) -> None:

@@ -25,6 +25,9 @@ MORE_FAULTS = 8
 """Besides, so many may come while a view changes."""
 TROUBLED_S = 20.0
 """Faults begin within that time after the ring has begun to turn."""
+ROTTING = 0.15
+"""Share of the stories in which what is stored rots."""
+MAX_ROT = 3
 MOVING = 0.4
 """Share of the stories in which points are moved from worker to worker."""
 MAX_MOVES = 3
@@ -159,6 +162,7 @@ class Story:
         self._healed = False
         # chance of their own: a story without moves is as it would be if there were none
         self._moves = random.Random(f"moves {seed}")
+        self._rots = random.Random(f"rot {seed}")
         self._more_moving, self._orders = _orders_to_move(self._moves)
         self.cluster.on_batch = self._on_batch
 
@@ -189,6 +193,10 @@ class Story:
             else:
                 moment += 0.3 * kernel.rng.random() ** 2
             kernel.after(moment, self._do_unless_healed, self._injection, (faults,))
+        if self._rots.random() < ROTTING:
+            for _ in range(self._rots.randint(1, MAX_ROT)):
+                moment = begin + TROUBLED_S * self._rots.random()
+                kernel.after(moment, self._do_unless_healed, self._rot, ())
         for _ in range(self._orders):
             moment = begin + TROUBLED_S * self._moves.random()
             kernel.after(moment, self._do_unless_healed, self._move, ())
@@ -322,6 +330,15 @@ class Story:
         self.cluster.drain(name)
         if self.kernel.rng.random() < 0.7:
             self._later(0.5, 8.0, self.cluster.start, name)
+
+    def _rot(self) -> None:
+        """A byte of a worker's shard rots, and the worker is started again: reading finds it."""
+        here = [worker.name for worker in self.cluster.alive]
+        if here:
+            name = self._rots.choice(here)
+            self.cluster.rot(name, self._rots)
+            delay = 0.05 + 3.0 * self._rots.random()
+            self.kernel.after(delay, self._do_unless_healed, self.cluster.start, (name,))
 
     def _move(self) -> None:
         """A worker is to give points to the others, and something may happen to any of them meanwhile."""
