@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import mmap
 import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from streammac.store.journal import Lost, Opening, Record, Seal, entries
 from streammac.store.points import Column, Schema
 from streammac.store.retention import Extent
 from streammac.store.stock import Stock, columns, take_stock
-from streammac.store.withdrawals import Rows
+from streammac.store.withdrawals import Rows, Withdrawn
 
 log = logging.getLogger(__name__)
 
@@ -240,7 +240,7 @@ class Segment:
         with columns(paths, verify=verify or not sealed) as whole:
             return take_stock(contents, whole, promised)
 
-    def adopt(self, stock: Stock, withdrawn: Mapping[int, bool]) -> Rows:
+    def adopt(self, stock: Stock, withdrawn: Mapping[int, Withdrawn]) -> Rows:
         """Take up what there is, and forget the rest.
 
         Parameters
@@ -248,7 +248,7 @@ class Segment:
         stock : Stock
             What `stock` returned.
         withdrawn : mapping
-            First rows of batches that were withdrawn; True: the batch id stays known.
+            Batches that were withdrawn, by first row.
 
         Returns
         -------
@@ -256,16 +256,17 @@ class Segment:
             Those of them that are there.
         """
         self.sealed, self._journal.end = stock.sealed, stock.end
-        # what rots after it was withdrawn is no loss; rows whose record is damaged may be of several batches
-        gone = [b for b in stock.batches if b.row in withdrawn and b.count and b.batch_id]
-        self.lost = [lost for lost in stock.lost if lost not in gone]
+        # what rots after it was withdrawn is no loss
+        batches = [part for batch in stock.batches for part in _parts(batch, withdrawn)]
+        gone = [b for b in batches if b.row in withdrawn and b.count]
+        self.lost = [b for b in batches if isinstance(b, Lost) and b not in gone]
         self.batch_ids = BatchIdSet()
         for record in stock.records:
             self.newest = max(self.newest, record.arrival)
-            if record.count == 0 or withdrawn.get(record.row, True):
+            if record.count == 0 or record.row not in withdrawn:
                 self.batch_ids.add(record.batch_id)
         for batch in gone:
-            if batch.batch_id and withdrawn[batch.row]:
+            if batch.batch_id and withdrawn[batch.row].remembered:
                 self.batch_ids.add(batch.batch_id)
         holes: list[Record | Lost] = [*self.lost, *gone]
         self.holes = _merged((batch.row, batch.row + batch.count) for batch in holes)
@@ -345,6 +346,21 @@ class Segment:
         """Delete the files; views that map them stay readable."""
         self.close()
         self._disk.remove(self.paths)
+
+
+def _parts(batch: Record | Lost, withdrawn: Mapping[int, Withdrawn]) -> Iterator[Record | Lost]:
+    """Yield a batch; rows whose records are damaged may be of several, of which some were withdrawn."""
+    if isinstance(batch, Record) or batch.batch_id is not None:
+        yield batch
+        return
+    row, end = batch.row, batch.row + batch.count
+    for begin in sorted(first for first in withdrawn if row <= first < end):
+        count = withdrawn[begin].points
+        if count:
+            yield Lost(row, begin - row)
+            yield Lost(begin, count)
+            row = begin + count
+    yield Lost(row, end - row)
 
 
 def _merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

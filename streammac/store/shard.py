@@ -377,8 +377,12 @@ class Shard:
         wanted = {batch_id for batch_id in asked if batch_id in self._batch_ids}
         found = list(self._index.search(self._segments, wanted, sender))
         lost = [(segment, segment.find_lost(asked, sender)) for segment in self._segments]
-        places = [Place(s.number, r.row, remember) for s, records in found for r in records]
-        places += [Place(s.number, one.row, remember) for s, losses in lost for one in losses]
+        places = [
+            Place(s.number, r.row, remember, r.count) for s, records in found for r in records
+        ]
+        places += [
+            Place(s.number, one.row, remember, one.count) for s, losses in lost for one in losses
+        ]
         if not places:
             return 0
         if self.ack == "fsync":

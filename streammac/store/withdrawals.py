@@ -20,15 +20,23 @@ NAME = "withdrawn"
 
 
 class Place(NamedTuple):
-    """A withdrawn batch: its segment, its first row there, and whether its batch id stays known."""
+    """A withdrawn batch: its segment, its first row there, whether its batch id stays known, and its points."""
 
     segment: int
     row: int
     remembered: bool
+    points: int = 0
 
 
-Rows = dict[int, bool]
-"""First rows of the withdrawn batches of a segment; True: the batch id stays known."""
+class Withdrawn(NamedTuple):
+    """A withdrawn batch of a known place; ``points`` 0: a former version did not say."""
+
+    remembered: bool
+    points: int
+
+
+Rows = dict[int, Withdrawn]
+"""The withdrawn batches of a segment, by first row."""
 
 
 class Withdrawals:
@@ -57,8 +65,8 @@ class Withdrawals:
         """Whether a record was cut short; `keep` removes the rest of it."""
 
     def _note(self, places: Iterable[Place]) -> None:
-        for segment, row, remembered in places:
-            self.rows.setdefault(segment, {})[row] = remembered
+        for segment, row, remembered, points in places:
+            self.rows.setdefault(segment, {})[row] = Withdrawn(remembered, points)
 
     def add(self, places: list[Place], *, sync: bool) -> None:
         """Write that these batches are withdrawn.
@@ -84,7 +92,7 @@ class Withdrawals:
         kept = {segment: dict(r) for segment, r in rows.items() if r}
         if kept == self.rows and not self.torn and not self.damaged:
             return
-        places = [Place(s, row, seen) for s, r in sorted(kept.items()) for row, seen in r.items()]
+        places = [Place(s, row, *one) for s, r in sorted(kept.items()) for row, one in r.items()]
         self._log.rewrite([msgpack.packb(places)] if places else [])
         self.rows, self.torn, self.damaged = kept, False, False
 

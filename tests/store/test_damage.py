@@ -328,3 +328,17 @@ def check(copy, name) -> None:
     assert (again.points, again.damaged, again.withdrawn, there(again)) == counts
     assert again.damage == []
     again.close()
+
+
+def test_what_was_withdrawn_is_no_loss_where_its_record_is_damaged(filled):
+    journal = filled / "00000002.journal"
+    content = journal.read_bytes()
+    first = content.index(b"i1")
+    second = content.index(b"i1", first + 1)
+    for at in (first, second):  # of batches 3 and 4, of which 4 was withdrawn
+        change(journal, at, b"\xff")
+    for _ in range(2):
+        shard = open_shard(filled)
+        assert (shard.damaged, shard.withdrawn, shard.appended) == (ROWS, ROWS, BATCHES * ROWS)
+        assert there(shard) == [0, 1, 2, 5, 6, 7]
+        shard.close()
