@@ -34,7 +34,7 @@ class Stock:
     end : int
         So many bytes of the journal count.
     news : bool
-        Rows are lost that the journal does not speak of, or it is damaged itself.
+        Rows are lost that the journal does not speak of, or its first record is.
     """
 
     batches: list[Record | Lost]
@@ -100,7 +100,8 @@ def take_stock(contents: Contents, whole: Check, promised: int = 0) -> Stock:
         rows, cut = batch.row + batch.count, place
     else:
         cut = end
-    news |= any(gap.end <= cut for gap in contents.gaps)
+    # the first record is safe before all others; a batch without points that is not there may never have been promised
+    news |= bool(batches) and contents.gaps[:1] != () and contents.gaps[0].start == 0
     if rows < promised:
         batches.append(Lost(rows, promised - rows))
         news = True
