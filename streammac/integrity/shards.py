@@ -69,10 +69,12 @@ def _check(path: Path, name: str, *, repair: bool) -> tuple[list[Finding], int]:
         raise StoreError(f"{path}/schema.json: is damaged ({error})") from None
     schema = Schema.from_json(known.get("schema", known))
     checkpoint = Checkpoint.load(path)
-    found = survey(Disk(), path, schema, checkpoint, known.get("shard", ""), verify=True)
     withdrawals = Withdrawals(Disk(), path)
+    identity = known.get("shard", "")
+    found = survey(Disk(), path, schema, checkpoint, identity, withdrawals.rows, verify=True)
     texts = found.damage + ([WITHDRAWALS_DAMAGED] if withdrawals.damaged else [])
-    rows = sum(stock.rows for _, stock in found.found)
+    rows = sum(segment.rows for segment, _ in found.found)
+    lost = sum(lost.count for segment, _ in found.found for lost in segment.lost)
     if repair and texts:
         shard = Shard.open(path, schema)
         while shard.scrub(PASS_BYTES):
@@ -85,6 +87,14 @@ def _check(path: Path, name: str, *, repair: bool) -> tuple[list[Finding], int]:
         Finding(f"{name}/{place}", text, remedy, repaired=repair)
         for place, _, text in (text.partition(": ") for text in texts)
     ]
+    if lost + checkpoint.damaged and not texts:
+        findings.append(
+            Finding(
+                name,
+                f"{lost + checkpoint.damaged:,} points were damaged before, and are counted so",
+                harmless=True,
+            )
+        )
     if quarantined(path):
         findings.append(
             Finding(

@@ -7,6 +7,7 @@ is whole beside it stays in use.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -39,12 +40,15 @@ class Survey:
         Segments that retention dropped just before a crash; and those that are another shard's.
     missing : int
         Points of segments that are missing before the first.
+    withdrawn : dict
+        By segment, batches that are there and were withdrawn.
     """
 
     found: list[tuple[Segment, Stock]] = field(default_factory=list)
     expired: list[Segment] = field(default_factory=list)
     foreign: list[Segment] = field(default_factory=list)
     missing: int = 0
+    withdrawn: dict[int, Rows] = field(default_factory=dict)
 
     @property
     def damage(self) -> list[str]:
@@ -52,7 +56,7 @@ class Survey:
         texts = [f"{s.stem.name}: is not of this shard, or has no journal" for s in self.foreign]
         if self.missing:
             texts.append(f"the first segments are missing: {self.missing} points")
-        return texts + [damaged(stock, segment) for segment, stock in self.found if stock.news]
+        return texts + [damaged(segment) for segment, stock in self.found if stock.news]
 
 
 def survey(
@@ -61,6 +65,7 @@ def survey(
     schema: Schema,
     checkpoint: Checkpoint,
     identity: str,
+    withdrawn: Mapping[int, Rows],
     *,
     verify: bool = False,
 ) -> Survey:
@@ -89,6 +94,7 @@ def survey(
         if not last and not stock.sealed:
             stock = replace(stock, sealed=True, news=True)
         result.found.append((segment, stock))
+        result.withdrawn[segment.number] = segment.adopt(stock, withdrawn.get(segment.number, {}))
         first = segment.first + stock.rows
     return result
 
@@ -121,7 +127,8 @@ def recover(directory: ShardDirectory, schema: Schema, capacity: int) -> Recover
     disk.remove(
         list(path.glob("*" + SCRATCH))
     )  # of a process that was killed while it replaced a file
-    found = survey(disk, path, schema, directory.checkpoint, directory.identity)
+    checkpoint, identity = directory.checkpoint, directory.identity
+    found = survey(disk, path, schema, checkpoint, identity, withdrawals.rows)
     damage = found.damage
     for segment in found.expired:
         segment.remove()
@@ -129,9 +136,7 @@ def recover(directory: ShardDirectory, schema: Schema, capacity: int) -> Recover
         disk.move(segment.paths, set_aside(path, segment.stem.name))
     if found.missing:
         directory.save(_without(found, directory.checkpoint))
-    there: dict[int, Rows] = {}
     for segment, stock in found.found:
-        there[segment.number] = segment.adopt(stock, withdrawals.rows.get(segment.number, {}))
         x, row_bytes = segment.path("x"), schema.columns[0].row_bytes
         there_is_room = x.stat().st_size // row_bytes if x.exists() else 0
         segment.capacity = max(capacity, there_is_room)
@@ -142,7 +147,7 @@ def recover(directory: ShardDirectory, schema: Schema, capacity: int) -> Recover
     if withdrawals.damaged:
         disk.copy({withdrawals.path: None}, set_aside(path, "withdrawn"))
         damage.append(WITHDRAWALS_DAMAGED)
-    withdrawals.keep(there)
+    withdrawals.keep(found.withdrawn)
     for text in damage:
         log.error("%s: damaged: %s", path, text)
     numbers = [*_numbers(path), *_numbers(path / QUARANTINE)]
@@ -187,12 +192,12 @@ def mend(path: Path, segment: Segment, stock: Stock) -> None:
         log.warning("%s: what is damaged in segment %s is not set aside: %s", path, name, error)
 
 
-def damaged(stock: Stock, segment: Segment) -> str:
+def damaged(segment: Segment) -> str:
     """Return what is damaged in a segment, in words."""
-    lost = sum(lost.count for lost in stock.lost)
+    lost = sum(lost.count for lost in segment.lost)
     if not lost:
-        return f"{segment.stem.name}: its journal is damaged, and no point is lost"
-    return f"{segment.stem.name}: {lost} of {stock.rows} points are not as they were written"
+        return f"{segment.stem.name}: is damaged where it costs no point"
+    return f"{segment.stem.name}: {lost} of {segment.rows} points are not as they were written"
 
 
 def set_aside(path: Path, name: str) -> Path:

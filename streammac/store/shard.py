@@ -556,7 +556,7 @@ class Shard:
                 self._batch_ids.discard(lost.batch_id)
         self._index = Index()
         mend(self.path, segment, stock)
-        self.damage.append(damaged(stock, segment))
+        self.damage.append(damaged(segment))
 
     def verify(self) -> list[str]:
         """Read every row of every segment; return the names of the segments that are not as written."""

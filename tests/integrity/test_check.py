@@ -125,7 +125,18 @@ def test_every_row_of_a_shard_is_looked_at(directory):
     assert text == "5 of 15 points are not as they were written"
     assert found(directory), "a check changes nothing"
     repaired(directory)
-    assert "shards/w1/quarantine" in found(directory)
+    assert found(directory) == {
+        "shards/w1": "5 points were damaged before, and are counted so",
+        "shards/w1/quarantine": "1 copies of damaged files",
+    }
+
+
+def test_what_was_withdrawn_may_rot(directory):
+    shard = Shard.open(directory.shard("w1"), SCHEMA, **OPTIONS)
+    shard.withdraw([BatchId("i1", 1, 3)], remember=False)
+    shard.close()
+    flip(directory.shard("w1") / "00000002.x", 2)
+    assert found(directory) == {"shards/w1/00000002": "is damaged where it costs no point"}
 
 
 def test_points_that_the_coordinator_remembers_are_missed(directory):

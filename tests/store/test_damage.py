@@ -93,7 +93,7 @@ def test_damage_is_told_when_it_is_found_and_not_again(filled):
 def test_a_journal_that_is_damaged_where_it_costs_no_point_is_told_too(filled, number):
     change(filled / f"{number:08d}.journal", 14, b"\xff")  # in the record that says whose it is
     shard = open_shard(filled)
-    assert shard.damage == [f"{number:08d}: its journal is damaged, and no point is lost"]
+    assert shard.damage == [f"{number:08d}: is damaged where it costs no point"]
     assert (there(shard), shard.damaged, shard.quarantined) == (ALL, 0, 1)
     assert open_shard_again(shard).damage == []
 
