@@ -100,13 +100,13 @@ INGEST = Row(
         ),
         Panel(
             "Accounting",
-            "Where all points are: accepted = stored + expired + away. Away: with workers that died or left.",
+            "Where all accepted points are: stored, expired, dropped, damaged, or away with workers that died or left.",
             "short",
             [(of(m.POINTS), "{{state}}")],
         ),
         Panel(
             "Not taken, not kept",
-            "Points that became dead letters, came twice or expired, and batches that were refused or sent again.",
+            "Points: dead letters, duplicates, expired. Batches: refused, sent again. And feeds that failed.",
             "cps",
             [
                 (
@@ -117,6 +117,8 @@ INGEST = Row(
                 (total(rate(each(m.RESENT))), "batches sent again"),
                 (total(rate(each(m.DUPLICATES))), "points stored before"),
                 (total(rate(each(m.EXPIRED))), "points expired"),
+                (total(rate(each(m.LETTERS_LOST))), "dead letters not kept"),
+                (total(each(m.FAILED_FEEDS)), "feeds failed"),
             ],
         ),
         Panel(
