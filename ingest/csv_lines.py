@@ -22,8 +22,7 @@ def decode_csv(line: bytes) -> Record:
     BadRecord
         Naming the first field that is not a number.
     """
-    separator, fields = _fields(line)
-    plain = [field.replace(b",", b".") for field in fields] if separator == b";" else fields
+    fields, plain = _fields(line)
     try:
         if b"_" not in line:  # Python's own notation for digit groups, nobody else's
             return Record(list(map(float, plain)))
@@ -34,15 +33,22 @@ def decode_csv(line: bytes) -> Record:
     raise BadRecord(f"column {column + 1}: expected a number, got {shown!r}")
 
 
-def _fields(line: bytes) -> tuple[bytes, list[bytes]]:
+def _fields(line: bytes) -> tuple[list[bytes], list[bytes]]:
+    """Return the fields of a line, and the same with decimal points."""
+    fields, separator = _split(line)
+    plain = [field.replace(b",", b".") for field in fields] if separator == b";" else fields
+    return fields, plain
+
+
+def _split(line: bytes) -> tuple[list[bytes], bytes]:
     separator = b";" if b";" in line else b"," if b"," in line else b"\t"
     if b'"' not in line:
-        return separator, line.split(separator)
+        return line.split(separator), separator
     texts = csv.reader(
         [line.decode("latin-1")], delimiter=separator.decode(), skipinitialspace=True
     )
     try:
-        return separator, [text.encode("latin-1") for text in next(texts)]
+        return [text.encode("latin-1") for text in next(texts)], separator
     except csv.Error as error:
         raise BadRecord(f"not CSV: {error}") from None
 
@@ -86,7 +92,7 @@ class Header:
 def _is_words(line: bytes) -> bool:
     """Return whether a line has something in it, and no number."""
     try:
-        _, fields = _fields(line)
+        _, plain = _fields(line)
     except BadRecord:
         return False
-    return any(map(bytes.strip, fields)) and not any(map(_is_number, fields))
+    return any(map(bytes.strip, plain)) and not any(map(_is_number, plain))

@@ -129,6 +129,8 @@ def test_a_line_of_csv_that_is_wrong_names_the_column(line, said):
         (b"1.5,width", False),
         (b"1,2", False),
         (b"nan,inf", False),
+        (b"0,5;-2,25", False),
+        (b'"0,5";"x"', False),
     ],
 )
 def test_a_header_has_no_number_in_it(line, header):
