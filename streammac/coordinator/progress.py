@@ -22,8 +22,8 @@ class Progress:
     training : Training
         When the continuation begins anew.
     state : mapping, optional
-        What `durable` returned when the cluster last ran. Without parameters to go on from, training
-        begins at epoch 0, and only the numbers that must not be used twice count.
+        What `durable` returned when the cluster last ran. Without it, or without parameters to go on from,
+        training begins at epoch 0, and only the numbers that must not be used twice count.
     params : mapping, optional
         Tensors of the newest model version.
 
@@ -52,10 +52,10 @@ class Progress:
         params: Mapping[str, Array] | None = None,
     ) -> None:
         state = state or {}
-        old = state if params else {}
-        self.params = dict(params or {})
+        old = state if params and "plan" in state else {}
+        self.params = dict(params or {}) if old else {}
         self.epoch = int(old.get("epoch", 0))
-        self.plan = EpochPlan(**old["plan"]) if params else EpochPlan(fresh=True)
+        self.plan = EpochPlan(**old["plan"]) if old else EpochPlan(fresh=True)
         self.result: EpochResult | None = None
         self.version = 0
         self.unpublished = ""

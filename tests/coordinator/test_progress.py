@@ -52,6 +52,11 @@ def test_a_restarted_cluster_goes_on_where_it_was():
     assert Progress(Training(), state, PARAMS).durable() == state
 
 
+def test_a_model_without_what_was_remembered_of_it_is_not_gone_on_from():
+    progress = Progress(Training(), {}, PARAMS)
+    assert (progress.epoch, progress.plan, progress.params) == (0, EpochPlan(fresh=True), {})
+
+
 def test_without_a_model_only_numbers_are_kept():
     former = Progress(Training())
     former.advance(RESULT)

@@ -132,7 +132,7 @@ class CoordinatorProcess:
         found = document.load(self.directory.coordinator_state)
         if found is None:
             lost = any(self.directory.shards.glob("*/*.journal"))
-            text = "is missing: what was counted in former runs is not known any more"
+            text = "is missing: what was counted in former runs is not known any more, and training begins anew"
             return {}, f"{self.directory.coordinator_state.name} {text}" if lost else ""
         state = dict(found.content)
         if found.damage:
