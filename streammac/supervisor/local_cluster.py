@@ -188,7 +188,8 @@ class LocalCluster:
     def _exit_message(self, kept: SupervisedProcess) -> str:
         window_s = self.settings.cluster.restart_window_s
         spent = f"{kept.policy.budget} restarts within {window_s:.0f} s did not help: "
-        return (spent if kept.state == "down" else "") + kept.child.exit_message()
+        tried = kept.state == "down" and not kept.is_non_retryable
+        return (spent if tried else "") + kept.child.exit_message()
 
     def _restarted(self, kept: SupervisedProcess) -> None:
         if kept.state != "running":

@@ -322,6 +322,13 @@ def test_a_coordinator_that_cannot_be_helped_ends_the_cluster(tmp_path: Path) ->
     assert sorted((tmp_path / "ended").read_text().split()) == ["i1", "w1", "w2"]
 
 
+def test_a_coordinator_that_would_end_in_the_same_way_again_is_not_said_to_be_restarted(
+    tmp_path: Path,
+) -> None:
+    run = supervise(cluster(tmp_path, coordinator="hopeless"), lambda *_: None, 20)
+    assert str(run.failure).startswith("coordinator (process ")
+
+
 def test_who_would_die_of_the_same_again_is_not_restarted(tmp_path: Path) -> None:
     run = supervise(cluster(tmp_path, limits=ALWAYS, i1="hopeless"), lambda *_: None, 20)
     assert run.failure is not None
