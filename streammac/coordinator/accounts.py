@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from streammac.wire.reports import IngestReport, ShardCounts
+from streammac.wire.reports import IngestReport, Lasting, ShardCounts
 from streammac.wire.status import PointCounts
 
 
@@ -30,6 +30,11 @@ class Fed:
             self.dead_lettered + other.dead_lettered,
             self.duplicate + other.duplicate,
         )
+
+    def without(self, other: Lasting) -> Fed:
+        """Return what the other does not know of."""
+        sent, dead = self.sent - other.sent, self.dead_lettered - other.dead_lettered
+        return Fed(max(0, sent), max(0, dead))
 
 
 @dataclass(slots=True)
@@ -58,6 +63,12 @@ class Feed:
     former: Fed = Fed()
     ended: bool = False
     settled: int = 0
+
+    @property
+    def lasting(self) -> Fed:
+        """What the node's next life counts again, as long as it has its ledger."""
+        sent = self.counts.sent - self.passing.sent
+        return Fed(sent, self.counts.dead_lettered - self.passing.dead_lettered)
 
 
 @dataclass(slots=True)
@@ -94,8 +105,11 @@ class Accounts:
                 feed.former += known.passing
                 gone = known.settled - lasting.settled
                 if gone > 0:
-                    text = "settled records are not in its ledger, which is an older one: they may be stored twice"
-                    damage.append(f"{gone:,} {text}")
+                    text = (
+                        "settled records are not in its ledger, which is an older or a mended one"
+                    )
+                    damage.append(f"{gone:,} {text}: they may be stored twice")
+                    feed.former += known.lasting.without(lasting)
         self.feeds[name] = feed
         return damage
 

@@ -287,14 +287,18 @@ class Coordinator:
         self.membership.leave(peer, message)
         news = feed_troubles(before, peer.ingest)
         orders: list[Action] = [self.note(kind, peer.name, text) for kind, text in news]
-        orders += self._count(peer)
+        begun = message.worker is not None or message.ingest is not None
+        if begun:  # else it knows nothing, say, because it could not read its ledger
+            orders += self._count(peer)
         self.moves.hear(peer, now)
         self.failures.counts["drained"] += drained
         ingest = peer.registration.role == "ingest"
-        if ingest and not peer.ingest.unacknowledged:
+        if ingest and begun and not peer.ingest.unacknowledged:
             self.accounts.end_feed(message.name, message.incarnation)
         kind = "ingest_left" if ingest else "left"
-        text = exit_message(peer.worker) if drained else "ended in good order"
+        text = "ended in good order" if begun else "ended before it had begun: its log says why"
+        if drained:
+            text = exit_message(peer.worker)
         return [*orders, self.note(kind, peer.name, text), *self._members_changed(now)]
 
     def _lost(

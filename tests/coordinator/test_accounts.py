@@ -99,3 +99,12 @@ class TestDamage:
         assert (
             accounts.count_feed("i1", 3, IngestReport(sent=20, lasting=Lasting(settled=20))) == []
         )
+
+    def test_what_is_sent_once_more_for_want_of_a_ledger_counts_once_more(self):
+        accounts = Accounts()
+        whole = IngestReport(sent=90, dead_lettered=2, lasting=Lasting(90, 2, settled=90))
+        accounts.count_feed("i1", 1, whole)
+        assert accounts.count_feed("i1", 2, IngestReport()) != []
+        assert accounts.points(()).sent == 90, "that it is not known any more undoes nothing"
+        accounts.count_feed("i1", 2, whole)
+        assert (accounts.points(()).sent, accounts.points(()).dead_lettered) == (180, 4)

@@ -11,7 +11,7 @@ import pytest
 from streammac.coordinator.awake_clock import BLINK_S, AwakeClock
 from streammac.coordinator.continuation import Continuation
 from streammac.coordinator.coordinator import BANNED_S, Coordinator
-from streammac.coordinator.coordinator_actions import Finished, Tell
+from streammac.coordinator.coordinator_actions import Finished, Note, Tell
 from streammac.coordinator.failure_detector import CAP_S
 from streammac.coordinator.health import failures
 from streammac.coordinator.moves import REPEAT_S
@@ -48,6 +48,7 @@ from streammac.wire.messages import (
 )
 from streammac.wire.reports import (
     IngestReport,
+    Lasting,
     MoveState,
     RingProgress,
     ShardCounts,
@@ -583,6 +584,19 @@ def test_the_accounting_adds_up_over_incarnations():
         dropped=0,
         damaged=0,
     )
+
+
+def test_an_ingest_node_that_ends_before_it_has_begun_changes_nothing():
+    core, _ = cluster(points=100)
+    counts = IngestReport(sent=200, unacknowledged=3, lasting=Lasting(200, settled=200))
+    core.handle(b"i1", Heartbeat("i1", 1, ingest=counts), now=1.0)
+    core.handle(b"i1", register("i1", "ingest", incarnation=2), now=2.0)
+    orders = core.handle(b"i1", Goodbye("i1", 2), now=3.0)
+    assert status(core).points.sent == 200
+    assert core.accounts.open_feeds == {"i1"}, "the former may still send something elsewhere"
+    assert [o.event.text for o in orders if isinstance(o, Note)] == [
+        "ended before it had begun: its log says why"
+    ]
 
 
 def test_a_worker_that_has_not_opened_its_shard_changes_nothing():
