@@ -233,9 +233,9 @@ class LocalCluster:
         self.address = announced["control"] if announced else self.address
         return self.address
 
-    def last_known(self) -> ClusterStatus | None:
-        """Return the newest status and what the supervisor knows now; None before the first one."""
-        return replace(self.last, supervisor=self._announce(), stale=True) if self.last else None
+    def last_known(self) -> ClusterStatus:
+        """Return the newest status, one of nothing before there is any, and what the supervisor knows now."""
+        return replace(self.last or ClusterStatus(), supervisor=self._announce(), stale=True)
 
     # -- requests -------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ class Run:
 
 def supervise(
     cluster: LocalCluster,
-    show: Callable[[ClusterStatus | None, float], None],
+    show: Callable[[ClusterStatus, float], None],
     duration_s: float | None = None,
     began: float | None = None,
 ) -> Run:
@@ -55,7 +55,7 @@ def supervise(
     cluster : LocalCluster
         Not started yet.
     show : callable
-        Is given the status (None before the first) and the seconds since the start, twice a second.
+        Is given the status, without a coordinator before the first, and the seconds since the start, twice a second.
     duration_s : float, optional
         How long; without it, until Ctrl-C or SIGTERM.
     began : float, optional
@@ -71,6 +71,7 @@ def supervise(
     first = time.monotonic() - (time.time() - started)
     failure: Failure | None = None
     running: ClusterStatus | None = None
+    unsaved = ""
     milestones = Milestones()
     before = {number: signal.getsignal(number) for number in SIGNALS}
     cluster.interrupt.catch()
@@ -86,11 +87,15 @@ def supervise(
                 cluster.step(left)
                 continue
             cluster.step()
-            status = _status(cluster, elapsed)
+            status = cluster.status()
+            known = status or cluster.last_known()
+            unsaved = known.supervisor.unsaved if known.supervisor else ""
+            if elapsed > START_S and cluster.last is None and not unsaved:
+                raise _unanswered(cluster)
             running = status or running
             milestones.see(status)
             with contextlib.suppress(OSError):  # a terminal that is gone ends no cluster
-                show(status or cluster.last_known(), elapsed)
+                show(known, elapsed)
             look_at = elapsed + (STATUS_S if status else TURN_S)
     except Failure as error:
         if not cluster.children:
@@ -102,16 +107,12 @@ def supervise(
             signal.signal(number, handler)
     milestones.see(final)
     seconds = time.monotonic() - first
-    failure = failure or verdict(cluster.children, final, seconds)
+    failure = failure or verdict(cluster.children, final, seconds, unsaved)
     return Run(final, running, started, seconds, failure, milestones)
 
 
-def _status(cluster: LocalCluster, elapsed_s: float) -> ClusterStatus | None:
-    """Return the cluster's status; None while the coordinator does not answer, as it must for the first time soon."""
-    status = cluster.status()
-    if status is None and cluster.last is None and elapsed_s > START_S:
-        raise Failure(
-            ExitCode.NOT_RUNNING,
-            f"the coordinator does not answer after {START_S:.0f} s; see {cluster.directory.logs}",
-        )
-    return status
+def _unanswered(cluster: LocalCluster) -> Failure:
+    return Failure(
+        ExitCode.NOT_RUNNING,
+        f"the coordinator does not answer after {START_S:.0f} s; see {cluster.directory.logs}",
+    )

@@ -19,7 +19,10 @@ LONG_S = 30.0
 
 
 def verdict(
-    children: Sequence[SupervisedProcess], final: ClusterStatus | None, seconds: float
+    children: Sequence[SupervisedProcess],
+    final: ClusterStatus | None,
+    seconds: float,
+    unsaved: str = "",
 ) -> Failure | None:
     """Return why a run failed, None if it did not.
 
@@ -31,7 +34,11 @@ def verdict(
         The last that the coordinator told; None if it never answered.
     seconds : float
         How long the run was.
+    unsaved : str
+        What of the supervisor's files could not be written to the last, and why.
     """
+    if final is None and unsaved:
+        return Failure(ExitCode.BAD_INPUT, f"the cluster could not begin: {unsaved} - make room")
     for one in children:
         why = _trouble(one, answered=final is not None)
         if why is not None:

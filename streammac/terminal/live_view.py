@@ -27,7 +27,7 @@ ROUTINE = frozenset({"promoted", "kept_back", "view", "turns"})
 
 def line(status: ClusterStatus | None, elapsed_s: float) -> str:
     """Return the state of a cluster in one line."""
-    if status is None:
+    if status is None or not status.begun:
         return f"{elapsed_s:5.0f} s  starting"
     quality, points = status.quality, status.points
     measured = f", quality {quality.model:.3f} (ITQ {quality.itq:.3f})" if quality else ""
@@ -53,7 +53,7 @@ class View(ABC):
 
     @abstractmethod
     def show(self, status: ClusterStatus | None, elapsed_s: float) -> None:
-        """Show this status; None before the first one."""
+        """Show this status; None, or one without a coordinator, before the first one."""
 
 
 class TerminalView(View):
@@ -86,7 +86,7 @@ class TerminalView(View):
         """Draw this status; one that is missing leaves the last one standing."""
         if status is None and elapsed_s >= LINE_S:
             return
-        if status is not None:
+        if status is not None and status.begun:
             self._trend.add(status)
         self._live.update(render(status, elapsed_s, self._trend, self._glyphs), refresh=True)
 

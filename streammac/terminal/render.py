@@ -85,8 +85,9 @@ def render(
     glyphs : Glyphs
         What the terminal can show.
     """
-    if status is None:
-        return Text(f"starting ... {elapsed_s:.0f} s")
+    if status is None or not status.begun:
+        unsaved = status.supervisor.unsaved if status and status.supervisor else ""
+        return Text(f"starting ... {elapsed_s:.0f} s {unsaved}".rstrip())
     parts: list[RenderableType] = [
         _headline(answers(status), glyphs),
         _facts(status, elapsed_s),

@@ -253,6 +253,11 @@ class ClusterStatus(msgspec.Struct, frozen=True):
     stale: bool = False
 
     @property
+    def begun(self) -> bool:
+        """Return whether a coordinator has told of itself; before that, all there is comes from its supervisor."""
+        return not self.stale or self.coordinator.pid > 0
+
+    @property
     def members(self) -> list[WorkerStatus]:
         """Return the workers that take part."""
         return [worker for worker in self.workers if worker.is_here]

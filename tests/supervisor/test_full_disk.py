@@ -58,6 +58,16 @@ def test_a_start_on_a_full_or_read_only_disk_is_one_line(run: Run, disk: Path) -
         assert err.count("\n") == 1
 
 
+def test_a_directory_whose_disk_has_filled_up_waits_for_room(run: Run, disk: Path) -> None:  # noqa: F811
+    up = ("up", "--dir", disk / "run", "--workers", 1, "--no-ui")
+    run(*up, "--for", 0)
+    fill(disk)
+    code, out, err = run(*up, "--for", 3)
+    assert code == 6
+    assert "disk_full: processes/supervisor.json cannot be written" in out
+    assert "the cluster could not begin: processes/supervisor.json cannot be written" in err
+
+
 def test_a_cluster_outlives_a_full_disk(disk: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     feed = tmp_path / "feed.npy"

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from streammac.terminal.live_view import LineView, TerminalView, line, view_for
-from streammac.wire.status import CoordinatorStatus, Event
+from streammac.wire.status import ClusterStatus, CoordinatorStatus, Event, SupervisorStatus
 from tests.terminal.test_render import EVENTS, STATUS, text, with_answers
 
 
@@ -21,8 +21,17 @@ def test_lines_come_now_and_then() -> None:
 
 
 def test_a_coordinator_that_is_away_is_told() -> None:
-    assert "the coordinator is away" in line(replace(STATUS, stale=True), 5.0)
+    assert "the coordinator is away" in line(
+        replace(STATUS, stale=True, coordinator=CoordinatorStatus(7)), 5.0
+    )
     assert "the coordinator is away" not in line(STATUS, 5.0)
+
+
+def test_before_a_coordinator_has_told_of_itself_what_the_supervisor_knows_is_shown() -> None:
+    unsaved = SupervisorStatus(unsaved="workers.json cannot be written", events=EVENTS[:1])
+    before = ClusterStatus(supervisor=unsaved, stale=True)
+    assert line(before, 5.0).endswith("starting")
+    assert text(before).strip().endswith("workers.json cannot be written")
 
 
 def test_what_training_waits_for_is_told() -> None:
