@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 from streammac.errors import ExitCode, Failure
 
 if TYPE_CHECKING:
+    from streammac.run_directory import RunDirectory
     from streammac.settings.schema import Model, Network
     from streammac.settings.sources import Loaded
 
 
-def check_start(loaded: Loaded, keys: Path) -> None:
+def check_start(loaded: Loaded, directory: RunDirectory) -> None:
     """Check whether a cluster can be started with these settings, and its feeds be read; see `check_settings`."""
     from streammac.settings.sources import ConfigurationError
     from streammac.supervisor.local_cluster import MOST_WORKERS
 
-    check_settings(loaded, keys)
+    check_settings(loaded, directory)
     workers = loaded.settings.cluster.workers
     if workers > MOST_WORKERS:
         origin = loaded.origins.get("cluster.workers", "settings")
@@ -32,15 +33,15 @@ def check_start(loaded: Loaded, keys: Path) -> None:
     _sources(loaded.settings.ingest.sources, loaded.settings.network.http_host)
 
 
-def check_settings(loaded: Loaded, keys: Path) -> None:
+def check_settings(loaded: Loaded, directory: RunDirectory) -> None:
     """Check whether a coordinator can be started with these settings; feeds may be those of another machine.
 
     Parameters
     ----------
     loaded : Loaded
         The settings, and where they come from.
-    keys : Path
-        Folder of keys; it need not be there.
+    directory : RunDirectory
+        With keys and versions, if there are any.
 
     Raises
     ------
@@ -48,8 +49,9 @@ def check_settings(loaded: Loaded, keys: Path) -> None:
         With a line for each setting that is wrong (code 3); of `check_start` also for a source (code 6).
     """
     settings, origins = loaded.settings, loaded.origins
-    _demand([*_model(settings.model), *_hosts(settings.network)], origins)
-    _openness(settings.network, keys)
+    model = [*_model(settings.model)] or [*_as_published(settings.model, directory.models)]
+    _demand([*model, *_hosts(settings.network)], origins)
+    _openness(settings.network, directory.keys)
 
 
 def check_hosts(network: Network, origins: Mapping[str, str]) -> None:
@@ -78,6 +80,25 @@ def _model(wanted: Model) -> Iterator[str]:
         create(wanted.family, bits=wanted.bits, **wanted.options)
     except ModelError as error:
         yield str(error)
+
+
+def _as_published(wanted: Model, models: Path) -> Iterator[str]:
+    """Compare with the newest version: where the settings are gone, nothing else knows what the model is."""
+    from streammac.publishing.versions import VersionError, VersionStore
+
+    versions = VersionStore(models, keep=1)
+    try:
+        described = versions.load(versions.newest).metadata["model"]
+    except VersionError:
+        return
+    known = described["hyper_parameters"] | {"family": described["family"]}
+    for name in ("family", "bits"):
+        now = getattr(wanted, name)
+        if now != known[name]:
+            yield (
+                f"model.{name}: expected {known[name]}, as in version {versions.newest} of {models}, got {now} - "
+                "name it, or use another directory"
+            )
 
 
 def _hosts(network: Network) -> Iterator[str]:

@@ -109,7 +109,7 @@ def _run(
     from streammac.terminal.summary import final_table, summarise
 
     run_directory = RunDirectory.open(directory.absolute())
-    check_start(loaded, run_directory.keys)
+    check_start(loaded, run_directory)
     open_files.allow_many()
     log_file = run_directory.logs / "supervisor.log"
     settings = loaded.settings

@@ -66,5 +66,5 @@ def check(config: ConfigOption = None, directory: DirectoryOption = DEFAULT_DIRE
     from streammac.run_directory import RunDirectory
 
     loaded = load_settings(config, directory)
-    check_start(loaded, RunDirectory.open(directory.absolute()).keys)
+    check_start(loaded, RunDirectory.open(directory.absolute()))
     typer.echo(f"ok: {len(loaded.origins)} settings differ from their defaults or repeat them")

@@ -67,7 +67,7 @@ def coordinator(
         from streammac.cli.checks import check_settings
 
         loaded = load_settings(config, directory, insecure=insecure)
-        check_settings(loaded, run_directory.keys)
+        check_settings(loaded, run_directory)
         settings = loaded.settings
         document.save(run_directory.settings, settings.model_dump(mode="json"), keep_former=True)
     settings = _on_ports(settings, control_port, http_port)

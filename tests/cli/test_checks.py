@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ingest.sources import SourceError
 from ingest.sources.registry import check_source
+from streammac.publishing.versions import VersionStore
+from streammac.run_directory import RunDirectory
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 
 SETTINGS = [
@@ -68,6 +71,16 @@ def test_config_check_and_up_refuse_the_same_settings(
     assert said in checked[2]
     assert checked[2].count("\n") == 1
     assert not Path("d").exists(), "nothing was begun"
+
+
+def test_a_model_is_what_it_was_also_where_the_settings_are_gone(run: Run) -> None:  # noqa: F811
+    directory = RunDirectory.create(Path("d"))
+    model = {"family": "binary_autoencoder", "hyper_parameters": {"bits": 4}}
+    VersionStore(directory.models, keep=1).publish({"w": np.ones(2)}, {"model": model})
+    checked = run("config", "check", "--dir", "d")
+    assert checked == run("up", "--dir", "d", "--for", 0, "--no-ui")
+    assert checked[0] == 3
+    assert "model.bits: expected 4, as in version 1 of" in checked[2]
 
 
 @pytest.mark.parametrize(("uri", "said"), SOURCES)
