@@ -348,6 +348,8 @@ def _serve(
     timeout_s: float | None,
 ) -> ExitCode:
     registration = register(link, interrupt, timeout_s)
+    if registration is ExitCode.REFUSED:
+        return registration  # its name is another's
     if isinstance(registration, ExitCode):
         link.tell(Goodbye(link.name, link.incarnation))
         return registration

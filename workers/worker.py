@@ -284,8 +284,9 @@ def run(
     if isinstance(registration, Registration):
         code = Worker(link, listeners, directory, registration, interrupt).run()
     else:
-        link.tell(Goodbye(name, link.incarnation))
         code = registration
+        if code is not ExitCode.REFUSED:  # nobody is expected whose name is another's
+            link.tell(Goodbye(name, link.incarnation))
     directory.retract(name)
     listeners.close()
     link.socket.close()

@@ -220,7 +220,7 @@ class Coordinator:
         if refusal is None:
             return []  # it asks again
         if refusal:
-            told = f"a second process {message.pid} on {message.host}: {refusal}"
+            told = f"process {message.pid} on {message.host}: {refusal}"
             note = self.note("refused", message.name, told)
             return [Tell(identity, RegistrationRefused(refusal)), note]
         known = self.membership.find(message.name, message.incarnation) is not None

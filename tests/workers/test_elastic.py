@@ -74,6 +74,7 @@ def test_the_ring_goes_on_whatever_happens_to_workers(tmp_path):
         for name, words in refused.items():
             assert cluster.children[name].process.wait(PATIENCE_S) == ExitCode.REFUSED
             assert words in cluster.children[name].tail()
+        assert "malformed" not in kinds(cluster.status(), ""), "who is refused does not say goodbye"
 
         cluster.signal("w3", signal.SIGTERM)
         status = cluster.wait(lambda s: states(s)["w3"] == "left", "the leave")
