@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from streammac.store.journal import Lost, Record
 from streammac.store.segment import Segment
-from streammac.store.stock import columns
+from streammac.store.stock import Check, columns
+
+RECORD_BYTES = 8192
+"""A small batch costs as much time as so many bytes."""
 
 
 class Scrub:
@@ -33,21 +37,29 @@ class Scrub:
 
 
 def _read(segments: Sequence[Segment]) -> Iterator[tuple[int, Segment | None]]:
-    """Read record by record; yield the bytes that were read, and the segment if it is damaged."""
+    """Read record by record; yield what each costs, in bytes, and the segment if it is damaged."""
     for segment in segments:
-        schema_columns = segment.schema.columns
-        row_bytes = sum(column.row_bytes for column in schema_columns)
-        rows, records = segment.rows, segment.records()
-        live = segment.live
-        if sum(record.count for record in records) < live and segment.path("journal").exists():
-            yield 0, segment
-            continue
-        paths = [(segment.path(column.name), column.row_bytes) for column in schema_columns]
+        rows, schema = (
+            segment.rows,
+            segment.schema,
+        )  # what is newer than the pass waits for the next one
+        row_bytes = sum(column.row_bytes for column in schema.columns)
+        paths = [(segment.path(column.name), column.row_bytes) for column in schema.columns]
+        covered = 0
         with columns(paths, verify=True) as whole:
-            for record in records:
-                if record.row + record.count > rows:
-                    break  # newer than the pass
-                good = whole(record) or not segment.path("journal").exists()
-                yield record.count * row_bytes, None if good else segment
-                if not good:
+            for entry, _, missing in segment.entries():
+                if not isinstance(entry, Record | Lost):
+                    continue
+                unknown = missing or (
+                    isinstance(entry, Record) and not _sound(segment, entry, whole)
+                )
+                if covered >= rows or (unknown and segment.is_there):
                     break
+                covered = entry.row + entry.count
+                yield max(RECORD_BYTES, entry.count * row_bytes), None
+        if covered < rows and segment.is_there:
+            yield 0, segment
+
+
+def _sound(segment: Segment, record: Record, whole: Check) -> bool:
+    return not segment.has(record) or whole(record)

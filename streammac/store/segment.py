@@ -20,7 +20,7 @@ from streammac.files.disk import Disk, File
 from streammac.files.log import Log
 from streammac.points.batch_id import BatchId
 from streammac.points.batch_id_set import BatchIdSet
-from streammac.store.journal import Lost, Opening, Record, Seal, entries
+from streammac.store.journal import Lost, Opening, Placed, Record, Seal, entries
 from streammac.store.points import Column, Schema
 from streammac.store.retention import Extent
 from streammac.store.stock import Stock, columns, take_stock
@@ -311,11 +311,21 @@ class Segment:
 
     def records(self) -> list[Record]:
         """Return the records of the batches that count, in order."""
-        found = (placed.entry for placed in entries(self._journal.read()))
-        return [r for r in found if isinstance(r, Record) and not self._is_hole(r)]
+        found = (placed.entry for placed in self.entries())
+        return [r for r in found if isinstance(r, Record) and self.has(r)]
 
-    def _is_hole(self, record: Record) -> bool:
-        return any(start <= record.row < stop for start, stop in self.holes)
+    def entries(self) -> Iterator[Placed]:
+        """Yield what its journal says."""
+        return entries(self._journal.read())
+
+    def has(self, record: Record) -> bool:
+        """Return whether a batch counts: it was neither withdrawn nor lost."""
+        return not any(start <= record.row < stop for start, stop in self.holes)
+
+    @property
+    def is_there(self) -> bool:
+        """Return whether its files are, and were not removed meanwhile."""
+        return self.path("journal").exists()
 
     def column(self, column: Column) -> NDArray[Any]:
         """Return a mapping of a column, of at least as many rows as are written."""

@@ -11,6 +11,7 @@ import pytest
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
 from streammac.store import Outcome, Retention, Schema, Shard, StoreError
+from streammac.store.scrub import RECORD_BYTES
 
 ROWS = 5
 DIM = 4
@@ -342,3 +343,11 @@ def test_what_was_withdrawn_is_no_loss_where_its_record_is_damaged(filled):
         assert (shard.damaged, shard.withdrawn, shard.appended) == (ROWS, ROWS, BATCHES * ROWS)
         assert there(shard) == [0, 1, 2, 5, 6, 7]
         shard.close()
+
+
+def test_many_small_batches_are_read_a_few_at_a_time(filled):
+    shard = open_shard(filled)
+    steps = 1
+    while shard.scrub(2 * RECORD_BYTES):
+        steps += 1
+    assert steps == 1 + BATCHES // 2
