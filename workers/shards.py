@@ -7,9 +7,11 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from streammac.files import document
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
 from streammac.points.range import within
@@ -25,6 +27,30 @@ HELD_OUT_SEGMENT_BYTES = 4 << 20
 SCRUB_BYTES = 8 << 20
 """So much of each shard is read again in a second while it is checked: a hundredth of a core."""
 SCRUB_EVERY_S = 24 * 3600.0
+
+
+def known_stream(name: str, directory: RunDirectory, cluster: str) -> StreamSchema | None:
+    """Return what the points of a worker of this cluster look like: a coordinator may have lost its state."""
+    try:
+        known = document.decode((directory.shard(name) / "schema.json").read_bytes())
+        schema = Schema.from_json(known["schema"])
+        described = {"dim": schema.dim, "dtype": schema.dtype, "targets": sum(schema.y_shape or ())}
+        stream = msgspec.convert(described, StreamSchema)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        StoreError,
+    ):  # who opens the shard says what is wrong
+        return None
+    if not cluster or known.get("owner") != _owner(name, cluster):
+        return None
+    return stream
+
+
+def _owner(name: str, cluster: str) -> str:
+    return f"{name} of cluster {cluster}" if cluster else ""
 
 
 class WorkerShards:
@@ -66,7 +92,7 @@ class WorkerShards:
     ) -> None:
         store = settings.store
         schema = Schema.of_stream(stream.dim, stream.dtype, stream.targets)
-        owner = f"{name} of cluster {cluster}" if cluster else ""
+        owner = _owner(name, cluster)
         self.train = Shard.open(
             directory.shard(name),
             schema,

@@ -48,6 +48,7 @@ from workers.leaving import DRAIN_S, Departure, Points
 from workers.listeners import Listeners
 from workers.open_worker import OpenWorker
 from workers.ring_side import RingEvent, RingSide
+from workers.shards import known_stream
 from workers.timing import Rate
 
 log = logging.getLogger(__name__)
@@ -107,6 +108,10 @@ class Worker:
         """Serve until told to stop."""
         for message in self.registration.others:
             self._handle(message)
+        if self.opened is None:
+            stream = known_stream(self.link.name, self.directory, self.registration.cluster)
+            if stream is not None:  # no news, unless the coordinator has lost its state
+                self.link.tell(stream)
         while not self.ending:
             ready = dict(self.poller.poll(int(TURN_S * 1000)))
             now = time.monotonic()

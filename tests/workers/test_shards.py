@@ -10,7 +10,7 @@ import pytest
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
 from streammac.wire.messages import Points, StreamSchema
-from workers.shards import WorkerShards
+from workers.shards import WorkerShards, known_stream
 
 YEAR = 365 * 86400.0
 HOUR = 3600.0
@@ -81,3 +81,14 @@ def test_while_a_worker_is_down_nothing_grows_older(tmp_path, clocks):
     shards = opened(tmp_path)
     assert kept(shards) == 3
     shards.close()
+
+
+@pytest.mark.parametrize("targets", [0, 3])
+def test_a_shard_says_what_its_points_look_like_to_its_own_cluster_alone(tmp_path, targets):
+    directory, stream = RunDirectory(tmp_path), StreamSchema(4, "uint8", targets)
+    assert known_stream("w1", directory, "c1") is None
+    WorkerShards("w1", directory, Settings(), stream, "c1").close()
+    assert known_stream("w1", directory, "c1") == stream
+    assert known_stream("w1", directory, "c2") is None
+    (directory.shard("w1") / "schema.json").write_bytes(b"{")
+    assert known_stream("w1", directory, "c1") is None
