@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 NAME = "supervisor"
 KEPT_EVENTS = 50
-SERIOUS = frozenset({"process_died", "process_down", "disk_full", "keys_unreadable"})
+SERIOUS = frozenset({"process_died", "process_down", "damaged", "disk_full", "keys_unreadable"})
 
 
 class Announcement:

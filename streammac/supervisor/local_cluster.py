@@ -120,6 +120,8 @@ class LocalCluster:
         self._socket = SupervisorSocket()
         restart = self.settings.cluster.restart
         self._announcement = Announcement(directory, restart, self._socket.address)
+        if self._roster.damage:
+            self._note("damaged", "", self._roster.damage)
         self._announce()
 
     def _take_lock(self) -> IO[bytes]:

@@ -29,6 +29,8 @@ class Roster:
     path: Path
     asked: int
     names: list[str]
+    damage: str = ""
+    """What is wrong with the file, if its former generation had to do."""
 
     @classmethod
     def load(cls, path: Path, asked: int) -> Roster:
@@ -50,7 +52,7 @@ class Roster:
                 check_name(name)
         except BadName as error:
             raise Failure(ExitCode.BAD_INPUT, f"{path}: {error}") from None
-        roster = cls(path, asked, names)
+        roster = cls(path, asked, names, found.damage if found is not None else "")
         if known.get("asked") != asked:
             del roster.names[asked:]
             roster.add(asked - len(roster.names))

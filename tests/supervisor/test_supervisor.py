@@ -322,6 +322,18 @@ def test_a_coordinator_that_cannot_be_helped_ends_the_cluster(tmp_path: Path) ->
     assert sorted((tmp_path / "ended").read_text().split()) == ["i1", "w1", "w2"]
 
 
+def test_a_former_generation_of_the_roster_is_told_of(tmp_path: Path) -> None:
+    with cluster(tmp_path):
+        pass
+    (tmp_path / "workers.json").write_text("{")
+    with cluster(tmp_path) as local:
+        status = local.last_known()
+        assert status.supervisor is not None
+        [event] = status.supervisor.events
+        assert event.kind == "damaged"
+        assert "its former generation is used" in event.text
+
+
 def test_a_coordinator_that_would_end_in_the_same_way_again_is_not_said_to_be_restarted(
     tmp_path: Path,
 ) -> None:
