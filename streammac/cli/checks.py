@@ -107,10 +107,10 @@ def _hosts(network: Network) -> Iterator[str]:
 
     from streammac.security import open_context
 
-    # only to see whether the name is of this machine: nobody is answered
+    # only to see whether the name is of this machine: nobody is answered, so it is not protected either
     with open_context(None, insecure=True) as context, context.socket(zmq.ROUTER) as probe:
         try:
-            probe.bind(f"tcp://{network.host}:*")
+            zmq.Socket.bind(probe, f"tcp://{network.host}:*")
         except (zmq.ZMQError, TypeError, ValueError) as error:
             yield _not_here("network.host", network.host, error)
     try:

@@ -9,8 +9,10 @@ import pytest
 
 from ingest.sources import SourceError
 from ingest.sources.registry import check_source
+from streammac.cli.checks import check_hosts
 from streammac.publishing.versions import VersionStore
 from streammac.run_directory import RunDirectory
+from streammac.settings.schema import Network
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 
 SETTINGS = [
@@ -71,6 +73,11 @@ def test_config_check_and_up_refuse_the_same_settings(
     assert said in checked[2]
     assert checked[2].count("\n") == 1
     assert not Path("d").exists(), "nothing was begun"
+
+
+def test_the_check_of_hosts_has_no_warning_of_its_own(caplog: Any) -> None:
+    check_hosts(Network(host="0.0.0.0"), {})
+    assert caplog.messages == []
 
 
 def test_a_model_is_what_it_was_also_where_the_settings_are_gone(run: Run) -> None:  # noqa: F811
