@@ -120,9 +120,10 @@ class Accounts:
         """
         known = self.shards.get(name, ShardCounts())
         self.shards[name] = counts
-        gone = max(0, known.appended - counts.appended)
+        appended, withdrawn = known.appended - counts.appended, known.withdrawn - counts.withdrawn
+        gone = max(0, appended - max(0, withdrawn))  # what had been withdrawn lives elsewhere
         damaged = max(0, counts.damaged - known.damaged)
-        back = max(0, known.withdrawn - counts.withdrawn) if not gone else 0
+        back = max(0, withdrawn - max(0, appended))
         if gone:
             self.vanished[name] = self.vanished.get(name, 0) + gone
         texts = {

@@ -395,7 +395,9 @@ class Coordinator:
             return f"waiting for {away} of {all_of_them} workers to come back"
         here = self.membership.of("worker")
         ready = sum(peer.ready for peer in here)
-        needed = 1 if self.views.begun else self.settings.cluster.workers
+        workers = self.membership.of("worker", alive=False)
+        leaving = sum(peer.state == "draining" for peer in workers)  # nobody waits for those
+        needed = 1 if self.views.begun else max(1, self.settings.cluster.workers - leaving)
         return self.beginning.waits_for(len(here), ready, needed, fed=self.schema is not None)
 
     def _new_view(self, now: float) -> list[Action]:

@@ -85,6 +85,14 @@ class TestDamage:
         [text] = accounts.count_shard("w1", ShardCounts(points=100, appended=100))
         assert text == "40 points that went to other workers are back, and stored twice"
 
+    def test_withdrawn_points_that_are_cut_off_are_no_loss(self):
+        accounts = Accounts()
+        accounts.count_shard("w1", ShardCounts(points=60, appended=100, withdrawn=40))
+        assert accounts.count_shard("w1", ShardCounts(points=60, appended=90, withdrawn=30)) == []
+        [text] = accounts.count_shard("w1", ShardCounts(points=55, appended=75, withdrawn=20))
+        assert text.startswith("5 points that it had are not in its directory")
+        assert accounts.points(["w1"]).accepted == 60
+
     def test_an_ingest_node_that_knows_less_than_in_its_former_life_is_told_of(self):
         accounts = Accounts()
         assert (

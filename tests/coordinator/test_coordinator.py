@@ -191,6 +191,16 @@ def test_training_waits_for_the_workers_and_the_points():
     assert resumes[0][1].cold
 
 
+def test_training_does_not_wait_for_workers_that_leave():
+    core = Coordinator(settings(), "c")
+    core.handle(b"i1", StreamSchema(8, "float32"), now=0.0)
+    for name in ("w1", "w2"):
+        core.handle(name.encode(), register(name), now=0.0)
+    core.handle(b"w2", Heartbeat("w2", 1, report_of(1000, leaving=True)), now=0.1)
+    core.handle(b"w1", Heartbeat("w1", 1, report_of(1000)), now=0.1)
+    assert [to for to, _ in sent(core.tick(0.2), View)] == ["w1"]
+
+
 def test_a_short_feed_that_has_dried_up_is_trained_on_too():
     core, orders = cluster(points=20)
     assert sent(orders, View) == []

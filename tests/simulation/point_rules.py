@@ -81,7 +81,11 @@ class PointRules:
         there = {batch_id for batch_id, _ in after.batches()} | set(after._checkpoint.batch_ids)
         missing = [batch_id for batch_id in self.held.get(worker, {}) if batch_id not in there]
         lost = sum(self.sizes[batch_id] for batch_id in missing)
-        counted, cut_off = after.damaged - before.damaged, before.appended - after.appended
+        counted = after.damaged - before.damaged
+        withdrawn = (
+            before.withdrawn - after.withdrawn
+        )  # what had been withdrawn may be cut off, too
+        cut_off = before.appended - after.appended - max(0, withdrawn)
         if lost != counted + cut_off:
             raise Violation(f"{worker} misses {lost} points, and counts {counted} and {cut_off}")
         self.damaged += counted

@@ -14,6 +14,8 @@ REGRESSIONS: dict[int, str] = {
     242: "a member that is an epoch behind counted on one that died and came back meanwhile",
     272: "a worker that hung while it left was never let go, and waited for the end of its time",
     565: "a member that leaves without having heard that it began anew was taken for one of the ring",
+    20054: "a coordinator that was started again waited for workers that were about to leave",
+    20227: "withdrawn points that were cut off at the end of a shard were counted as damaged",
     6130: "a late copy of a batch that had moved on to a third worker was stored again",
 }
 
