@@ -6,6 +6,7 @@ given as ``extra`` to a log call is a field of its own in JSON.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from datetime import UTC, datetime
@@ -79,6 +80,7 @@ def configure(
     root = logging.getLogger()
     for former in [handler for handler in root.handlers if handler.get_name() == OURS]:
         root.removeHandler(former)
-        former.close()
+        with contextlib.suppress(OSError):  # its disk is full: the last lines are lost
+            former.close()
     root.addHandler(handler)
     root.setLevel(logging.WARNING if quiet else logging.INFO)

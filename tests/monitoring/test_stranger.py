@@ -64,7 +64,7 @@ def test_that_the_feed_drifted_and_quality_recovered(story: Story) -> None:
     above = of("learning", "Above the best baseline")
     (usually,) = story.read(above, "healthy").values()
     (during,) = story.read(above, "drift").values()
-    assert fmean(usually) > -0.02
+    assert fmean(usually) > -0.03, "a small model on a small set is about as good as ITQ"
     assert max(during[-3:]) > -0.03, "codes are as good as those of the baselines, or are so again"
     begun_anew = peaks(story, "learning", "Continuation begun anew", "drift")
     assert begun_anew["restarts"] > 0

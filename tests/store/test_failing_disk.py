@@ -168,7 +168,7 @@ SCRIPT = ["append"] * 3 + ["commit"] + ["append"] * 5 + ["expire"]
 
 
 @pytest.mark.parametrize(
-    ("ack", "end", "seeds"), [("file", "kill", 1), ("fsync", "kill", 1), ("fsync", "power", 6)]
+    ("ack", "end", "seeds"), [("file", "kill", 1), ("fsync", "kill", 1), ("fsync", "power", 3)]
 )
 def test_an_end_between_any_two_changes_breaks_no_promise(tmp_path, ack, end, seeds):
     step, lived = 0, False
