@@ -17,6 +17,7 @@ import numpy as np
 from msgspec import structs
 
 from streammac.coordinator.epoch_reports import EpochResult
+from streammac.coordinator.verdict import Verdict
 from streammac.models.base import Array, NestedModel
 from streammac.publishing.held_out import HeldOutSample, Measurement
 from streammac.publishing.versions import STATISTICS, VersionError, VersionStore
@@ -83,6 +84,8 @@ class Publisher:
     ----------
     published : Published
         What there is; the thread replaces it as a whole.
+    verdict : Verdict or None
+        On the newest continuation that is over; the thread replaces it as a whole.
     """
 
     def __init__(self, settings: Settings, versions: VersionStore) -> None:
@@ -96,6 +99,7 @@ class Publisher:
         self._thread = VitalThread("publisher", self._run)
         current = versions.retreat()
         self.published = Published(versions.newest, current)
+        self.verdict: Verdict | None = None
         # new versions are held against the best one: against the last one, each a little worse than
         # the one before it, quality could creep down without end
         self._best_version = current
