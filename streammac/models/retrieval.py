@@ -31,10 +31,10 @@ def true_neighbours(database: Floats, queries: Floats, count: int) -> NDArray[np
     return found
 
 
-def precision(
+def precisions(
     queries: Codes, database: Codes, neighbours: NDArray[np.int64], retrieved: int
-) -> float:
-    """Return the share of true neighbours among the first ``retrieved``, mean over queries.
+) -> NDArray[np.float64]:
+    """Return for each query the share of true neighbours among the first ``retrieved``, (q,).
 
     Points at the same Hamming distance are in no order: of those at the last distance that fits only in
     part, the expected share counts.
@@ -50,20 +50,28 @@ def precision(
     """
     query_words, words = _words(queries), _words(database)
     levels = 8 * queries.shape[1] + 1
-    total = 0.0
-    for query, near in zip(query_words, neighbours, strict=True):
+    shares = np.empty(len(queries))
+    for i, (query, near) in enumerate(zip(query_words, neighbours, strict=True)):
         distances = np.bitwise_count(words ^ query).sum(axis=1, dtype=np.int64)
         at_distance = np.bincount(distances, minlength=levels)
         true_at_distance = np.bincount(distances[near], minlength=levels)
         reached = np.cumsum(at_distance)
         last = int(np.searchsorted(reached, retrieved))
         if last == levels:
-            total += true_at_distance.sum() / retrieved
+            shares[i] = true_at_distance.sum() / retrieved
             continue
         before = int(reached[last] - at_distance[last])
         share = (retrieved - before) / at_distance[last]
-        total += (true_at_distance[:last].sum() + share * true_at_distance[last]) / retrieved
-    return float(total / len(queries))
+        found = true_at_distance[:last].sum() + share * true_at_distance[last]
+        shares[i] = found / retrieved
+    return shares
+
+
+def precision(
+    queries: Codes, database: Codes, neighbours: NDArray[np.int64], retrieved: int
+) -> float:
+    """Return the mean of `precisions` over queries."""
+    return float(precisions(queries, database, neighbours, retrieved).mean())
 
 
 def _words(codes: Codes) -> NDArray[np.uint64]:

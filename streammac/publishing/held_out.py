@@ -8,15 +8,16 @@ of principal components, random projections) fitted on the held-out sample itsel
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streammac.models.base import Array, Floats, NestedModel
 from streammac.models.outliers import near_points
-from streammac.models.retrieval import baselines, bit_entropy, precision, true_neighbours
+from streammac.models.retrieval import baselines, bit_entropy, precisions, true_neighbours
 from streammac.points.range import within
 from streammac.settings.schema import HeldOut as HeldOutSettings
 
@@ -25,6 +26,9 @@ LEAST_POINTS = 50
 LEAST_RETRIEVED = 5
 REFRESH_SHARE = 0.1
 """Neighbours and baselines are computed anew when so much of the sample has changed."""
+
+PAIRED = ("probe", "leading")
+"""What of a measurement is for comparing it with another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,14 @@ class Measurement:
     """Entropy of a bit of the model's codes, mean over bits: 1 where it is on for half of the points."""
     least_entropy: float = 0.0
     """Entropy of the least balanced bit; 0: it is constant and tells nothing."""
+    probe: int = 0
+    """Two measurements of the same probe are of the same queries and points: they can be compared in pairs."""
+    leading: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), compare=False)
+    """The model's leading measure of each query, (q,); ``model`` is its mean."""
+
+    def summary(self) -> dict[str, Any]:
+        """Return what can be told of it in a few numbers: all but those of single queries."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in PAIRED}
 
 
 class HeldOutSample:
@@ -63,6 +75,7 @@ class HeldOutSample:
         self._filled = 0
         self._changed = 0
         self._task: Task | None = None
+        self._tasks = 0
 
     def add(self, x: Array) -> int:
         """Take (n, D) held-out points; return how many are refused: not finite, out of range, or of another length.
@@ -94,14 +107,18 @@ class HeldOutSample:
             self._changed = 0
             # one outlier among the points that the baselines are fitted on would flatter the model
             sample = near_points(self._points[: self._filled].copy())
-            self._task = Task(sample, self._settings, bits, self._seed)
+            self._tasks += 1
+            self._task = Task(sample, self._settings, bits, self._seed, self._tasks)
         return self._task
 
 
 class Task:
     """A frozen sample: its queries, their true neighbours, and the baselines' results."""
 
-    def __init__(self, x: Floats, settings: HeldOutSettings, bits: int, seed: int) -> None:
+    def __init__(
+        self, x: Floats, settings: HeldOutSettings, bits: int, seed: int, number: int
+    ) -> None:
+        self.number = number
         self.points = len(x)
         queries = min(settings.queries, len(x) // 2)
         self._queries, self._database = x[:queries], x[queries:]
@@ -118,24 +135,29 @@ class Task:
     def _baselines(self) -> dict[str, float]:
         fitted = baselines(self._database, self._bits, self._rng)
         return {
-            name: self._precision(encode(self._queries), encode(self._database))
+            name: float(self._precisions(encode(self._queries), encode(self._database)).mean())
             for name, encode in fitted.items()
         }
 
-    def _precision(self, queries: NDArray[np.uint8], database: NDArray[np.uint8]) -> float:
-        return precision(queries, database, self._neighbours, self._retrieved)
+    def _precisions(
+        self, queries: NDArray[np.uint8], database: NDArray[np.uint8]
+    ) -> NDArray[np.float64]:
+        return precisions(queries, database, self._neighbours, self._retrieved)
 
     def measure(self, model: NestedModel, params: Mapping[str, Array]) -> Measurement:
         """Measure a version."""
         queries = model.encode(params, self._queries.copy())
         database = model.encode(params, self._database.copy())
         entropy = bit_entropy(database, self._bits)
+        leading = self._precisions(queries, database)
         return Measurement(
             metric=f"share of true {self._near} nearest among the first {self._retrieved} retrieved",
-            model=self._precision(queries, database),
+            model=float(leading.mean()),
             points=self.points,
             queries=len(self._queries),
             entropy=float(entropy.mean()),
             least_entropy=float(entropy.min()),
+            probe=self.number,
+            leading=leading,
             **self._baselines,
         )

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -177,7 +177,7 @@ class Publisher:
             "parent": before.version,
             "statistics": STATISTICS,
             "model": {"family": model.family, "hyper_parameters": model.hyper_parameters()},
-            "quality": asdict(new) if new else None,
+            "quality": new.summary() if new else None,
         }
         version = self.versions.publish(dict(result.params), metadata)
         old = self._measure(model, self._best) if self._best and new is not None else None
@@ -196,7 +196,7 @@ class Publisher:
             version,
             current,
             reason,
-            Quality(**asdict(shown), version=current) if shown else before.quality,
+            Quality(**shown.summary(), version=current) if shown else before.quality,
             before.first_s or time.time(),
             {"epoch": result.epoch + 1, "plan": structs.asdict(result.following)},
         )

@@ -86,6 +86,18 @@ class TestHeldOutSample:
         assert good.itq == bad.itq
         assert good.itq > good.random
 
+    def test_measurements_tell_of_each_query_and_which_of_them_are_of_the_same_ones(self, params):
+        held_out = HeldOutSample(HeldOutSettings(), 0)
+        held_out.add(digits()[:400])
+        model = BinaryAutoencoderModel(bits=BITS)
+        first = held_out.task(BITS).measure(model, params)
+        assert first.leading.shape == (first.queries,)
+        assert first.leading.mean() == pytest.approx(first.model)
+        assert held_out.task(BITS).measure(model, spoiled(params)).probe == first.probe
+        held_out.add(digits()[400:600])
+        assert held_out.task(BITS).measure(model, params).probe != first.probe
+        assert not {"leading", "probe"} & set(first.summary())
+
     def test_a_bit_that_is_always_the_same_shows(self, params):
         held_out = HeldOutSample(HeldOutSettings(), 0)
         held_out.add(digits()[:1000])
