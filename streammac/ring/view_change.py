@@ -71,11 +71,13 @@ class ViewChange:
     def settle(self, epoch: int, plan: EpochPlan, tensors: Mapping[str, Array]) -> Resume:
         """Decide how the ring goes on.
 
-        Where nobody holds anything, everybody begins the given epoch from the given model.
+        Everybody begins the given epoch, the next one that is not known to be complete, from the given model where
+        nobody holds anything, or only older epochs: those who had the newer ones are gone, and one that leaves kept
+        what it had when it was let go.
         """
         number = self.view.number
         resume = resumption(number, self.names, self.answers)
-        if resume is None:
+        if resume is None or resume.epoch < epoch:
             resume = Resume(number, epoch, plan, self.names, cold=True, tensors=dict(tensors))
         self.resume = resume
         return resume

@@ -240,6 +240,15 @@ def test_where_nobody_holds_anything_the_ring_begins_from_the_given_model():
     assert got == Resume(1, 5, EpochPlan(age=2), ("a", "b"), cold=True, tensors=tensors)
 
 
+def test_the_old_copies_of_one_that_leaves_do_not_carry_the_ring_back():
+    change = ViewChange(View(7, addresses("a"), addresses("b")), {"a": 1, "b": 1}, frozenset("ab"))
+    change.answer(holdings("a", epoch=29, state="joining"))
+    change.answer(holdings("b", epoch=6, copies=(Copy("x", 0, False, ("gone",)),)))
+    got = change.settle(29, EpochPlan(age=2), {"w": np.ones(1)})
+    assert (got.epoch, got.plan, got.cold, got.trainers) == (29, EpochPlan(age=2), True, ("a",))
+    assert change.settle(6, EpochPlan(), {}).holders == {"x": "b"}, "nothing newer is known"
+
+
 def test_the_last_trainer_leaves_its_work_to_those_who_came_to_join():
     answers = {"a": holdings("a", trainers=("a",), copies=(Copy("x", 1, False, ("a",)),))}
     got = resumption(7, ["new"], answers)

@@ -16,6 +16,7 @@ REGRESSIONS: dict[int, str] = {
     565: "a member that leaves without having heard that it began anew was taken for one of the ring",
     20054: "a coordinator that was started again waited for workers that were about to leave",
     20227: "withdrawn points that were cut off at the end of a shard were counted as damaged",
+    41058: "the old copies of one that leaves carried the ring back, over epochs whose model was known",
     6130: "a late copy of a batch that had moved on to a third worker was stored again",
 }
 
