@@ -220,6 +220,15 @@ class NestedModel(ABC):
     def mu(self, age: int) -> float:
         """Return the penalty for the Z step of the epoch with this age."""
 
+    def rests(self, age: int) -> bool:
+        """Return whether what makes the coordinates is left as it is in the epoch with this age."""
+        return False
+
+    @property
+    def warm_age(self) -> int:
+        """The age at which a short continuation from a trained model begins."""
+        return 0
+
     @abstractmethod
     def z_step(
         self, params: Mapping[str, Array], x: Floats, z: Array, mu: float

@@ -7,6 +7,7 @@ functions, each a linear SVM, and groups of decoders, each a linear regression. 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
@@ -23,8 +24,10 @@ from streammac.models.outliers import centred, far, reach, squares
 ENUMERATE_BITS = 8
 """Up to so many bits the Z step tries all codes; above, it alternates over bits."""
 MAX_BITS = 1024
-LEAST_MU = 1e-6
-"""Relative to the decoder's squared norm, like mu: below it float32 cannot solve the relaxed problem."""
+LEAST_MU = 3e-5
+"""Relative as mu is: below it float32 cannot solve the relaxed problem."""
+WARM = 0.3
+"""A warm continuation begins with so much of the largest penalty: what has been learned is not let go."""
 LEAST_BLOCK_BITS = 8
 """Smaller blocks would spend their time on moving memory."""
 
@@ -44,8 +47,8 @@ class BinaryAutoencoderModel(NestedModel):
     decay : float
         L2 regularisation of the SVMs, lambda.
     mu_start, mu_factor, mu_cap : float
-        Continuation: ``mu = min(mu_cap, mu_start mu_factor^age)``, in units of the squared norm of the
-        decoder ``||A||^2``, which makes one schedule fit all data and code lengths. Where mu has reached
+        Continuation: ``mu = min(mu_cap, mu_start mu_factor^age)``, in units of the mean squared norm of the
+        decoder's columns, which makes one schedule fit all data and code lengths. Where mu has reached
         the cap the constraints hold, and the hash functions rest until a restart.
     rotations, starts, refined : int
         Of the initial model: ITQ iterations, random rotations that compete, and how many of these
@@ -60,9 +63,9 @@ class BinaryAutoencoderModel(NestedModel):
     laps: int = 2
     block_bits: int | None = None
     decay: float = 1e-5
-    mu_start: float = 0.003
+    mu_start: float = 0.1
     mu_factor: float = 1.5
-    mu_cap: float = 0.05
+    mu_cap: float = 1.6
     rotations: int = 40
     starts: int = 24
     refined: int = 6
@@ -157,16 +160,9 @@ class BinaryAutoencoderModel(NestedModel):
         state = _unpack(name, params)
         if age == 0:  # a restart: the step size is tuned anew
             state = SvmState(state.weight, state.bias)
-        if self._rests(age):
+        if self.rests(age):
             return _pack(name, state) | {f"{name}/rests": np.ones(1, np.uint8)}
         return _pack(name, state)
-
-    def _rests(self, age: int) -> bool:
-        """Return whether the hash functions are left as they are: z = h(x) holds everywhere by now.
-
-        Training them further on their own outputs would only let them wander (docs/decisions).
-        """
-        return age > 0 and self.mu(age - 1) >= self.mu_cap
 
     def visit(
         self,
@@ -219,9 +215,21 @@ class BinaryAutoencoderModel(NestedModel):
     # -- Z step and forward passes --------------------------------------------------------
 
     def mu(self, age: int) -> float:
-        """Return the penalty relative to the decoder's squared norm."""
+        """Return the penalty relative to the mean squared norm of the decoder's columns."""
         # the exponent is bounded: ages go on for ever, floats do not
         return min(self.mu_cap, self.mu_start * self.mu_factor ** min(age, 1000))
+
+    def rests(self, age: int) -> bool:
+        """Return whether the hash functions are left as they are: z = h(x) holds everywhere by now.
+
+        Training them further on their own outputs would only let them wander (docs/decisions).
+        """
+        return age > 0 and self.mu(age - 1) >= self.mu_cap
+
+    @property
+    def warm_age(self) -> int:
+        """The first age with a penalty of at least `WARM` of the cap."""
+        return bisect_left(range(1000), WARM * self.mu_cap, key=self.mu)
 
     def z_step(
         self, params: Mapping[str, Array], x: Floats, z: Array, mu: float
@@ -253,7 +261,7 @@ class BinaryAutoencoderModel(NestedModel):
         h = (products[:, : self.bits] + bias > 0).astype(np.uint8)
         G = A.T @ A
         q = products[:, self.bits : -1] - c @ A
-        penalty = np.float32(mu * max(float(np.trace(G)), 1e-12))
+        penalty = np.float32(mu * max(float(np.trace(G)) / self.bits, 1e-12))
         if self.bits <= ENUMERATE_BITS:
             new = z.copy()
             kernels.enumerate_codes(G, q, h, new, penalty)
@@ -279,7 +287,7 @@ class BinaryAutoencoderModel(NestedModel):
         self, G: Floats, q: Floats, h: NDArray[np.uint8], penalty: np.float32
     ) -> NDArray[np.uint8]:
         # bits that say the same, or nothing, make G singular, and a tiny penalty is lost beside it
-        ridge = max(penalty, np.float32(LEAST_MU * np.trace(G)))
+        ridge = max(penalty, np.float32(LEAST_MU * np.trace(G) / self.bits))
         system = G + ridge * np.eye(self.bits, dtype=np.float32)
         return (np.linalg.solve(system, (q + penalty * h).T).T > 0.5).astype(np.uint8)
 

@@ -153,8 +153,8 @@ class Hunt:
         bits = self.random.choice((1, 4, 12))
         options: dict[str, Any] = {
             "decay": self.random.choice((0.0, 1e-5, 1e-5, 1.0)),
-            "mu_start": self.random.choice((1e-9, 0.003, 0.003, 1e9)),
-            "mu_cap": self.random.choice((1e-9, 0.05, 0.05, 1e9)),
+            "mu_start": self.random.choice((1e-9, 0.1, 0.1, 1e9)),
+            "mu_cap": self.random.choice((1e-9, 1.6, 1.6, 1e9)),
         }
         model = Watched(bits, rotations=2, starts=2, refined=1, seed=self.seed, **options)
         parts = np.array_split(stored, 2)

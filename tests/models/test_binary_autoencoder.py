@@ -105,14 +105,14 @@ class TestZStep:
         assert total.violated == pytest.approx((z != h).mean(axis=1).sum())
 
     @settings(max_examples=40)
-    @given(seed=st.integers(0, 2**32 - 1), mu=st.floats(1e-3, 0.3))
+    @given(seed=st.integers(0, 2**32 - 1), mu=st.floats(1e-2, 3.0))
     def test_of_long_codes_begins_at_the_better_of_two(self, seed, mu):
         """At the code that is there, or at the truncated solution of the relaxed problem."""
         model = BinaryAutoencoderModel(bits=12)
         A, x, _, z = problem(np.random.default_rng(seed), 20, 12)
         params = plain_params(A)
         h = model.coordinates(params, x.copy())
-        penalty = mu * (A**2).sum()
+        penalty = mu * (A**2).sum() / 12
         relaxed = np.linalg.solve(
             A.T @ A + penalty * np.eye(12), (x @ A + penalty * h).T
         ).T  # (A'A + mu I) z = A' x + mu h
@@ -128,9 +128,9 @@ class TestZStep:
         model = BinaryAutoencoderModel(bits=bits)
         A, x, _, z = problem(np.random.default_rng(0), 30, bits)
         params = plain_params(A)
-        new, _ = model.z_step(params, x.copy(), z, 0.01)
+        new, _ = model.z_step(params, x.copy(), z, 0.3)
         h = model.coordinates(params, x.copy())
-        penalty = 0.01 * (A**2).sum()
+        penalty = 0.3 * (A**2).sum() / bits
         codes = np.array(list(product([0, 1], repeat=bits)), np.uint8)
         best = [
             objective(A, x[i : i + 1], h[i : i + 1], codes, penalty).min() for i in range(len(x))
@@ -175,6 +175,8 @@ class TestSchedule:
         )
         params, _ = trained(model, digits()[:100], epochs=2)
         (block, *_) = model.blocks(64)
+        assert not model.rests(4)
+        assert model.rests(5)
         for age, rests in enumerate([False] * 5 + [True] * 2):
             state = model.start(block, 64, params, age)
             assert ("encoder/0/rests" in state) == rests
@@ -185,6 +187,23 @@ class TestSchedule:
         ended = model.end_lap(block, params, after, 1)
         np.testing.assert_array_equal(ended["encoder/0/bias"], params["encoder/0/bias"])
         assert "encoder/0/rests" not in ended
+
+    @pytest.mark.parametrize(("factor", "age"), [(2.0, 2), (1.2, 7), (1.0, 1000)])
+    def test_a_warm_continuation_begins_where_the_penalty_is_a_third_of_its_cap(self, factor, age):
+        model = BinaryAutoencoderModel(mu_start=0.1, mu_factor=factor, mu_cap=1.0)
+        assert model.warm_age == age
+        assert BinaryAutoencoderModel(mu_start=5.0).warm_age == 0
+
+    @pytest.mark.parametrize("bits", [4, 9, 40])
+    def test_the_penalty_of_a_bit_does_not_depend_on_how_many_there_are(self, bits):
+        """Bits of the same weight, h = 0, and a pull towards 1 that beats mu = 0.9 and not mu = 1.1."""
+        model = BinaryAutoencoderModel(bits=bits)
+        params = plain_params(np.eye(bits, dtype=np.float32))
+        params["init/encoder"] = np.zeros((bits, bits), np.float32)
+        x = np.ones((5, bits), np.float32)
+        for mu, bit in ((0.9, 1), (1.1, 0)):
+            new, _ = model.z_step(params, x.copy(), np.zeros((5, bits), np.uint8), mu)
+            assert (new == bit).all()
 
 
 class TestBlocks:
