@@ -16,10 +16,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from streammac.models.measures import Measures
 
 Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float32]
@@ -253,6 +256,10 @@ class NestedModel(ABC):
     @abstractmethod
     def errors(self, params: Mapping[str, Array], x: Floats) -> Floats:
         """Return each point's nested error ``||x - f(h(x))||^2 / D``, (n,): the input of drift detection."""
+
+    @abstractmethod
+    def measures(self) -> Measures:
+        """Return what models of this family are measured by."""
 
     @abstractmethod
     def export(self, params: Mapping[str, Array]) -> Tensors:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
+from streammac.models.code_measures import CodeMeasures
 from streammac.models.initialisation import Initialisation
 from streammac.models.least_squares import Sums, solve
 from streammac.models.linear_svm import SvmState, train
@@ -334,6 +335,22 @@ class BinaryAutoencoderModel(NestedModel):
         reconstruction = self.decode(params, self.coordinates(params, x.copy()))
         squared = squares(centred(x.copy(), reconstruction))
         return np.asarray(np.fmin(squared, reach(scale, dim)) / (dim * scale**2), np.float32)
+
+    def measures(self) -> CodeMeasures:
+        """See `NestedModel.measures`."""
+        return CodeMeasures(self)
+
+    def linear(self, mean: Floats, weight: Floats) -> Tensors:
+        """See `streammac.models.code_measures.HashModel.linear`."""
+        scale = np.ones(1, np.float32)
+        return {"input/mean": mean, "input/scale": scale, "init/encoder": weight}
+
+    def initial(self, params: Mapping[str, Array]) -> Tensors | None:
+        """Return the parameters before the first W step: no submodel has been trained in them."""
+        if "init/encoder" not in params:
+            return None
+        trained = ("encoder/", "decoder/")
+        return {name: value for name, value in params.items() if not name.startswith(trained)}
 
     def export(self, params: Mapping[str, Array]) -> Tensors:
         """Return plain tensors for raw inputs.

@@ -32,12 +32,9 @@ from streammac.models.outliers import (
     weighted_median,
     without_far,
 )
-from streammac.models.retrieval import precision, true_neighbours
+from streammac.models.retrieval import leading, precision, true_neighbours
 from streammac.points.range import within
 
-DENSE_DIM = 1024
-"""Up to so many inputs all eigenvectors are computed; above, subspace iteration finds the first ones."""
-SUBSPACE_STEPS = 30
 SMALL = 1e-12
 ROTATION_POINTS = 3000
 """Points of a shard that one iteration of ITQ uses."""
@@ -136,7 +133,7 @@ class Initialisation:
         basis = np.zeros((dim, self.bits))
         kept = min(self.bits, dim)
         rng = np.random.default_rng([self.seed, dim])
-        basis[:, :kept] = _leading(covariance, kept, rng)
+        basis[:, :kept] = leading(covariance, kept, rng)
         rotations = np.linalg.qr(rng.standard_normal((self.starts, self.bits, self.bits)))[0]
         return {
             "input/mean": (state["init/centre"] + offset).astype(np.float32),
@@ -285,15 +282,3 @@ def _add_decoder(state: Tensors, x: Floats) -> None:
     sums = Sums.of(state, "init/")
     sums.add((activations > 0).astype(np.uint8), x)
     state.update(sums.tensors("init/"))
-
-
-def _leading(covariance: Array, count: int, rng: np.random.Generator) -> Array:
-    """Return the eigenvectors of the largest eigenvalues, (D, count)."""
-    if len(covariance) <= DENSE_DIM:
-        vectors: Array = np.linalg.eigh(covariance)[1]
-        return vectors[:, ::-1][:, :count]
-    basis = np.linalg.qr(rng.standard_normal((len(covariance), min(len(covariance), 2 * count))))[0]
-    for _ in range(SUBSPACE_STEPS):
-        basis = np.linalg.qr(covariance @ basis)[0]
-    small: Array = np.linalg.eigh(basis.T @ covariance @ basis)[1]
-    return np.asarray(basis @ small[:, ::-1][:, :count])

@@ -1,7 +1,6 @@
 """How well codes retrieve: the share of true neighbours among the first found by Hamming distance.
 
-Used by the held-out sample of a running cluster and by the benchmarks, with the baselines that codes are compared to:
-ITQ, signs of principal components, signs of random projections.
+With the baselines that codes are compared to: ITQ, signs of principal components, signs of random projections.
 """
 
 from __future__ import annotations
@@ -12,13 +11,16 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from streammac.models.base import Floats
+from streammac.models.base import Array, Floats
+from streammac.models.hamming import Codes, Counts, at_distances, rows_at_distances
 
-Codes: TypeAlias = NDArray[np.uint8]
 Encode: TypeAlias = Callable[[Floats], Codes]
 ROWS = 256
 """Queries handled at a time: bounds the memory for distances."""
 ITQ_STEPS = 50
+DENSE_DIM = 1024
+"""Up to so many inputs all eigenvectors are computed; above, subspace iteration finds the first ones."""
+SUBSPACE_STEPS = 30
 
 
 def true_neighbours(database: Floats, queries: Floats, count: int) -> NDArray[np.int64]:
@@ -48,23 +50,10 @@ def precisions(
     retrieved : int
         How many are looked at.
     """
-    query_words, words = _words(queries), _words(database)
-    levels = 8 * queries.shape[1] + 1
-    shares = np.empty(len(queries))
-    for i, (query, near) in enumerate(zip(query_words, neighbours, strict=True)):
-        distances = np.bitwise_count(words ^ query).sum(axis=1, dtype=np.int64)
-        at_distance = np.bincount(distances, minlength=levels)
-        true_at_distance = np.bincount(distances[near], minlength=levels)
-        reached = np.cumsum(at_distance)
-        last = int(np.searchsorted(reached, retrieved))
-        if last == levels:
-            shares[i] = true_at_distance.sum() / retrieved
-            continue
-        before = int(reached[last] - at_distance[last])
-        share = (retrieved - before) / at_distance[last]
-        found = true_at_distance[:last].sum() + share * true_at_distance[last]
-        shares[i] = found / retrieved
-    return shares
+    bits = 8 * queries.shape[1]
+    wanted = np.ones(neighbours.shape, np.bool_)
+    true = rows_at_distances(queries, database, neighbours, wanted, bits)
+    return found_among(at_distances(queries, database, bits), true, retrieved) / retrieved
 
 
 def precision(
@@ -74,9 +63,25 @@ def precision(
     return float(precisions(queries, database, neighbours, retrieved).mean())
 
 
-def _words(codes: Codes) -> NDArray[np.uint64]:
-    padding = -codes.shape[1] % 8
-    return np.ascontiguousarray(np.pad(codes, ((0, 0), (0, padding)))).view(np.uint64)
+def found_among(points: Counts, true: Counts, first: int) -> NDArray[np.float64]:
+    """Return how many true neighbours are expected among the first so many points, (q,).
+
+    Parameters
+    ----------
+    points, true : (q, L + 1) int
+        How many points, and how many true neighbours among them, are at each Hamming distance.
+    first : int
+        How many are looked at.
+
+    Examples
+    --------
+    >>> found_among(np.array([[1, 4, 9]]), np.array([[1, 2, 3]]), 3).tolist()
+    [2.0]
+    """
+    before = np.cumsum(points, axis=1) - points
+    shares = np.clip((first - before) / np.maximum(points, 1), 0.0, 1.0)
+    found: NDArray[np.float64] = (shares * true).sum(axis=1)
+    return found
 
 
 def bit_entropy(codes: Codes, bits: int) -> NDArray[np.float64]:
@@ -85,7 +90,11 @@ def bit_entropy(codes: Codes, bits: int) -> NDArray[np.float64]:
     >>> bit_entropy(np.array([[0b10000000], [0b11000000]], np.uint8), 2).tolist()
     [0.0, 1.0]
     """
-    on = np.unpackbits(codes, axis=1, count=bits).mean(axis=0, dtype=np.float64)
+    return entropies(np.unpackbits(codes, axis=1, count=bits).mean(axis=0, dtype=np.float64))
+
+
+def entropies(on: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the entropy of bits that are on for these shares of the points."""
     share = np.stack([on, 1.0 - on])
     entropy: NDArray[np.float64] = (share * -np.log2(np.where(share > 0, share, 1.0))).sum(axis=0)
     return np.abs(entropy)  # no minus before a zero
@@ -95,23 +104,50 @@ def baselines(x: Floats, bits: int, rng: np.random.Generator) -> dict[str, Encod
     """Fit ITQ, PCA signs and random projections to (n, D) points; return their encoders by name."""
     mean = x.mean(axis=0)
     centred = x - mean
-    kept = min(bits, x.shape[1])
-    basis = np.zeros((x.shape[1], bits), np.float32)
-    covariance = centred.T @ centred
-    basis[:, :kept] = np.linalg.eigh(covariance)[1][:, ::-1][:, :kept]
+    fitted = linear_baselines(mean, centred.T @ centred, x, bits, rng)
+
+    def signs_of(weight: Floats) -> Encode:
+        return lambda points: np.packbits((points - mean) @ weight.T > 0, axis=1)
+
+    return {name: signs_of(weight) for name, weight in fitted.items()}
+
+
+def linear_baselines(
+    mean: Floats, covariance: Array, sample: Floats, bits: int, rng: np.random.Generator
+) -> dict[str, Floats]:
+    """Return the weights (bits, D) of ITQ, PCA signs and random projections, for points less their mean.
+
+    Parameters
+    ----------
+    mean, covariance : (D,) and (D, D) arrays
+        Of the points that they are fitted to; the covariance in any units.
+    sample : (n, D) float32
+        Points on which ITQ finds its rotation of the principal components.
+    bits : int
+        Length of the codes; beyond D, the bits of PCA are constant.
+    rng : Generator
+        Draws the random projections, and the rotation with which ITQ begins.
+    """
+    basis = np.zeros((len(mean), bits), np.float32)
+    kept = min(bits, len(mean))
+    basis[:, :kept] = leading(covariance, kept, rng)
     rotation = np.linalg.qr(rng.standard_normal((bits, bits)))[0].astype(np.float32)
-    projected = centred @ basis
+    projected = (sample - mean) @ basis
     for _ in range(ITQ_STEPS):
         signs = np.where(projected @ rotation > 0, np.float32(1), np.float32(-1))
         left, _, right = np.linalg.svd(projected.T @ signs)
         rotation = left @ right
-    random = rng.standard_normal((x.shape[1], bits)).astype(np.float32)
+    random = rng.standard_normal((len(mean), bits)).astype(np.float32)
+    return {"itq": (basis @ rotation).T, "pca": basis.T, "random": random.T}
 
-    def signs_of(weight: Floats) -> Encode:
-        return lambda points: np.packbits((points - mean) @ weight > 0, axis=1)
 
-    return {
-        "itq": signs_of(basis @ rotation),
-        "pca": signs_of(basis),
-        "random": signs_of(random),
-    }
+def leading(covariance: Array, count: int, rng: np.random.Generator) -> Array:
+    """Return the eigenvectors of the largest eigenvalues, (D, count)."""
+    if len(covariance) <= DENSE_DIM:
+        vectors: Array = np.linalg.eigh(covariance)[1]
+        return vectors[:, ::-1][:, :count]
+    basis = np.linalg.qr(rng.standard_normal((len(covariance), min(len(covariance), 2 * count))))[0]
+    for _ in range(SUBSPACE_STEPS):
+        basis = np.linalg.qr(covariance @ basis)[0]
+    small: Array = np.linalg.eigh(basis.T @ covariance @ basis)[1]
+    return np.asarray(basis @ small[:, ::-1][:, :count])

@@ -1,0 +1,244 @@
+"""Measures of codes: whether the points with the nearest codes are those that are nearest in truth.
+
+Each shard tells the squared distances of its own nearest points to each query. From those of all shards follows how
+near a point must be to be among the true 10, or 100, of all. With that a shard counts at which Hamming distances its
+points are, and its true neighbours; the counts add up, and tell what a search through all shards would find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streammac.models.base import Array, Floats, Tensors
+from streammac.models.hamming import Codes, at_distances, rows_at_distances
+from streammac.models.measures import Chunks, Measures, Scores, Survey
+from streammac.models.outliers import (
+    BINS,
+    centred,
+    histogram,
+    median,
+    reach_of,
+    squares,
+    without_far,
+)
+from streammac.models.retrieval import entropies, found_among, linear_baselines
+
+NEAR = (10, 100)
+"""So many nearest points are true neighbours: for recall, and for precision."""
+KEPT = 128
+"""So many nearest points a shard remembers: a few more, because several may be as far as the last of them."""
+MOST = float(np.finfo(np.float32).max)
+
+
+class HashModel(Protocol):
+    """What makes codes."""
+
+    @property
+    def bits(self) -> int:
+        """Length of the codes, L."""
+        ...
+
+    def encode(self, params: Mapping[str, Array], x: Floats) -> Codes:
+        """See `NestedModel.encode`."""
+        ...
+
+    def linear(self, mean: Floats, weight: Floats) -> Tensors:
+        """Return parameters with which `encode` gives the signs of ``(x - mean) @ weight.T``."""
+        ...
+
+    def initial(self, params: Mapping[str, Array]) -> Tensors | None:
+        """Return the parameters from which training made these, if they still tell."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CodeMeasures(Measures):
+    """Recall of the true 10 among the first 10, 100 and 1000; precision among the first 100 of the true 100.
+
+    Points at the same Hamming distance are in no order: of those at the last distance that fits only in part, the
+    expected share counts. Points exactly as far from a query as its 10th neighbour are all true.
+    """
+
+    model: HashModel
+
+    names: ClassVar[Mapping[str, str]] = {
+        "recall_10": "recall of the 10 true nearest among the first 10",
+        "recall_100": "recall of the 10 true nearest among the first 100",
+        "recall_1000": "recall of the 10 true nearest among the first 1000",
+        "precision_100": "precision of the first 100 (the 100 true nearest)",
+    }
+
+    # -- one shard ------------------------------------------------------------------------
+
+    def survey(self, queries: Floats, chunks: Chunks) -> Survey:
+        """Find a shard's own nearest points of each query, and its moments."""
+        # about a point in their middle, or float32 loses what tells distances apart
+        centre = _centre(queries)
+        queries = queries - centre
+        own = squares(queries)[:, None]
+        distances = np.empty((len(queries), 0), np.float32)
+        rows = np.empty((len(queries), 0), np.int64)
+        spread, seen = np.zeros(BINS), 0
+        for chunk in chunks():
+            x = centred(chunk, centre)
+            spread += histogram(x)
+            with np.errstate(over="ignore", invalid="ignore"):
+                new = np.maximum(own + squares(x) - 2.0 * (queries @ x.T), 0.0)
+            new = np.nan_to_num(new, copy=False, nan=MOST, posinf=MOST)
+            distances = np.concatenate([distances, new], axis=1)
+            numbers = np.broadcast_to(np.arange(seen, seen + len(x)), new.shape)
+            rows = np.concatenate([rows, numbers], axis=1)
+            seen += len(x)
+            if distances.shape[1] > KEPT:
+                nearest = np.argpartition(distances, KEPT - 1, axis=1)[:, :KEPT]
+                distances = np.take_along_axis(distances, nearest, axis=1)
+                rows = np.take_along_axis(rows, nearest, axis=1)
+        told: Tensors = {"distances": np.sort(distances, axis=1)[:, : NEAR[-1]]}
+        told |= _moments(chunks, centre, reach_of(spread, queries.shape[1]))
+        return Survey(told, {"distances": distances, "rows": rows})
+
+    def answer(
+        self,
+        params: Mapping[str, Array],
+        queries: Floats,
+        chunks: Chunks,
+        kept: Tensors,
+        key: Mapping[str, Array],
+    ) -> Tensors:
+        """Count points and true neighbours at each Hamming distance, and the bits that are on together."""
+        bits = self.model.bits
+        asked = self.model.encode(params, queries.copy())
+        parts: list[Codes] = []
+        together = np.zeros((bits, bits), np.int64)
+        for x in chunks():
+            parts.append(self.model.encode(params, x))
+            on = np.unpackbits(parts[-1], axis=1, count=bits).astype(np.float32)
+            together += np.rint(on.T @ on).astype(np.int64)  # exact: a chunk has few points
+        codes = np.concatenate(parts) if parts else asked[:0]
+        counted: Tensors = {"points": at_distances(asked, codes, bits), "together": together}
+        for count, threshold in zip(NEAR, key["thresholds"].T, strict=True):
+            true = kept["distances"] <= threshold[:, None]
+            counted[f"near_{count}"] = rows_at_distances(asked, codes, kept["rows"], true, bits)
+        return counted
+
+    # -- all of them ----------------------------------------------------------------------
+
+    def check_survey(self, told: Mapping[str, Array], queries: Floats, points: int) -> None:
+        """See `Measures.check_survey`."""
+        dim = queries.shape[1]
+        shapes = {
+            "distances": (len(queries), min(points, NEAR[-1])),
+            "count": (),
+            "sum": (dim,),
+            "products": (dim, dim),
+        }
+        _check_shapes(told, shapes)
+        if any(array.dtype.kind != "f" for array in told.values()):
+            raise ValueError("expected floats")
+        if told["distances"].size and told["distances"].min() < 0:
+            raise ValueError("distances: negative")
+        if not 0 <= told["count"] <= points:
+            raise ValueError(f"count: expected at most {points}")
+
+    def agree(self, told: Sequence[Mapping[str, Array]]) -> Tensors:
+        """Return how near a point must be to be a true neighbour: ``thresholds`` (q, 2), squared distances."""
+        distances = np.concatenate([one["distances"] for one in told], axis=1)
+        distances.sort(axis=1)
+        last = [min(count, distances.shape[1]) - 1 for count in NEAR]
+        return {"thresholds": np.ascontiguousarray(distances[:, last])}
+
+    def baselines(
+        self, told: Sequence[Mapping[str, Array]], queries: Floats, sample: Floats, seed: int
+    ) -> dict[str, Tensors]:
+        """Return ITQ, the signs of principal components and of random projections.
+
+        Mean and principal components are those of the surveyed points; ITQ's rotation is fitted on the sample.
+        """
+        count = max(1.0, sum(float(one["count"]) for one in told))
+        offset = sum(one["sum"] for one in told) / count
+        covariance = sum(one["products"] for one in told) / count - np.outer(offset, offset)
+        mean = (_centre(queries) + offset).astype(np.float32)
+        rng = np.random.default_rng([seed, 2])
+        fitted = linear_baselines(mean, covariance, sample, self.model.bits, rng)
+        return {name: self.model.linear(mean, weight) for name, weight in fitted.items()}
+
+    def initial(self, params: Mapping[str, Array]) -> Tensors | None:
+        """See `Measures.initial`."""
+        return self.model.initial(params)
+
+    def check_answer(
+        self, answer: Mapping[str, Array], told: Mapping[str, Array], points: int
+    ) -> None:
+        """See `Measures.check_answer`."""
+        bits, queries = self.model.bits, len(told["distances"])
+        counted = ("points", *(f"near_{count}" for count in NEAR))
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(counted, (queries, bits + 1))
+        _check_shapes(answer, shapes | {"together": (bits, bits)})
+        if any(array.dtype.kind != "i" or array.min(initial=0) < 0 for array in answer.values()):
+            raise ValueError("expected counts")
+        if (answer["points"].sum(axis=1) != points).any() or (answer["together"] > points).any():
+            raise ValueError(f"points: expected {points}")
+        near = [answer[name] for name in counted[1:]]
+        if (near[0] > near[1]).any() or (near[1] > answer["points"]).any():
+            raise ValueError("more true neighbours than points")
+        if (near[1].sum(axis=1) > KEPT).any():
+            raise ValueError("more true neighbours than were surveyed")
+
+    def conclude(self, total: Mapping[str, Array]) -> Scores:
+        """See `Measures.conclude`."""
+        points, near = total["points"], [total[f"near_{count}"] for count in NEAR]
+        found = {
+            f"recall_{first}": found_among(points, near[0], first) for first in (10, 100, 1000)
+        }
+        true = np.maximum(near[0].sum(axis=1), 1)
+        shares = {name: share / true for name, share in found.items()}
+        first = min(100, max(1, int(points[0].sum()))) if len(points) else 1
+        shares["precision_100"] = found_among(points, near[1], first) / first
+        return Scores(shares, _properties(total["together"], int(points[:1].sum())))
+
+
+def _centre(queries: Floats) -> Floats:
+    return median(queries).astype(np.float32)
+
+
+def _moments(chunks: Chunks, centre: Floats, most: float) -> Tensors:
+    """Return number, sum and products, about a centre, of the points that are not further from it than ``most``."""
+    dim = len(centre)
+    count, total, products = 0, np.zeros(dim), np.zeros((dim, dim))
+    for chunk in chunks():
+        x = without_far(centred(chunk, centre), most)
+        count += len(x)
+        total += x.sum(axis=0, dtype=np.float64)
+        products += x.T @ x
+    return {"count": np.array(float(count)), "sum": total, "products": products}
+
+
+def _check_shapes(arrays: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    if set(arrays) != set(shapes):
+        raise ValueError(f"expected {', '.join(shapes)}")
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name}: expected the shape {shape}, got {arrays[name].shape}")
+
+
+def _properties(together: NDArray[np.int64], points: int) -> dict[str, float]:
+    """Return balance and correlation of bits, from how often two of them are on together."""
+    shares = together / max(1, points)
+    on = np.diagonal(shares)
+    entropy = entropies(on)
+    deviation = np.sqrt(on * (1.0 - on))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        correlation = np.abs((shares - np.outer(on, on)) / np.outer(deviation, deviation))
+    # a bit that never changes goes with no other
+    others = np.nan_to_num(correlation[~np.eye(len(on), dtype=bool)], posinf=0.0)
+    return {
+        "entropy": float(entropy.mean()),
+        "least_entropy": float(entropy.min()),
+        "correlation": float(others.mean()) if len(others) else 0.0,
+        "largest_correlation": float(others.max(initial=0.0)),
+    }

@@ -1,0 +1,110 @@
+"""What a family's models are measured by, where the points are: partial results of shards, and what they add up to.
+
+A *probe* is a fixed set of queries and of stored points. Each shard makes a survey of its own points once, and then one
+answer for each model that is measured. Surveys are merged into a key, which goes with every question; answers are sums.
+All of it is pure functions of arrays, so that one process with all points finds the same as many with a part each.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streammac.models.base import Array, Floats, Tensors
+
+Chunks: TypeAlias = Callable[[], Iterable[Floats]]
+"""Goes through a shard's points again, always the same in the same pieces; each (n, D), and may be overwritten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What one shard tells of its points when a probe is opened.
+
+    Attributes
+    ----------
+    told : dict
+        Goes to whoever merges.
+    kept : dict
+        Stays with the shard, for its answers.
+    """
+
+    told: Tensors
+    kept: Tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How a model did.
+
+    Attributes
+    ----------
+    shares : mapping
+        Of each measure, its value for each query, (q,): 0 is the worst and 1 the best.
+    properties : mapping
+        Other numbers that say something of the model.
+    """
+
+    shares: Mapping[str, NDArray[np.float64]]
+    properties: Mapping[str, float]
+
+
+class Measures(ABC):
+    """The measures of one family of models."""
+
+    names: ClassVar[Mapping[str, str]]
+    """Each measure, and what it is in words."""
+
+    # -- one shard ------------------------------------------------------------------------
+
+    @abstractmethod
+    def survey(self, queries: Floats, chunks: Chunks) -> Survey:
+        """Look at a shard's points."""
+
+    @abstractmethod
+    def answer(
+        self,
+        params: Mapping[str, Array],
+        queries: Floats,
+        chunks: Chunks,
+        kept: Tensors,
+        key: Mapping[str, Array],
+    ) -> Tensors:
+        """Measure a model on a shard's points; what is returned adds up over shards."""
+
+    # -- all of them ----------------------------------------------------------------------
+
+    @abstractmethod
+    def check_survey(self, told: Mapping[str, Array], queries: Floats, points: int) -> None:
+        """Raise ValueError if this is no survey of so many points."""
+
+    @abstractmethod
+    def agree(self, told: Sequence[Mapping[str, Array]]) -> Tensors:
+        """Return the key, from the surveys of all shards."""
+
+    @abstractmethod
+    def baselines(
+        self, told: Sequence[Mapping[str, Array]], queries: Floats, sample: Floats, seed: int
+    ) -> dict[str, Tensors]:
+        """Return what the models are compared with, as parameters, fitted on the surveyed points.
+
+        ``sample`` (n, D) are held-out points, for what sums over the surveyed ones do not tell.
+        """
+
+    @abstractmethod
+    def initial(self, params: Mapping[str, Array]) -> Tensors | None:
+        """Return the model from which training made this one, if its parameters still tell."""
+
+    @abstractmethod
+    def check_answer(
+        self, answer: Mapping[str, Array], told: Mapping[str, Array], points: int
+    ) -> None:
+        """Raise ValueError if a shard of so many points, with this survey, cannot answer so."""
+
+    @abstractmethod
+    def conclude(self, total: Mapping[str, Array]) -> Scores:
+        """Return the scores, from the sum of all answers."""
