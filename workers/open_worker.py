@@ -26,6 +26,7 @@ from workers.handover import Mover
 from workers.learner import Learner, learner_for
 from workers.listeners import Listeners
 from workers.point_endpoint import PointEndpoint
+from workers.prober import Prober
 from workers.ring_side import RingEvent, RingSide
 from workers.shards import WorkerShards
 
@@ -90,6 +91,8 @@ class OpenWorker:
             Ledger(directory.handover(link.name), State()),
             WorkerSockets(listeners.context, poller),
         )
+        seed = settings.cluster.seed
+        self.prober = Prober(link.name, schema.dim, seed, self.shards.train)
         self.compute = ComputeThread(listeners.context, self._build)
         self.ring: RingSide | None = None
         self._early: list[RingEvent] = []
@@ -115,6 +118,8 @@ class OpenWorker:
             self.ring.receive()
         if self.compute.wake in ready:
             self._take_result()
+        for answer in self.prober.take():
+            self.link.tell(answer)
         if now - self._retain_at >= RETENTION_S:
             self._retain_at = now
             if not self.mover.reads:
@@ -161,6 +166,7 @@ class OpenWorker:
         for event in self._early:
             self.ring.handle(event)
         self._early.clear()
+        self.prober.start(learner.model)
         for socket in transport.sockets:
             self.poller.register(socket, zmq.POLLIN)
         self.link.hurry = True  # the coordinator waits for us to be ready
@@ -201,5 +207,6 @@ class OpenWorker:
     def close(self, *, ended: bool) -> None:
         """Release what is open; the shards only if the compute thread has ``ended``, else it may still read them."""
         self.mover.close()
+        self.prober.stop()
         if ended:
             self.shards.close()

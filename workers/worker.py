@@ -34,6 +34,8 @@ from streammac.wire.messages import (
     Heartbeat,
     Leaving,
     Move,
+    OpenProbe,
+    ProbeQuestion,
     Registered,
     RegistrationRefused,
     RestartContinuation,
@@ -166,6 +168,9 @@ class Worker:
                     self.opened.handle(message)
                 else:
                     self._early.append(message)
+            case OpenProbe() | ProbeQuestion():
+                if self.opened is not None:
+                    self.opened.prober.handle(message)
             case Drain():
                 self._leave(message.deadline_s, message.points)
             case Routes():

@@ -43,6 +43,7 @@ from streammac.wire.messages import (
     Leaving,
     Move,
     PleaseRegister,
+    ProbeAnswer,
     Register,
     Registered,
     RegistrationRefused,
@@ -55,7 +56,7 @@ from streammac.wire.messages import (
     View,
 )
 
-OWN_WORD = (Holdings, RingMoving, Goodbye, Leaving, EpochReport, Drift, HeldOutPoints)
+OWN_WORD = (Holdings, RingMoving, Goodbye, Leaving, EpochReport, Drift, HeldOutPoints, ProbeAnswer)
 """What a process says of itself, and nobody else."""
 BANNED_S = 30.0
 """A worker that the others do not reach is kept out of the ring for so long."""

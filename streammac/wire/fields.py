@@ -50,6 +50,7 @@ Dimension = Annotated[int, Meta(ge=1, le=MAX_WIDTH)]
 Targets = Annotated[int, Meta(ge=0, le=MAX_WIDTH)]
 
 Real = Annotated[float, Meta(ge=-MAX_REAL, le=MAX_REAL)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 Amount = Annotated[float, Meta(ge=0, le=MAX_REAL)]
 Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 """A duration, or since 1970."""

@@ -33,6 +33,7 @@ from streammac.wire.fields import (
     Real,
     Reals,
     Reason,
+    Share,
     Targets,
     Tensors,
     Value,
@@ -369,6 +370,51 @@ class HeldOutPoints(Message):
 
     name: Name
     tensors: Tensors
+
+
+class OpenProbe(Message):
+    """Coordinator to workers: look at a sample of your points beside the queries ``tensors["x"]`` (q, D).
+
+    Answered by a `ProbeAnswer` with the survey. What was asked of a former probe needs no answer any more.
+
+    Attributes
+    ----------
+    number : int
+        No other probe of the cluster has it, not even one of a former coordinator.
+    share : float
+        So many of the points are the sample.
+    """
+
+    number: Count
+    share: Share
+    tensors: Tensors
+
+
+class ProbeQuestion(Message):
+    """Coordinator to workers: measure a model on the sample of a probe; answered by a `ProbeAnswer`.
+
+    ``tensors`` are the parameters, ``model/...``, and what the surveys of all workers have come to, ``key/...``.
+    """
+
+    probe: Count
+    number: Count
+    tensors: Tensors
+
+
+class ProbeAnswer(Message):
+    """A worker's answer to a question; the survey, if that has the number 0.
+
+    What is in ``tensors`` is the family's business (`streammac.models.measures`). Without any, ``reason`` says why
+    there is no answer.
+    """
+
+    name: Name
+    probe: Count
+    number: Count
+    points: Count
+    """Of the sample."""
+    tensors: Tensors
+    reason: Reason = ""
 
 
 class Drift(Message):

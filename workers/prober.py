@@ -1,0 +1,166 @@
+"""A worker's part in measuring models: a thread asks the queries of a probe of a sample of the points that are here.
+
+Neither the ring nor points on their way wait for it. Its points stay here: distances, sums and counts leave
+(`streammac.models.measures`).
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from streammac.models.base import Array, Floats, NestedModel, Tensors
+from streammac.models.measures import Measures
+from streammac.threads import VitalThread
+from streammac.wire.messages import OpenProbe, ProbeAnswer, ProbeQuestion
+from workers.learner import Snapshot, SnapshotSource
+
+log = logging.getLogger(__name__)
+
+CHUNK = 2048
+"""Points looked at at a time: bounds the memory."""
+END_PATIENCE_S = 1.0
+UNANSWERABLE = (ArithmeticError, LookupError, ValueError, TypeError, OSError, MemoryError)
+"""What a question raises that makes no sense, or that this machine has no room for."""
+
+
+class _NoMore(Exception):
+    """Nobody waits for the answer any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A probe, and this worker's points as they were when it was opened."""
+
+    order: OpenProbe
+    view: Snapshot
+
+    @property
+    def points(self) -> int:
+        """Size of the sample."""
+        return round(self.order.share * len(self.view))
+
+    @property
+    def queries(self) -> Floats:
+        """The queries, (q, D); a copy."""
+        return np.array(self.order.tensors["x"], np.float32)
+
+    def chunks(self, seed: tuple[int, int]) -> Iterator[Floats]:
+        """Yield the sample in pieces: the same of the same points."""
+        count = len(self.view)
+        rows = np.sort(np.random.default_rng(seed).permutation(count)[: self.points])
+        for lo in range(0, len(rows), CHUNK):
+            yield self.view.x(rows[lo : lo + CHUNK])
+
+
+class Prober:
+    """Answers what is asked of a probe.
+
+    Parameters
+    ----------
+    name : str
+        The worker's name.
+    dim : int
+        Length of x.
+    seed : int
+        Seed of the samples.
+    shard : SnapshotSource
+        The points.
+
+    Attributes
+    ----------
+    answers : queue
+        What has been answered, for the I/O loop.
+    """
+
+    def __init__(self, name: str, dim: int, seed: int, shard: SnapshotSource) -> None:
+        self.name = name
+        self.dim = dim
+        self._seed = seed, zlib.crc32(name.encode())
+        self._shard = shard
+        self._asked: queue.SimpleQueue[Probe | ProbeQuestion | None] = queue.SimpleQueue()
+        self.answers: queue.SimpleQueue[ProbeAnswer] = queue.SimpleQueue()
+        self._newest: int | None = None
+        """The newest probe, None at the end; what is asked of another one is of no use."""
+        self._thread: VitalThread | None = None
+
+    # -- the I/O loop ---------------------------------------------------------------------
+
+    def start(self, model: NestedModel) -> None:
+        """Begin to answer: it is known how now."""
+        self._thread = VitalThread("prober", lambda: self._run(model.measures()))
+        self._thread.start()
+
+    def handle(self, message: OpenProbe | ProbeQuestion) -> None:
+        """Take what the coordinator asks."""
+        if isinstance(message, OpenProbe):
+            queries = message.tensors.get("x")
+            if queries is None or queries.ndim != 2 or queries.shape[1] != self.dim:
+                log.warning("ignored a probe whose queries are not of this stream")
+                return
+            self._newest = message.number
+            # here, in the thread that writes: no segment goes while it is taken
+            self._asked.put(Probe(message, self._shard.view()))
+        else:
+            self._asked.put(message)
+
+    def take(self) -> Iterator[ProbeAnswer]:
+        """Yield the answers there are."""
+        while not self.answers.empty():
+            yield self.answers.get()
+
+    def stop(self) -> None:
+        """End the thread after the piece of the sample it is at."""
+        self._newest = None
+        self._asked.put(None)
+        if self._thread is not None:
+            self._thread.join(END_PATIENCE_S)
+
+    # -- the thread -----------------------------------------------------------------------
+
+    def _run(self, measures: Measures) -> None:
+        probe: Probe | None = None
+        kept: Tensors = {}
+        while (asked := self._asked.get()) is not None:
+            number = 0 if isinstance(asked, Probe) else asked.number
+            meant = asked.order.number if isinstance(asked, Probe) else asked.probe
+            if isinstance(asked, Probe):
+                probe, kept = asked, {}
+            if probe is None or meant != self._newest:
+                continue
+            told: Mapping[str, Array] = {}
+            reason = ""
+            try:
+                chunks = self._while_wanted(probe)
+                if isinstance(asked, Probe):
+                    survey = measures.survey(probe.queries, chunks)
+                    told, kept = survey.told, survey.kept
+                else:
+                    params, key = _part(asked, "model/"), _part(asked, "key/")
+                    told = measures.answer(params, probe.queries, chunks, kept, key)
+            except _NoMore:
+                continue
+            except UNANSWERABLE as error:
+                reason = f"{type(error).__name__}: {error}"
+                log.warning("a model cannot be measured: %s", reason)
+            answer = ProbeAnswer(self.name, meant, number, probe.points, dict(told), reason)
+            self.answers.put(answer)
+
+    def _while_wanted(self, probe: Probe) -> Callable[[], Iterator[Floats]]:
+        def chunks() -> Iterator[Floats]:
+            for x in probe.chunks(self._seed):
+                if probe.order.number != self._newest:
+                    raise _NoMore
+                yield x
+
+        return chunks
+
+
+def _part(question: ProbeQuestion, prefix: str) -> Tensors:
+    arrays = question.tensors.items()
+    return {name.removeprefix(prefix): a for name, a in arrays if name.startswith(prefix)}
