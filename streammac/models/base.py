@@ -249,6 +249,19 @@ class NestedModel(ABC):
     def encode(self, params: Mapping[str, Array], x: Floats) -> NDArray[np.uint8]:
         """Return what users search with: (n, ceil(L / 8)) packed codes, most significant bit first."""
 
+    def functions(self, params: Mapping[str, Array]) -> Tensors:
+        """Return the tensors that `encode` depends on: where these are the same, users get the same codes."""
+        return dict(params)
+
+    def aligned(
+        self, params: Mapping[str, Array], like: Mapping[str, Array], x: Floats
+    ) -> Mapping[str, Array]:
+        """Return the same model, with what is of no consequence chosen so that codes of (n, D) points are most alike.
+
+        ``like`` is a model that users have codes of. Unless a family can choose, ``params`` as they are.
+        """
+        return params
+
     @abstractmethod
     def decode(self, params: Mapping[str, Array], z: Array) -> Floats:
         """Return the (n, D) reconstruction of coordinates."""

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from streammac.models.alignment import alignment
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
 from streammac.models.code_measures import CodeMeasures
 from streammac.models.initialisation import Initialisation
@@ -322,6 +323,62 @@ class BinaryAutoencoderModel(NestedModel):
     def encode(self, params: Mapping[str, Array], x: Floats) -> NDArray[np.uint8]:
         """Return packed codes, (n, ceil(L / 8)); ``x`` may be overwritten."""
         return np.packbits(self.coordinates(params, x), axis=1)
+
+    def functions(self, params: Mapping[str, Array]) -> Tensors:
+        """Return the hash functions and the scaling of their inputs."""
+        weight, bias = self._encoder(params)
+        inputs = {name: tensor for name, tensor in params.items() if name.startswith("input/")}
+        return {"weight": weight, "bias": bias, **inputs}
+
+    def aligned(
+        self, params: Mapping[str, Array], like: Mapping[str, Array], x: Floats
+    ) -> Mapping[str, Array]:
+        """Return the model with its bits in the order and with the signs that change the fewest bits of codes."""
+        order, flips = alignment(
+            self.coordinates(params, x.copy()), self.coordinates(like, x.copy())
+        )
+        return self.renamed(params, order, flips)
+
+    def renamed(
+        self, params: Mapping[str, Array], order: NDArray[np.int64], flips: NDArray[np.bool_]
+    ) -> Mapping[str, Array]:
+        """Return the same model with ``coordinates(...)[:, order] ^ flips`` for its coordinates.
+
+        Step sizes belong to blocks: one that gets bits of several has their mean.
+        """
+        if not flips.any() and (order == np.arange(self.bits)).all():
+            return params
+        new = dict(params)
+        signs = np.where(flips, np.float32(-1), np.float32(1))
+        if "init/encoder" in params:
+            new["init/encoder"] = params["init/encoder"][order] * signs[:, None]
+        if "encoder/0/weight" in params:
+            weight, bias = self._encoder(params)
+            parts = {f"encoder/{i}": _part(self.bits, self._groups, i) for i in range(self._groups)}
+            state = {name: _unpack(name, params) for name in parts}
+            sizes = [part.stop - part.start for part in parts.values()]
+            eta0 = np.repeat([svm.eta0 for svm in state.values()], sizes)[order]
+            steps = np.repeat([svm.steps for svm in state.values()], sizes)[order]
+            for name, part in parts.items():
+                chosen, sign = order[part], signs[part]
+                new |= _pack(
+                    name,
+                    SvmState(
+                        weight[chosen] * sign[:, None],
+                        bias[chosen] * sign,
+                        float(eta0[part].mean()),
+                        int(steps[part].mean()),
+                    ),
+                )
+        for name in params:
+            side, _, last = name.rpartition("/")
+            if last == "decoder" or (side.startswith("decoder") and last == "weight"):
+                offset = "init/offset" if last == "decoder" else f"{side}/bias"
+                columns = params[name][:, order]
+                # a bit that is negated says with 0 what it said with 1
+                new[offset] = params[offset] + columns[:, flips].sum(axis=1)
+                new[name] = columns * signs
+        return new
 
     def decode(self, params: Mapping[str, Array], z: Array) -> Floats:
         """Return (n, D) reconstructions of (n, L) bits, in the units of the inputs."""
