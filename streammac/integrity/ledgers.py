@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from streammac.delivery.ledger import damaged_at
 from streammac.files import log
@@ -28,9 +27,10 @@ def check_ledgers(directory: RunDirectory, *, repair: bool) -> Iterator[Finding]
         contents = log.read(content)
         damage = damaged_at(content, contents)
         if not contents.entries and mark.stat().st_size:
-            if repair:
-                _begin_anew(path, mark)
             text = "is empty" if path.exists() else "is missing"
+            if repair:
+                set_aside(path)
+                mark.write_bytes(b"")
             yield Finding(name, text, f"repair: is begun anew; {DOUBLES}", repaired=repair)
         elif damage is not None:
             if repair:
@@ -43,8 +43,3 @@ def check_ledgers(directory: RunDirectory, *, repair: bool) -> Iterator[Finding]
                 f"repair: the {len(contents.entries)} records that are readable are kept; {DOUBLES}",
                 repaired=repair,
             )
-
-
-def _begin_anew(path: Path, mark: Path) -> None:
-    path.unlink(missing_ok=True)
-    mark.write_bytes(b"")

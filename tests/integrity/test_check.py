@@ -117,6 +117,14 @@ def test_a_ledger_that_is_gone_is_begun_anew(directory):
     Ledger(path, IngestState()).close()
 
 
+def test_a_ledger_without_a_readable_record_is_set_aside(directory):
+    path = directory.ledger("i1")
+    path.write_bytes(b"torn")
+    assert repaired(directory) == ["ingest/i1/ledger: is empty"]
+    assert path.with_name("ledger.damaged").read_bytes() == b"torn"
+    Ledger(path, IngestState()).close()
+
+
 def test_every_row_of_a_shard_is_looked_at(directory):
     segment = sorted(directory.shard("w1").glob("*.x"))[0]
     flip(segment, 3)
