@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import time
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from ingest.csv_lines import decode_csv
 from ingest.formats import decode_json, decode_packed
 from ingest.records import BadRecord, Record, Refused
+from streammac.files import document
 from streammac.files.lock import lock
 from streammac.files.replace import replace
 from streammac.wire.reports import Trouble
@@ -79,7 +79,7 @@ class DeadLetterFile:
                 "time": time.time(),
                 "raw": base64.b64encode(record.raw).decode(),
             }
-            line = json.dumps(letter | {"crc32": _checksum(letter)})
+            line = json.dumps(letter | {"crc32": document.checksum(letter)})
             lines.append(line.encode() + b"\n")
         why = f"there are {self.limit_bytes:,} bytes (ingest.dead_letter_bytes)"
         try:
@@ -146,7 +146,7 @@ def _letter(name: str, number: int, line: bytes) -> DeadLetter | None:
     try:
         value = json.loads(line)
         checksum = value.pop("crc32", None)  # older letters have none
-        if checksum not in (None, _checksum(value)):
+        if checksum not in (None, document.checksum(value)):
             return None
         return DeadLetter(
             name,
@@ -159,10 +159,6 @@ def _letter(name: str, number: int, line: bytes) -> DeadLetter | None:
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-
-
-def _checksum(letter: Mapping[str, object]) -> int:
-    return zlib.crc32(json.dumps(letter, sort_keys=True).encode())
 
 
 class Pusher(Protocol):

@@ -109,8 +109,7 @@ class RunDirectory:
         except ValueError as error:
             raise Failure(
                 ExitCode.BAD_INPUT,
-                f"{self.format}: is damaged ({error}) - put it back from a copy, or see what "
-                "`streammac check` can do",
+                f"{self.format}: is damaged ({error}) - {document.REMEDY}",
             ) from None
 
     @property

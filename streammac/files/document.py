@@ -19,6 +19,8 @@ from streammac.files.replace import SCRATCH, replace
 
 FORMER = ".former"
 """How the name of a former generation ends."""
+REMEDY = "put it back from a copy, or see what `streammac check` can do"
+"""For a file without which nothing goes on."""
 
 
 class Damaged(StreammacError):
@@ -35,7 +37,7 @@ class Loaded:
 
 def encode(content: object) -> bytes:
     """Return a document's bytes."""
-    return json.dumps({"crc32": _checksum(content), "content": content}, indent=1).encode()
+    return json.dumps({"crc32": checksum(content), "content": content}, indent=1).encode()
 
 
 def decode(data: bytes) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def decode(data: bytes) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if isinstance(value, dict) and value.keys() & {"crc32", "content"}:
-        if value.get("crc32") != _checksum(value.get("content")):
+        if value.get("crc32") != checksum(value.get("content")):
             raise ValueError("its checksum does not fit")
         value = value["content"]
     if not isinstance(value, dict):
@@ -59,7 +61,8 @@ def decode(data: bytes) -> dict[str, Any]:
     return value
 
 
-def _checksum(content: object) -> int:
+def checksum(content: object) -> int:
+    """Return the CRC-32 of what JSON can say, however its keys are ordered."""
     return zlib.crc32(json.dumps(content, sort_keys=True).encode())
 
 
@@ -113,7 +116,6 @@ def load(path: Path) -> Loaded | None:
     OSError
         If the disk fails.
     """
-    damage = ""
     try:
         return Loaded(decode(path.read_bytes()))
     except FileNotFoundError:
@@ -125,9 +127,7 @@ def load(path: Path) -> Loaded | None:
     except FileNotFoundError:
         if damage.endswith("missing"):
             return None
-        raise Damaged(
-            f"{damage} - put it back from a copy, or see what `streammac check` says"
-        ) from None
+        raise Damaged(f"{damage} - {REMEDY}") from None
     except ValueError as error:
         raise Damaged(
             f"{damage}, and so is its former generation ({error}) - put one back from a copy"

@@ -94,7 +94,7 @@ def write_model(
 
 
 def _checksum(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> int:
-    value = zlib.crc32(json.dumps(metadata, sort_keys=True).encode())
+    value = document.checksum(metadata)
     for name, tensor in sorted(tensors.items()):
         value = zlib.crc32(f"{name} {tensor.dtype} {tensor.shape}".encode(), value)
         value = zlib.crc32(tensor.tobytes(), value)
