@@ -11,13 +11,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streammac.files import document
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
 from streammac.points.range import within
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
 from streammac.store import ArrivalClock, Outcome, Retention, Schema, Shard, StoreError
+from streammac.store.description import Description
 from streammac.wire.messages import Points, StreamSchema
 from streammac.wire.reports import ShardCounts
 
@@ -32,21 +32,14 @@ SCRUB_EVERY_S = 24 * 3600.0
 def known_stream(name: str, directory: RunDirectory, cluster: str) -> StreamSchema | None:
     """Return what the points of a worker of this cluster look like: a coordinator may have lost its state."""
     try:
-        known = document.decode((directory.shard(name) / "schema.json").read_bytes())
-        schema = Schema.from_json(known["schema"])
+        known = Description.load(directory.shard(name))
+        if known is None or not cluster or known.owner != _owner(name, cluster):
+            return None
+        schema = known.schema
         described = {"dim": schema.dim, "dtype": schema.dtype, "targets": sum(schema.y_shape or ())}
-        stream = msgspec.convert(described, StreamSchema)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        StoreError,
-    ):  # who opens the shard says what is wrong
+        return msgspec.convert(described, StreamSchema)
+    except (OSError, ValueError, TypeError, StoreError):  # who opens the shard says what is wrong
         return None
-    if not cluster or known.get("owner") != _owner(name, cluster):
-        return None
-    return stream
 
 
 def _owner(name: str, cluster: str) -> str:

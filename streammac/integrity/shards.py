@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from streammac.files.replace import replace
 from streammac.integrity.documents import set_aside
 from streammac.integrity.finding import Finding
 from streammac.run_directory import RunDirectory
+from streammac.store.description import NAME, Description
 from streammac.store.directory import Checkpoint
 from streammac.store.errors import StoreError
 from streammac.store.journal import Opening, entries
@@ -61,22 +61,19 @@ def _remembered(directory: RunDirectory) -> dict[str, Any]:
 
 
 def _check(path: Path, name: str, *, repair: bool) -> tuple[list[Finding], int]:
-    try:
-        known = document.decode((path / "schema.json").read_bytes())
-    except FileNotFoundError:
-        raise StoreError(f"{path}/schema.json: is missing") from None
-    except ValueError as error:
-        raise StoreError(f"{path}/schema.json: is damaged ({error})") from None
-    schema = Schema.from_json(known.get("schema", known))
+    known = Description.load(path)
+    if known is None:
+        raise StoreError(f"{path / NAME}: is missing")
     checkpoint = Checkpoint.load(path)
     withdrawals = Withdrawals(Disk(), path)
-    identity = known.get("shard", "")
-    found = survey(Disk(), path, schema, checkpoint, identity, withdrawals.rows, verify=True)
+    found = survey(
+        Disk(), path, known.schema, checkpoint, known.shard, withdrawals.rows, verify=True
+    )
     texts = found.damage + ([WITHDRAWALS_DAMAGED] if withdrawals.damaged else [])
     rows = sum(segment.rows for segment, _ in found.found)
     lost = sum(lost.count for segment, _ in found.found for lost in segment.lost)
     if repair and texts:
-        shard = Shard.open(path, schema)
+        shard = Shard.open(path, known.schema)
         while shard.scrub(PASS_BYTES):
             pass
         shard.close()
@@ -122,7 +119,7 @@ def _described_badly(
         )
     else:
         description = _description(path, state)
-        described = None if description is None else document.encode(description)
+        described = None if description is None else description.encode()
         remedy = "repair: is written anew as the coordinator remembers the stream"
         if description is None:
             remedy = "put it back from a copy: nothing else says what the points look like"
@@ -141,15 +138,12 @@ def _openings(path: Path) -> dict[int, Opening]:
     return found
 
 
-def _description(path: Path, state: dict[str, Any]) -> dict[str, Any] | None:
+def _description(path: Path, state: dict[str, Any]) -> Description | None:
     stream = state.get("schema")
     shards = {opening.shard for opening in _openings(path).values()}
     if stream is None or len(shards) > 1:
         return None
-    return {
-        "schema": Schema.of_stream(**stream).to_json(),
-        "shard": shards.pop() if shards else uuid.uuid4().hex,
-    }
+    return Description(Schema.of_stream(**stream), *shards)
 
 
 def _checkpoint(path: Path) -> Checkpoint:

@@ -10,17 +10,16 @@ import contextlib
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from streammac.files import document
 from streammac.files.disk import Disk
 from streammac.files.lock import lock
 from streammac.points.batch_id_set import BatchIdSet
+from streammac.store.description import NAME, Description
 from streammac.store.errors import StoreError
 from streammac.store.points import Schema
 from streammac.store.withdrawals import Withdrawals
 
-REMEDY = "put it back from a copy, or see what `streammac check` can do"
 RESERVE_BYTES = 256 << 10
 """Space kept for a checkpoint: at least so much, and twice the last one."""
 
@@ -65,33 +64,25 @@ class ShardDirectory:
 
     def _describe(self, schema: Schema, owner: str) -> str:
         """Describe a new directory, or compare it with what an old one says; return the shard's identity."""
-        path = self.path / "schema.json"
-        known = _read(path)
-        if known is None:
-            if any(self.path.glob("*.journal")):
-                raise StoreError(f"{path}: is missing beside its segments - {REMEDY}")
-            known = {}
-        else:
-            try:
-                found = Schema.from_json(known.get("schema", known))
-            except (KeyError, TypeError) as error:
-                raise StoreError(f"{path}: does not describe a shard - {REMEDY}") from error
-            if found != schema:
-                raise StoreError(
-                    f"{self.path}: holds points of {_said(found)}, the stream has {_said(schema)} - use another "
-                    "directory for another stream"
-                )
-            if owner and (known.get("owner") or owner) != owner:
-                raise StoreError(
-                    f"{self.path}: is the shard of {known['owner']}, not of {owner} - put the right one back, or "
-                    "use another directory"
-                )
-        identity = known.get("shard", uuid.uuid4().hex)
-        owner = known.get("owner") or owner
-        described = {"schema": schema.to_json(), "shard": identity, "owner": owner}
-        if described != known:
-            self.disk.replace(path, document.encode(described))
-        return str(identity)
+        path = self.path / NAME
+        found = Description.load(self.path)
+        if found is None and any(self.path.glob("*.journal")):
+            raise StoreError(f"{path}: is missing beside its segments - {document.REMEDY}")
+        known = found or Description(schema)
+        if known.schema != schema:
+            raise StoreError(
+                f"{self.path}: holds points of {_said(known.schema)}, the stream has {_said(schema)} - use another "
+                "directory for another stream"
+            )
+        if owner and known.owner not in ("", owner):
+            raise StoreError(
+                f"{self.path}: is the shard of {known.owner}, not of {owner} - put the right one back, or "
+                "use another directory"
+            )
+        described = Description(schema, known.shard or uuid.uuid4().hex, known.owner or owner)
+        if described != found:
+            self.disk.replace(path, described.encode())
+        return described.shard
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write the checkpoint, for which a full disk has a reserve: only what follows frees space.
@@ -136,15 +127,6 @@ def _said(schema: Schema) -> str:
     return f"{schema.dtype}[{schema.dim}]{targets}"
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        return document.decode(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise StoreError(f"{path}: is damaged ({error}) - {REMEDY}") from error
-
-
 @dataclass(slots=True)
 class Checkpoint:
     """What no segment says any more.
@@ -186,9 +168,12 @@ class Checkpoint:
             If it is there but unreadable.
         """
         path = directory / "checkpoint.json"
-        value = _read(path)
-        if value is None:
+        try:
+            value = document.decode(path.read_bytes())
+        except FileNotFoundError:
             return cls()
+        except ValueError as error:
+            raise StoreError(f"{path}: is damaged ({error}) - {document.REMEDY}") from error
         try:
             counts = [value[name] for name in ("expired", "withdrawn", "dropped")]
             return cls(
@@ -201,7 +186,7 @@ class Checkpoint:
                 value.get("rows", sum(counts)),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{path}: is no checkpoint - {REMEDY}") from error
+            raise StoreError(f"{path}: is no checkpoint - {document.REMEDY}") from error
 
     def encode(self) -> bytes:
         """Return its file."""
