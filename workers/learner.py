@@ -17,7 +17,7 @@ import numpy as np
 from streammac.errors import StreammacError
 from streammac.models.base import Array, LocalData, NestedModel, Objective, Tensors
 from streammac.models.local import VisitKey, VisitPlan, enter, minibatches, z_pass
-from streammac.points.range import not_finite
+from streammac.points.range import told_not_finite
 from streammac.ring.member_actions import Done, Job, OpenEpoch, Train, TrainDone, ZStep, ZStepDone
 from streammac.settings.schema import Settings, visit_budget
 from streammac.store import Shard
@@ -55,9 +55,9 @@ class NotFinite(StreammacError, ArithmeticError):
 
 
 def _check_finite(tensors: Mapping[str, Array]) -> None:
-    wild = not_finite(tensors)
+    wild = told_not_finite(tensors)
     if wild:
-        raise NotFinite(f"NaN or infinite numbers in {', '.join(wild)}")
+        raise NotFinite(wild)
 
 
 @dataclass(slots=True)

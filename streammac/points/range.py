@@ -44,6 +44,12 @@ def not_finite(tensors: Mapping[str, NDArray[Any]]) -> list[str]:
     return [name for name, array in tensors.items() if not is_finite(array)]
 
 
+def told_not_finite(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """Say which arrays hold NaN or infinity; empty where none does."""
+    wild = not_finite(tensors)
+    return f"NaN or infinite numbers in {', '.join(wild)}" if wild else ""
+
+
 def within(x: NDArray[Any]) -> NDArray[np.bool_]:
     """Say of each row of an (n, D) array whether all its numbers are finite and in range, (n,)."""
     if x.size == 0 or x.dtype == np.uint8:

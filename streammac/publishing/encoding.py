@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from streammac.errors import ExitCode, Failure
 from streammac.files.replace import replacing
 from streammac.models.base import NestedModel
-from streammac.points.range import OUTSIDE, not_finite, within
+from streammac.points.range import OUTSIDE, told_not_finite, within
 from streammac.publishing.versions import ModelVersion, VersionError, write_model
 
 BATCH_BYTES = 16 << 20
@@ -119,9 +119,9 @@ def export_model(version: ModelVersion, target: Path) -> None:
             raise _refuse(target, f"not written: {error}") from None
     elif target.suffix == ".npz":
         plain: dict[str, Any] = dict(_rebuild(version).export(version.tensors))
-        wild = not_finite(plain)
+        wild = told_not_finite(plain)
         if wild:
-            raise _refuse(target, f"not written: NaN or infinite numbers in {', '.join(wild)}")
+            raise _refuse(target, f"not written: {wild}")
         with _replacing(target) as file:
             np.savez(file, allow_pickle=False, **plain)
     else:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from streammac.errors import StreammacError
 from streammac.files import document
 from streammac.files.replace import replace
-from streammac.points.range import not_finite
+from streammac.points.range import told_not_finite
 
 Tensors = dict[str, NDArray[Any]]
 _FILE = re.compile(r"v(\d{8,})\.safetensors")
@@ -102,11 +102,9 @@ def _checksum(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) 
 
 
 def _check_finite(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
-    wild = not_finite(tensors)
+    wild = told_not_finite(tensors)
     if wild:
-        raise VersionError(
-            f"{path}: NaN or infinite numbers in {', '.join(wild)} - `streammac model list` shows other versions"
-        )
+        raise VersionError(f"{path}: {wild} - `streammac model list` shows other versions")
 
 
 class VersionStore:
