@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from streammac.cli.options import MOST_S, JsonOption, number
+from streammac.cli.options import JsonOption, number, seconds
 from streammac.errors import ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -46,17 +46,7 @@ def chaos(
         Path | None,
         typer.Argument(metavar="[DIR]", help="A running cluster; else chaos starts its own."),
     ] = None,
-    duration: Annotated[
-        float | None,
-        typer.Option(
-            "--for",
-            metavar="SECONDS",
-            min=0,
-            max=MOST_S,
-            callback=number,
-            help="How long; 60 if not.",
-        ),
-    ] = None,
+    duration: Annotated[float | None, seconds("--for", "How long; 60 if not.")] = None,
     kills: Annotated[
         int | None, typer.Option("--kills", metavar="N", min=1, help="Until so many kill -9.")
     ] = None,

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from streammac.cli.options import DEFAULT_DIRECTORY
+from streammac.cli.options import DEFAULT_DIRECTORY, JsonOption
 from streammac.errors import ExitCode
 
 
@@ -21,9 +21,7 @@ def check(
     repair: Annotated[
         bool, typer.Option("--repair", help="Mend what can be mended; what is replaced is kept.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="A line of JSON for each finding.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Read every file of a run directory again, and say what is damaged or missing; code 6 if anything is."""
     from streammac.integrity.directory import check as findings_in

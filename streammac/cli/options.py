@@ -6,7 +6,7 @@ import math
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,17 +44,14 @@ def number(value: float | None) -> float | None:
 
 MOST_S = 1e9
 """Of any time that is given on the command line: thirty years."""
-ForOption = Annotated[
-    float | None,
-    typer.Option(
-        "--for",
-        metavar="SECONDS",
-        min=0,
-        max=MOST_S,
-        callback=number,
-        help="Stop after so long; else at Ctrl-C.",
-    ),
-]
+
+
+def seconds(name: str, text: str, most: float = MOST_S) -> Any:
+    """Return an option that takes a time."""
+    return typer.Option(name, metavar="SECONDS", min=0, max=most, callback=number, help=text)
+
+
+ForOption = Annotated[float | None, seconds("--for", "Stop after so long; else at Ctrl-C.")]
 SummaryOption = Annotated[
     Path | None, typer.Option("--summary", metavar="FILE", help="Write a JSON summary at the end.")
 ]
@@ -122,14 +119,7 @@ JoinOption = Annotated[
 ]
 TimeoutOption = Annotated[
     float | None,
-    typer.Option(
-        "--timeout",
-        metavar="SECONDS",
-        min=0,
-        max=MOST_S,
-        callback=number,
-        help="Give up if no coordinator answers within so long; else never.",
-    ),
+    seconds("--timeout", "Give up if no coordinator answers within so long; else never."),
 ]
 LifelineOption = Annotated[int | None, typer.Option("--lifeline", hidden=True, callback=_open_file)]
 LogFormatOption = Annotated[

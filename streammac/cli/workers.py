@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from streammac.cli.options import DEFAULT_DIRECTORY, DirectoryOption, JoinOption, JsonOption, number
+from streammac.cli.options import (
+    DEFAULT_DIRECTORY,
+    DirectoryOption,
+    JoinOption,
+    JsonOption,
+    seconds,
+)
 from streammac.errors import ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -60,15 +66,7 @@ def add(
 def remove(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Which worker.")],
     deadline: Annotated[
-        float,
-        typer.Option(
-            "--deadline",
-            metavar="SECONDS",
-            min=0,
-            max=MOST_DEADLINE_S,
-            callback=number,
-            help="It ends after so long.",
-        ),
+        float, seconds("--deadline", "It ends after so long.", MOST_DEADLINE_S)
     ] = DEADLINE_S,
     move_data: Annotated[
         bool, typer.Option("--move-data", help="Its points go to the other workers.")
