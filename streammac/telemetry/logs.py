@@ -53,6 +53,11 @@ class LogFile(logging.FileHandler):
         except OSError:  # not opened: the next line tries again
             self.handleError(record)
 
+    def close(self) -> None:
+        """Close the file, whether its last lines find room or not."""
+        with contextlib.suppress(OSError):
+            super().close()
+
 
 def configure(
     name: str, format: Format = "text", *, quiet: bool = False, file: Path | None = None
@@ -80,7 +85,6 @@ def configure(
     root = logging.getLogger()
     for former in [handler for handler in root.handlers if handler.get_name() == OURS]:
         root.removeHandler(former)
-        with contextlib.suppress(OSError):  # its disk is full: the last lines are lost
-            former.close()
+        former.close()
     root.addHandler(handler)
     root.setLevel(logging.WARNING if quiet else logging.INFO)
