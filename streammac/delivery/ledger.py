@@ -21,7 +21,7 @@ from streammac.delivery.records import Record, State
 from streammac.errors import StreammacError
 from streammac.files.disk import Disk
 from streammac.files.lock import lock
-from streammac.files.log import Contents, Log, Stop
+from streammac.files.log import Contents, Log
 
 COMPACT_BYTES = 1 << 20
 """A file that has grown by so much since it was last written anew is written anew."""
@@ -48,14 +48,6 @@ def unpack(body: bytes | memoryview, kinds: Sequence[type[Record]]) -> Record:
     kind, *values = msgpack.unpackb(body)
     record: Record = kinds[kind](*values)
     return record
-
-
-def damaged_at(content: bytes, contents: Contents) -> int | None:
-    """Return where a ledger is damaged, None where it is not: a tail may be torn, or zeros after a power cut."""
-    if contents.gaps:
-        return contents.gaps[0].start
-    tail = content[contents.end :]
-    return contents.end if contents.stop is Stop.DAMAGED and any(tail) else None
 
 
 class Ledger(Generic[S]):
@@ -113,9 +105,8 @@ class Ledger(Generic[S]):
         begun = os.fstat(self._lock.fileno()).st_size > 0
         if begun and not contents.entries:
             raise LedgerError(f"{path}: is {'empty' if path.exists() else 'missing'} - {REMEDY}")
-        damage = damaged_at(path.read_bytes(), contents) if path.exists() else None
-        if damage is not None:
-            raise LedgerError(f"{path}: is damaged at byte {damage} - {REMEDY}")
+        if contents.damage is not None:
+            raise LedgerError(f"{path}: is damaged at byte {contents.damage} - {REMEDY}")
 
     def write(self, records: Iterable[Record]) -> None:
         """Write records, after those that could not be written before.

@@ -46,11 +46,15 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The good records of a log, what is damaged between them, and why they stop where they stop."""
+    """The good records of a log, what is damaged between them, and why they stop where they stop.
+
+    ``damage`` is where the first bytes are that no crash explains: a tail may be torn, or zeros after a power cut.
+    """
 
     entries: list[Entry]
     stop: Stop
     gaps: tuple[Gap, ...] = ()
+    damage: int | None = None
 
     @property
     def end(self) -> int:
@@ -84,11 +88,16 @@ def read(content: bytes) -> Contents:
                 offset = found.resume
                 found = _record(view, offset)
             if isinstance(found, _Bad):
-                return Contents(entries, bad.why, tuple(gaps))
+                is_damage = bad.why is Stop.DAMAGED and any(view[start:])
+                return _contents(entries, bad.why, gaps, start if is_damage else None)
             gaps.append(Gap(start, offset))
         entries.append(found)
         offset = found.end
-    return Contents(entries, Stop.END, tuple(gaps))
+    return _contents(entries, Stop.END, gaps, None)
+
+
+def _contents(entries: list[Entry], stop: Stop, gaps: list[Gap], tail: int | None) -> Contents:
+    return Contents(entries, stop, tuple(gaps), gaps[0].start if gaps else tail)
 
 
 def _record(view: memoryview, offset: int) -> Entry | _Bad:

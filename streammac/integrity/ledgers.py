@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from streammac.delivery.ledger import damaged_at
 from streammac.files import log
 from streammac.files.replace import replace
 from streammac.integrity.documents import set_aside
@@ -23,23 +22,21 @@ def check_ledgers(directory: RunDirectory, *, repair: bool) -> Iterator[Finding]
     for mark in sorted(locks):
         path = mark.with_suffix("")
         name = str(path.relative_to(directory.root))
-        content = path.read_bytes() if path.exists() else b""
-        contents = log.read(content)
-        damage = damaged_at(content, contents)
+        contents = log.read(path.read_bytes() if path.exists() else b"")
         if not contents.entries and mark.stat().st_size:
             text = "is empty" if path.exists() else "is missing"
             if repair:
                 set_aside(path)
                 mark.write_bytes(b"")
             yield Finding(name, text, f"repair: is begun anew; {DOUBLES}", repaired=repair)
-        elif damage is not None:
+        elif contents.damage is not None:
             if repair:
                 set_aside(path)
                 kept = b"".join(log.framed(bytes(entry.body)) for entry in contents.entries)
                 replace(path, kept, sync=True)
             yield Finding(
                 name,
-                f"is damaged at byte {damage}",
+                f"is damaged at byte {contents.damage}",
                 f"repair: the {len(contents.entries)} records that are readable are kept; {DOUBLES}",
                 repaired=repair,
             )

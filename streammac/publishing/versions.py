@@ -197,21 +197,21 @@ class VersionStore:
         return self._load().damage
 
     def _load(self) -> document.Loaded:
-        path = self.path / "versions.json"
+        path, newest = self.path / "versions.json", self.newest
         # without a record the newest version is as good a guess as any, and better than none
-        begin = {"current": self.newest, "last": self.newest, "reasons": {}}
+        begin = {"current": newest, "last": newest, "reasons": {}}
         try:
             found = document.load(path)
         except document.Damaged as error:
             return document.Loaded(
                 begin, f"{error}; the newest version is taken for the current one"
             )
-        if found is not None and not found.damage and found.content.get("last", 0) < self.newest:
+        if found is not None and not found.damage and found.content.get("last", 0) < newest:
             return document.Loaded(found.content, f"{path}: is older than the versions beside it")
         if found is not None:
             return found
         missing = f"{path}: is missing; the newest version is taken for the current one"
-        return document.Loaded(begin, missing if self.newest else "")
+        return document.Loaded(begin, missing if newest else "")
 
     # -- writing --------------------------------------------------------------------------
 

@@ -230,15 +230,15 @@ class Segment:
         looked at.
         """
         contents = self._journal.read()
-        found = [placed.entry for placed in entries(contents)]
-        sealed = any(isinstance(entry, Seal) for entry in found)
+        found = list(entries(contents))
+        sealed = any(isinstance(placed.entry, Seal) for placed in found)
         paths = [(self.path(column.name), column.row_bytes) for column in self.schema.columns]
         if not all(path.exists() for path, _ in paths):
             # columns are made before the journal: a crash cuts them short, it does not take one away
-            counts = (entry.count for entry in found if isinstance(entry, Record | Lost))
+            counts = (e.count for e, *_ in found if isinstance(e, Record | Lost))
             promised = max(promised, sum(counts))
         with columns(paths, verify=verify or not sealed) as whole:
-            return take_stock(contents, whole, promised)
+            return take_stock(contents, found, whole, promised)
 
     def adopt(self, stock: Stock, withdrawn: Mapping[int, Withdrawn]) -> Rows:
         """Take up what there is, and forget the rest.

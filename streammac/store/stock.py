@@ -7,13 +7,13 @@ not verify is damage: it is counted, and what is whole behind it stays.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from streammac.files.log import Contents
-from streammac.store.journal import Lost, Opening, Record, Seal, entries
+from streammac.store.journal import Lost, Opening, Placed, Record, Seal
 
 Check = Callable[[Record], bool]
 """Tells whether the rows of a record are there as they were written."""
@@ -59,13 +59,17 @@ class Stock:
         return self.batches[-1].row + self.batches[-1].count if self.batches else 0
 
 
-def take_stock(contents: Contents, whole: Check, promised: int = 0) -> Stock:
+def take_stock(
+    contents: Contents, placed: Iterable[Placed], whole: Check, promised: int = 0
+) -> Stock:
     """Return what a segment holds.
 
     Parameters
     ----------
     contents : Contents
         Its journal.
+    placed : iterable of Placed
+        What that says, from `streammac.store.journal.entries`.
     whole : Check
         Looks at the rows of a record.
     promised : int
@@ -73,7 +77,7 @@ def take_stock(contents: Contents, whole: Check, promised: int = 0) -> Stock:
     """
     found: list[tuple[Record | Lost, int, bool]] = []
     opening, sealed, end, cut = None, False, 0, 0
-    for entry, place, missing in entries(contents):
+    for entry, place, missing in placed:
         end = place
         match entry:
             case Opening():
@@ -101,7 +105,7 @@ def take_stock(contents: Contents, whole: Check, promised: int = 0) -> Stock:
     else:
         cut = end
     # the first record is safe before all others; a batch without points that is not there may never have been promised
-    news |= bool(batches) and contents.gaps[:1] != () and contents.gaps[0].start == 0
+    news |= bool(batches) and contents.damage == 0
     if rows < promised:
         batches.append(Lost(rows, promised - rows))
         news = True
