@@ -33,6 +33,7 @@ WITHOUT_FORMAT = (
 """Files that only a run directory has: without a format it was made before there was one."""
 ANNOUNCEMENT_POLL_S = 0.02
 MOST_INCARNATION = 1 << 62
+MOST_PID = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +255,7 @@ class RunDirectory:
         except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
             return None
         whole = isinstance(facts, dict) and isinstance(facts.get("pid"), int)
-        return facts if whole and 0 < facts["pid"] < 1 << 31 else None
+        return facts if whole and 0 < facts["pid"] < MOST_PID else None
 
     def wait_for(self, name: str, timeout_s: float) -> dict[str, Any] | None:
         """Return what a process announced, as soon as it did; None if it does not in time."""

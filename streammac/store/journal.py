@@ -106,12 +106,8 @@ def decode(body: bytes | memoryview) -> Entry:
             return Seal(fields)
         case (str(shard), int(first)):
             return Opening(shard, first)
-        case (int(row), int(count), None, *_):
-            return Lost(row, count)
-        case (int(row), int(count), name):
-            return Lost(row, count, BatchId(*name))
         case (int(row), int(count), name, str(sender)):
-            return Lost(row, count, BatchId(*name), sender)
+            return Lost(row, count, None if name is None else BatchId(*name), sender)
         case (int(row), int(count), float(arrival), name, checksums, keys, sender, *promised):
             batch_id = BatchId(*name)
             # records of before there was this field were promised one by one

@@ -124,28 +124,27 @@ def recover(directory: ShardDirectory, schema: Schema, capacity: int) -> Recover
     ``capacity`` is that of segments which have room yet.
     """
     disk, path, withdrawals = directory.disk, directory.path, directory.withdrawals
-    disk.remove(
-        list(path.glob("*" + SCRATCH))
-    )  # of a process that was killed while it replaced a file
+    # of a process that was killed while it replaced a file
+    disk.remove(list(path.glob("*" + SCRATCH)))
     checkpoint, identity = directory.checkpoint, directory.identity
     found = survey(disk, path, schema, checkpoint, identity, withdrawals.rows)
     damage = found.damage
     for segment in found.expired:
         segment.remove()
     for segment in found.foreign:
-        disk.move(segment.paths, set_aside(path, segment.stem.name))
+        disk.move(segment.paths, free_place(path, segment.stem.name))
     if found.missing:
         directory.save(_without(found, directory.checkpoint))
     for segment, stock in found.found:
         x, row_bytes = segment.path("x"), schema.columns[0].row_bytes
-        there_is_room = x.stat().st_size // row_bytes if x.exists() else 0
-        segment.capacity = max(capacity, there_is_room)
+        room = x.stat().st_size // row_bytes if x.exists() else 0
+        segment.capacity = max(capacity, room)
         if stock.news:
             mend(path, segment, stock)
         if not segment.sealed:
             segment.resume()
     if withdrawals.damaged:
-        disk.copy({withdrawals.path: None}, set_aside(path, "withdrawn"))
+        disk.copy({withdrawals.path: None}, free_place(path, "withdrawn"))
         damage.append(WITHDRAWALS_DAMAGED)
     withdrawals.keep(found.withdrawn)
     for text in damage:
@@ -187,7 +186,7 @@ def mend(path: Path, segment: Segment, stock: Stock) -> None:
     """Set a copy of a damaged segment aside, if there is room, and let its journal speak of it."""
     name = segment.stem.name
     try:
-        segment.mend(stock, set_aside(path, name))
+        segment.mend(stock, free_place(path, name))
     except OSError as error:  # a shard on a full disk must open: it is tried again the next time
         log.warning("%s: what is damaged in segment %s is not set aside: %s", path, name, error)
 
@@ -200,7 +199,7 @@ def damaged(segment: Segment) -> str:
     return f"{segment.stem.name}: {lost} of {segment.rows} points are not as they were written"
 
 
-def set_aside(path: Path, name: str) -> Path:
+def free_place(path: Path, name: str) -> Path:
     """Return a place in the quarantine that is not taken."""
     taken = {entry.name for entry in (path / QUARANTINE).glob("*")}
     names = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))

@@ -39,10 +39,8 @@ class Scrub:
 def _read(segments: Sequence[Segment]) -> Iterator[tuple[int, Segment | None]]:
     """Read record by record; yield what each costs, in bytes, and the segment if it is damaged."""
     for segment in segments:
-        rows, schema = (
-            segment.rows,
-            segment.schema,
-        )  # what is newer than the pass waits for the next one
+        # what is newer than the pass waits for the next one
+        rows, schema = segment.rows, segment.schema
         row_bytes = sum(column.row_bytes for column in schema.columns)
         paths = [(segment.path(column.name), column.row_bytes) for column in schema.columns]
         covered = 0

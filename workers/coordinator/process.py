@@ -136,9 +136,8 @@ class CoordinatorProcess:
             return {}, f"{self.directory.coordinator_state.name} {text}" if lost else ""
         state = dict(found.content)
         if found.damage:
-            state["view"] += (
-                1  # of the view that the damaged one may have spoken of there must be no second
-            )
+            # of the view that the damaged one may have spoken of there must be no second
+            state["view"] += 1
         log.info("resuming: epoch %d, view %d", state["epoch"], state["view"])
         return state, found.damage
 
