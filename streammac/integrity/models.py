@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 from streammac.integrity.documents import set_aside
@@ -12,7 +13,7 @@ from streammac.run_directory import RunDirectory
 
 def check_models(directory: RunDirectory, *, repair: bool) -> Iterator[Finding]:
     """Yield the versions that cannot be used, and a current one that is not there."""
-    versions = VersionStore(directory.models, keep=1)
+    versions = VersionStore(directory.models, keep=sys.maxsize)  # a check removes none
     for version in versions.list():
         path = versions.file(version)
         try:
@@ -25,8 +26,10 @@ def check_models(directory: RunDirectory, *, repair: bool) -> Iterator[Finding]:
             yield Finding(name, text, "repair: is set aside", repaired=repair)
     current = versions.current
     if current and current not in versions.list():
+        usable = versions.retreat() if repair else 0
         yield Finding(
             "models",
             f"version {current}, the current one, is missing",
-            "the newest usable version takes its place with the next start",
+            "repair: the newest usable version takes its place; without one training begins anew",
+            repaired=usable > 0,
         )

@@ -174,14 +174,26 @@ def test_a_description_that_nobody_knows_is_left_to_people(directory):
 
 
 def test_a_damaged_version_is_set_aside(directory):
-    versions = VersionStore(directory.models, keep=3)
+    versions = VersionStore(directory.models, keep=9)
     flip(versions.file(2))
-    said = found(directory)
-    assert "models/v00000002.safetensors" in said
-    list(check(directory, repair=True))
-    assert versions.list() == (1,)
-    assert versions.retreat() == 1
+    for _ in range(2):
+        versions.publish({"w": np.ones(3, np.float32)}, {"epoch": 2})
+    flip(versions.file(4))
+    said = repaired(directory)
+    assert [text.partition(":")[0] for text in said[:-1]] == [
+        "models/v00000002.safetensors",
+        "models/v00000004.safetensors",
+    ]
+    assert said[-1] == "models: version 2, the current one, is missing"
+    assert (versions.list(), versions.current) == ((1, 3), 3)
     assert found(directory) == {}
+
+
+def test_where_no_version_is_usable_the_current_one_stays_missing(directory):
+    versions = VersionStore(directory.models, keep=3)
+    for version in versions.list():
+        flip(versions.file(version))
+    assert [f.path for f in check(directory, repair=True) if not f.repaired] == ["models"]
 
 
 def test_what_a_killed_process_left_is_removed(directory):
