@@ -1,4 +1,4 @@
-"""Watching a shard for drift: River's ADWIN over the reconstruction error of new points.
+"""Watching a shard for drift: River's ADWIN over the reconstruction error of new points, for what makes it grow.
 
 Each worker watches its own share of the feed, as points enter and before anything is trained on them; the
 coordinator takes the word of those who have most of the points.
@@ -6,7 +6,6 @@ coordinator takes the word of those who have most of the points.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,25 +37,32 @@ class DriftWatch:
         self.raised: float | None = None
         """Mean error at the last alarm that nobody has taken yet."""
 
-    @cached_property
-    def _adwin(self) -> Any:
+        self._adwin: Any = None
+
+    def prepare(self) -> None:
+        """Load the detector now, and not with the first points."""
+        self._adwin = self._detector()
+
+    def _detector(self) -> Any:
         from river.drift import ADWIN  # a slow import, which the first model need not wait for
 
         return ADWIN(delta=self._delta)  # type: ignore[no-untyped-call]
 
-    def prepare(self) -> None:
-        """Load the detector now, and not with the first points."""
-        _ = self._adwin
+    def reset(self) -> None:
+        """Forget all errors: those of another model tell nothing."""
+        self._rest, self._adwin, self.raised = np.empty(0, np.float32), None, None
 
     def observe(self, errors: Floats) -> None:
-        """Take the (n,) errors of new points, in order of arrival."""
+        """Take the (n,) errors of new points, in order of arrival; one that falls is no alarm: the model learns."""
         self.newest = float(errors.mean()) if len(errors) else self.newest
         errors = np.concatenate([self._rest, errors])
         whole = len(errors) // GROUP * GROUP
         self._rest = errors[whole:]
+        detector = self._adwin = self._adwin or self._detector()
         for value in errors[:whole].reshape(-1, GROUP).mean(axis=1):
-            self._adwin.update(float(value))
-            if self._adwin.drift_detected:
+            before = detector.estimation
+            detector.update(float(value))
+            if detector.drift_detected and detector.estimation > before:
                 self.raised = float(value)
 
     def take(self) -> float | None:

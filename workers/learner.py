@@ -174,14 +174,16 @@ class Learner:
         if job.plan.fresh:
             return  # no parameters to compute coordinates with; they all enter when the model is made
         first = self._data.position(self._entered)
-        enter(
-            self.model,
-            job.params,
-            self._data,
-            first,
-            observe=self.drift.observe if self.drift is not None else None,
-        )
+        if job.anew:
+            self._new_model()
+            enter(self.model, job.params, self._data, 0, stop=first)
+        observe = self.drift.observe if self.drift is not None else None
+        enter(self.model, job.params, self._data, first, observe=observe)
         self._entered = self._data.number(len(self._data))
+
+    def _new_model(self) -> None:
+        if self.drift is not None:
+            self.drift.reset()
 
     def _snapshot(self) -> Snapshot:
         assert self._data is not None, "an epoch is opened before anything is trained in it"
@@ -208,6 +210,7 @@ class Learner:
     def _z_step(self, job: ZStep) -> ZStepDone:
         data = self._snapshot()
         if job.plan.fresh:
+            self._new_model()
             enter(self.model, job.params, data, 0)
             self._entered = data.number(len(data))
         mu = self.model.mu(job.plan.age)

@@ -144,6 +144,12 @@ class Accounts:
         """Ingest nodes that may send something again that a shard has: those that have not ended."""
         return {name for name, feed in self.feeds.items() if not feed.ended}
 
+    @property
+    def accepted(self) -> int:
+        """Points that were ever stored; one that was withdrawn from a shard is stored in another one."""
+        stored = sum(shard.appended - shard.withdrawn for shard in self.shards.values())
+        return stored + sum(self.vanished.values())
+
     def points(self, here: Collection[str]) -> PointCounts:
         """Return the sums: sent = accepted + dead_lettered, accepted = stored + expired + away + dropped + damaged.
 
@@ -159,8 +165,7 @@ class Accounts:
         vanished = sum(self.vanished.values())
         return PointCounts(
             sent=fed.sent,
-            # a point that was withdrawn from a shard is stored in another one
-            accepted=sum(shard.appended - shard.withdrawn for shard in shards) + vanished,
+            accepted=self.accepted,
             duplicate=fed.duplicate + sum(shard.duplicates for shard in shards),
             dead_lettered=fed.dead_lettered,
             stored=stored,

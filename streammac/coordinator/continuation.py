@@ -1,7 +1,7 @@
-"""When the continuation in mu begins anew: the data has grown or been replaced, or has drifted.
+"""When the continuation in mu begins anew: enough of the data is new, or it has drifted.
 
 MAC lets the penalty mu grow epoch by epoch (MAC, section 3). On a feed that is only right while the
-data stays what it was. The coordinator asks `Continuation` after every epoch.
+data stays what it was. The coordinator asks `Continuation` after every epoch; `streammac.models.renewal` is the rule.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from streammac.models.renewal import Begin, Renewal
 from streammac.wire.messages import EpochPlan, RestartContinuation
 
 MAJORITY = 0.6
@@ -17,65 +18,55 @@ VOTE_EPOCHS = 10
 """Drift votes count together if they fall into so many epochs,"""
 VOTE_S = 15.0
 """or into so many seconds: epochs may be much shorter than the time that the feed takes to reach all workers."""
-TURNED_OVER = (0.5, 1.0)
-"""After a drift, begin anew whenever so much of the data has been replaced; from new statistics when all of it has."""
 
 
 @dataclass(slots=True)
 class Continuation:
-    """The rule for restarts, with its memory.
+    """Orders to begin the continuation anew, and what they rest on.
 
     Attributes
     ----------
-    growth : float
-        Restart, from new statistics, when the stored points have grown by this factor.
+    rule : Renewal
+        What is new since training began last.
     enabled : bool
-        False: never restart (deterministic runs).
+        False: nothing is ever ordered (deterministic runs).
+    number : int
+        Of the newest order.
+    drifts : int
+        Drift events so far.
+    newest : RestartContinuation or None
+        The newest order.
     """
 
-    growth: float
+    rule: Renewal = field(default_factory=Renewal)
     enabled: bool = True
     number: int = 0
-    points: int = 0
-    """Points stored at the last (re)start."""
-    appended: int = 0
-    """Points ever stored by then."""
     drifts: int = 0
-    """Drift events so far."""
-    due: list[int] = field(default_factory=list)
-    """Restart when so many points have ever been stored. A drift is noticed with the first points of the new kind, and
-    epochs may be so short that the continuation is over before the shards hold many of them."""
     newest: RestartContinuation | None = None
-    """The newest restart that was ordered."""
     _votes: dict[str, tuple[int, float]] = field(default_factory=dict)
 
-    def grown(self, points: int, appended: int) -> RestartContinuation | None:
-        """Return a restart if the data is not what the model began with.
+    def grown(self, points: int, ever: int, plan: EpochPlan) -> RestartContinuation | None:
+        """Return an order if the data is not what training began with.
 
         Parameters
         ----------
-        points : int
-            Points stored now. Grown by the factor: the statistics are outgrown, the model begins anew.
-        appended : int
-            Points ever stored. As many new ones as that, although retention keeps the number down: the
-            window has been replaced, and the parameters are trained further on the new one.
+        points, ever : int
+            Points stored now, and ever stored.
+        plan : EpochPlan
+            Of the newest epoch that is planned. An order that it does not know of waits to be carried out: only a
+            fresh beginning comes before a warm one that waits.
         """
-        if self.points == 0:
-            self.points, self.appended = points, appended
-        if not self.enabled:
+        if self.rule.points == 0:
+            self.rule.begun("fresh", points, ever)
+        begin, waiting = self.rule.due(points, ever), self.missed(plan)
+        if begin is None or (waiting is not None and (waiting.fresh or begin == "warm")):
             return None
-        if points >= self.growth * self.points:
-            return self._restart(points, appended, fresh=True)
-        if self.due and appended >= self.due[0]:
-            return self._restart(points, appended, fresh=len(self.due) == 1)
-        if appended - self.appended >= self.growth * self.points:
-            return self._restart(points, appended, fresh=False)
-        return None
+        return self._order(begin, points, ever)
 
     def vote(
-        self, name: str, epoch: int, now: float, shards: Mapping[str, int], appended: int
+        self, name: str, epoch: int, now: float, shards: Mapping[str, int], ever: int
     ) -> RestartContinuation | None:
-        """Take a worker's word that its data drifted; return a restart on a majority.
+        """Take a worker's word that its data drifted; return an order on a majority.
 
         Parameters
         ----------
@@ -88,7 +79,7 @@ class Continuation:
         shards : mapping of str to int
             Points of each worker: its vote weighs so much. By heads, a worker that gets little of the feed, and so
             notices late or never, would have its way.
-        appended : int
+        ever : int
             Points ever stored.
         """
         self._votes[name] = (epoch, now)
@@ -97,20 +88,21 @@ class Continuation:
         points = sum(shards.values())
         if sum(shards.get(voter, 0) for voter in recent) < MAJORITY * points:
             return None
+        self._votes.clear()
         self.drifts += 1
-        self.due = [appended + int(share * points) for share in TURNED_OVER]
-        return self._restart(points, appended, fresh=False) if self.enabled else None
+        self.rule.drifted(points, ever)
+        return self._order("warm", points, ever)
 
     def missed(self, plan: EpochPlan) -> RestartContinuation | None:
-        """Return the newest restart, if whoever made this plan has not heard of it."""
+        """Return the newest order, if whoever made this plan has not carried it out."""
         if self.newest is None or plan.restart >= self.newest.number:
             return None
         return self.newest
 
-    def _restart(self, points: int, appended: int, *, fresh: bool) -> RestartContinuation:
+    def _order(self, begin: Begin, points: int, ever: int) -> RestartContinuation | None:
+        self.rule.begun(begin, points, ever)
+        if not self.enabled:
+            return None
         self.number += 1
-        self.points, self.appended = points, appended
-        self.due = [] if fresh else [mark for mark in self.due if mark > appended]
-        self._votes.clear()
-        self.newest = RestartContinuation(self.number, fresh)
+        self.newest = RestartContinuation(self.number, fresh=begin == "fresh")
         return self.newest

@@ -470,8 +470,8 @@ class Coordinator:
     def _finished(self, result: EpochResult) -> list[Action]:
         if not self.progress.advance(result):
             return []
-        points, appended = self.membership.points_to_train_on, self.membership.appended
-        restart = self.progress.continuation.grown(points, appended)
+        points, plan = self.membership.points_to_train_on, result.following
+        restart = self.progress.continuation.grown(points, self.accounts.accepted, plan)
         orders: list[Action] = [Finished(result)]
         if self.progress.has_more_outliers(result):
             count = int(result.sums["left_out"])
@@ -480,13 +480,15 @@ class Coordinator:
         return orders + self._order(restart, "new data")
 
     def _drift(self, vote: Drift, now: float) -> list[Action]:
-        shards, appended = self.membership.shards, self.membership.appended
-        restart = self.progress.continuation.vote(vote.name, vote.epoch, now, shards, appended)
+        shards, ever = self.membership.shards, self.accounts.accepted
+        restart = self.progress.continuation.vote(vote.name, vote.epoch, now, shards, ever)
         text = f"reconstruction error {vote.error:.4g}"
         return [self.note("drift", vote.name, text), *self._order(restart, "drift")]
 
     def _order(self, restart: RestartContinuation | None, why: str) -> list[Action]:
         if restart is None:
             return []
-        orders: list[Action] = [self.note("restart", "", f"the continuation begins anew: {why}")]
+        how = "from new statistics" if restart.fresh else "from the model there is"
+        text = f"the continuation begins anew, {how}: {why}"
+        orders: list[Action] = [self.note("restart", "", text)]
         return orders + [Tell(p.identity, restart) for p in self.membership.of("worker")]

@@ -178,12 +178,6 @@ class Membership:
         """Points to train on in the shards of all live workers."""
         return sum(self.shards.values())
 
-    @property
-    def appended(self) -> int:
-        """Points that live workers have ever stored."""
-        shards = [peer.worker.shard for peer in self.of("worker")]
-        return sum(shard.appended for shard in shards if shard is not None)
-
 
 def address(peer: Peer, socket: Literal["ring", "data"]) -> MemberAddress:
     """Return where a process listens with one of its sockets."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec.structs import asdict
+from msgspec import structs
 
 from streammac.coordinator.continuation import Continuation
 from streammac.coordinator.epoch_reports import EpochResult
 from streammac.models.base import Array
+from streammac.models.renewal import Renewal
 from streammac.settings.schema import Training
 from streammac.wire.messages import EpochPlan
 
@@ -61,13 +62,10 @@ class Progress:
         self.unpublished = ""
         self._outliers = 0.0
         self.continuation = Continuation(
-            training.growth,
+            Renewal(training.growth, training.renewal, **old.get("renewal", {})),
             enabled=not training.deterministic,
             number=int(state.get("restart", 0)),
-            points=int(old.get("restart_points", 0)),
-            appended=int(old.get("restart_appended", 0)),
             drifts=int(state.get("drifts", 0)),
-            due=list(old.get("restarts_due", [])),
         )
 
     def advance(self, result: EpochResult) -> bool:
@@ -91,10 +89,8 @@ class Progress:
         """Return what must survive a restart, JSON-serialisable; the parameters are in the newest version."""
         return {
             "epoch": self.epoch,
-            "plan": asdict(self.plan),
+            "plan": structs.asdict(self.plan),
             "restart": self.continuation.number,
-            "restart_points": self.continuation.points,
-            "restart_appended": self.continuation.appended,
+            "renewal": self.continuation.rule.memory,
             "drifts": self.continuation.drifts,
-            "restarts_due": self.continuation.due,
         }

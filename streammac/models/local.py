@@ -98,14 +98,17 @@ def enter(
     data: LocalData,
     first: int,
     observe: Callable[[Floats], None] | None = None,
+    *,
+    stop: int | None = None,
 ) -> None:
-    """Give the points from row ``first`` on their coordinates z = h(x).
+    """Give the points from row ``first`` on, as far as row ``stop``, their coordinates z = h(x).
 
     ``observe`` is called with the (n,) nested errors of the new points, in order of arrival.
     """
     scratch = np.empty((min(CHUNK, len(data)), data.dim), np.float32)
-    for lo in range(first, len(data), CHUNK):
-        rows = slice(lo, min(lo + CHUNK, len(data)))
+    stop = len(data) if stop is None else stop
+    for lo in range(first, stop, CHUNK):
+        rows = slice(lo, min(lo + CHUNK, stop))
         x = data.x(rows, scratch)
         if observe is not None:
             observe(model.errors(params, x.copy()))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from streammac.models.base import Array, Block
+from streammac.models.base import Array, Block, NestedModel
 from streammac.models.shuffling import ring_order
 from streammac.ring.member_actions import Train, ZStepDone
 from streammac.wire.messages import EpochPlan, RestartContinuation, Token
@@ -106,12 +106,20 @@ class Epoch:
         return params
 
 
-def plan_after(plan: EpochPlan, restart: RestartContinuation | None) -> EpochPlan:
+def plan_after(
+    plan: EpochPlan, restart: RestartContinuation | None, model: NestedModel
+) -> EpochPlan:
     """Return the plan of the next epoch.
 
     The member that finishes the epoch's first block decides, and the decision rides on that block's last
-    round: everybody must hold the block before going on, so all agree without a barrier.
+    round: everybody must hold the block before going on, so all agree without a barrier. What is under way comes to
+    its end before a warm continuation; a fresh one waits for nothing.
     """
-    if restart is not None and restart.number > plan.restart:
-        return EpochPlan(age=0, fresh=restart.fresh, restart=restart.number)
-    return EpochPlan(age=0 if plan.fresh else plan.age + 1, restart=plan.restart)
+    age = 0 if plan.fresh else plan.age + 1
+    if restart is None or restart.number <= plan.restart:
+        return EpochPlan(age, restart=plan.restart)
+    if restart.fresh:
+        return EpochPlan(fresh=True, restart=restart.number)
+    if not model.rests(age):
+        return EpochPlan(age, restart=plan.restart)
+    return EpochPlan(model.warm_age, restart=restart.number)

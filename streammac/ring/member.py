@@ -148,7 +148,7 @@ class Member:
             return []
         self.view = self.view.resumed_by(resume)
         if resume.cold:
-            return self._open(resume.epoch, resume.plan, dict(resume.tensors), former={})
+            return self._open(resume.epoch, resume.plan, dict(resume.tensors), former={}, anew=True)
         return [*rejoin.gifts(self.epoch, resume, self.name), *self._rejoin(resume)]
 
     def _rejoin(self, resume: Resume) -> list[Action]:
@@ -178,20 +178,29 @@ class Member:
             return []
         epoch.base = dict(model.tensors)
         if self.name in epoch.trainers or self._is_beyond(epoch.number):
-            return self._open(epoch.number, epoch.plan, epoch.base, epoch.former)
+            return self._open(epoch.number, epoch.plan, epoch.base, epoch.former, anew=True)
         return self._complete()
 
     # -- epochs ---------------------------------------------------------------------------
 
     def _open(
-        self, number: int, plan: EpochPlan, base: Mapping[str, Array], former: Mapping[str, Token]
+        self,
+        number: int,
+        plan: EpochPlan,
+        base: Mapping[str, Array],
+        former: Mapping[str, Token],
+        *,
+        anew: bool = False,
     ) -> list[Action]:
-        """Begin an epoch, with a model and the final copies of the one before."""
+        """Begin an epoch, with a model and the final copies of the one before.
+
+        ``anew``: the model does not come from what was trained here before.
+        """
         if self._is_beyond(number):
             self.epoch = self._new_epoch(number, plan, "resting", base, former)
             return []
         self.epoch = self._new_epoch(number, plan, "training", base, former)
-        opened = OpenEpoch(self.view.number, number, plan, base)
+        opened = OpenEpoch(self.view.number, number, plan, base, anew)
         return [opened, *self._start(), *self._take_waiting()]
 
     def _is_beyond(self, number: int) -> bool:
@@ -302,7 +311,9 @@ class Member:
             return self._work(token, visits=False)
         if token.lap + 1 < epoch.blocks[block].laps:
             return self._pass_on(replace(token, lap=token.lap + 1, itinerary=epoch.trainers))
-        plan = plan_after(epoch.plan, self.restart) if epoch.is_first(block) else None
+        plan = None
+        if epoch.is_first(block):
+            plan = plan_after(epoch.plan, self.restart, self.model)
         others = without(self.view.members, self.name)
         return self._copy(replace(token, itinerary=others, final=True, plan=plan))
 
@@ -357,4 +368,5 @@ class Member:
 
     def _open_next(self) -> list[Action]:
         epoch = self.epoch
-        return self._open(epoch.number + 1, epoch.following, epoch.result(), former=epoch.copies)
+        result, anew = epoch.result(), epoch.state == "joining"
+        return self._open(epoch.number + 1, epoch.following, result, epoch.copies, anew=anew)

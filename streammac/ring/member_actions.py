@@ -31,12 +31,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class OpenEpoch:
-    """Take a snapshot of the shard for this epoch; points that are new get their coordinates."""
+    """Take a snapshot of the shard for this epoch; points that are new get their coordinates.
+
+    ``anew``: so do all others. What they have is of another model.
+    """
 
     view: int
     epoch: int
     plan: EpochPlan
     params: Mapping[str, Array]
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -153,7 +153,11 @@ class Training(Section):
         2.0,
         gt=1,
         le=1e6,
-        description="restart the continuation when the data has grown by this factor",
+        description="begin from new statistics when the data has grown by this factor, or was replaced so far",
+    )
+    renewal: Annotated[float, Field(gt=0, le=1e6)] = Field(
+        0.25,
+        description="train the model there is further when so large a share of new points has come",
     )
     rebalance: bool = Field(
         False, description="slow workers that have too many points hand some to fast ones"

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from streammac.coordinator.awake_clock import BLINK_S, AwakeClock
-from streammac.coordinator.continuation import Continuation
 from streammac.coordinator.coordinator import BANNED_S, Coordinator
 from streammac.coordinator.coordinator_actions import Finished, Note, Tell
 from streammac.coordinator.failure_detector import CAP_S
@@ -518,53 +517,18 @@ def alike(workers: int) -> dict[str, int]:
     return {f"w{n}": 100 for n in range(1, workers + 1)}
 
 
-def test_drift_takes_a_majority():
-    rule = Continuation(growth=2.0, points=400)
-    assert rule.vote("w1", 5, 50.0, alike(4), appended=400) is None
-    assert rule.vote("w1", 6, 60.0, alike(4), appended=400) is None
-    assert rule.vote("w2", 6, 60.0, alike(4), appended=400) is None
-    assert rule.vote("w3", 7, 70.0, alike(4), appended=400) == RestartContinuation(1, fresh=False)
-    assert rule.drifts == 1
-    assert rule.vote("w4", 8, 80.0, alike(4), appended=400) is None
-
-
-def test_votes_weigh_as_much_as_the_points_behind_them():
-    rule = Continuation(growth=2.0, points=100)
-    assert rule.vote("w1", 5, 50.0, {"w1": 55, "w2": 45}, appended=100) is None
-    assert rule.vote("w3", 5, 50.0, {"w1": 10, "w2": 85, "w3": 5}, appended=100) is None
-    assert rule.vote("w2", 6, 60.0, {"w1": 10, "w2": 85, "w3": 5}, appended=100) is not None
-    assert rule.vote("w2", 9, 90.0, {"w1": 30, "w2": 70}, appended=100) is not None
-
-
-def test_after_a_drift_it_begins_anew_while_the_data_is_replaced():
-    rule = Continuation(growth=2.0, points=100, appended=1000)
-    assert rule.vote("w1", 5, 50.0, alike(1), appended=1010) == RestartContinuation(1, fresh=False)
-    assert rule.grown(100, 1059) is None
-    assert rule.grown(100, 1060) == RestartContinuation(2, fresh=False)
-    assert rule.grown(100, 1109) is None
-    assert rule.grown(100, 1111) == RestartContinuation(3, fresh=True)
-    assert rule.grown(100, 1200) is None
-    assert rule.due == []
-
-
-def test_old_votes_do_not_count():
-    rule = Continuation(growth=2.0, points=300)
-    assert rule.vote("w1", 5, 50.0, alike(3), appended=300) is None
-    assert rule.vote("w2", 50, 500.0, alike(3), appended=300) is None
-
-
-def test_votes_of_the_same_moment_count_however_short_epochs_are():
-    rule = Continuation(growth=2.0, points=300)
-    assert rule.vote("w1", 5, 1.0, alike(3), appended=300) is None
-    assert rule.vote("w2", 500, 11.0, alike(3), appended=300) is not None
-
-
-def test_a_deterministic_run_never_restarts():
-    rule = Continuation(growth=2.0, enabled=False)
-    assert rule.grown(100, 100) is None
-    assert rule.grown(1000, 1000) is None
-    assert rule.vote("w1", 1, 10.0, alike(1), appended=100) is None
-    assert rule.drifts == 1
+def test_a_worker_that_is_gone_for_good_does_not_keep_what_comes_from_being_new():
+    core, _ = cluster(points=100)
+    shard = {"appended": 10_100, "expired": 10_000}
+    core.handle(b"w2", Heartbeat("w2", 1, report_of(100, shard=shard)), now=0.5)
+    finish(core, 0)
+    core.handle(b"w2", Goodbye("w2", 1, worker=report_of(100, shard=shard)), now=1.0)
+    core.handle(b"w1", Heartbeat("w1", 1, report_of(200)), now=1.0)
+    answer(core, "w1", epoch=1)
+    orders = core.handle(b"w1", report(core, "w1", 1, tensors={"w": np.ones(2)}), now=2.0)
+    assert [m for _, m in sent(orders, RestartContinuation)] == [
+        RestartContinuation(1, fresh=False)
+    ]
 
 
 def test_drift_restarts_the_ring():
@@ -681,15 +645,6 @@ def test_a_worker_that_is_replaced_is_told_apart_by_its_incarnation():
     assert resume.joining == ("w1",)
     core.handle(b"w1", register("w1", incarnation=1), now=1.5)
     assert core.membership.peers["w1"].incarnation == 2
-
-
-def test_a_window_that_has_been_replaced_is_trained_on_from_where_the_model_is():
-    rule = Continuation(growth=2.0)
-    assert rule.grown(1000, 1000) is None
-    assert rule.grown(1000, 2900) is None
-    assert rule.grown(1000, 3000) == RestartContinuation(1, fresh=False)
-    assert rule.grown(1000, 4900) is None
-    assert rule.grown(2000, 4900) == RestartContinuation(2, fresh=True)
 
 
 def test_versions_are_events_and_only_the_newest_in_a_row_is_kept():

@@ -9,6 +9,7 @@ import numpy as np
 
 from streammac.coordinator.epoch_reports import EpochResult
 from streammac.coordinator.progress import Progress
+from streammac.models.renewal import Renewal
 from streammac.settings.schema import Training
 from streammac.wire.messages import EpochPlan, RestartContinuation
 
@@ -46,8 +47,8 @@ def test_an_epoch_whose_model_is_lost_counts_for_its_figures_alone():
 def test_a_restarted_cluster_goes_on_where_it_was():
     former = Progress(Training())
     former.advance(RESULT)
-    former.continuation.grown(100, 100)
-    former.continuation.vote("w1", 4, 1.0, shards={"w1": 100}, appended=100)
+    former.continuation.grown(100, 100, EpochPlan())
+    former.continuation.vote("w1", 4, 1.0, shards={"w1": 100}, ever=100)
     state = json.loads(json.dumps(former.durable()))
     assert Progress(Training(), state, PARAMS).durable() == state
 
@@ -60,17 +61,17 @@ def test_a_model_without_what_was_remembered_of_it_is_not_gone_on_from():
 def test_without_a_model_only_numbers_are_kept():
     former = Progress(Training())
     former.advance(RESULT)
-    former.continuation.vote("w1", 4, 1.0, shards={"w1": 100}, appended=100)
+    former.continuation.vote("w1", 4, 1.0, shards={"w1": 100}, ever=100)
     now = Progress(Training(), former.durable())
-    assert (now.epoch, now.plan.fresh, now.continuation.points) == (0, True, 0)
-    assert (now.continuation.due, now.continuation.drifts) == ([], 1)
+    assert (now.epoch, now.plan.fresh, now.continuation.rule) == (0, True, Renewal())
+    assert now.continuation.drifts == 1
     assert now.continuation.number == 1, "the next restart has a new number"
 
 
 def test_whoever_plans_without_the_newest_restart_has_missed_it():
     rule = Progress(Training()).continuation
     assert rule.missed(EpochPlan()) is None
-    rule.vote("w1", 4, 1.0, shards={"w1": 100}, appended=100)
+    rule.vote("w1", 4, 1.0, shards={"w1": 100}, ever=100)
     assert rule.missed(EpochPlan()) == RestartContinuation(1, fresh=False)
     assert rule.missed(EpochPlan(restart=1)) is None
 

@@ -51,6 +51,13 @@ class TallyModel(NestedModel):
     def mu(self, age):
         return float(age)
 
+    def rests(self, age):
+        return age >= 3
+
+    @property
+    def warm_age(self):
+        return 2
+
     def z_step(self, params, x, z, mu):
         return z, Objective(points=len(x))
 

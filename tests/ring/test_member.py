@@ -94,10 +94,12 @@ def test_a_restart_takes_effect_in_the_same_epoch_everywhere(seed, after, fresh)
     restarted = [e for e in sorted(plans) if next(iter(plans[e])).restart == 1]
     assert restarted, "the order came before the last epoch was planned"
     begin = next(iter(plans[restarted[0]]))
-    assert (begin.age, begin.fresh) == (0, fresh)
+    assert (begin.age, begin.fresh) == ((0, True) if fresh else (2, False))
     after_it = [next(iter(plans[e])).age for e in restarted[1:]]
-    first = 0 if fresh else 1
+    first = 0 if fresh else 3
     assert after_it == list(range(first, first + len(after_it)))
+    former = [next(iter(plan)).age for e, plan in sorted(plans.items()) if e < restarted[0]]
+    assert fresh or former[-1] >= 2, "what was under way came to its end"
 
 
 def test_blocks_start_where_the_ring_order_says():
@@ -222,6 +224,7 @@ def test_a_ring_that_begins_from_a_model_begins_with_that():
     member.handle(View(1, addresses(["w1"])))
     model = {"tally/0": np.full(2, 9)}
     opened, job = member.handle(Resume(1, 4, EpochPlan(age=2), ("w1",), cold=True, tensors=model))
+    assert opened.anew, "what is stored here may have the coordinates of another model"
     assert (opened.epoch, opened.params, job.params) == (4, model, model)
     assert job.visits
     assert job.token.tensors == model

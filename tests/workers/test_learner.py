@@ -251,3 +251,41 @@ class TestDrift:
         for part in np.array_split(errors, 777):
             parts.observe(part)
         assert whole.take() == parts.take() is not None
+
+    def test_an_error_that_falls_is_no_alarm(self):
+        rng = np.random.default_rng(0)
+        watch = DriftWatch(delta=0.002)
+        watch.observe(rng.gamma(4.0, 0.2, 400 * GROUP).astype(np.float32))
+        watch.observe(rng.gamma(4.0, 0.1, 400 * GROUP).astype(np.float32))
+        assert watch.take() is None
+
+    def test_errors_of_another_model_tell_nothing(self):
+        rng = np.random.default_rng(0)
+        watch = DriftWatch(delta=0.002)
+        watch.observe(rng.gamma(4.0, 0.1, 400 * GROUP).astype(np.float32))
+        watch.reset()
+        watch.observe(rng.gamma(4.0, 0.2, 400 * GROUP).astype(np.float32))
+        assert watch.take() is None
+
+
+class WatchedModel(TallyModel):
+    """The error of a point is its first number, its coordinate says with which parameters it entered."""
+
+    def errors(self, params, x):
+        return x[:, 0]
+
+    def coordinates(self, params, x):
+        return np.full((len(x), 1), params["now"], np.uint8)
+
+
+def test_with_another_model_all_points_enter_anew_and_the_watch_with_it():
+    model = WatchedModel(blocks=1)
+    data, watch = shard_of(10), DriftWatch(0.002)
+    learner = Learner("w1", model, data, VisitPlan(), drift=watch)
+    learner.do(OpenEpoch(1, 1, LATER, {"now": 1}))
+    learner.do(OpenEpoch(1, 2, LATER, {"now": 2}))
+    assert set(data.view().z(slice(None)).ravel()) == {1}
+    assert len(watch._rest) == 10
+    learner.do(OpenEpoch(2, 3, LATER, {"now": 3}, anew=True))
+    assert set(data.view().z(slice(None)).ravel()) == {3}
+    assert len(watch._rest) == 0
