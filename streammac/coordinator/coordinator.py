@@ -26,6 +26,7 @@ from streammac.coordinator.rebalance import Transfer
 from streammac.coordinator.routing import Routing
 from streammac.coordinator.stall import StallWatch
 from streammac.coordinator.start_condition import StartCondition
+from streammac.coordinator.verdict import Verdict
 from streammac.coordinator.view_manager import ViewManager
 from streammac.models.base import Array
 from streammac.settings.schema import Settings
@@ -208,6 +209,12 @@ class Coordinator:
             kind = "promoted" if promoted == version else "kept_back"
             news.append(self.note(kind, "", f"version {version}: {reason}"))
         return news
+
+    def judged(self, verdict: Verdict | None, now: float) -> list[Action]:
+        """Take notice of the publisher's newest verdict: the ring goes on from the parameters that it names."""
+        if self.ending or not self.progress.judge(verdict) or self.views.change is None:
+            return []
+        return self._new_view(now)
 
     def note(self, kind: str, name: str, text: str, seconds: float = 0.0) -> Note:
         """Remember an event, and return it for the log."""
@@ -427,12 +434,16 @@ class Coordinator:
         change, progress = self.views.change, self.progress
         if change is None or not change.answered:
             return []
-        resume = change.settle(progress.epoch, progress.plan, progress.params)
+        adopting = progress.adoption.restart if progress.adoption is not None else None
+        resume = change.settle(progress.epoch, progress.plan, progress.params, adopting)
         unreachable = self.stall.unreachable(change, resume, now)
         if unreachable is not None:
             return self._give_up(self.membership.peers[unreachable], now)
         self.views.ring = change.ring
         orders: list[Action] = [Tell(self._identity(n), resume) for n in sorted(change.members)]
+        adopted = progress.resumed(resume)
+        if adopted is not None:
+            orders.append(self.note("adopted", "", str(adopted)))
         for result in self.epoch_reports.begin(change.names, resume, change.members):
             orders += self._finished(result)
         return orders

@@ -18,7 +18,7 @@ KEPT = 200
 """Events that are remembered."""
 KINDS = (
     "joined", "ingest_joined", "refused", "returned", "draining", "left", "ingest_left", "lost", "ingest_lost",
-    "moving", "moved", "view", "turns", "recovered", "stall", "drift", "restart", "disk_full",
+    "moving", "moved", "view", "turns", "recovered", "stall", "drift", "restart", "adopted", "disk_full",
     "disk_room", "damaged", "quarantined", "coordinator_restarted", "promoted", "kept_back", "malformed",
     "step_failed", "outliers", "not_published", "unusable",
     "feed_failed", "feed_refused", "letters_lost",

@@ -9,10 +9,11 @@ from msgspec import structs
 
 from streammac.coordinator.continuation import Continuation
 from streammac.coordinator.epoch_reports import EpochResult
+from streammac.coordinator.verdict import Verdict
 from streammac.models.base import Array
 from streammac.models.renewal import Renewal
 from streammac.settings.schema import Training
-from streammac.wire.messages import EpochPlan
+from streammac.wire.messages import EpochPlan, Resume
 
 
 class Progress:
@@ -42,6 +43,8 @@ class Progress:
         Number of the newest model version that is known of.
     continuation : Continuation
         When the penalty begins anew.
+    adoption : Verdict or None
+        What the ring is to go on from, as soon as it is brought to a stop.
     unpublished : str
         Why the newest epoch could not be published; empty if it was.
     """
@@ -59,7 +62,9 @@ class Progress:
         self.plan = EpochPlan(**old["plan"]) if old else EpochPlan(fresh=True)
         self.result: EpochResult | None = None
         self.version = 0
+        self.adoption: Verdict | None = None
         self.unpublished = ""
+        self._judged: Verdict | None = None
         self._outliers = 0.0
         self.continuation = Continuation(
             Renewal(training.growth, training.renewal, **old.get("renewal", {})),
@@ -74,8 +79,28 @@ class Progress:
         if not result.params:
             return False  # whose turn it was to send the model is gone
         self.epoch, self.plan = result.epoch + 1, result.following
-        self.params = dict(result.params)
+        if self.adoption is None or self.adoption.restart != self.plan.restart:
+            self.params = dict(result.params)
         return True
+
+    def judge(self, verdict: Verdict | None) -> bool:
+        """Take the newest verdict; return whether the ring is to go on from other parameters than it has.
+
+        Where a newer continuation has begun meanwhile, the verdict on that one is waited for.
+        """
+        if verdict is None or verdict is self._judged:
+            return False
+        self._judged = verdict
+        if verdict.restart != self.plan.restart or verdict.version == verdict.newest:
+            return False
+        self.adoption, self.params = verdict, dict(verdict.tensors)
+        return True
+
+    def resumed(self, resume: Resume) -> Verdict | None:
+        """Take notice of how the ring goes on; return what it has adopted."""
+        adopted, self.adoption = self.adoption, None
+        is_adopted = adopted and resume.cold and resume.plan.restart == adopted.restart
+        return adopted if is_adopted else None
 
     def has_more_outliers(self, result: EpochResult) -> bool:
         """Say whether an epoch left out points for the first time, or twice as many as were told of."""

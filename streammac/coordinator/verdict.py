@@ -28,3 +28,11 @@ class Verdict:
     version: int
     better: bool
     tensors: Mapping[str, Array]
+    newest: int = 0
+    """The version of the continuation's last epoch, which is what the ring has."""
+
+    def __str__(self) -> str:
+        what = (
+            "the best epoch of the continuation" if self.better else "better than the continuation"
+        )
+        return f"training goes on from version {self.version}, {what}"

@@ -16,6 +16,7 @@ const KINDS = {
   turns: ["Ring turns", "\u25cb", "good"],
   drift: ["Drift", "\u2248", "warn"],
   restart: ["Restart", "\u21ba", ""],
+  adopted: ["Best model goes on", "\u21ba", ""],
   version: ["Version published", "\u2191", ""],
   promoted: ["Version promoted", "\u2605", "good"],
   kept_back: ["Version kept back", "\u25bd", "warn"],

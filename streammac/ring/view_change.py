@@ -68,16 +68,26 @@ class ViewChange:
         """Return whether all those have answered who are waited for."""
         return self.carriers <= self.answers.keys()
 
-    def settle(self, epoch: int, plan: EpochPlan, tensors: Mapping[str, Array]) -> Resume:
+    def settle(
+        self,
+        epoch: int,
+        plan: EpochPlan,
+        tensors: Mapping[str, Array],
+        adopting: int | None = None,
+    ) -> Resume:
         """Decide how the ring goes on.
 
         Everybody begins the given epoch, the next one that is not known to be complete, from the given model where
         nobody holds anything, or only older epochs: those who had the newer ones are gone, and one that leaves kept
-        what it had when it was let go.
+        what it had when it was let go. Where a continuation's number is given, everybody begins the newest epoch that
+        anybody is at from that model, if it is one of that continuation.
         """
         number = self.view.number
         resume = resumption(number, self.names, self.answers)
         if resume is None or resume.epoch < epoch:
+            resume = Resume(number, epoch, plan, self.names, cold=True, tensors=dict(tensors))
+        elif resume.plan.restart == adopting and not resume.plan.fresh:
+            epoch, plan = resume.epoch, resume.plan
             resume = Resume(number, epoch, plan, self.names, cold=True, tensors=dict(tensors))
         self.resume = resume
         return resume

@@ -17,6 +17,7 @@ from streammac.coordinator.moves import REPEAT_S
 from streammac.coordinator.stall import STALL_S
 from streammac.coordinator.start_condition import QUIET_S
 from streammac.coordinator.status import status
+from streammac.coordinator.verdict import Verdict
 from streammac.coordinator.view_manager import RETURN_S
 from streammac.models.base import Objective
 from streammac.settings.schema import Settings
@@ -538,6 +539,29 @@ def test_drift_restarts_the_ring():
     assert [m for _, m in sent(orders, RestartContinuation)] == [
         RestartContinuation(1, fresh=False)
     ] * 2
+
+
+def test_the_ring_goes_on_from_what_the_publisher_found_best():
+    core, _ = cluster()
+    answer(core, "w1")
+    answer(core, "w2")
+    finish(core, 3)
+    best = Verdict(restart=0, version=2, better=False, tensors={"w": np.full(2, 7.0)}, newest=3)
+    assert len(sent(core.judged(best, now=2.0), View)) == 2
+    assert core.judged(best, now=2.1) == []
+    answer(core, "w1", epoch=4)
+    orders = answer(core, "w2", epoch=5)
+    resumes = [m for _, m in sent(orders, Resume)]
+    assert [(r.epoch, r.plan, r.cold) for r in resumes] == [(5, EpochPlan(age=5), True)] * 2
+    assert resumes[0].tensors["w"][0] == 7.0
+    assert [o.event.kind for o in orders if isinstance(o, Note)] == ["adopted"]
+    core.tick(9.0)
+    assert core.views.number == 2, "once"
+
+
+def test_without_a_ring_there_is_nothing_to_adopt():
+    core = Coordinator(settings(), "c")
+    assert core.judged(Verdict(0, 2, False, {}, newest=3), now=1.0) == []
 
 
 def test_the_accounting_adds_up_over_incarnations():

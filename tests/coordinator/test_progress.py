@@ -9,9 +9,10 @@ import numpy as np
 
 from streammac.coordinator.epoch_reports import EpochResult
 from streammac.coordinator.progress import Progress
+from streammac.coordinator.verdict import Verdict
 from streammac.models.renewal import Renewal
 from streammac.settings.schema import Training
-from streammac.wire.messages import EpochPlan, RestartContinuation
+from streammac.wire.messages import EpochPlan, RestartContinuation, Resume
 
 PARAMS = {"w": np.ones(2)}
 RESULT = EpochResult(
@@ -86,3 +87,52 @@ def test_points_that_are_left_out_are_told_of_when_there_are_many_more():
 def test_the_objective_of_no_points_is_unknown():
     assert replace(RESULT, sums={"points": 0.0, "nested": 0.0}).per_point("nested") is None
     assert replace(RESULT, sums={"points": 4.0, "nested": 2.0}).per_point("nested") == 0.5
+
+
+BETTER = {"w": np.full(2, 9.0)}
+
+
+def verdict(restart: int = 0, version: int = 3, newest: int = 5) -> Verdict:
+    return Verdict(restart, version, False, BETTER, newest)
+
+
+def rested() -> Progress:
+    progress = Progress(Training())
+    progress.advance(RESULT)
+    return progress
+
+
+def test_a_verdict_is_carried_out_once():
+    progress, ours = rested(), verdict()
+    assert not progress.judge(None)
+    assert progress.judge(ours)
+    assert progress.params == BETTER
+    resume = Resume(2, 5, EpochPlan(age=5), ("w1",), cold=True, tensors=BETTER)
+    assert progress.resumed(resume) is ours
+    assert not progress.judge(ours)
+    assert progress.resumed(resume) is None
+
+
+def test_what_the_ring_has_is_not_adopted():
+    assert not rested().judge(verdict(version=5))
+
+
+def test_a_verdict_on_a_continuation_that_is_over_comes_too_late():
+    progress = rested()
+    progress.advance(replace(RESULT, epoch=5, following=EpochPlan(fresh=True, restart=1)))
+    assert not progress.judge(verdict(restart=0))
+
+
+def test_an_epoch_that_ends_while_the_ring_is_brought_to_a_stop_is_let_go():
+    progress = rested()
+    progress.judge(verdict())
+    progress.advance(replace(RESULT, epoch=5, following=EpochPlan(age=6)))
+    assert (progress.epoch, progress.params) == (6, BETTER)
+
+
+def test_a_ring_that_has_begun_anew_meanwhile_adopts_nothing():
+    progress = rested()
+    progress.judge(verdict())
+    progress.advance(replace(RESULT, epoch=5, following=EpochPlan(age=4, restart=1)))
+    assert progress.params == PARAMS
+    assert progress.resumed(Resume(2, 6, EpochPlan(age=4, restart=1), ("w1",))) is None

@@ -8,8 +8,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
+import numpy as np
 from msgspec.structs import asdict
 
 from streammac.coordinator.coordinator import Coordinator
@@ -17,6 +19,7 @@ from streammac.coordinator.coordinator_actions import Action, Finished, Note, Te
 from streammac.coordinator.epoch_reports import EpochResult
 from streammac.coordinator.events import Event
 from streammac.coordinator.status import status
+from streammac.coordinator.verdict import Verdict
 from streammac.settings.schema import Settings
 from streammac.wire.messages import EpochReport, Heartbeat, Register, Resume, Stop, View
 from tests.simulation.kernel import Kernel, Process
@@ -27,8 +30,12 @@ ADDRESS = "coordinator#0"
 """All coordinators listen there, one after the other."""
 TURN_S = 0.1
 SAVE_S = 1.0
+ADOPTING = 0.1
+"""Share of the published epochs after which the ring is to go on from another model, where a story tells of that."""
 PUBLISH_S = 0.3
 """Longest time that it takes to publish a version."""
+VERDICT_S = 3.0
+"""Longest time that it takes to judge a continuation."""
 BACK_S = 0.2
 """A connection that broke and is not back after so long belongs to a process that is gone."""
 CALM = (Heartbeat, Register)
@@ -43,6 +50,8 @@ class Files:
     params: Mapping[str, Any] = field(default_factory=dict)
     resume: dict[str, Any] | None = None
     version: int = 0
+    verdicts: Random | None = None
+    """Chance of verdicts on continuations, None: there are none."""
 
 
 class CoordinatorProcess(Process):
@@ -78,6 +87,7 @@ class CoordinatorProcess(Process):
         self.watch = watch
         self.core = Coordinator(settings, "simulated", copy.deepcopy(files.state), files.params)
         self.core.progress.version = files.version
+        rules.adopting = None
         self.core.events.clock = lambda: kernel.now
         self._resume: dict[str, Any] | None = None
         self._saved_at = 0.0
@@ -161,6 +171,17 @@ class CoordinatorProcess(Process):
         self.files.params = result.params
         self._resume = {"epoch": result.epoch + 1, "plan": asdict(result.following)}
         self.give_order(self.core.published(self.files.version, self.files.version, ""))
+        chance = self.files.verdicts
+        if chance is not None and chance.random() < ADOPTING:
+            self.after(VERDICT_S * chance.random() ** 2, self._pass_a_verdict, result)
+
+    def _pass_a_verdict(self, result: EpochResult) -> None:
+        mark = {"mark": np.array([self.files.version], np.int64)}
+        restart, tensors = result.plan.restart, {**result.params, **mark}
+        orders = self.core.judged(Verdict(restart, 0, False, tensors, newest=1), self.kernel.now)
+        if self.core.progress.adoption is not None:
+            self.rules.adopting = (restart, self.files.version)
+        self.give_order(orders)
 
     def _save(self) -> None:
         # epoch and plan belong to the newest version on disk

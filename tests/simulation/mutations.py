@@ -17,6 +17,7 @@ from streammac.coordinator.accounts import Accounts
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.epoch_reports import EpochReports
 from streammac.coordinator.moves import Moves
+from streammac.coordinator.progress import Progress
 from streammac.coordinator.stall import StallWatch
 from streammac.delivery.closing import Closing
 from streammac.delivery.handover import Handover
@@ -134,6 +135,17 @@ def _keeps_no_copy(original, member, token):
     if actions and not token.final and token.block not in member.epoch.holding:
         del member.epoch.copies[token.block]
     return actions
+
+
+def _adopts_whatever_has_begun(original, progress, verdict):
+    return original(progress, dataclasses.replace(verdict, restart=progress.plan.restart))
+
+
+def _adopts_again(original, progress, resume):
+    adoption = progress.adoption
+    adopted = original(progress, resume)
+    progress.adoption = adoption
+    return adopted
 
 
 def _is_never_frozen(original, member, done):
@@ -325,6 +337,16 @@ MUTATIONS = (
         "old answers",
         "What a member holds counts although the ring has told it to begin anew, and it has not heard of that.",
         ((ViewChange, "answer", _believes_old_answers),),
+    ),
+    Mutation(
+        "adopted late",
+        "The ring goes on from another model although a newer continuation has begun.",
+        ((Progress, "judge", _adopts_whatever_has_begun),),
+    ),
+    Mutation(
+        "adopted again",
+        "Each view has the ring go on from the model that it was to go on from once.",
+        ((Progress, "resumed", _adopts_again),),
     ),
     Mutation(
         "not durable",

@@ -47,6 +47,8 @@ class RingRules:
         By epoch and block, the visits that make the newest state of the block, in order.
     lost : int
         Visits that were lost, with those who had made them.
+    adopting : (int, int) or None
+        Number of the continuation after which the ring is to go on from another model, and that model's mark.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class RingRules:
         self.ring: dict[str, int] = {}
         self.lines: dict[tuple[int, str], list[int]] = {}
         self.lost = 0
+        self.adopting: tuple[int, int] | None = None
         self.on_view: Callable[[], None] = lambda: None
         """Called when a view is announced for the first time."""
         self._views: dict[int, View] = {}
@@ -72,6 +75,7 @@ class RingRules:
         self._began: dict[str, int] = {}
         """The view in which each member began anew."""
         self._seen: dict[str, int] = {}
+        self._done = -1
         self._taken_over: set[int] = set()
         """Epochs whose trainers all left, and which others ended for them."""
 
@@ -99,6 +103,7 @@ class RingRules:
         self._resumes[resume.view] = resume
         assert change is not None
         assert change.resume is resume
+        is_adopted = self._is_adopted(resume)
         self._places.clear()
         self._entitled = {
             (name, incarnation)
@@ -114,7 +119,7 @@ class RingRules:
             if answer.state != "joining" and not is_carrier:
                 raise Violation(f"view {resume.view} counts what {name} holds of another ring")
         if resume.cold:
-            self._began_cold()
+            self._began_cold(is_adopted=is_adopted)
         else:
             self._ranks_tell_visits(resume, change)
             for epoch, block in sorted(self.lines):
@@ -153,7 +158,22 @@ class RingRules:
                 if (self.visits[number].name, self.visits[number].incarnation) in anew:
                     self._disclaimed.add(number)
 
-    def _began_cold(self) -> None:
+    def _is_adopted(self, resume: Resume) -> bool:
+        """Return whether the ring begins from a model that it was to go on from, once, after that continuation."""
+        adopting, self.adopting = self.adopting, None
+        if adopting is None or not resume.cold or mark_of(resume.tensors) != adopting[1]:
+            return False
+        if resume.plan.fresh or resume.plan.restart != adopting[0]:
+            raise Violation(
+                f"what is to follow continuation {adopting[0]} is taken in {resume.plan}"
+            )
+        if resume.epoch <= self._done:
+            raise Violation(f"epoch {resume.epoch} begins again, though epoch {self._done} is done")
+        return True
+
+    def _began_cold(self, *, is_adopted: bool) -> None:
+        if is_adopted:
+            self._entitled = set()  # what they hold is let go
         for name, incarnation in sorted(self._entitled):
             member = self.processes[f"{name}#{incarnation}"].member
             if member is not None and member.epoch.state != "joining":
@@ -209,6 +229,7 @@ class RingRules:
 
     def finished(self, result: EpochResult) -> None:
         """Look at an epoch that the coordinator takes for done: its model is the one that was trained."""
+        self._done = result.epoch
         for block, tensor in sorted(result.params.items()):
             line = self.lines.get((result.epoch, block))
             if line is not None and _numbers(tensor) != line:
@@ -338,6 +359,11 @@ def _short(visit: Visit) -> str:
 def _numbers(tensor: np.ndarray) -> list[int]:
     numbers: list[int] = tensor.tolist()
     return numbers
+
+
+def mark_of(tensors: Mapping[str, np.ndarray]) -> int:
+    """Return the mark of the model that was adopted last, and that this one comes from; 0: none was."""
+    return int(tensors.get("mark", np.zeros(1, np.int64))[0])
 
 
 def _view_of(event: object) -> int | None:

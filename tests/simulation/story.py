@@ -31,6 +31,8 @@ MAX_ROT = 3
 MOVING = 0.4
 """Share of the stories in which points are moved from worker to worker."""
 MAX_MOVES = 3
+ADOPTING = 0.3
+"""Share of the stories in which the ring goes on from other models than those that it has trained."""
 MORE_FAULTS_MOVING = 4
 """Besides, so many may come while points are moved."""
 PATIENT_S = 600.0
@@ -163,6 +165,9 @@ class Story:
         # chance of their own: a story without moves is as it would be if there were none
         self._moves = random.Random(f"moves {seed}")
         self._rots = random.Random(f"rot {seed}")
+        verdicts = random.Random(f"verdicts {seed}")
+        if verdicts.random() < ADOPTING:
+            self.cluster.files.verdicts = verdicts
         self._more_moving, self._orders = _orders_to_move(self._moves)
         self.cluster.on_batch = self._on_batch
 

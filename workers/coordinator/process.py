@@ -164,6 +164,7 @@ class CoordinatorProcess:
             self._do(self.core.tick(now))
             self._watch_all()
             self._do(self._published())
+            self._do(self.core.judged(self.publisher.verdict, now))
             self.live.step(now, self.status, lambda: targets(self.core, self.own.metrics_url))
             if now - saved >= SAVE_S:
                 saved = now
