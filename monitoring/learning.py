@@ -171,7 +171,7 @@ VERSIONS = Row(
         ),
         Panel(
             "Promoted and kept back",
-            "Versions that were measured: promoted ones, and ones that are worse by more than publish.tolerance.",
+            "Versions that were measured: promoted ones, and ones that are not better by more than the noise.",
             "short",
             [
                 (

@@ -21,7 +21,7 @@ class Verdict:
     better : bool
         It is an epoch of the continuation; else the version that was current before it.
     tensors : mapping of str to array
-        The parameters of the whole model, bits in the order of the current version's.
+        The whole model; an epoch as the ring had it, whatever its bits are called in the version.
     """
 
     restart: int

@@ -253,12 +253,10 @@ class NestedModel(ABC):
         """Return the tensors that `encode` depends on: where these are the same, users get the same codes."""
         return dict(params)
 
-    def aligned(
-        self, params: Mapping[str, Array], like: Mapping[str, Array], x: Floats
-    ) -> Mapping[str, Array]:
-        """Return the same model, with what is of no consequence chosen so that codes of (n, D) points are most alike.
+    def aligned(self, params: Mapping[str, Array], x: Floats, z: Array) -> Mapping[str, Array]:
+        """Return the same model, what is of no consequence chosen so that its coordinates are most like others.
 
-        ``like`` is a model that users have codes of. Unless a family can choose, ``params`` as they are.
+        ``z`` are those of ``x`` by a model that users have codes of. Unless a family can choose, ``params``.
         """
         return params
 

@@ -330,14 +330,9 @@ class BinaryAutoencoderModel(NestedModel):
         inputs = {name: tensor for name, tensor in params.items() if name.startswith("input/")}
         return {"weight": weight, "bias": bias, **inputs}
 
-    def aligned(
-        self, params: Mapping[str, Array], like: Mapping[str, Array], x: Floats
-    ) -> Mapping[str, Array]:
-        """Return the model with its bits in the order and with the signs that change the fewest bits of codes."""
-        order, flips = alignment(
-            self.coordinates(params, x.copy()), self.coordinates(like, x.copy())
-        )
-        return self.renamed(params, order, flips)
+    def aligned(self, params: Mapping[str, Array], x: Floats, z: Array) -> Mapping[str, Array]:
+        """Return the model with its bits in the order and with the signs with which the fewest differ from ``z``."""
+        return self.renamed(params, *alignment(self.coordinates(params, x.copy()), z))
 
     def renamed(
         self, params: Mapping[str, Array], order: NDArray[np.int64], flips: NDArray[np.bool_]

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from streammac.errors import ExitCode, Failure
 from streammac.files.replace import replacing
-from streammac.models.base import NestedModel
 from streammac.points.range import OUTSIDE, told_not_finite, within
+from streammac.publishing.standing import rebuild
 from streammac.publishing.versions import ModelVersion, VersionError, write_model
 
 BATCH_BYTES = 16 << 20
@@ -35,14 +35,6 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
             yield file
     except OSError as error:
         raise _refuse(path, f"cannot be written: {error.strerror}") from None
-
-
-def _rebuild(version: ModelVersion) -> NestedModel:
-    """Return the model that a version's parameters belong to."""
-    from streammac.models.registry import create
-
-    described = version.metadata["model"]
-    return create(described["family"], **described["hyper_parameters"])
 
 
 def encode_file(
@@ -72,7 +64,7 @@ def encode_file(
     Failure
         If the vectors are not what the model expects, or one is not finite or out of range.
     """
-    model = _rebuild(version)
+    model = rebuild(version.metadata)
     total, dim = len(vectors), int(vectors.shape[1])
     batch = max(1, BATCH_BYTES // (4 * max(1, dim)))
     with _replacing(target) as file:
@@ -118,7 +110,7 @@ def export_model(version: ModelVersion, target: Path) -> None:
         except VersionError as error:
             raise _refuse(target, f"not written: {error}") from None
     elif target.suffix == ".npz":
-        plain: dict[str, Any] = dict(_rebuild(version).export(version.tensors))
+        plain: dict[str, Any] = dict(rebuild(version.metadata).export(version.tensors))
         wild = told_not_finite(plain)
         if wild:
             raise _refuse(target, f"not written: {wild}")

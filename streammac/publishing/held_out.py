@@ -99,6 +99,12 @@ class HeldOutSample:
         self._changed += len(x)
         return offered - len(x)
 
+    def sample(self) -> Floats | None:
+        """Return the points that there are, (n, D); None while there are too few."""
+        if self._points is None or self._filled < LEAST_POINTS:
+            return None
+        return self._points[: self._filled].copy()
+
     def task(self, bits: int) -> Task | None:
         """Return what versions are to be measured on; None while there are too few points."""
         if self._points is None or self._filled < LEAST_POINTS:

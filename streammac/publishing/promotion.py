@@ -90,6 +90,11 @@ def has_fallen(then: Measurement, now: Measurement) -> bool:
     return loss > 0 and loss > _quantile(min(then.queries, now.queries)) * error
 
 
+def is_not_worse(new: Measurement | None, old: Measurement | None) -> bool:
+    """Say whether training may go on from a version: noise may decide between equals, but each is as good."""
+    return new is not None and old is not None and Difference.of(new, old).mean >= 0
+
+
 def judge(
     new: Measurement | None,
     current: Measurement | None,
@@ -105,13 +110,9 @@ def judge(
     then : Measurement or None
         Of the current one when it was promoted, or the first one since.
     version : int
-        Number of the current version; 0: there is none.
+        Number of the current version.
     """
-    if version == 0:
-        return Decision(True, "the first version")
     if new is None or current is None:
-        if then is None:
-            return Decision(True, "no held-out points to measure on")
         return Decision(False, "could not be measured")
     gain = Difference.of(new, current)
     text = f"{new.model:.4f} on held-out points, {gain} than version {version}"

@@ -1,7 +1,8 @@
-"""From finished epochs to published versions: measure on the held-out sample, write, promote or keep as candidate.
+"""From finished epochs to published versions: measured on held-out points, written, promoted or kept as candidates.
 
-A thread of the coordinator process. Only the newest finished epoch waits; one that comes sooner than
-the publishing interval takes the place of the one before it.
+A thread of the coordinator process. A version is published when the hash functions have changed; what makes it the
+current one is in `streammac.publishing.promotion`. At the end of a continuation, when its hash functions rest, there is
+a verdict: training goes on from its best epoch, or from the current version if that is better.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,11 @@ from msgspec import structs
 
 from streammac.coordinator.epoch_reports import EpochResult
 from streammac.coordinator.verdict import Verdict
-from streammac.models.base import Array, NestedModel
-from streammac.publishing.held_out import HeldOutSample, Measurement
+from streammac.models.base import Array, Floats
+from streammac.models.registry import create
+from streammac.publishing.held_out import HeldOutSample, Task
+from streammac.publishing.promotion import Decision, is_not_worse, judge
+from streammac.publishing.standing import Change, Leader, Standing, fingerprint
 from streammac.publishing.versions import STATISTICS, VersionError, VersionStore
 from streammac.settings.schema import Settings
 from streammac.threads import VitalThread
@@ -28,6 +33,8 @@ from streammac.wire.status import Quality
 log = logging.getLogger(__name__)
 
 END_PATIENCE_S = 10.0
+MOST_WAITING = 8
+"""Epochs that wait to be published; of more, those that came first give way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +47,25 @@ class Published:
         The newest version and the promoted one, 0 before there is one.
     reason : str
         Why the newest version is or is not the current one.
+    pinned : bool
+        The current one was pinned by hand: no other is promoted.
     quality : Quality or None
         Of the current version.
     first_s : float
         Unix time of the first version of this process, 0 before it.
+    examined_s : float
+        Unix time at which an epoch was looked at last: published, or its hash functions were those of a version.
     trouble : str
         Why the newest epoch could not be published; empty if it was.
-    resume : dict
-        Epoch and plan that follow the newest version on disk; empty before this process has written one.
     """
 
     version: int
     current: int
     reason: str = ""
+    pinned: bool = False
     quality: Quality | None = None
     first_s: float = 0.0
-    resume: dict[str, Any] = field(default_factory=dict)
+    examined_s: float = 0.0
     trouble: str = ""
 
 
@@ -92,19 +102,21 @@ class Publisher:
         self._settings = settings
         self.versions = versions
         self._held_out_sample = HeldOutSample(settings.held_out, settings.cluster.seed)
-        self._wanted: tuple[EpochResult, int] | None = None
+        spec = settings.model
+        model = create(spec.family, bits=spec.bits, **spec.options)
+        self._model = model.grouped_for(settings.cluster.workers)
+        self._waiting: deque[tuple[EpochResult, int]] = deque(maxlen=MOST_WAITING)
         self._signal = threading.Condition()
+        self._writing = threading.Lock()  # the thread and whoever pins: one at a time
         self._ending = False
         self._trouble: OSError | None = None
         self._thread = VitalThread("publisher", self._run)
         current = versions.retreat()
-        self.published = Published(versions.newest, current)
+        self._current = Standing.of(versions.load(current)) if current else None
+        self._leader = Leader()
+        self._known = _known(versions, self._current)
+        self.published = Published(versions.newest, current, pinned=versions.pinned)
         self.verdict: Verdict | None = None
-        # new versions are held against the best one: against the last one, each a little worse than
-        # the one before it, quality could creep down without end
-        self._best_version = current
-        self._best = versions.load(current).tensors if current else {}
-        self._current = self._best
 
     def start(self) -> None:
         """Start the thread."""
@@ -118,8 +130,37 @@ class Publisher:
     def offer(self, result: EpochResult, points: int) -> None:
         """Take a finished epoch; ``points`` are stored in the cluster by now."""
         with self._signal:
-            self._wanted = (result, points)
+            if self._waiting and self._rests(result) and self._rests(self._waiting[-1][0]):
+                self._waiting.pop()
+            self._waiting.append((result, points))
             self._signal.notify()
+
+    def pin(self, version: int) -> None:
+        """Make a version the current one, and promote no other before `unpin`.
+
+        Raises
+        ------
+        VersionError
+            If it is not there or not usable.
+        OSError
+            If the disk takes nothing.
+        """
+        with self._writing:
+            self.versions.promote(version, "pinned by hand", pin=True)
+            self._current = Standing.of(self.versions.load(version))
+            self.published = replace(self.published, current=version, pinned=True, quality=None)
+
+    def unpin(self) -> None:
+        """Let better versions become the current one again.
+
+        Raises
+        ------
+        OSError
+            If the disk takes nothing.
+        """
+        with self._writing:
+            self.versions.unpin()
+            self.published = replace(self.published, pinned=False)
 
     def check(self) -> None:
         """Raise the OSError of which the newest epoch that was to be published was not."""
@@ -127,7 +168,7 @@ class Publisher:
             raise self._trouble
 
     def stop(self) -> None:
-        """Publish what still waits, and end."""
+        """Publish the newest epoch that waits, and end."""
         with self._signal:
             self._ending = True
             self._signal.notify()
@@ -137,25 +178,11 @@ class Publisher:
     # -- the thread -----------------------------------------------------------------------
 
     def _run(self) -> None:
-        from streammac.models.registry import create
-
-        spec = self._settings.model
-        model = create(spec.family, bits=spec.bits, **spec.options)
-        model = model.grouped_for(self._settings.cluster.workers)
         last = 0.0
-        while True:
-            with self._signal:
-                self._signal.wait_for(lambda: self._wanted is not None or self._ending)
-                pause = self._settings.publish.interval_s - (time.monotonic() - last)
-                if pause > 0 and not self._ending:
-                    self._signal.wait(pause)
-                    continue
-                wanted, self._wanted = self._wanted, None
-            if wanted is None:
-                return
+        while (wanted := self._next(last)) is not None:
             last = time.monotonic()
             try:
-                self._publish(model, *wanted)
+                self._take(*wanted)
                 self._trouble = None
             except OSError as error:  # the next epoch tries again
                 log.warning("epoch %d is not published: %s", wanted[0].epoch, error)
@@ -165,67 +192,181 @@ class Publisher:
                 log.error("not published: %s", trouble)
                 self.published = replace(self.published, trouble=trouble)
 
-    def _publish(self, model: NestedModel, result: EpochResult, points: int) -> None:
+    def _next(self, last: float) -> tuple[EpochResult, int] | None:
+        """Wait for an epoch that is to be looked at; None: there is none, and it is time to end.
+
+        Between two of them is the publishing interval, unless the continuation is over.
+        """
+        with self._signal:
+            while True:
+                self._signal.wait_for(lambda: self._waiting or self._ending)
+                if self._ending:
+                    newest = self._waiting[-1] if self._waiting else None
+                    self._waiting.clear()
+                    return newest
+                over = self._rests(self._waiting[-1][0])
+                over &= len(self._waiting) > 1 or not self._leader.over
+                pause = self._settings.publish.interval_s - (time.monotonic() - last)
+                if over or pause <= 0:
+                    return self._waiting.popleft()
+                self._signal.wait(pause)
+
+    def _rests(self, result: EpochResult) -> bool:
+        return not result.plan.fresh and self._model.rests(result.plan.age)
+
+    def _take(self, result: EpochResult, points: int) -> None:
+        """Publish an epoch with new hash functions; pass the verdict on a continuation that is over."""
+        restart = result.plan.restart
+        if restart != self._leader.restart:
+            self._leader = Leader(restart, self.published.version)
+        functions = fingerprint(self._model.functions(result.params))
+        version = self._known.get(functions)
+        if version is None:
+            self._publish(result, points, functions)
+        elif self._rests(result) and not self._leader.over:
+            self._conclude(result, version)
+        self.published = replace(self.published, examined_s=time.time(), trouble="")
+        self._show()
+
+    def _publish(self, result: EpochResult, points: int, functions: str) -> None:
+        current, x = self._current, self._sample()
+        params: Mapping[str, Array] = result.params
+        if current is not None and x is not None:
+            z = current.model.coordinates(current.tensors, x.copy())
+            params = self._model.aligned(params, x, z)
+        new = Standing(self._model, 0, params, raw=result.params)
+        change = None if current is None or x is None else Change.between(current, new, x)
+        best = self._leader.best
         # the first version is not kept waiting for neighbours and baselines to be computed
-        before = self.published
-        new = self._measure(model, result.params) if before.current else None
-        metadata = {
-            "epoch": result.epoch,
-            "points": points,
-            "objective": result.per_point("nested"),
-            "mu": result.mu,
-            "parent": before.version,
-            "statistics": STATISTICS,
-            "model": {"family": model.family, "hyper_parameters": model.hyper_parameters()},
-            "quality": new.summary() if new else None,
-        }
-        version = self.versions.publish(dict(result.params), metadata)
-        old = self._measure(model, self._best) if self._best and new is not None else None
-        tolerance = self._settings.publish.tolerance
-        promoted, reason = judge(new, old, self._best_version, tolerance)
-        if promoted:
-            self.versions.promote(version, reason)
-            self._current = dict(result.params)
-        else:
-            log.info("version %d stays a candidate: %s", version, reason)
-        current = version if promoted else before.current
-        shown = new if promoted else self._measure(model, self._current)
-        if old is None or (new is not None and new.model >= old.model):
-            self._best, self._best_version = dict(result.params), version
-        self.published = Published(
-            version,
-            current,
-            reason,
-            Quality(**shown.summary(), version=current) if shown else before.quality,
-            before.first_s or time.time(),
-            {"epoch": result.epoch + 1, "plan": structs.asdict(result.following)},
+        if current is not None and not self._ending:
+            self._measure(new, current, *(() if best is None else (best,)))
+        with self._writing:
+            decision = self._judge(new, change)
+            metadata = {
+                "epoch": result.epoch,
+                "points": points,
+                "objective": result.per_point("nested"),
+                "mu": result.mu,
+                "parent": self.published.version,
+                "statistics": STATISTICS,
+                "model": {
+                    "family": self._model.family,
+                    "hyper_parameters": self._model.hyper_parameters(),
+                },
+                "functions": functions,
+                "next": _following(result),
+                "reason": decision.reason,
+                "changed": change.summary() if change else None,
+                "quality": new.measured.summary() if new.measured else None,
+            }
+            new.version = self.versions.publish(params, metadata)
+            self._known[functions] = new.version
+            self._known[fingerprint(self._model.functions(params))] = new.version
+            self._promote(new, decision)
+        if self._leader.consider(new):
+            self.versions.spared = new.version
+        self.published = replace(
+            self.published,
+            version=new.version,
+            reason=decision.reason,
+            first_s=self.published.first_s or time.time(),
+            trouble="",
         )
 
-    def _measure(self, model: NestedModel, params: Mapping[str, Array]) -> Measurement | None:
+    def _conclude(self, result: EpochResult, version: int) -> None:
+        """Say what training goes on from after a continuation, now that its hash functions rest.
+
+        ``version`` has those of this epoch.
+        """
+        self._leader.over = True
+        current, best = self._current, self._leader.best
+        if best is None and current is not None and version != current.version:
+            # a former process has seen the continuation
+            best = Standing.of(self.versions.load(version))
+            best.raw = result.params
+        chosen = None
+        if best is not None and current is not None:
+            if self._measure(best, current):
+                chosen = best if is_not_worse(best.measured, current.measured) else current
+            if chosen is best and best.version != current.version:
+                with self._writing:
+                    self._promote(best, self._judge(best))
+        if chosen is not None:
+            self.verdict = Verdict(
+                result.plan.restart,
+                chosen.version,
+                better=chosen.version > self._leader.since,
+                tensors=chosen.raw,
+                newest=version,
+            )
+        with self._writing:
+            self.versions.resume_from(chosen.version if chosen else version, _following(result))
+
+    def _judge(self, new: Standing, change: Change | None = None) -> Decision:
+        current = self._current
+        if current is None:
+            return Decision(True, "the first version")
+        if new.measured is None and not current.was_measured and not self._ending:
+            decision = Decision(True, "no held-out points to measure on")
+        else:
+            decision = judge(new.measured, current.measured, current.then, current.version)
+        reason = f"{decision.reason}; {change}" if change else decision.reason
+        if decision.promoted and self.published.pinned:
+            return Decision(False, f"version {current.version} is pinned; {reason}")
+        return replace(decision, reason=reason)
+
+    def _promote(self, version: Standing, decision: Decision) -> None:
+        if not decision.promoted:
+            log.info("version %d stays a candidate: %s", version.version, decision.reason)
+            return
+        self.versions.promote(version.version, decision.reason)
+        version.then = version.measured
+        self._current = version
+        self.published = replace(self.published, current=version.version, reason=decision.reason)
+
+    # -- measuring ------------------------------------------------------------------------
+
+    def _sample(self) -> Floats | None:
+        """Return held-out points, to compare codes of; None while there are none."""
+        with self._signal:
+            return self._held_out_sample.sample()
+
+    def _task(self) -> Task | None:
         with self._signal:  # points may come meanwhile, but not into the sample being copied
-            task = self._held_out_sample.task(self._settings.model.bits)
-        return task.measure(model, params) if task is not None else None
+            return self._held_out_sample.task(self._settings.model.bits)
+
+    def _measure(self, *versions: Standing) -> bool:
+        """Measure versions on one probe, the newest; return whether there is one."""
+        task = self._task()
+        if task is None:
+            return False
+        for one in versions:
+            if one.measured is None or one.measured.probe != task.number:
+                one.see(task.measure(one.model, one.tensors))
+        return True
+
+    def _show(self) -> None:
+        """Tell the quality of the current version, on the newest probe."""
+        current = self._current
+        if current is None or self._ending or not self._measure(current):
+            return
+        with self._writing:
+            if current is self._current and current.measured is not None:
+                quality = Quality(**current.measured.summary(), version=current.version)
+                self.published = replace(self.published, quality=quality)
 
 
-def judge(
-    new: Measurement | None, best: Measurement | None, best_version: int, tolerance: float
-) -> tuple[bool, str]:
-    """Say whether a version is to be promoted, and why.
+def _following(result: EpochResult) -> dict[str, Any]:
+    return {"epoch": result.epoch + 1, "plan": structs.asdict(result.following)}
 
-    Parameters
-    ----------
-    new, best : Measurement or None
-        The version and the best one so far, on the same held-out sample; None where there is none.
-    best_version : int
-        Number of the best version, 0: there is none.
-    tolerance : float
-        How much worse a version may be.
-    """
-    if best_version == 0:
-        return True, "the first version"
-    if new is None or best is None:
-        return True, "no held-out points to measure on"
-    verdict = f"{new.model:.4f} on held-out points, version {best_version} has {best.model:.4f}"
-    if new.model < best.model - tolerance:
-        return False, f"{verdict}: worse by more than {tolerance}"
-    return True, verdict
+
+def _known(versions: VersionStore, current: Standing | None) -> dict[str, int]:
+    """Return the versions whose functions a ring that goes on may have, by their fingerprints."""
+    known: dict[str, int] = {}
+    newest, _ = versions.resumption()
+    for one in (Standing.of(newest) if newest else None, current):
+        if one is not None:
+            known[fingerprint(one.model.functions(one.tensors))] = one.version
+    if newest is not None and "functions" in newest.metadata:
+        known[newest.metadata["functions"]] = newest.metadata["version"]
+    return known

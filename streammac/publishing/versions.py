@@ -1,8 +1,9 @@
-"""Model versions on disk: published atomically, promoted or left as candidates, pruned.
+"""Model versions on disk: published atomically, promoted or left as candidates, pinned, pruned.
 
 The coordinator publishes; commands and clients read. A version is one safetensors file whose header
 holds the metadata as JSON, so a file that is copied elsewhere still tells what it is. The small
-file ``versions.json`` beside them says which version is current and which number comes next.
+file ``versions.json`` beside them says which version is current, whether it is pinned, which number comes next, and
+from which version training goes on after a restart, if that is not the newest one.
 """
 
 from __future__ import annotations
@@ -118,6 +119,11 @@ class VersionStore:
         Folder of the versions; made when the first one is published.
     keep : int
         Newest versions that are kept, besides the current one.
+
+    Attributes
+    ----------
+    spared : int
+        A further version that is kept: the best one of a continuation.
     """
 
     def __init__(self, path: Path, keep: int) -> None:
@@ -125,6 +131,7 @@ class VersionStore:
             raise ValueError(f"keep: expected 1 or more, got {keep}")
         self.path = path
         self.keep = keep
+        self.spared = 0
 
     # -- reading --------------------------------------------------------------------------
 
@@ -144,6 +151,11 @@ class VersionStore:
     def current(self) -> int:
         """The promoted version, which users get; 0 where there is none."""
         return int(self._state()["current"])
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the current version is to stay the current one."""
+        return bool(self._state().get("pinned"))
 
     @property
     def candidates(self) -> tuple[int, ...]:
@@ -168,7 +180,12 @@ class VersionStore:
             here = ", ".join(map(str, self.list())) or "none"
             raise VersionError(f"{self.path}: no version {version}; there are: {here}")
         found = read_model(path)
-        return ModelVersion(found.metadata | self._standing(version), found.tensors)
+        state = self._state()
+        standing = {
+            "promoted": version == state["current"],
+            "reason": state["reasons"].get(str(version), found.metadata.get("reason", "candidate")),
+        }
+        return ModelVersion(found.metadata | standing, found.tensors)
 
     def retreat(self) -> int:
         """Return the current version; if it is not usable, promote the newest one that is, 0 if there is none."""
@@ -183,10 +200,28 @@ class VersionStore:
             return version
         return 0
 
-    def _standing(self, version: int) -> dict[str, Any]:
-        state = self._state()
-        reason = state["reasons"].get(str(version), "candidate")
-        return {"promoted": version == state["current"], "reason": reason}
+    def resumption(self) -> tuple[ModelVersion | None, str]:
+        """Return the version that training goes on from, and why those that come first cannot be used.
+
+        It is the one of `resume_from`, or else the newest. Its metadata say under ``next`` what follows it.
+        """
+        wanted = self._state().get("resume", {})
+        newest_first = sorted(self.list(), key=lambda v: (v == wanted.get("version"), v))[::-1]
+        unusable: dict[int, str] = {}
+        for version in newest_first:
+            try:
+                found = self.load(version)
+            except VersionError as error:
+                unusable[version] = str(error)
+                continue
+            if found.metadata.get("statistics") != STATISTICS:
+                text = f"the statistics of version {version} are of an older release"
+                unusable[version] = text
+                continue
+            if version == wanted.get("version"):
+                found.metadata["next"] = wanted["next"]
+            return found, "; ".join(unusable.values())
+        return None, "; ".join(unusable.values())
 
     def _state(self) -> dict[str, Any]:
         return self._load().content
@@ -223,6 +258,7 @@ class VersionStore:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         state = self._state()
+        state.pop("resume", None)  # from now on training goes on from this one
         version = max(int(state["last"]), self.newest) + 1
         self._save(
             state | {"last": version}
@@ -233,8 +269,17 @@ class VersionStore:
         self._prune()
         return version
 
-    def promote(self, version: int, reason: str) -> None:
+    def promote(self, version: int, reason: str, *, pin: bool | None = None) -> None:
         """Make a version the current one: a newer one, or an older one to roll back to.
+
+        Parameters
+        ----------
+        version : int
+            Its number.
+        reason : str
+            Why, for people.
+        pin : bool, optional
+            Whether it is to stay the current one, until `unpin`; left out, that stays as it is.
 
         Raises
         ------
@@ -244,13 +289,32 @@ class VersionStore:
         self.load(version)
         state = self._state()
         reasons = state["reasons"] | {str(version): reason}
-        self._save(state | {"current": version, "reasons": reasons})
+        pinned = bool(state.get("pinned")) if pin is None else pin
+        self._save(state | {"current": version, "reasons": reasons, "pinned": pinned})
         self._prune()
+
+    def unpin(self) -> None:
+        """Let other versions become the current one again."""
+        self._save(self._state() | {"pinned": False})
+
+    def resume_from(self, version: int, following: Mapping[str, Any]) -> None:
+        """Remember what training goes on from, until the next version is published.
+
+        Parameters
+        ----------
+        version : int
+            The version that has the parameters.
+        following : mapping
+            Epoch and plan that follow, as in the metadata under ``next``.
+        """
+        state, resume = self._state(), {"version": version, "next": dict(following)}
+        if state.get("resume") != resume:
+            self._save(state | {"resume": resume})
 
     def _prune(self) -> None:
         state = self._state()
         versions = self.list()
-        stay = {*versions[-self.keep :], state["current"]}
+        stay = {*versions[-self.keep :], state["current"], self.spared}
         for version in versions:
             if version not in stay:
                 self.file(version).unlink(missing_ok=True)

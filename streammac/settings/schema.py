@@ -20,7 +20,6 @@ MOST_ROWS = 1 << 20
 """Rows of one matrix product, for which `streammac.points.range` vouches (this module loads no numpy)."""
 Rows = Annotated[int, Field(ge=1, le=MOST_ROWS)]
 Bytes = Annotated[int, Field(ge=4096, le=1 << 40)]
-Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=1e9)]
 Pause = Annotated[float, Field(ge=0.01, le=60)]
 """Time between two things that a process does again and again: neither a busy loop nor a standstill."""
@@ -221,10 +220,12 @@ class Publish(Section):
     """Model versions."""
 
     keep: Positive = Field(10, description="newest versions kept on disk, besides the current one")
-    tolerance: Share = Field(
-        0.01, description="a version this much worse on held-out points stays a candidate"
+    interval_s: float = Field(
+        0.5,
+        ge=0,
+        le=86400,
+        description="shortest time between two versions, until the hash functions rest",
     )
-    interval_s: float = Field(0.5, ge=0, le=86400, description="shortest time between two versions")
 
 
 class DriftDetection(Section):

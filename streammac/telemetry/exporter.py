@@ -223,6 +223,7 @@ class CoordinatorMetrics(ProcessMetrics):
             metrics.IMBALANCE: status.imbalance,
             metrics.MODEL_VERSION: status.model_version,
             metrics.PROMOTED: status.promoted,
+            metrics.EXAMINED: status.examined_s or None,
             metrics.DRIFTS: status.drift_events,
             metrics.COORDINATOR_MALFORMED: malformed,
             metrics.RECOVERY_LAST: status.recovery.last_s if status.recovery.count else None,

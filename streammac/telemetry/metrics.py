@@ -258,6 +258,11 @@ PROMOTED = Series("streammac_model_promoted_version", "gauge", "model version th
 PUBLISHED = Series(
     "streammac_model_published_timestamp_seconds", "gauge", "when the newest version was published"
 )
+EXAMINED = Series(
+    "streammac_model_examined_timestamp_seconds",
+    "gauge",
+    "when an epoch was published last, or found to have the hash functions of a version",
+)
 QUALITY = Series(
     "streammac_quality_ratio",
     "gauge",
@@ -281,7 +286,7 @@ DRIFTS = Series(
 COORDINATOR = (
     BUILD, VIEW, MEMBERS, WORKER_UP, WEIGHT, FAILURES, RECOVERY_LAST, RECOVERY_SECONDS, EVENTS,
     COORDINATOR_MALFORMED, POINTS, EPOCH, EPOCHS, EPOCH_PHASES, EPOCH_SECONDS, OBJECTIVE, PENALISED,
-    VIOLATED, LEFT_OUT, MU, IMBALANCE, MODEL_VERSION, PROMOTED, PUBLISHED, QUALITY, ENTROPY,
-    LEAST_ENTROPY, DRIFTS, HANDSHAKE_FAILURES,
+    VIOLATED, LEFT_OUT, MU, IMBALANCE, MODEL_VERSION, PROMOTED, PUBLISHED, EXAMINED, QUALITY,
+    ENTROPY, LEAST_ENTROPY, DRIFTS, HANDSHAKE_FAILURES,
 )  # fmt: skip
 """All series of the coordinator."""

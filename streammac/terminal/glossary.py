@@ -35,7 +35,7 @@ TERMS: tuple[tuple[str, str], ...] = (
     ("age", "epochs since the continuation in mu (re)started, at the beginning or after drift"),
     ("drift", "workers saw the reconstruction error of new points change"),
     ("version", "a model as it was published after an epoch"),
-    ("promoted", "the version that users get: the newest that is not worse than the best"),
+    ("promoted", "the version that users get: better than the one before by more than the noise"),
     ("quality", "share of true neighbours that codes find, on points that are never trained on"),
     ("ITQ, PCA, random", "usual ways to make codes, measured on the same points, to compare with"),
     ("held up", "share of time in which the feed waited because workers had no room"),

@@ -56,7 +56,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VersionStore:
-    monkeypatch.setattr(encoding, "_rebuild", lambda _: Signs())
+    monkeypatch.setattr(encoding, "rebuild", lambda _: Signs())
     store = VersionStore(RunDirectory.create(tmp_path / "run").models, keep=5)
     for n in range(3):
         quality = {"model": 0.5 + n / 10}

@@ -22,7 +22,7 @@ class Signs:
 
 @pytest.fixture
 def version(monkeypatch: pytest.MonkeyPatch) -> ModelVersion:
-    monkeypatch.setattr(encoding, "_rebuild", lambda _: Signs())
+    monkeypatch.setattr(encoding, "rebuild", lambda _: Signs())
     a = np.random.default_rng(0).normal(size=(5, 12)).astype(np.float32)
     return ModelVersion({"version": 3, "model": {}}, {"a": a})
 

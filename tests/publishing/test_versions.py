@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from streammac.publishing.versions import METADATA_KEY, VersionError, VersionStore, read_model
+from streammac.publishing.versions import (
+    METADATA_KEY,
+    STATISTICS,
+    VersionError,
+    VersionStore,
+    read_model,
+)
 
 TENSORS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "scale": np.float32(2.5).reshape(())}
 
@@ -182,3 +188,59 @@ def test_the_header_tells_what_the_file_is(tmp_path: Path) -> None:
     store.publish(TENSORS, {"epoch": 9})
     with safe_open(store.file(1), framework="numpy") as file:
         assert json.loads(file.metadata()["streammac"])["epoch"] == 9
+
+
+def test_a_pin_outlives_the_process_and_what_is_published(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path, keep=5)
+    for _ in range(2):
+        store.promote(store.publish(TENSORS, {}), "better")
+    assert not store.pinned
+    store.promote(1, "rolled back", pin=True)
+    store.publish(TENSORS, {})
+    store = VersionStore(tmp_path, keep=5)
+    assert (store.pinned, store.current) == (True, 1)
+    store.unpin()
+    assert (store.pinned, store.current) == (False, 1)
+
+
+def test_the_best_of_a_continuation_is_spared(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path, keep=2)
+    store.promote(store.publish(TENSORS, {}), "first")
+    store.spared = store.publish(TENSORS, {})
+    for _ in range(4):
+        store.publish(TENSORS, {})
+    assert store.list() == (1, 2, 5, 6)
+
+
+def goes_on_from(store: VersionStore) -> tuple[int, dict[str, object] | None]:
+    found, _ = store.resumption()
+    assert found is not None
+    return found.metadata["version"], found.metadata.get("next")
+
+
+def test_training_goes_on_from_the_newest_version_that_is_whole(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path, keep=9)
+    assert store.resumption() == (None, "")
+    for epoch in range(3):
+        store.publish(TENSORS, {"statistics": STATISTICS, "next": {"epoch": epoch + 1}})
+    assert goes_on_from(store) == (3, {"epoch": 3})
+    store.file(3).write_bytes(b"half a file")
+    assert goes_on_from(store) == (2, {"epoch": 2})
+    store.publish(TENSORS, {})  # of an older release
+    found, unusable = store.resumption()
+    assert found is not None
+    assert found.metadata["version"] == 2
+    assert "older release; " in unusable
+    assert "v00000003" in unusable
+
+
+def test_training_goes_on_from_the_version_of_a_verdict_until_the_next_one(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path, keep=9)
+    for epoch in range(3):
+        store.publish(TENSORS, {"statistics": STATISTICS, "next": {"epoch": epoch + 1}})
+    store.resume_from(1, {"epoch": 9})
+    assert goes_on_from(store) == (1, {"epoch": 9})
+    store.file(1).write_bytes(b"half a file")
+    assert goes_on_from(store) == (3, {"epoch": 3})
+    store.publish(TENSORS, {"statistics": STATISTICS, "next": {"epoch": 10}})
+    assert goes_on_from(store) == (4, {"epoch": 10})

@@ -44,7 +44,7 @@ def test_a_poisoned_directory_opens_and_trains(tmp_path):
     directory = RunDirectory.create(tmp_path)
     poison(directory)
     with LiveCluster(tmp_path, SETTINGS, workers=1) as cluster:
-        status = cluster.wait(lambda s: s.promoted >= 9 and s.quality, "measured versions")
+        status = cluster.wait(lambda s: s.model_version >= 9 and s.quality, "measured versions")
         assert status.left_out == ABSURD
         assert 0 < status.objective < 1
         assert math.isfinite(status.quality.itq)

@@ -30,7 +30,7 @@ from streammac.files.writes import Writes
 from streammac.link.claim import Claim
 from streammac.link.http_server import serve, serve_metrics
 from streammac.publishing.publisher import Publisher
-from streammac.publishing.versions import STATISTICS, Tensors, VersionError, VersionStore
+from streammac.publishing.versions import VersionError, VersionStore
 from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.settings.schema import Settings
@@ -96,11 +96,13 @@ class CoordinatorProcess:
         self.started = time.time()
         versions = VersionStore(directory.models, settings.publish.keep)
         state, damage = self._load()
-        newest = versions.newest
-        params, unusable = _parameters(versions, newest)
+        found, unusable = versions.resumption()
+        params = found.tensors if found else {}
+        if found is not None:
+            state = _resumed(state, found.metadata)
         cluster = state.get("cluster") or directory.cluster or uuid.uuid4().hex
         self.core = Coordinator(settings, cluster, state, params)
-        self.core.progress.version = newest
+        self.core.progress.version = versions.newest
         network = settings.network
         self.context = open_context(directory.keys, insecure=network.insecure)
         self.control = ControlSocket(self.context, network)
@@ -125,7 +127,8 @@ class CoordinatorProcess:
         for text in filter(None, (damage, versions.damage)):
             self._do([self.core.note("damaged", "", text)])
         if unusable:
-            self._do([self.core.note("unusable", "", f"training begins anew: {unusable}")])
+            what = f"goes on from version {found.metadata['version']}" if found else "begins anew"
+            self._do([self.core.note("unusable", "", f"training {what}: {unusable}")])
 
     def _load(self) -> tuple[dict[str, Any], str]:
         """Return what was remembered, and what is wrong with it."""
@@ -247,6 +250,8 @@ class CoordinatorProcess:
             model_version=published.version,
             promoted=published.current,
             promotion=published.reason,
+            pinned=published.pinned,
+            examined_s=published.examined_s,
             first_model_s=published.first_s,
             quality=published.quality,
         )
@@ -266,9 +271,7 @@ class CoordinatorProcess:
     # -- the end --------------------------------------------------------------------------
 
     def _save(self) -> None:
-        # epoch and plan belong to the newest version on disk: a restart goes on from there
-        state = self.core.durable() | self.publisher.published.resume
-        self.durable.save(state, self.core.fences)
+        self.durable.save(self.core.durable(), self.core.fences)
 
     def _end(self) -> None:
         for peer in self.core.membership.peers.values():
@@ -286,17 +289,17 @@ class CoordinatorProcess:
         self.context.term()
 
 
-def _parameters(versions: VersionStore, version: int) -> tuple[Tensors, str]:
-    """Return what a version holds, or nothing and why: then training begins with new statistics."""
-    if not version:
-        return {}, ""
-    try:
-        found = versions.load(version)
-    except VersionError as error:
-        return {}, str(error)
-    if found.metadata.get("statistics") != STATISTICS:
-        return {}, f"the statistics of version {version} are of an older release"
-    return found.tensors, ""
+def _resumed(state: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the durable state with what follows a version: its parameters are what training goes on from.
+
+    Numbers of epochs and restarts only grow, also where the newest ones are not on disk.
+    """
+    following: dict[str, Any] = metadata.get("next", {})
+    if not state or not following:
+        return state
+    epoch = max(state.get("epoch", 0), following["epoch"])
+    restart = max(state.get("restart", 0), following["plan"]["restart"])
+    return state | {"epoch": epoch, "plan": following["plan"], "restart": restart}
 
 
 def _log_event(event: Event) -> None:
