@@ -101,10 +101,17 @@ def _patches(address: Address, linger_s: float) -> Source:
     return PatchSource(8 if size is None else size, seed or 0)
 
 
+def _digits(address: Address, linger_s: float) -> Source:
+    from ingest.sources.digits import DigitSource
+
+    return DigitSource(_integer(address, "seed") or 0, _integer(address, "turned_after"))
+
+
 SCHEMES: Mapping[str, tuple[Callable[[Address, float], Source], frozenset[str]]] = {
     "file": (_file, frozenset({"shuffle", "header"})),
     "stdin": (_stdin, frozenset()),
     "river": (_river, frozenset()),
+    "digits": (_digits, frozenset({"seed", "turned_after"})),
     "patches": (_patches, frozenset({"size", "seed"})),
 }
 """Scheme: what opens it, and the options it has besides the common ones."""

@@ -17,6 +17,7 @@ from ingest.sources import SourceError, open_source
 from ingest.sources.array_files import ArraySource, read_arrays
 from ingest.sources.base import seekable
 from ingest.sources.checks import all_checks
+from ingest.sources.digits import descriptors
 from ingest.sources.pacing import Paced
 from streammac.points.block import PointBlock
 
@@ -75,7 +76,9 @@ def numbers(chunks) -> np.ndarray:
 
 
 @pytest.mark.parametrize("check", list(all_checks()), ids=lambda check: check.__name__)
-@pytest.mark.parametrize("feed", [*FEEDS, "patches:", "patches:?size=4&seed=2"])
+@pytest.mark.parametrize(
+    "feed", [*FEEDS, "patches:", "patches:?size=4&seed=2", "digits:", "digits:?turned_after=7"]
+)
 def test_conformance(check, feed, folder):
     check(lambda: open_source(feed if ":" in feed else f"{folder}/{feed}"))
 
@@ -287,6 +290,28 @@ def test_patches_are_of_real_photographs():
     # neighbouring pixels are alike, as in no random bytes
     image = chunk.x.reshape(500, 3, 8, 8).astype(float)
     assert np.abs(np.diff(image, axis=3)).mean() < 0.3 * image.std()
+
+
+def test_a_descriptor_tells_the_direction_of_the_gradient_in_each_cell():
+    rising = np.broadcast_to(np.arange(16, dtype=np.float32), (16, 16))
+    halves = np.concatenate([np.zeros((8, 16)), rising[:8]]).astype(np.float32)
+    right, down, lower = descriptors(np.stack([rising, rising.T, halves])).reshape(3, 16, 8)
+    assert (right[:, 0] == 512 // 4).all()
+    assert (down[:, 2] == 512 // 4).all()
+    assert np.count_nonzero(right) == np.count_nonzero(down) == 16
+    assert lower[:4].sum() == 0 < lower[8:, 0].min()
+
+
+def test_digits_are_upside_down_after_so_many_points_and_the_same_before():
+    def read(options=""):
+        return next(iter(open_source("digits:" + options).chunks(400))).x.astype(float)
+
+    upright, later = read(), read("?turned_after=200")
+    np.testing.assert_array_equal(upright[:200], later[:200])
+    near = [
+        np.linalg.norm(x[:200, None] - x[200:], axis=2).min(axis=0).mean() for x in (upright, later)
+    ]
+    assert near[1] > 1.1 * near[0], "what is upside down looks less like what was there before"
 
 
 LINES = [",".join(map(str, row)) for row in X]
