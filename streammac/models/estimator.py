@@ -6,7 +6,6 @@ stream of them.
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,14 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from streammac.models.arrays import ArrayShard
+from streammac.models.base import Tensors
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.local import VisitPlan, enter, z_pass
-from streammac.models.serial import parmac, w_step
+from streammac.models.renewal import Begin, Renewal
+from streammac.models.serial import w_step
 
-GROWTH = 2.0
-"""`partial_fit` begins anew when the points have grown by this factor."""
+DRIFT = 1.25
+"""New points whose mean error is so many times that of the points that are kept are of another kind."""
 
 
 class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn has no types
@@ -34,7 +35,7 @@ class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         Epochs of `fit`; the first one makes the initial model (PCA and ITQ), and after about nine
         the continuation has ended.
     partial_epochs : int
-        Epochs of each `partial_fit`.
+        Epochs of a `partial_fit` that brings too little that is new to train the hash functions on.
     window : int or None
         `partial_fit` keeps the newest points, so many at most; None keeps all.
     minibatch : int
@@ -99,43 +100,68 @@ class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
     def fit(self, X: ArrayLike, y: Any = None) -> BinaryAutoencoder:
         """Learn from an (n, D) matrix. ``y`` is ignored."""
         x = validate_data(self, X, dtype=np.float32)
-        model, plan = self._begin()
-        shard = ArrayShard(x, model.coordinate_shape())
-        *_, (params, objective) = islice(parmac(model, {"w1": shard}, plan), self.epochs)
-        self._model, self._shard = model, shard
-        self._epoch, self._age, self._grown_from = self.epochs, self.epochs - 1, len(x)
-        self.params_ = dict(params)
-        self.objective_ = objective.error
+        self._model, self._plan = self._begin()
+        self._shard = ArrayShard(x, self._model.coordinate_shape())
+        self._epoch = self._age = 0
+        self._renewal = Renewal()
+        self._renewal.begun("fresh", len(x), len(x))
+        self._train(fresh=True)
+        for _ in range(self.epochs - 1):
+            self._train()
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> BinaryAutoencoder:
         """Go on learning with (n, D) new points. ``y`` is ignored.
 
-        They enter with z = h(x) and are trained on together with the points that are kept. When the
-        points have doubled, the model begins anew from their statistics, as in a cluster.
+        They enter with z = h(x) and are trained on together with the points that are kept, as in a cluster: the
+        hash functions with each quarter of new points, and from new statistics when the points have doubled or all been
+        replaced, or while a drift replaces them (`streammac.models.renewal`).
         """
         if not hasattr(self, "params_"):
             return self.fit(X)
         x = validate_data(self, X, dtype=np.float32, reset=False)
-        _, plan = self._begin()
-        shards = {"w1": self._shard}
         first = len(self._shard)
         self._shard.extend(x)
-        enter(self._model, self.params_, self._shard, first)
+        errors: list[float] = []
+        enter(self._model, self.params_, self._shard, first, observe=errors.extend)
         if self.window is not None:
             self._shard.keep_last(self.window)
-        if len(self._shard) >= GROWTH * self._grown_from:
-            self._grown_from = len(self._shard)
-            self.params_ = w_step(self._model, shards, {}, plan, 0, 0, fresh=True)
-            enter(self._model, self.params_, self._shard, 0)
-            self._age = 0
-        for _ in range(self.partial_epochs):
-            self._epoch += 1
-            self.params_ = w_step(self._model, shards, self.params_, plan, self._epoch, self._age)
-            objective = z_pass(self._model, self.params_, self._shard, self._model.mu(self._age))
-            self._age += 1
-        self.objective_ = objective.error
+        begin = self._due(float(np.mean(errors)))
+        if begin is None:
+            for _ in range(self.partial_epochs):
+                self._train()
+            return self
+        if begin == "fresh":
+            self._train(fresh=True)
+        self._age = min(self._age, self._model.warm_age)
+        while not self._model.rests(self._age):
+            self._train()
         return self
+
+    def _due(self, error: float) -> Begin | None:
+        """Return how training is to begin again, if it is, after new points with that mean error."""
+        points, rule = len(self._shard), self._renewal
+        ever = self._shard.number(points)
+        if error > DRIFT * self.objective_:
+            rule.drifted(points, ever)
+        begin = rule.due(points, ever)
+        if begin is not None:
+            rule.begun(begin, points, ever)
+        return begin
+
+    def _train(self, *, fresh: bool = False) -> None:
+        """Train for one epoch; a fresh one makes a new model from the points alone."""
+        model, shard = self._model, self._shard
+        before: Tensors = {} if fresh else self.params_
+        self.params_: Tensors = w_step(
+            model, {"w1": shard}, before, self._plan, self._epoch, self._age, fresh=fresh
+        )
+        if fresh:
+            self._age = 0
+            enter(model, self.params_, shard, 0)
+        self.objective_ = z_pass(model, self.params_, shard, model.mu(self._age)).error
+        self._age += not fresh
+        self._epoch += 1
 
     def transform(self, X: ArrayLike) -> NDArray[np.uint8]:
         """Return the (n, bits) codes of (n, D) points: 0 or 1, uint8."""
@@ -154,6 +180,11 @@ class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
     @property
     def _n_features_out(self) -> int:
         return self.bits
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # codes are bits, whatever the type of the inputs
+        return tags
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the names of the bits."""
