@@ -9,7 +9,7 @@ from streammac.telemetry import metrics as m
 MARGIN: Steps = ((None, "red"), (0, "green"))
 
 MODEL = of(m.QUALITY, 'method="model"')
-BASELINES = of(m.QUALITY, 'method!="model"')
+BASELINES = of(m.QUALITY, 'method=~"itq|pca|random"')
 BEST_BASELINE = f"max({BASELINES})"
 AGE = f"time() - {of(m.PUBLISHED)}"
 
@@ -18,7 +18,7 @@ OVERVIEW = Row(
     [
         stat_of(
             "Quality now",
-            "Share of true neighbours that the promoted version finds, on held-out points.",
+            "Leading measure of the promoted version: held-out queries against the stored points.",
             "percentunit",
             MODEL,
         ),
@@ -41,7 +41,7 @@ OVERVIEW = Row(
         stat_of("Age of the version", "Time since the newest version was published.", "s", AGE),
         stat_of(
             "Least balanced bit",
-            "Entropy of the bit that is most often the same on held-out points; 0: it tells nothing.",
+            "Entropy of the bit that is most often the same on stored points; 0: it tells nothing.",
             "percentunit",
             of(m.LEAST_ENTROPY),
             ((None, "red"), (0.3, "green")),
@@ -103,12 +103,20 @@ CODES = Row(
     [
         Panel(
             "Quality",
-            "Share of true neighbours among the first retrieved, on held-out points that are never trained on: the "
-            "promoted version beside baselines of the same length, fitted on these points. The points follow the feed: "
+            "Leading measure, held-out queries against the stored points: the promoted version beside the initial "
+            "model, and baselines of the same length, fitted on the same points. The points follow the feed: "
             "a drift moves all lines.",
             "percentunit",
             [(of(m.QUALITY), "{{method}}")],
             width=12,
+        ),
+        Panel(
+            "All measures",
+            "Of the promoted version: recall of the 10 true nearest among the first 10, 100 and 1000, and precision.",
+            "percentunit",
+            [(of(m.MEASURES, 'method="model"'), "{{measure}}")],
+            width=6,
+            most=1,
         ),
         Panel(
             "Above the best baseline",
@@ -123,6 +131,14 @@ CODES = Row(
             "1: a bit is on for half of the points. The least balanced bit at 0 is constant, and wasted.",
             "percentunit",
             [(of(m.ENTROPY), "mean over bits"), (of(m.LEAST_ENTROPY), "least balanced bit")],
+            width=6,
+            most=1,
+        ),
+        Panel(
+            "Correlation of the bits",
+            "Of two bits, without its sign. Two bits at 1 say the same, and one of them is wasted.",
+            "percentunit",
+            [(of(m.CORRELATION), "mean over pairs"), (of(m.LARGEST_CORRELATION), "largest")],
             width=6,
             most=1,
         ),

@@ -6,6 +6,7 @@ Neither the ring nor points on their way wait for it. Its points stay here: dist
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import zlib
@@ -16,6 +17,7 @@ import numpy as np
 
 from streammac.models.base import Array, Floats, NestedModel, Tensors
 from streammac.models.measures import Measures
+from streammac.models.registry import create
 from streammac.threads import VitalThread
 from streammac.wire.messages import OpenProbe, ProbeAnswer, ProbeQuestion
 from workers.learner import Snapshot, SnapshotSource
@@ -142,7 +144,8 @@ class Prober:
                     told, kept = survey.told, survey.kept
                 else:
                     params, key = _part(asked, "model/"), _part(asked, "key/")
-                    told = measures.answer(params, probe.queries, chunks, kept, key)
+                    asks = create(**json.loads(asked.model)).measures()
+                    told = asks.answer(params, probe.queries, chunks, kept, key)
             except _NoMore:
                 continue
             except UNANSWERABLE as error:

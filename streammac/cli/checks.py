@@ -49,7 +49,9 @@ def check_settings(loaded: Loaded, directory: RunDirectory) -> None:
         With a line for each setting that is wrong (code 3); of `check_start` also for a source (code 6).
     """
     settings, origins = loaded.settings, loaded.origins
-    model = [*_model(settings.model)] or [*_as_published(settings.model, directory.models)]
+    model = [*_model(settings.model, settings.held_out.measure)] or [
+        *_as_published(settings.model, directory.models)
+    ]
     _demand([*model, *_hosts(settings.network)], origins)
     _openness(settings.network, directory.keys)
 
@@ -73,13 +75,17 @@ def _demand(wrong: Sequence[str], origins: Mapping[str, str]) -> None:
         raise ConfigurationError(*lines)
 
 
-def _model(wanted: Model) -> Iterator[str]:
+def _model(wanted: Model, measure: str) -> Iterator[str]:
     from streammac.models.registry import ModelError, create
 
     try:
-        create(wanted.family, bits=wanted.bits, **wanted.options)
+        model = create(wanted.family, bits=wanted.bits, **wanted.options)
     except ModelError as error:
         yield str(error)
+        return
+    known = model.measures().names
+    if measure not in known:
+        yield f"held_out.measure: expected one of {', '.join(known)}, got {measure!r}"
 
 
 def _as_published(wanted: Model, models: Path) -> Iterator[str]:

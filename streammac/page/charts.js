@@ -7,6 +7,7 @@ import { elapsed, hasPhase, phase, quality, throughput } from "./history.js";
 const MARKED = new Set(["joined", "returned", "lost", "left", "drift", "disk_full", "coordinator_restarted"]);
 const METHODS = [
   { key: "model", name: "This model", colour: "blue" },
+  { key: "initial", name: "Initial", colour: "blue", dash: 1 },
   { key: "itq", name: "ITQ", colour: "orange", dash: 1 },
   { key: "pca", name: "PCA", colour: "green", dash: 2 },
   { key: "random", name: "Random", colour: "grey", dash: 3 },

@@ -73,7 +73,8 @@ class Chronicle:
         quality = status.quality
         if quality and quality != self._quality and _due(self._measured, now, SAMPLE_S):
             self._quality, self._measured = quality, now
-            measured = {name: getattr(quality, name) for name in METHODS}
+            values = {name: getattr(quality, name) for name in METHODS}
+            measured = {name: value for name, value in values.items() if value is not None}
             found.append({"k": "quality", "t": _time(now), "version": quality.version, **measured})
         return found
 

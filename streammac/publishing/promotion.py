@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streammac.publishing.held_out import Measurement
+from streammac.publishing.measurement import Measurement
 
 LEVEL = 0.005
 """One-sided level of the tests."""

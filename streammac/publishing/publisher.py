@@ -22,7 +22,8 @@ from streammac.coordinator.epoch_reports import EpochResult
 from streammac.coordinator.verdict import Verdict
 from streammac.models.base import Array, Floats
 from streammac.models.registry import create
-from streammac.publishing.held_out import HeldOutSample, Task
+from streammac.publishing.inquiry import Unanswered
+from streammac.publishing.probe import Probe, Prober
 from streammac.publishing.promotion import Decision, is_not_worse, judge
 from streammac.publishing.standing import Change, Leader, Standing, fingerprint
 from streammac.publishing.versions import STATISTICS, VersionError, VersionStore
@@ -92,6 +93,8 @@ class Publisher:
 
     Attributes
     ----------
+    prober : Prober
+        Measures them.
     published : Published
         What there is; the thread replaces it as a whole.
     verdict : Verdict or None
@@ -101,7 +104,7 @@ class Publisher:
     def __init__(self, settings: Settings, versions: VersionStore) -> None:
         self._settings = settings
         self.versions = versions
-        self._held_out_sample = HeldOutSample(settings.held_out, settings.cluster.seed)
+        self.prober = Prober(settings.held_out, settings.cluster.seed)
         spec = settings.model
         model = create(spec.family, bits=spec.bits, **spec.options)
         self._model = model.grouped_for(settings.cluster.workers)
@@ -124,8 +127,7 @@ class Publisher:
 
     def observe(self, tensors: dict[str, np.ndarray]) -> int:
         """Take held-out points ``x`` (n, D); return how many are refused, see `HeldOutSample.add`."""
-        with self._signal:
-            return self._held_out_sample.add(tensors["x"]) if "x" in tensors else 0
+        return self.prober.held_out.add(tensors["x"]) if "x" in tensors else 0
 
     def offer(self, result: EpochResult, points: int) -> None:
         """Take a finished epoch; ``points`` are stored in the cluster by now."""
@@ -168,7 +170,8 @@ class Publisher:
             raise self._trouble
 
     def stop(self) -> None:
-        """Publish the newest epoch that waits, and end."""
+        """Publish the newest epoch that waits, unmeasured, and end."""
+        self.prober.inquiry.close()
         with self._signal:
             self._ending = True
             self._signal.notify()
@@ -328,22 +331,22 @@ class Publisher:
 
     def _sample(self) -> Floats | None:
         """Return held-out points, to compare codes of; None while there are none."""
-        with self._signal:
-            return self._held_out_sample.sample()
-
-    def _task(self) -> Task | None:
-        with self._signal:  # points may come meanwhile, but not into the sample being copied
-            return self._held_out_sample.task(self._settings.model.bits)
+        return self.prober.held_out.sample()
 
     def _measure(self, *versions: Standing) -> bool:
-        """Measure versions on one probe, the newest; return whether there is one."""
-        task = self._task()
-        if task is None:
+        """Measure versions on one probe, the newest; return whether they are."""
+
+        def measure(probe: Probe) -> None:
+            due = [v for v in versions if v.measured is None or v.measured.probe != probe.number]
+            found = [self.prober.measure_on(probe, one.model, one.tensors) for one in due]
+            for one, measured in zip(due, found, strict=True):
+                one.see(measured)
+
+        try:
+            return self.prober.attempt(self._model, measure)
+        except Unanswered as error:
+            log.warning("not measured: %s", error)
             return False
-        for one in versions:
-            if one.measured is None or one.measured.probe != task.number:
-                one.see(task.measure(one.model, one.tensors))
-        return True
 
     def _show(self) -> None:
         """Tell the quality of the current version, on the newest probe."""
@@ -352,7 +355,7 @@ class Publisher:
             return
         with self._writing:
             if current is self._current and current.measured is not None:
-                quality = Quality(**current.measured.summary(), version=current.version)
+                quality = current.measured.quality(current.version)
                 self.published = replace(self.published, quality=quality)
 
 

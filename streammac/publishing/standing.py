@@ -11,7 +11,7 @@ import numpy as np
 
 from streammac.models.base import Array, Floats, NestedModel
 from streammac.models.registry import create
-from streammac.publishing.held_out import Measurement
+from streammac.publishing.measurement import Measurement
 from streammac.publishing.versions import ModelVersion
 
 

@@ -211,9 +211,10 @@ class HeldOut(Section):
     )
     points: Rows = Field(4096, description="held-out points kept for measuring")
     queries: Positive = Field(1000, description="of these, so many are used as queries")
-    neighbours_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.0167, description="true neighbours per query, as a share; a tenth as many are retrieved"
+    stored: Rows = Field(
+        20_000, description="stored points per worker, on average, that queries look among"
     )
+    measure: str = Field("recall_100", description="leading measure: by it versions are compared")
 
 
 class Publish(Section):

@@ -22,7 +22,7 @@ from streammac.telemetry import metrics
 from streammac.telemetry.metrics import Labels, Series
 from streammac.version import __version__
 from streammac.wire.reports import IngestReport, WorkerReport
-from streammac.wire.status import METHODS, ClusterStatus
+from streammac.wire.status import METHODS, ClusterStatus, Estimate, Quality
 
 
 class ProcessMetrics(Collector):
@@ -227,8 +227,7 @@ class CoordinatorMetrics(ProcessMetrics):
             metrics.DRIFTS: status.drift_events,
             metrics.COORDINATOR_MALFORMED: malformed,
             metrics.RECOVERY_LAST: status.recovery.last_s if status.recovery.count else None,
-            metrics.ENTROPY: quality.entropy if quality else None,
-            metrics.LEAST_ENTROPY: quality.least_entropy if quality else None,
+            **{series: getattr(quality, n, None) for n, series in metrics.PROPERTIES.items()},
         }
         for series, value in values.items():
             if value is not None:
@@ -248,11 +247,23 @@ class CoordinatorMetrics(ProcessMetrics):
         self.replace(
             metrics.WEIGHT, {(w.name,): w.weight for w in status.workers if w.state == "alive"}
         )
-        methods = METHODS if quality else ()
-        self.replace(metrics.QUALITY, {(method,): getattr(quality, method) for method in methods})
+        self._update_quality(quality)
         if status.model_version != self._version:
             self._version = status.model_version
             self.set(metrics.PUBLISHED, time.time())
+
+    def _update_quality(self, quality: Quality | None) -> None:
+        leading: dict[Labels, float | None] = {
+            (method,): getattr(quality, method, None) for method in METHODS
+        }
+        known = {labels: value for labels, value in leading.items() if value is not None}
+        self.replace(metrics.QUALITY, known)
+        measures = quality.measures if quality else {}
+        found: dict[Labels, Estimate] = {
+            (m, name): e for m, of in measures.items() for name, e in of.items()
+        }
+        self.replace(metrics.MEASURES, {labels: e.value for labels, e in found.items()})
+        self.replace(metrics.MARGINS, {labels: e.margin for labels, e in found.items()})
 
     def events(self, counts: Mapping[str, int]) -> None:
         """Take how often each kind of event has happened.

@@ -266,19 +266,48 @@ EXAMINED = Series(
 QUALITY = Series(
     "streammac_quality_ratio",
     "gauge",
-    "share of true neighbours found on held-out points: model and the baselines itq, pca, random",
+    "leading measure on held-out queries: model, the initial one, and the baselines itq, pca, random",
     ("method",),
+)
+MEASURES = Series(
+    "streammac_quality_measure_ratio",
+    "gauge",
+    "each measure on held-out queries, mean over these",
+    ("measure", "method"),
+)
+MARGINS = Series(
+    "streammac_quality_margin_ratio",
+    "gauge",
+    "half the width of the 95 % confidence interval of streammac_quality_measure_ratio",
+    ("measure", "method"),
 )
 ENTROPY = Series(
     "streammac_bit_entropy_mean_ratio",
     "gauge",
-    "entropy of a bit of the codes on held-out points, mean over bits; 1: on for half of the points",
+    "entropy of a bit of the codes of stored points, mean over bits; 1: on for half of the points",
 )
 LEAST_ENTROPY = Series(
     "streammac_bit_entropy_least_ratio",
     "gauge",
     "entropy of the least balanced bit; 0: it is constant",
 )
+CORRELATION = Series(
+    "streammac_bit_correlation_mean_ratio",
+    "gauge",
+    "correlation of two bits of the codes, without its sign, mean over pairs",
+)
+LARGEST_CORRELATION = Series(
+    "streammac_bit_correlation_largest_ratio",
+    "gauge",
+    "largest correlation of two bits; 1: they say the same",
+)
+PROPERTIES = {
+    "entropy": ENTROPY,
+    "least_entropy": LEAST_ENTROPY,
+    "correlation": CORRELATION,
+    "largest_correlation": LARGEST_CORRELATION,
+}
+"""What `streammac.wire.status.PROPERTIES` are exported as."""
 DRIFTS = Series(
     "streammac_drift_events_total", "counter", "drifts that workers with most of the points saw"
 )
@@ -287,6 +316,6 @@ COORDINATOR = (
     BUILD, VIEW, MEMBERS, WORKER_UP, WEIGHT, FAILURES, RECOVERY_LAST, RECOVERY_SECONDS, EVENTS,
     COORDINATOR_MALFORMED, POINTS, EPOCH, EPOCHS, EPOCH_PHASES, EPOCH_SECONDS, OBJECTIVE, PENALISED,
     VIOLATED, LEFT_OUT, MU, IMBALANCE, MODEL_VERSION, PROMOTED, PUBLISHED, EXAMINED, QUALITY,
-    ENTROPY, LEAST_ENTROPY, DRIFTS, HANDSHAKE_FAILURES,
+    MEASURES, MARGINS, *PROPERTIES.values(), DRIFTS, HANDSHAKE_FAILURES,
 )  # fmt: skip
 """All series of the coordinator."""

@@ -245,10 +245,18 @@ def _learning(status: ClusterStatus, trend: Trend | None, glyphs: Glyphs) -> Ren
         table.add_row("quality", "measured with the first model")
         return table
     table.add_row("quality", _course(quality.metric, trend.quality, glyphs))
+    known = quality.estimates()
     for name in METHODS:
-        value: float = getattr(quality, name)
-        shown = f"{glyphs.bar(value, QUALITY_WIDTH)} {value:.3f}"
+        value: float | None = getattr(quality, name)
+        if value is None:
+            continue
+        margin = f" ± {known[name].margin:.3f}" if name in known else ""
+        shown = f"{glyphs.bar(value, QUALITY_WIDTH)} {value:.3f}{margin}"
         table.add_row("", Text(f"{shown}  {TITLES[name]}", style="bold" if name == "model" else ""))
+    others = {name: of["model"].value for name, of in quality.measures.items() if "model" in of}
+    others.pop(quality.measure, None)
+    if others:
+        table.add_row("", ", ".join(f"{name} {value:.3f}" for name, value in others.items()))
     return table
 
 

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
 from msgspec.structs import asdict
 
 from streammac.supervisor.run import Run
-from streammac.wire.status import METHODS, ClusterStatus
+from streammac.wire.status import METHODS, ClusterStatus, Quality
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 TITLES = {
     "model": "this model",
+    "initial": "initial model, before training",
     "itq": "ITQ",
     "pca": "principal components",
     "random": "random projections",
@@ -27,7 +29,6 @@ TITLES = {
 def summarise(run: Run) -> dict[str, Any]:
     """Return the summary of a run, JSON-serialisable; None where there is nothing to tell."""
     status = run.status or ClusterStatus()
-    quality = asdict(status.quality) if status.quality else None
     return {
         "points": asdict(status.points),
         "epochs": status.epoch,
@@ -38,9 +39,14 @@ def summarise(run: Run) -> dict[str, Any]:
         "seconds": round(run.seconds, 3),
         "seconds_to_first_ack": _since(run.started, run.milestones.first_ack_s),
         "seconds_to_first_model": _since(run.started, run.milestones.first_model_s),
-        "quality": {name: quality[name] for name in ("metric", *METHODS)} if quality else None,
+        "quality": _quality(status.quality) if status.quality else None,
         "error": str(run.failure) if run.failure else None,
     }
+
+
+def _quality(quality: Quality) -> dict[str, Any]:
+    told: dict[str, Any] = to_builtins(quality)
+    return {name: told[name] for name in ("metric", *METHODS, "measure", "measures")}
 
 
 def _since(started: float, moment: float) -> float | None:
@@ -95,6 +101,16 @@ def final_table(summary: dict[str, Any], running: ClusterStatus | None) -> Table
         table.add_row("quality", "not measured: too few held-out points, or no model yet")
     else:
         table.add_row("quality", quality["metric"])
+        measures = quality["measures"]
         for name in METHODS:
-            table.add_row("", f"{quality[name]:.3f}  {TITLES[name]}")
+            known = measures.get(quality["measure"], {}).get(name)
+            if quality[name] is not None:
+                margin = f" ± {known['margin']:.3f}" if known else ""
+                table.add_row("", f"{quality[name]:.3f}{margin}  {TITLES[name]}")
+        for measure, of in measures.items():
+            if measure != quality["measure"]:
+                shown = ", ".join(
+                    f"{name} {of[name]['value']:.3f}" for name in METHODS if name in of
+                )
+                table.add_row("", f"{measure}: {shown}")
     return table

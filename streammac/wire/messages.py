@@ -398,6 +398,8 @@ class ProbeQuestion(Message):
 
     probe: Count
     number: Count
+    model: Json
+    """Its family and hyper-parameters."""
     tensors: Tensors
 
 

@@ -17,8 +17,10 @@ Role = Literal["coordinator", "worker", "ingest"]
 ChildState = Literal["running", "waiting", "down", "left"]
 """``waiting``: for its next start; ``down``: its budget is spent; ``left``: it ended as it was asked to."""
 
-METHODS = ("model", "itq", "pca", "random")
-"""What `Quality` compares: the model first, then its baselines."""
+METHODS = ("model", "initial", "itq", "pca", "random")
+"""What `Quality` compares: the model first, the model from which training began, then the baselines."""
+PROPERTIES = ("entropy", "least_entropy", "correlation", "largest_correlation")
+"""What else `Quality` tells of the model, as far as its family knows it."""
 HERE = ("joining", "alive", "draining")
 LOST = ("lost", "silent")
 
@@ -153,8 +155,35 @@ class Recovery(msgspec.Struct, frozen=True):
     seconds: float = 0.0
 
 
+class Estimate(msgspec.Struct, frozen=True):
+    """A mean over queries, and half the width of its 95 % confidence interval."""
+
+    value: float
+    margin: float
+
+
 class Quality(msgspec.Struct, frozen=True):
-    """The promoted version and its baselines on held-out points."""
+    """The promoted version beside what it is compared with: held-out queries among the stored points.
+
+    Attributes
+    ----------
+    metric : str
+        The leading measure, in words.
+    model, itq, pca, random, initial : float
+        Its values; ``initial`` is of the model from which training began.
+    points, queries : int
+        How many points were looked through, and for how many queries.
+    entropy, least_entropy : float
+        Of the bits of codes: mean, and that of the least balanced one. None of what has no codes.
+    version : int
+        Which version it is of.
+    correlation, largest_correlation : float
+        Of two bits, without its sign.
+    measure : str
+        Name of the leading measure.
+    measures : dict
+        All measures: name to method to its estimate.
+    """
 
     metric: str
     model: float
@@ -166,6 +195,15 @@ class Quality(msgspec.Struct, frozen=True):
     entropy: float | None = None
     least_entropy: float | None = None
     version: int = 0
+    initial: float | None = None
+    correlation: float | None = None
+    largest_correlation: float | None = None
+    measure: str = ""
+    measures: dict[str, dict[str, Estimate]] = {}
+
+    def estimates(self, measure: str = "") -> dict[str, Estimate]:
+        """Return a measure of all methods; of the leading one, unless another is named."""
+        return self.measures.get(measure or self.measure, {})
 
 
 class CoordinatorStatus(msgspec.Struct, frozen=True):

@@ -25,6 +25,11 @@ SETTINGS = [
     ("network.http_host", "nohost.invalid", "network.http_host: expected an interface of this"),
     ("network.host", "0.0.0.0", "network.host: expected loopback, got 0.0.0.0"),
     ("cluster.workers", "257", "cluster.workers: expected 256 or less on one machine, got 257"),
+    (
+        "held_out.measure",
+        "luck",
+        "held_out.measure: expected one of recall_10, recall_100, recall_1000,",
+    ),
     ("held_out.share", "1", "held_out.share: expected 0.5 or less, got"),
 ]
 SOURCES = [

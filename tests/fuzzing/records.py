@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -166,8 +167,7 @@ class Hunt:
             params = ring.run(4)
             sample = HeldOutSample(HeldOut(), self.seed)
             sample.add(stored[:1000])
-            task = sample.task(bits)
-            quality = task.measure(model, params) if task is not None else None
+            quality = measured(model, params, sample, parts)
             errors = model.errors(params, stored.copy())
         failed = [learner.failed_step for learner in ring.learners.values() if learner.failed_steps]
         assert not failed, failed
@@ -176,10 +176,37 @@ class Hunt:
         assert not (wild := not_finite(dict(sent))), wild
         sums = [report.objective for report in ring.reports]
         assert all(np.isfinite([s.nested, s.penalised, s.violated]).all() for s in sums)
-        assert quality is None or np.isfinite([quality.model, quality.itq, quality.pca]).all()
+        assert np.isfinite(quality).all(), quality
         assert sums[-1].points > 0
         self.trained += len(stored)
         self.left_out += sum(s.left_out for s in sums[-2:])
+
+
+def measured(
+    model: BinaryAutoencoderModel, params: Tensors, sample: HeldOutSample, parts: list[Any]
+) -> list[float]:
+    """Return what a probe finds of a model and its baselines, if there are enough held-out points."""
+    drawn, measures = sample.draw(), model.measures()
+    if drawn is None:
+        return []
+    whole = [partial(lambda x: [x.copy()], part) for part in parts]
+    surveys = [measures.survey(drawn.queries, part) for part in whole]
+    told = [survey.told for survey in surveys]
+    key = measures.agree(told)
+    found = []
+    fitted = measures.baselines(told, drawn.queries, drawn.sample, 0)
+    for one in (params, *fitted.values()):
+        answers = [
+            measures.answer(one, drawn.queries, part, survey.kept, key)
+            for part, survey in zip(whole, surveys, strict=True)
+        ]
+        for answer, survey, part in zip(answers, surveys, parts, strict=True):
+            measures.check_survey(survey.told, drawn.queries, len(part))
+            measures.check_answer(answer, survey.told, len(part))
+        scores = measures.conclude({n: sum(a[n] for a in answers) for n in answers[0]})
+        found += [float(share.mean()) for share in scores.shares.values()]
+        found += scores.properties.values()
+    return found
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streammac.publishing.held_out import Measurement
+from streammac.publishing.measurement import Measurement
 from streammac.publishing.promotion import Difference, has_fallen, judge
 
 QUERIES = 1000

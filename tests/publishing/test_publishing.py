@@ -13,13 +13,12 @@ from streammac.coordinator.epoch_reports import EpochResult
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.estimator import BinaryAutoencoder
 from streammac.publishing import versions
-from streammac.publishing.held_out import LEAST_POINTS, HeldOutSample
 from streammac.publishing.publisher import Publisher
 from streammac.publishing.versions import VersionError, VersionStore
-from streammac.settings.schema import HeldOut as HeldOutSettings
 from streammac.settings.schema import Settings
 from streammac.wire.messages import EpochPlan
 from tests.patience import wait_for
+from tests.publishing.asked import Asked
 
 BITS = 16
 
@@ -53,85 +52,6 @@ def result_of(params, epoch: int, age: int = 0, restart: int = 0) -> EpochResult
     return EpochResult(epoch, plan, following, 0.1, sums, {}, 1.0, params)
 
 
-class TestHeldOutSample:
-    def test_too_few_points_measure_nothing(self):
-        held_out = HeldOutSample(HeldOutSettings(), 0)
-        held_out.add(digits()[: LEAST_POINTS - 1])
-        assert held_out.task(BITS) is None
-        held_out.add(digits()[:1])
-        assert held_out.task(BITS) is not None
-
-    def test_a_good_model_measures_better_than_a_spoiled_one(self, params):
-        held_out = HeldOutSample(HeldOutSettings(), 0)
-        held_out.add(digits()[:1000])
-        model = BinaryAutoencoderModel(bits=BITS)
-        task = held_out.task(BITS)
-        good, bad = task.measure(model, params), task.measure(model, spoiled(params))
-        assert good.model > bad.model + 0.05
-        assert good.itq == bad.itq
-        assert good.itq > good.random
-
-    def test_measurements_tell_of_each_query_and_which_of_them_are_of_the_same_ones(self, params):
-        held_out = HeldOutSample(HeldOutSettings(), 0)
-        held_out.add(digits()[:400])
-        model = BinaryAutoencoderModel(bits=BITS)
-        first = held_out.task(BITS).measure(model, params)
-        assert first.leading.shape == (first.queries,)
-        assert first.leading.mean() == pytest.approx(first.model)
-        assert held_out.task(BITS).measure(model, spoiled(params)).probe == first.probe
-        held_out.add(digits()[400:600])
-        assert held_out.task(BITS).measure(model, params).probe != first.probe
-        assert not {"leading", "probe"} & set(first.summary())
-
-    def test_a_bit_that_is_always_the_same_shows(self, params):
-        held_out = HeldOutSample(HeldOutSettings(), 0)
-        held_out.add(digits()[:1000])
-        task = held_out.task(BITS)
-        stuck = dict(params)
-        stuck["encoder/0/bias"] = stuck["encoder/0/bias"].copy()
-        stuck["encoder/0/bias"][0] = 1e6
-        model = BinaryAutoencoderModel(bits=BITS)
-        good, bad = task.measure(model, params), task.measure(model, stuck)
-        assert 0.5 < good.least_entropy < good.entropy <= 1
-        assert bad.least_entropy == 0
-        assert bad.entropy == pytest.approx(good.entropy * (BITS - 1) / BITS, abs=0.06)
-
-    @pytest.mark.parametrize("value", [np.nan, np.inf, 1e20])
-    def test_points_that_are_not_finite_or_out_of_range_are_refused(self, value):
-        held_out = HeldOutSample(HeldOutSettings(), 0)
-        x = digits()[:200]
-        x[7, 3] = value
-        assert held_out.add(x) == 1
-        assert held_out.task(BITS).points == 199
-        assert held_out.add(np.ones((5, 3), np.float32)) == 5  # of another length
-        assert held_out.add(np.ones(5, np.float32)) == 5
-
-    def test_one_outlier_does_not_decide_what_the_baselines_are_worth(self, params):
-        model, x = BinaryAutoencoderModel(bits=BITS), digits()[:1000]
-        clean, odd = HeldOutSample(HeldOutSettings(), 0), HeldOutSample(HeldOutSettings(), 0)
-        clean.add(x[1:])
-        odd.add(np.concatenate([x[1:500], np.full((1, x.shape[1]), 1e12, np.float32), x[500:]]))
-        assert odd.task(BITS).points == 999
-        assert odd.task(BITS).measure(model, params) == clean.task(BITS).measure(model, params)
-
-    def test_the_sample_is_bounded_and_follows_the_feed(self):
-        held_out = HeldOutSample(HeldOutSettings(points=200), 0)
-        held_out.add(np.zeros((200, 3), np.float32))
-        for _ in range(20):
-            held_out.add(np.ones((200, 3), np.float32))
-        assert held_out._filled == 200
-        assert held_out._points.min() == 1.0
-
-    def test_measuring_again_uses_the_same_task_until_the_sample_has_changed(self):
-        held_out = HeldOutSample(HeldOutSettings(), 0)
-        held_out.add(digits()[:400])
-        first = held_out.task(BITS)
-        held_out.add(digits()[400:410])
-        assert held_out.task(BITS) is first
-        held_out.add(digits()[410:600])
-        assert held_out.task(BITS) is not first
-
-
 class TestPublisher:
     def publish(self, publisher, params, epoch):
         """Hand over a finished epoch and wait for its version."""
@@ -144,8 +64,9 @@ class TestPublisher:
     def publisher(self, tmp_path):
         publisher = publisher_of(tmp_path)
         publisher.start()
-        yield publisher
-        publisher.stop()
+        with asked(publisher):
+            yield publisher
+            publisher.stop()
 
     def test_a_full_disk_costs_versions_and_not_the_publisher(
         self, publisher, params, tmp_path, monkeypatch
@@ -242,12 +163,21 @@ def publisher_of(path, held_out: int = 1000) -> Publisher:
     return publisher
 
 
+def asked(publisher) -> Asked:
+    """Workers that have the other points."""
+    x = digits()[1000:]
+    shards = {"w1": x[:300], "w2": x[300:]}
+    return Asked(publisher.prober.inquiry, BinaryAutoencoderModel(bits=BITS), shards)
+
+
 class TestVersions:
     """What becomes of finished epochs, one by one."""
 
     @pytest.fixture
     def publisher(self, tmp_path):
-        return publisher_of(tmp_path)
+        publisher = publisher_of(tmp_path)
+        with asked(publisher):
+            yield publisher
 
     @staticmethod
     def take(publisher, *epochs, age=0, restart=0):

@@ -58,7 +58,16 @@ def test_a_summary_has_everything() -> None:
         "seconds": 60.0,
         "seconds_to_first_ack": 1.25,
         "seconds_to_first_model": 4.5,
-        "quality": {"metric": "share", "model": 0.8, "itq": 0.7, "pca": 0.5, "random": 0.3},
+        "quality": {
+            "metric": "share",
+            "model": 0.8,
+            "initial": None,
+            "itq": 0.7,
+            "pca": 0.5,
+            "random": 0.3,
+            "measure": "",
+            "measures": {},
+        },
         "error": None,
     }
 

@@ -39,7 +39,7 @@ def answer_of(prober):
 def question(probe, number, survey, params=PARAMS):
     tensors = {f"model/{name}": value for name, value in params.items()}
     tensors |= {f"key/{name}": value for name, value in MEASURES.agree([survey]).items()}
-    return ProbeQuestion(probe, number, tensors)
+    return ProbeQuestion(probe, number, '{"family": "binary_autoencoder", "bits": 16}', tensors)
 
 
 def test_it_surveys_its_points_and_answers_questions_as_one_who_has_them_in_memory(prober):

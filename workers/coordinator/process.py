@@ -29,6 +29,7 @@ from streammac.files import document
 from streammac.files.writes import Writes
 from streammac.link.claim import Claim
 from streammac.link.http_server import serve, serve_metrics
+from streammac.publishing.inquiry import Stored
 from streammac.publishing.publisher import Publisher
 from streammac.publishing.versions import VersionError, VersionStore
 from streammac.run_directory import RunDirectory
@@ -39,6 +40,7 @@ from streammac.wire.messages import (
     HeldOutPoints,
     ModelReply,
     ModelRequest,
+    ProbeAnswer,
     StatusReply,
     StatusRequest,
     Stop,
@@ -168,6 +170,7 @@ class CoordinatorProcess:
             self._watch_all()
             self._do(self._published())
             self._do(self.core.judged(self.publisher.verdict, now))
+            self._ask()
             self.live.step(now, self.status, lambda: targets(self.core, self.own.metrics_url))
             if now - saved >= SAVE_S:
                 saved = now
@@ -193,6 +196,8 @@ class CoordinatorProcess:
                     self.control.send(self._model(message.version), identity)
                 case HeldOutPoints() if self.core.membership.is_from(identity, message.name):
                     self._observe(message)
+                case ProbeAnswer() if self.core.membership.is_from(identity, message.name):
+                    self._answered(message)
                 case _:
                     self._do(self.core.handle(identity, message, now))
 
@@ -209,6 +214,20 @@ class CoordinatorProcess:
         else:
             return
         self._do([self.core.note("malformed", message.name, text)])
+
+    def _answered(self, answer: ProbeAnswer) -> None:
+        refused = self.publisher.prober.inquiry.answer(answer)
+        if refused:
+            self._do([self.core.note("malformed", answer.name, refused)])
+
+    def _ask(self) -> None:
+        """Send what the publisher asks the workers."""
+        inquiry = self.publisher.prober.inquiry
+        inquiry.see(stored(self.core))
+        for name, question in inquiry.take():
+            peer = self.core.membership.peers.get(name)
+            if peer is not None:
+                self.control.send(question, peer.identity)
 
     def _watch_all(self) -> None:
         peers = [p for p in self.core.membership.peers.values() if p.here]
@@ -287,6 +306,15 @@ class CoordinatorProcess:
         self.watch.close()
         self.control.socket.close()
         self.context.term()
+
+
+def stored(core: Coordinator) -> Stored:
+    """Return which workers can be asked, and how many points they have."""
+    points = core.membership.shards
+    ready = [peer for peer in core.membership.of("worker") if peer.ready]
+    counts = {(peer.name, peer.incarnation): points[peer.name] for peer in ready}
+    shards = [peer.worker.shard for peer in ready if peer.worker.shard is not None]
+    return Stored(counts, sum(shard.appended for shard in shards))
 
 
 def _resumed(state: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
