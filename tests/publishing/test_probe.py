@@ -22,6 +22,7 @@ from streammac.settings.schema import HeldOut
 from streammac.wire.messages import OpenProbe
 from streammac.wire.status import METHODS
 from tests.publishing.asked import Asked
+from tests.publishing.direct import recall_of
 
 BITS = 16
 MODEL = BinaryAutoencoderModel(bits=BITS)
@@ -55,30 +56,17 @@ def asked(prober):
         yield asked
 
 
-def recall(params, queries, first=100, count=10):
-    """The mean share of the nearest that are found among the first, by sorting everything."""
-    distances = ((queries[:, None].astype(np.float64) - STORED[None]) ** 2).sum(2)
-    codes = MODEL.coordinates(params, queries.copy()), MODEL.coordinates(params, STORED.copy())
-    hamming = (codes[0][:, None] != codes[1][None]).sum(2)
-    shares = []
-    for distance, away in zip(distances, hamming, strict=True):
-        near = distance <= np.sort(distance)[count - 1]
-        last = np.sort(away)[first - 1]
-        sure, perhaps = away < last, away == last
-        expected = (first - sure.sum()) / perhaps.sum()
-        shares.append(((near & sure).sum() + expected * (near & perhaps).sum()) / near.sum())
-    return np.array(shares)
-
-
 def test_the_workers_find_what_one_finds_who_has_all_points(prober, asked, params):
     measured = prober.measure(MODEL, params)
     queries = prober._probe.held_out.queries
     assert len(queries) == measured.queries == len(HELD_OUT)
     assert measured.points == len(STORED)
-    np.testing.assert_allclose(measured.leading, recall(params, queries), atol=1e-12)
+    np.testing.assert_allclose(
+        measured.leading, recall_of(MODEL, params, STORED, queries), atol=1e-12
+    )
     assert measured.model == measured.leading.mean()
     initial = {n: a for n, a in params.items() if not n.startswith(("encoder", "decoder"))}
-    assert measured.initial == pytest.approx(recall(initial, queries).mean())
+    assert measured.initial == pytest.approx(recall_of(MODEL, initial, STORED, queries).mean())
     assert measured.model > measured.itq > measured.random
     assert set(measured.measures) == set(MODEL.measures().names)
     assert set(measured.measures["recall_10"]) == set(METHODS)
