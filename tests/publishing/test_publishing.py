@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -52,6 +53,23 @@ def result_of(params, epoch: int, age: int = 0, restart: int = 0) -> EpochResult
     return EpochResult(epoch, plan, following, 0.1, sums, {}, 1.0, params)
 
 
+@pytest.fixture
+def publisher_of(tmp_path):
+    """Makes publishers, with workers that have the other points."""
+    x, model = digits()[1000:], BinaryAutoencoderModel(bits=BITS)
+    with ExitStack() as stack:
+
+        def make(held_out: int = 1000) -> Publisher:
+            settings = {"model": {"bits": BITS}, "publish": {"interval_s": 0.0, "keep": 50}}
+            publisher = Publisher(Settings.model_validate(settings), VersionStore(tmp_path, 50))
+            publisher.observe({"x": digits()[:held_out]})
+            shards = {"w1": x[:300], "w2": x[300:]}
+            stack.enter_context(Asked(publisher.prober.inquiry, model, shards))
+            return publisher
+
+        yield make
+
+
 class TestPublisher:
     def publish(self, publisher, params, epoch):
         """Hand over a finished epoch and wait for its version."""
@@ -61,12 +79,11 @@ class TestPublisher:
         assert publisher.published.version == before + 1
 
     @pytest.fixture
-    def publisher(self, tmp_path):
-        publisher = publisher_of(tmp_path)
+    def publisher(self, publisher_of):
+        publisher = publisher_of()
         publisher.start()
-        with asked(publisher):
-            yield publisher
-            publisher.stop()
+        yield publisher
+        publisher.stop()
 
     def test_a_full_disk_costs_versions_and_not_the_publisher(
         self, publisher, params, tmp_path, monkeypatch
@@ -139,7 +156,7 @@ class TestPublisher:
         assert "could not be measured" in publisher.versions.load(2).metadata["reason"]
 
     def test_epochs_wait_for_the_publishing_interval_until_the_hash_functions_rest(
-        self, publisher, params
+        self, publisher, params, publisher_of
     ):
         publisher._settings = Settings.model_validate(
             {"model": {"bits": BITS}, "publish": {"interval_s": 3600.0}}
@@ -154,30 +171,12 @@ class TestPublisher:
         assert publisher.published.version == 3
 
 
-def publisher_of(path, held_out: int = 1000) -> Publisher:
-    settings = Settings.model_validate(
-        {"model": {"bits": BITS}, "publish": {"interval_s": 0.0, "keep": 50}}
-    )
-    publisher = Publisher(settings, VersionStore(path, 50))
-    publisher.observe({"x": digits()[:held_out]})
-    return publisher
-
-
-def asked(publisher) -> Asked:
-    """Workers that have the other points."""
-    x = digits()[1000:]
-    shards = {"w1": x[:300], "w2": x[300:]}
-    return Asked(publisher.prober.inquiry, BinaryAutoencoderModel(bits=BITS), shards)
-
-
 class TestVersions:
     """What becomes of finished epochs, one by one."""
 
     @pytest.fixture
-    def publisher(self, tmp_path):
-        publisher = publisher_of(tmp_path)
-        with asked(publisher):
-            yield publisher
+    def publisher(self, publisher_of):
+        return publisher_of()
 
     @staticmethod
     def take(publisher, *epochs, age=0, restart=0):
@@ -211,7 +210,7 @@ class TestVersions:
         assert there == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
 
     def test_a_publisher_that_begins_anew_publishes_nothing_that_is_there(
-        self, publisher, params, tmp_path
+        self, publisher, params, publisher_of
     ):
         model = BinaryAutoencoderModel(bits=BITS)
         self.take(publisher, spoiled(params))
@@ -220,7 +219,7 @@ class TestVersions:
         assert self.take(publisher, renamed) == (2, 2)
         # a ring that goes on has its own order of bits, one that begins anew that of the version
         for known in (renamed, publisher.versions.load(2).tensors):
-            again = publisher_of(tmp_path)
+            again = publisher_of()
             assert self.take(again, known) == (2, 2)
             assert again.published.quality.version == 2
 
@@ -263,20 +262,20 @@ class TestVersions:
         assert publisher.published.version == 3, "its hash functions are known"
 
     def test_a_restarted_publisher_passes_the_verdict_that_was_due(
-        self, publisher, params, tmp_path
+        self, publisher, params, publisher_of
     ):
         self.take(publisher, params)
         self.take(publisher, spoiled(params, 4), restart=1)
-        again = publisher_of(tmp_path)
+        again = publisher_of()
         verdict = self.rest(again, spoiled(params, 4), restart=1)
         assert (verdict.version, verdict.better) == (1, False)
-        assert publisher_of(tmp_path).versions.resumption()[0].metadata["version"] == 1
+        assert publisher_of().versions.resumption()[0].metadata["version"] == 1
 
-    def test_a_pinned_version_stays_until_it_is_let_go(self, publisher, params, tmp_path):
+    def test_a_pinned_version_stays_until_it_is_let_go(self, publisher, params, publisher_of):
         self.take(publisher, spoiled(params), spoiled(params, 4))
         publisher.pin(1)
         assert (publisher.published.current, publisher.published.pinned) == (1, True)
-        again = publisher_of(tmp_path)
+        again = publisher_of()
         assert again.published.pinned
         assert self.take(again, params) == (3, 1)
         assert again.published.reason.startswith("version 1 is pinned; ")
@@ -284,8 +283,10 @@ class TestVersions:
         again.unpin()
         assert self.take(again, varied(params, 1)) == (4, 4)
 
-    def test_without_held_out_points_the_newest_version_is_the_current_one(self, tmp_path, params):
-        publisher = publisher_of(tmp_path, held_out=0)
+    def test_without_held_out_points_the_newest_version_is_the_current_one(
+        self, publisher_of, params
+    ):
+        publisher = publisher_of(held_out=0)
         assert self.take(publisher, params, spoiled(params)) == (2, 2)
         assert self.rest(publisher, spoiled(params)) is None
         assert publisher.versions.resumption()[0].metadata["version"] == 2
