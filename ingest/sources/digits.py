@@ -24,6 +24,8 @@ WINDOW = 16
 SPACING = 0.625
 TURN, MOVE = 0.05, 1.0
 """Standard deviation of the turn in radians; the greatest move in pixels, down and to the right."""
+PAPER_TURN = np.pi / 4
+"""Of those that are to be turned: enough to look like nothing before, and no symmetry of the cells."""
 CLIP = 0.2
 """No direction says more than that of a descriptor of length 1: SIFT's way to bear changes of light."""
 SCALE = 512
@@ -71,7 +73,7 @@ class DigitSource:
     seed : int
         Seed of what is drawn.
     turned_after : int, optional
-        So many points come upright, all others upside down, as if the paper had been turned.
+        So many points come upright, all others turned by 45 degrees, as if the paper had been.
     """
 
     name = "digits:"
@@ -99,7 +101,7 @@ class DigitSource:
     ) -> NDArray[np.float32]:
         """Return as many images, drawn and looked at through windows that are turned and moved."""
         count = len(is_turned)
-        angle = (rng.normal(0.0, TURN, count) + is_turned * np.pi)[:, None, None]
+        angle = (rng.normal(0.0, TURN, count) + is_turned * PAPER_TURN)[:, None, None]
         centre = MARGIN + (SIDE - 1) / 2 + rng.uniform(-MOVE, MOVE, (2, count, 1, 1))
         down, right = np.indices((WINDOW, WINDOW)) * SPACING - (WINDOW - 1) / 2 * SPACING
         row = centre[0] + np.cos(angle) * down - np.sin(angle) * right

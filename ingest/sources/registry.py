@@ -94,13 +94,6 @@ def _river(address: Address, linger_s: float) -> Source:
     return RiverSource(address.rest)
 
 
-def _patches(address: Address, linger_s: float) -> Source:
-    from ingest.sources.patches import PatchSource
-
-    size, seed = _integer(address, "size"), _integer(address, "seed")
-    return PatchSource(8 if size is None else size, seed or 0)
-
-
 def _digits(address: Address, linger_s: float) -> Source:
     from ingest.sources.digits import DigitSource
 
@@ -112,7 +105,6 @@ SCHEMES: Mapping[str, tuple[Callable[[Address, float], Source], frozenset[str]]]
     "stdin": (_stdin, frozenset()),
     "river": (_river, frozenset()),
     "digits": (_digits, frozenset({"seed", "turned_after"})),
-    "patches": (_patches, frozenset({"size", "seed"})),
 }
 """Scheme: what opens it, and the options it has besides the common ones."""
 

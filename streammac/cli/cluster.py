@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from streammac.settings.sources import Loaded
 
 DEMO_S = 60.0
-DEMO_SOURCE = "patches:?rate=2000"
-DEMO_BITS = 16
+DEMO_SOURCE = "digits:?rate=1000&turned_after=20000&limit=45000"
+"""The paper is turned before half of the time is over, and the last points leave time to learn from them."""
+DEMO_BITS = 32
 
 
 def up(
@@ -79,7 +80,7 @@ def demo(
     summary: SummaryOption = None,
     no_ui: NoUiOption = False,
 ) -> None:
-    """Train on patches of real photographs for a minute, and compare with the usual baselines."""
+    """Train on real handwriting for a minute, turn the paper, and compare with the usual baselines."""
     began = time.time()
     with tempfile.TemporaryDirectory(prefix="streammac-demo-") as scratch:
         where = directory or Path(scratch)

@@ -25,7 +25,7 @@ ALWAYS = ("", "-1", "nan", "99999999999999999999", "../../escape", "\udcff")
 HOSTILE = (
     " ", "0", "inf", "-inf", "1e400", "9" * 5000, "x" * 300, "/", "/dev/null", "/proc/self/mem", "a\nb",
     "{", "[]", "%s", "tcp://", "tcp://127.0.0.1", "tcp://127.0.0.1:99999", "tcp://nohost.invalid:9", "http://127.0.0.1:x",
-    "river:Nope", "patches:?size=-1", "--", "-h-",
+    "river:Nope", "digits:?seed=-1", "--", "-h-",
 )  # fmt: skip
 CODES = {
     int(code)

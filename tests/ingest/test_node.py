@@ -254,7 +254,7 @@ def test_bad_lines_become_dead_letters_and_the_rest_goes_through(tmp_path):
 
 
 def test_a_worker_that_stalls_holds_the_feed_up_and_memory_stays_bounded(tmp_path):
-    with running(tmp_path, ["patches:?size=8"], window_bytes=40_000) as (stage, node):
+    with running(tmp_path, ["digits:"], window_bytes=40_000) as (stage, node):
         stage.acking = False
         wait_for(lambda: stage.received)
 
@@ -267,7 +267,7 @@ def test_a_worker_that_stalls_holds_the_feed_up_and_memory_stays_bounded(tmp_pat
         wait_for(held_up)
         session = node.outbox.sender.sessions["w1"]
         assert session.outstanding_bytes <= 40_000
-        batch = 50 * 192
+        batch = 50 * 128
         assert node.outbox.sender.waiting.bytes <= node.outbox.sender.waiting.room_bytes + batch
         assert node.ingest_queue.feeds.qsize() <= node.ingest_queue.feeds.maxsize
         wait_for(lambda: stage.report.blocked_s > 0)

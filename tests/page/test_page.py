@@ -92,7 +92,7 @@ def test_a_worker_is_killed_and_the_ring_closes(
         {
             "cluster": {"workers": WORKERS, "heartbeat_s": 0.1},
             "model": {"bits": 16},
-            "ingest": {"sources": ["patches:?rate=2000"]},
+            "ingest": {"sources": ["digits:?rate=2000"]},
             "training": {"start_points": 500},
             "held_out": {"share": 0.1},
         }

@@ -29,7 +29,7 @@ def command(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_whoever_is_killed_comes_back_and_the_others_stay(tmp_path: Path) -> None:
     root = tmp_path / "d"
-    source = ("--source", "patches:?size=6&rate=3000", "--summary", str(tmp_path / "s.json"))
+    source = ("--source", "digits:?rate=3000", "--summary", str(tmp_path / "s.json"))
     up = subprocess.Popen(
         [sys.executable, "-m", "streammac", *UP, *source, "--dir", str(root)],
         stdout=subprocess.PIPE,

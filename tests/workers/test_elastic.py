@@ -20,7 +20,7 @@ pytestmark = pytest.mark.processes
 SETTINGS = {
     "cluster": {"heartbeat_s": 1.0},  # who waits for a core so long is not taken for dead
     "model": {"bits": 8, "options": {"starts": 3, "refined": 1}},
-    "ingest": {"sources": ["patches:?size=6&rate=3000"]},
+    "ingest": {"sources": ["digits:?rate=3000"]},
 }
 
 
