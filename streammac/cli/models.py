@@ -1,6 +1,7 @@
-"""The commands on models and vectors in files: ``encode`` and ``model list | export | rollback``.
+"""The commands on models and vectors in files: ``encode`` and ``model list | export | rollback | unpin``.
 
-`streammac.cli.app` hangs them into the command line. None of them needs a running cluster.
+`streammac.cli.app` hangs them into the command line. None of them needs a running cluster; what changes something asks
+the coordinator where there is one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streammac.cli.options import DEFAULT_DIRECTORY, DirectoryOption, JsonOption, VersionOption
+from streammac.cli.options import (
+    DEFAULT_DIRECTORY,
+    DirectoryOption,
+    JoinOption,
+    JsonOption,
+    VersionOption,
+)
 from streammac.errors import ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -103,7 +110,9 @@ def model_list(directory: DirectoryOption = DEFAULT_DIRECTORY, as_json: JsonOpti
         except VersionError as error:
             return {"version": number, "promoted": False, "reason": f"not usable: {error}"}
 
+    pinned = versions.pinned
     rows = [described(number) for number in versions.list()]
+    rows = [row | {"pinned": pinned and row["promoted"]} for row in rows]
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
@@ -112,7 +121,8 @@ def model_list(directory: DirectoryOption = DEFAULT_DIRECTORY, as_json: JsonOpti
 
     from streammac.terminal.render import number
 
-    table = Table("version", "epoch", "points", "objective", "quality", "", "why", box=None)
+    columns = ("version", "epoch", "points", "objective", "quality", "changed", "", "why")
+    table = Table(*columns, box=None)
     for row in rows:
         quality = row.get("quality") or {}
         table.add_row(
@@ -121,7 +131,8 @@ def model_list(directory: DirectoryOption = DEFAULT_DIRECTORY, as_json: JsonOpti
             f"{row.get('points', 0):,}",
             number(row.get("objective")),
             f"{quality['model']:.3f}" if quality else "",
-            "current" if row["promoted"] else "",
+            f"{row['changed']['bits']:.1f}" if row.get("changed") else "",
+            "pinned" if row["pinned"] else "current" if row["promoted"] else "",
             row["reason"],
         )
     Console().print(table)
@@ -152,19 +163,38 @@ def model_export(
 
 @models.command("rollback")
 def model_rollback(
-    version: Annotated[int, typer.Argument(metavar="N", help="Version to go back to.")],
+    version: Annotated[int, typer.Argument(metavar="N", min=1, help="Version to go back to.")],
     directory: DirectoryOption = DEFAULT_DIRECTORY,
+    join: JoinOption = None,
 ) -> None:
-    """Make an older version the current one, while the cluster is stopped."""
+    """Make a version the current one and pin it: no other is promoted before `model unpin`."""
+    _pin(directory, join, version)
+    typer.echo(f"version {version} is the current one, and stays it until `streammac model unpin`")
+
+
+@models.command("unpin")
+def model_unpin(directory: DirectoryOption = DEFAULT_DIRECTORY, join: JoinOption = None) -> None:
+    """Let better versions become the current one again."""
+    current = _pin(directory, join, 0)
+    typer.echo(f"version {current} is the current one until a better one is published")
+
+
+def _pin(directory: Path, join: str | None, version: int) -> int:
+    """Ask the coordinator, or where none is running do it in the directory; return the current version."""
+    from streammac.link.attached import Attached
     from streammac.publishing.versions import VersionError
     from streammac.run_directory import RunDirectory
+    from streammac.wire.messages import PinReply, PinVersion
 
-    if RunDirectory.open(directory).announced("coordinator") is not None:
-        raise Failure(
-            ExitCode.NOT_RUNNING, f"a cluster runs in {directory} and would promote again - stop it"
-        )
+    cluster = Attached(RunDirectory.open(directory), join)
+    if cluster.address is not None:
+        answer = cluster.ask(PinVersion(version), PinReply)
+        if answer.reason:
+            raise Failure(ExitCode.BAD_INPUT, answer.reason)
+        return answer.version
+    versions = _versions(directory)
     try:
-        _versions(directory).promote(version, "rolled back by hand")
+        versions.pin(version) if version else versions.unpin()
     except VersionError as error:
         raise Failure(ExitCode.BAD_INPUT, str(error)) from None
-    typer.echo(f"version {version} is the current one")
+    return versions.current

@@ -19,7 +19,8 @@ KEPT = 200
 KINDS = (
     "joined", "ingest_joined", "refused", "returned", "draining", "left", "ingest_left", "lost", "ingest_lost",
     "moving", "moved", "view", "turns", "recovered", "stall", "drift", "restart", "adopted", "disk_full",
-    "disk_room", "damaged", "quarantined", "coordinator_restarted", "promoted", "kept_back", "malformed",
+    "disk_room", "damaged", "quarantined", "coordinator_restarted", "promoted", "kept_back", "pinned",
+    "unpinned", "malformed",
     "step_failed", "outliers", "not_published", "unusable",
     "feed_failed", "feed_refused", "letters_lost",
 )  # fmt: skip

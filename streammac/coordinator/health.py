@@ -170,7 +170,10 @@ def _recovered(status: ClusterStatus) -> str:
 
 
 def _version(status: ClusterStatus) -> str:
-    return f"model version {status.model_version}" if status.model_version else "no model yet"
+    if not status.model_version:
+        return "no model yet"
+    pinned = f", version {status.promoted} is pinned" if status.pinned else ""
+    return f"model version {status.model_version}{pinned}"
 
 
 def _named(names: list[str]) -> str:

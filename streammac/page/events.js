@@ -19,6 +19,8 @@ const KINDS = {
   adopted: ["Best model goes on", "\u21ba", ""],
   version: ["Version published", "\u2191", ""],
   promoted: ["Version promoted", "\u2605", "good"],
+  pinned: ["Version pinned", "\u25a0", "warn"],
+  unpinned: ["Version unpinned", "\u25a1", ""],
   kept_back: ["Version kept back", "\u25bd", "warn"],
   damaged: ["Damaged", "!", "bad"],
   quarantined: ["Quarantined", "!", "bad"],

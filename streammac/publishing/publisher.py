@@ -148,7 +148,7 @@ class Publisher:
             If the disk takes nothing.
         """
         with self._writing:
-            self.versions.promote(version, "pinned by hand", pin=True)
+            self.versions.pin(version)
             self._current = Standing.of(self.versions.load(version))
             self.published = replace(self.published, current=version, pinned=True, quality=None)
 

@@ -293,9 +293,14 @@ class VersionStore:
         self._save(state | {"current": version, "reasons": reasons, "pinned": pinned})
         self._prune()
 
+    def pin(self, version: int) -> None:
+        """Make a version the current one until `unpin`; see `promote`."""
+        self.promote(version, "pinned by hand", pin=True)
+
     def unpin(self) -> None:
         """Let other versions become the current one again."""
-        self._save(self._state() | {"pinned": False})
+        if self.pinned:
+            self._save(self._state() | {"pinned": False})
 
     def resume_from(self, version: int, following: Mapping[str, Any]) -> None:
         """Remember what training goes on from, until the next version is published.

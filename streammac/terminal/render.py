@@ -58,6 +58,8 @@ EVENT_COLOURS = {
     "process_restarted": "green",
     "promoted": "dim",
     "kept_back": "dim",
+    "pinned": "yellow",
+    "unpinned": "dim",
 }
 
 
@@ -164,7 +166,9 @@ def _facts(status: ClusterStatus, elapsed_s: float) -> Table:
         "points in", f"{points.accepted:,}" + (f"  ({', '.join(details)})" if details else "")
     )
     version, promoted = status.model_version, status.promoted
-    model = f"version {version}" + (f", version {promoted} promoted" if promoted != version else "")
+    model = f"version {version}"
+    if promoted != version or status.pinned:
+        model += f", version {promoted} {'pinned' if status.pinned else 'promoted'}"
     table.add_row("model", model if version else "none yet")
     page = status.coordinator.http_url
     table.add_row(

@@ -584,6 +584,19 @@ class WorkerForgotten(Message):
     known: bool
 
 
+class PinVersion(Message):
+    """Somebody asks the coordinator to make a version the current one and to keep it so; 0: to keep none any more."""
+
+    version: Count
+
+
+class PinReply(Message):
+    """Which version is the current one now, and why that is not what was asked for."""
+
+    version: Count
+    reason: Reason = ""
+
+
 class ModelRequest(Message):
     """A client asks for a model version (0: the current one)."""
 

@@ -153,9 +153,11 @@ def test_status_of_a_running_cluster(run: Run, tmp_path: Path) -> None:
         code, out, _ = run("status", "--dir", "d")
         assert code == 0
         assert "e0" in out
-        code, _, err = run("model", "rollback", 1, "--dir", "d")
-        assert code == 4
-        assert "a cluster runs in d" in err
+        code, _, err = run("model", "rollback", 9, "--dir", "d")
+        assert code == 6
+        assert "no version 9" in err
+        code, out, _ = run("model", "unpin", "--dir", "d")
+        assert (code, out) == (0, "version 3 is the current one until a better one is published\n")
         code, _, err = run("up", "--dir", "d")
         assert code == 4
         assert "runs there already" in err
@@ -212,12 +214,20 @@ def test_models_are_listed(run: Run, versions: VersionStore) -> None:
     assert [row["quality"]["model"] for row in json.loads(out)] == [0.5, 0.6, 0.7]
 
 
-def test_rolling_back(run: Run, versions: VersionStore) -> None:
-    assert run("model", "rollback", 1, "--dir", "run")[0] == 0
-    assert versions.current == 1
+def test_rolling_back_pins(run: Run, versions: VersionStore) -> None:
+    code, out, _ = run("model", "rollback", 1, "--dir", "run")
+    assert code == 0
+    assert "until `streammac model unpin`" in out
+    assert (versions.current, versions.pinned) == (1, True)
+    lines = run("model", "list", "--dir", "run")[1].splitlines()
+    assert lines[1].split()[-4:] == ["pinned", "pinned", "by", "hand"]
+    listed = json.loads(run("model", "list", "--dir", "run", "--json")[1])
+    assert [row["pinned"] for row in listed] == [True, False, False]
     code, _, err = run("model", "rollback", 9, "--dir", "run")
     assert code == 6
     assert "no version 9; there are: 1, 2, 3" in err
+    assert run("model", "unpin", "--dir", "run")[0] == 0
+    assert (versions.current, versions.pinned) == (1, False)
 
 
 def test_encoding_with_the_current_and_an_exported_model(

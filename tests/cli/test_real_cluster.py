@@ -73,6 +73,9 @@ def test_a_cluster_from_start_to_resumption(tmp_path: Path, feed: Path, run: Run
                 return  # the coordinator renews its series once a second
             seen["status"] = run("status", "--dir", "d")
             seen["replay"] = run("dead-letters", "replay", "--dir", "d")
+            seen["promoted"] = status.promoted
+            seen["rollback"] = run("model", "rollback", status.promoted, "--dir", "d")
+            seen["refused"] = run("model", "rollback", 999, "--dir", "d")
             local.interrupt()
 
     first = supervise(local, show, duration_s=40)
@@ -104,6 +107,10 @@ def test_a_cluster_from_start_to_resumption(tmp_path: Path, feed: Path, run: Run
     assert run("encode", "x.npy", "c.npy", "--dir", "d")[0] == 0
     assert np.load(tmp_path / "c.npy").shape == (4, 1)
 
+    assert seen["rollback"][0] == 0, seen["rollback"][2]
+    assert seen["refused"][0] == 6
+    assert "no version 999; there are: " in seen["refused"][2]
+    assert (versions.current, versions.pinned) == (seen["promoted"], True)
     newest = versions.newest
     again = run("up", "--dir", "d", "--for", 5, "--no-ui", "--summary", "s.json")
     assert again[0] == 0, again[2]
@@ -111,4 +118,5 @@ def test_a_cluster_from_start_to_resumption(tmp_path: Path, feed: Path, run: Run
     assert summary["points"]["stored"] == GOOD
     assert summary["epochs"] >= first.status.epoch
     assert versions.newest >= newest
+    assert versions.current == seen["promoted"]
     assert ask_status("tcp://127.0.0.1:1", timeout_s=0.1) is None

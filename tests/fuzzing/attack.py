@@ -25,6 +25,7 @@ from streammac.wire.messages import (
     Holdings,
     ModelState,
     OpenSession,
+    PinVersion,
     Points,
     Push,
     Register,
@@ -45,7 +46,7 @@ SETTINGS: dict[str, Any] = {
 WORKERS = 2
 SHARES = (0.0, 0.02, 0.1, 0.4)
 """How much of a message is hostile."""
-ORDERS = (Shutdown, DrainRequest)
+ORDERS = (Shutdown, DrainRequest, PinVersion)
 """What everybody may ask for, and the cluster then does: only with values that it refuses."""
 LIKELY: dict[str, list[type[Message]]] = {
     "control": [Register, Register, Heartbeat, Holdings, HeldOutPoints, Goodbye],

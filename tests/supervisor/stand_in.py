@@ -20,6 +20,8 @@ from streammac.wire.codec import Message, decode, encode
 from streammac.wire.messages import (
     DrainReply,
     DrainRequest,
+    PinReply,
+    PinVersion,
     Shutdown,
     StatusReply,
     StatusRequest,
@@ -80,6 +82,8 @@ def answer(directory: RunDirectory, question: Message) -> Message:
                 return DrainReply(False, f"no worker {question.name!r} is running")
             os.kill(announced["pid"], signal.SIGTERM)
             return DrainReply(True)
+        case PinVersion():
+            return PinReply(3, f"no version {question.version}" if question.version else "")
     assert isinstance(question, Shutdown)
     (directory.root / "shutdown").touch()
     return question

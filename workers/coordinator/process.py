@@ -40,6 +40,8 @@ from streammac.wire.messages import (
     HeldOutPoints,
     ModelReply,
     ModelRequest,
+    PinReply,
+    PinVersion,
     ProbeAnswer,
     StatusReply,
     StatusRequest,
@@ -194,6 +196,8 @@ class CoordinatorProcess:
                     self.control.send(StatusReply(to_json(self.status())), identity)
                 case ModelRequest():
                     self.control.send(self._model(message.version), identity)
+                case PinVersion():
+                    self.control.send(self._pin(message.version), identity)
                 case HeldOutPoints() if self.core.membership.is_from(identity, message.name):
                     self._observe(message)
                 case ProbeAnswer() if self.core.membership.is_from(identity, message.name):
@@ -275,6 +279,20 @@ class CoordinatorProcess:
             quality=published.quality,
         )
         return replace(known, answers=self.health.answers(known, time.monotonic()))
+
+    def _pin(self, version: int) -> PinReply:
+        reason = ""
+        try:
+            if version:
+                self.publisher.pin(version)
+                text = f"version {version} is the current one until it is unpinned"
+                self._do([self.core.note("pinned", "", text)])
+            else:
+                self.publisher.unpin()
+                self._do([self.core.note("unpinned", "", "better versions are promoted again")])
+        except (VersionError, OSError) as error:
+            reason = str(error)
+        return PinReply(self.publisher.published.current, reason)
 
     def _model(self, version: int) -> ModelReply:
         wanted, versions = version or self.publisher.published.current, self.publisher.versions
