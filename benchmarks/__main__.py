@@ -11,6 +11,7 @@ NAMES = (
     "speedup",
     "quality",
     "stationary",
+    "continual",
     "ring_quality",
     "elastic_quality",
     "join",

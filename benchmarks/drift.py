@@ -1,58 +1,122 @@
-"""Quality beside ITQ's when a feed changes at once and wholly, with a window of ten seconds and very short epochs."""
+"""How soon codes follow a feed that changes at once and wholly, with drift detection and without."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from benchmarks.clusters import PUSH_S, fed
-from streammac.client import Client
+from streammac.client import Client, Model
+from streammac.models import BinaryAutoencoder
+from streammac.models.retrieval import precision, true_neighbours
+from tests.workers.live_cluster import LiveCluster
 
+BITS = 16
 RATE = 2000
 """Points pushed per second."""
 KEPT_S = 10.0
-LOOK_S = 4.0
-BEFORE, AFTER = 5, 10
-"""Looks before and after the change."""
+"""Age up to which points are kept."""
+CALM_S = 25.0
+"""Time before the change."""
+LOOK_S, LOOKS = 2.5, 16
+"""Between two looks after the change, and how many there are."""
+NEAR_ENOUGH = 0.02
+"""Precision less than that of codes fitted to the new kind alone."""
 
 
 class Feed:
     """Digits with noise; ``columns`` says in which order their pixels come."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 0) -> None:
         self.columns = np.arange(64)
         self._digits = load_digits().data.astype(np.float32)
-        self._rng = np.random.default_rng(0)
+        self._rng = np.random.default_rng(seed)
+
+    def change(self) -> None:
+        """Have the pixels change places."""
+        self.columns = np.random.default_rng(0).permutation(64)
+
+    def draw(self, count: int) -> NDArray[np.float32]:
+        """Return points."""
+        x: NDArray[np.float32] = self._digits[self._rng.integers(0, len(self._digits), count)]
+        x = x + self._rng.normal(0, 1, x.shape).astype(np.float32)
+        return np.ascontiguousarray(x[:, self.columns])
 
     def push(self, client: Client) -> None:
         """Push the points of a turn."""
-        x = self._digits[self._rng.integers(0, len(self._digits), int(RATE * PUSH_S))]
-        noise = self._rng.normal(0, 1, x.shape).astype(np.float32)
-        client.push((x + noise)[:, self.columns])
+        client.push(self.draw(int(RATE * PUSH_S)))
+
+
+class NewKind:
+    """What codes of the new kind are worth, and the most that they can be: fitted to as many points of it alone."""
+
+    def __init__(self) -> None:
+        feed = Feed(seed=1)
+        feed.change()
+        self._queries, self._points = feed.draw(500), feed.draw(int(RATE * KEPT_S))
+        self._near = true_neighbours(self._points, self._queries, 100)
+        fitted = [BinaryAutoencoder(bits=BITS, random_state=seed) for seed in range(3)]
+        codes = (model.fit(self._points).transform for model in fitted)
+        packed = [[np.packbits(code(x), axis=1) for x in self._sets] for code in codes]
+        self.best = float(np.mean([self._precision(*pair) for pair in packed]))
+
+    @property
+    def _sets(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return self._queries, self._points
+
+    def _precision(self, queries: NDArray[np.uint8], points: NDArray[np.uint8]) -> float:
+        return precision(queries, points, self._near, 100)
+
+    def measure(self, model: Model) -> float:
+        """Return the precision of a cluster's current version."""
+        return self._precision(*(model.encode(x) for x in self._sets))
+
+
+def looks(cluster: LiveCluster, kind: NewKind, feed: Feed) -> Iterator[tuple[float, int, float]]:
+    """Change the feed; yield seconds and epochs since then, and the precision of the current version."""
+    status = cluster.wait(lambda s: s.quality is not None, "a measured model")
+    time.sleep(CALM_S)
+    status = cluster.wait(lambda s: True, "a status")
+    feed.change()
+    began, epoch = time.monotonic(), status.epoch
+    for look in range(LOOKS):
+        time.sleep(max(0.0, began + (look + 1) * LOOK_S - time.monotonic()))
+        status = cluster.wait(lambda s: True, "a status")
+        with Client(cluster.directory.root) as client:
+            found = kind.measure(client.model())
+        yield time.monotonic() - began, status.epoch - epoch, found
 
 
 def main() -> None:
-    settings = {
-        "model": {"bits": 16},
-        "store": {"retain_s": KEPT_S, "segment_bytes": 1 << 18},
-        "held_out": {"points": 1024},
-    }
-    feed = Feed()
-    with fed(settings, feed.push) as cluster:
-        cluster.wait(lambda s: s.quality is not None, "a measured model")
-        print("| | this model / ITQ | drifts |\n|---|---|---|")
-        for look in range(BEFORE + AFTER):
-            time.sleep(LOOK_S)
-            status = cluster.wait(lambda s: True, "a status")
-            assert status.quality is not None
-            ratio = status.quality.model / status.quality.itq
-            after = LOOK_S * (look + 1 - BEFORE)
-            when = "before" if look < BEFORE else f"{after:.0f} s after the change"
-            print(f"| {when} | {ratio:.2f} | {status.drift_events} |", flush=True)
-            if look + 1 == BEFORE:
-                feed.columns = np.random.default_rng(0).permutation(64)
+    kind = NewKind()
+    print(f"Codes fitted to the new kind alone: {kind.best:.3f}\n")
+    print("| | seconds: precision (epochs) | back within 0.02 for good after |\n|---|---|---|")
+    for enabled in (True, False):
+        settings = {
+            "model": {"bits": BITS},
+            "store": {"retain_s": KEPT_S, "segment_bytes": 1 << 18},
+            "held_out": {"points": 1024},
+            "drift": {"enabled": enabled},
+        }
+        feed = Feed()
+        with fed(settings, feed.push) as cluster:
+            seen = list(looks(cluster, kind, feed))
+            drifts = cluster.wait(lambda s: True, "a status").drift_events
+        good = [found >= kind.best - NEAR_ENOUGH for _, _, found in seen]
+        first = len(good) - next((i for i, ok in enumerate(reversed(good)) if not ok), len(good))
+        back = "not within the time"
+        if first < len(seen):
+            seconds, epochs, _ = seen[first]
+            back = f"{seconds:.0f} s, {epochs} epochs"
+        curve = ", ".join(f"{s:.0f}: {found:.3f} ({e})" for s, e, found in seen)
+        print(
+            f"| {f'{drifts} drifts seen' if enabled else 'without detection'} | {curve} | {back} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -44,19 +44,28 @@ class InProcessRing:
 
     def run(self, epochs: int) -> Mapping[str, Array]:
         """Train from nothing for so many epochs (the first makes the initial model)."""
-        addresses = tuple(MemberAddress(name, t.address) for name, t in self.transports.items())
-        view = View(1, addresses)
-        begin = Resume(1, 0, EpochPlan(fresh=True), tuple(sorted(self.transports)), cold=True)
         self.reports.clear()
+        addresses = {name: transport.address for name, transport in self.transports.items()}
         for name, transport in self.transports.items():
-            transport.connect({m.name: m.address for m in addresses})
+            transport.connect(addresses)
             self.members[name] = Member(name, self.model, self.dim, self.plan.seed, epochs)
-        for name in self.members:
-            self._feed(name, [view, begin])
+        return self.adopt({}, 0, EpochPlan(fresh=True), epochs)
+
+    def adopt(
+        self, params: Mapping[str, Array], epoch: int, plan: EpochPlan, epochs: int
+    ) -> Mapping[str, Array]:
+        """Train from these parameters, whatever the members hold, up to so many epochs in all."""
+        names = tuple(sorted(self.members))
+        number = self.members[names[0]].view.number + 1
+        view = View(number, tuple(MemberAddress(n, self.transports[n].address) for n in names))
+        resume = Resume(number, epoch, plan, names, cold=True, tensors=dict(params))
+        for name in names:
+            self.members[name].epochs = epochs
+            self._feed(name, [view, resume])
         while any(member.epoch.state != "resting" for member in self.members.values()):
             for name, transport in self.transports.items():
                 self._feed(name, transport.receive())
-        trained = self.members[min(self.members)].epoch.base
+        trained = self.members[names[0]].epoch.base
         assert trained is not None, "who rests has the model of the last epoch"
         return trained
 

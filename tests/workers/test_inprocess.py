@@ -10,8 +10,9 @@ from sklearn.datasets import load_digits
 
 from streammac.models.arrays import ArrayShard
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
-from streammac.models.local import VisitPlan
-from streammac.models.serial import parmac
+from streammac.models.local import VisitPlan, enter, z_pass
+from streammac.models.serial import parmac, w_step
+from streammac.wire.messages import EpochPlan
 from workers.inprocess import InProcessRing
 
 MODEL = BinaryAutoencoderModel(bits=16, block_bits=4, rotations=5)
@@ -37,6 +38,25 @@ def test_the_ring_and_the_serial_reference_agree_bit_for_bit(members):
     last = [r.objective for r in ring.reports if r.epoch == epochs - 1]
     assert sum(o.points for o in last) == objective.points == len(load_digits().data)
     assert sum(o.nested for o in last) == pytest.approx(objective.nested)
+
+
+def test_a_ring_that_adopts_a_model_trains_as_the_serial_reference_does_from_it():
+    parts, others = shards(3), shards(3)
+    ring = InProcessRing(MODEL, parts, PLAN)
+    early = ring.run(2)
+    ring.run(5)
+    got = ring.adopt(early, 5, EpochPlan(age=6, restart=1), epochs=7)
+    expected = dict(early)
+    for data in others.values():
+        enter(MODEL, expected, data, 0)
+    for epoch, age in ((5, 6), (6, 7)):
+        expected = w_step(MODEL, others, expected, PLAN, epoch, age)
+        for data in others.values():
+            z_pass(MODEL, expected, data, MODEL.mu(age))
+    for name in expected:
+        np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
+    for name, data in parts.items():
+        np.testing.assert_array_equal(data.z(slice(None)), others[name].z(slice(None)))
 
 
 def test_another_seed_gives_other_parameters():

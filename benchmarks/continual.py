@@ -1,0 +1,231 @@
+"""Learning that goes on: data that grows, and data that does not change, by the rules of a cluster in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.data import Task, fashion_mnist, siftsmall
+from streammac.coordinator.continuation import Continuation
+from streammac.models.alignment import alignment
+from streammac.models.arrays import ArrayShard
+from streammac.models.base import Array
+from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.local import VisitPlan, enter, z_pass
+from streammac.models.retrieval import precisions, true_neighbours
+from streammac.models.serial import w_step
+from streammac.publishing.promotion import Difference, standard_error
+from streammac.ring.epoch import plan_after
+from streammac.wire.messages import EpochPlan, RestartContinuation
+
+WORKERS = 3
+JURY = 1000
+"""Held-out queries that the publisher's verdicts rest on; figures are of others."""
+BITS = 32
+PARTS = 4
+CONTINUATIONS = 75
+"""Of four epochs: three hundred."""
+
+
+class Judge:
+    """Precision of each of some queries among points, neighbours and retrieved ones as in `benchmarks.quality`."""
+
+    def __init__(self, task: Task, queries: Array, database: Array) -> None:
+        self._queries = np.asarray(queries, np.float32)
+        self._database = np.asarray(database, np.float32)
+        self._near = true_neighbours(self._database, self._queries, task.neighbours)
+        self._retrieved = task.retrieved
+
+    def __call__(
+        self, model: BinaryAutoencoderModel, params: Mapping[str, Array]
+    ) -> NDArray[np.float64]:
+        """Return it, (q,)."""
+        asked, codes = (
+            model.encode(params, self._queries.copy()),
+            model.encode(params, self._database.copy()),
+        )
+        return precisions(asked, codes, self._near, self._retrieved)
+
+
+class Cluster:
+    """The coordinator's rule, the serial trainer and the publisher's verdicts.
+
+    Parameters
+    ----------
+    bits : int
+        Length of the codes.
+    x : (n, D) array
+        The first points.
+    judge : Judge
+        What the publisher measures versions on.
+    """
+
+    def __init__(self, bits: int, x: Array, judge: Judge) -> None:
+        self.model = BinaryAutoencoderModel(bits=bits).grouped_for(WORKERS)
+        shape = self.model.coordinate_shape()
+        self.shards = {f"w{i}": ArrayShard(x[i::WORKERS], shape) for i in range(WORKERS)}
+        self.judge = judge
+        self.continuation = Continuation()
+        self.plan = EpochPlan(fresh=True)
+        self.epoch = 0
+        self.params: dict[str, Array] = {}
+        self.current: dict[str, Array] = {}
+        self.promotions = 0
+        self._best: dict[str, Array] | None = None
+
+    @property
+    def points(self) -> int:
+        """How many there are."""
+        return sum(len(shard) for shard in self.shards.values())
+
+    def add(self, x: Array) -> None:
+        """Store points that have come."""
+        for number, shard in enumerate(self.shards.values()):
+            first = len(shard)
+            shard.extend(x[number::WORKERS])
+            enter(self.model, self.params, shard, first)
+        self._plan()
+
+    def run(self) -> Iterator[None]:
+        """Train until the hash functions rest; yield after each epoch."""
+        while self.plan.fresh or not self.model.rests(self.plan.age):
+            self._train()
+            self._publish()
+            self._plan()
+            yield
+        self._conclude()
+
+    def begin_warm(self) -> None:
+        """Order a warm continuation, though nothing is new."""
+        order = RestartContinuation(self.plan.restart + 1, fresh=False)
+        self.plan = plan_after(self.plan, order, self.model)
+
+    def _train(self) -> None:
+        plan = self.plan
+        before = {} if plan.fresh else self.params
+        self.params = w_step(
+            self.model, self.shards, before, VisitPlan(), self.epoch, plan.age, fresh=plan.fresh
+        )
+        for shard in self.shards.values():
+            if plan.fresh:
+                enter(self.model, self.params, shard, 0)
+            z_pass(self.model, self.params, shard, self.model.mu(plan.age))
+        self.epoch += 1
+
+    def _plan(self) -> None:
+        self.continuation.grown(self.points, self.points, self.plan)
+        order = self.continuation.missed(self.plan)
+        if not self._rested or order is not None:
+            self.plan = plan_after(self.plan, order, self.model)
+
+    @property
+    def _rested(self) -> bool:
+        return not self.plan.fresh and self.model.rests(self.plan.age)
+
+    def _publish(self) -> None:
+        if self._best is None or self._gain(self.params, self._best).mean >= 0:
+            self._best = self.params
+        self._promote(self.params)
+
+    def _conclude(self) -> None:
+        best, self._best = self._best, None
+        assert best is not None
+        chosen = best if self._gain(best, self.current).mean >= 0 else self.current
+        if chosen is not self.params:
+            self.params = chosen
+            for shard in self.shards.values():
+                enter(self.model, chosen, shard, 0)
+
+    def _promote(self, params: dict[str, Array]) -> None:
+        if not self.current or self._gain(params, self.current).is_gain:
+            self.current = params
+            self.promotions += 1
+
+    def _gain(self, new: Mapping[str, Array], old: Mapping[str, Array]) -> Difference:
+        differences = self.judge(self.model, new) - self.judge(self.model, old)
+        return Difference(float(differences.mean()), standard_error(differences), len(differences))
+
+
+def changed(
+    model: BinaryAutoencoderModel, new: Mapping[str, Array], old: Mapping[str, Array], x: Array
+) -> float:
+    """Return the share of the bits of points' codes that differ, with the bits of the new ones in the best order."""
+    was, now = (model.coordinates(params, np.array(x, np.float32)) for params in (old, new))
+    order, flips = alignment(now, was)
+    return float(
+        (model.coordinates(model.renamed(new, order, flips), np.array(x, np.float32)) != was).mean()
+    )
+
+
+def growth() -> None:
+    """Print what becomes of a model whose points double."""
+    task = fashion_mnist()
+    x = np.random.default_rng(0).permutation(np.asarray(task.database))
+    half, queries = len(x) // 2, np.random.default_rng(1).permutation(task.queries)
+    outside = Judge(task, queries[JURY:], x)
+    cluster = Cluster(BITS, x[:half], Judge(task, queries[:JURY], x[:half]))
+
+    def quality(params: Mapping[str, Array]) -> float:
+        return float(outside(cluster.model, params).mean())
+
+    least = quality_now = 0.0
+    print(
+        "| points | epochs | current version | promotions | bits changed |\n|---|---|---|---|---|"
+    )
+    for part in range(PARTS + 1):
+        before = cluster.current
+        if part:
+            first = half + (part - 1) * half // PARTS
+            cluster.add(x[first : first + half // PARTS])
+            cluster.judge = Judge(task, queries[:JURY], x[: cluster.points])
+        for _ in cluster.run():
+            quality_now, former = quality(cluster.current), quality_now
+            least = min(least, quality_now - former)
+        share = changed(cluster.model, cluster.current, before, x[:10_000]) if before else 1.0
+        print(
+            f"| {cluster.points:,} | {cluster.epoch} | {quality_now:.4f} | {cluster.promotions} | {share:.1%} |",
+            flush=True,
+        )
+    fit = Cluster(BITS, x, Judge(task, queries[:JURY], x))
+    for _ in fit.run():
+        pass
+    share = changed(fit.model, fit.current, cluster.current, x[:10_000])
+    print(f"| fresh fit on all | {fit.epoch} | {quality(fit.current):.4f} | | {share:.1%} |")
+    print(f"\nLargest loss of the current version from epoch to epoch: {-least:.4f}")
+
+
+def stationary() -> None:
+    """Print what becomes of a model that is trained again and again on the same points."""
+    print(
+        "\n| bits | epochs | first rest | best current version | last one | promotions | trained last |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    task = siftsmall()
+    x = np.random.default_rng(0).permutation(np.asarray(task.database))
+    for bits in task.bits:
+        # the queries that come with the set are too few: half of those that are held out judge, half measure
+        outside = Judge(task, x[JURY : 2 * JURY], x[2 * JURY :])
+        cluster = Cluster(bits, x[2 * JURY :], Judge(task, x[:JURY], x[2 * JURY :]))
+        found = []
+        for _ in range(1 + CONTINUATIONS):
+            for _ in cluster.run():
+                pass
+            found.append(float(outside(cluster.model, cluster.current).mean()))
+            cluster.begin_warm()
+        last = float(outside(cluster.model, cluster.params).mean())
+        print(
+            f"| {bits} | {cluster.epoch} | {found[0]:.4f} | {max(found):.4f} | {found[-1]:.4f} | "
+            f"{cluster.promotions} | {last:.4f} |",
+            flush=True,
+        )
+
+
+def main() -> None:
+    growth()
+    stationary()
+
+
+if __name__ == "__main__":
+    main()
