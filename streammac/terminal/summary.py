@@ -49,6 +49,14 @@ def _quality(quality: Quality) -> dict[str, Any]:
     return {name: told[name] for name in ("metric", *METHODS, "measure", "measures")}
 
 
+def _verdict(quality: dict[str, Any]) -> str:
+    """Say whether the model is ahead of all that it is compared to, as far as the printed figures tell."""
+    model = round(quality["model"], 3)
+    known = {name: quality[name] for name in METHODS[1:] if quality[name] is not None}
+    ahead = [TITLES[name] for name, value in known.items() if round(value, 3) >= model]
+    return f"not better than {', '.join(ahead)}" if ahead else "better than all of these"
+
+
 def _since(started: float, moment: float) -> float | None:
     return round(moment - started, 3) if moment else None
 
@@ -107,6 +115,7 @@ def final_table(summary: dict[str, Any], running: ClusterStatus | None) -> Table
             if quality[name] is not None:
                 margin = f" ± {known['margin']:.3f}" if known else ""
                 table.add_row("", f"{quality[name]:.3f}{margin}  {TITLES[name]}")
+        table.add_row("", f"this model is {_verdict(quality)}")
         for measure, of in measures.items():
             if measure != quality["measure"]:
                 shown = ", ".join(

@@ -99,5 +99,12 @@ def test_the_table() -> None:
         "w1 9,000 points 75% busy; largest over mean 1.25",
         "0.800  this model",
         "0.300  random projections",
+        "this model is better than all of these",
     ):
         assert fact in shown
+
+
+def test_the_table_says_what_the_model_is_not_better_than() -> None:
+    worse = replace(STATUS, quality=Quality("share", 0.8, 0.8, 0.9, 0.3, initial=0.7))
+    shown = text(summarise(Run(worse, worse, 1000.0, 60.0)), None)
+    assert "this model is not better than ITQ, principal components" in shown
