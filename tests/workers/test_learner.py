@@ -280,12 +280,12 @@ class WatchedModel(TallyModel):
 
 def test_with_another_model_all_points_enter_anew_and_the_watch_with_it():
     model = WatchedModel(blocks=1)
-    data, watch = shard_of(10), DriftWatch(0.002)
+    data, watch = shard_of(GROUP - 1), DriftWatch(0.002)
     learner = Learner("w1", model, data, VisitPlan(), drift=watch)
     learner.do(OpenEpoch(1, 1, LATER, {"now": 1}))
     learner.do(OpenEpoch(1, 2, LATER, {"now": 2}))
     assert set(data.view().z(slice(None)).ravel()) == {1}
-    assert len(watch._rest) == 10
+    assert len(watch._rest) == GROUP - 1
     learner.do(OpenEpoch(2, 3, LATER, {"now": 3}, anew=True))
     assert set(data.view().z(slice(None)).ravel()) == {3}
     assert len(watch._rest) == 0
