@@ -21,6 +21,7 @@ from streammac.models.code_measures import CodeMeasures
 from streammac.models.initialisation import Initialisation
 from streammac.models.least_squares import Sums, solve
 from streammac.models.linear_svm import SvmState, train
+from streammac.models.neighbours import Neighbours
 from streammac.models.outliers import centred, far, reach, squares
 
 ENUMERATE_BITS = 8
@@ -48,6 +49,8 @@ class BinaryAutoencoderModel(NestedModel):
         Hash functions per block; None leaves the choice to `grouped_for`.
     decay : float
         L2 regularisation of the SVMs, lambda.
+    neighbours : float
+        Weight of the neighbours' loss of the hash functions beside their hinge loss; 0: none.
     mu_start, mu_factor, mu_cap : float
         Continuation: ``mu = min(mu_cap, mu_start mu_factor^age)``, in units of the mean squared norm of the
         decoder's columns, which makes one schedule fit all data and code lengths. Where mu has reached
@@ -65,6 +68,7 @@ class BinaryAutoencoderModel(NestedModel):
     laps: int = 2
     block_bits: int | None = None
     decay: float = 1e-5
+    neighbours: float = 100.0
     mu_start: float = 0.1
     mu_factor: float = 1.5
     mu_cap: float = 1.6
@@ -82,6 +86,7 @@ class BinaryAutoencoderModel(NestedModel):
             "laps": (1, 100),
             "block_bits": (1, MAX_BITS),
             "decay": (0, 1),
+            "neighbours": (0, 1e6),
             "mu_start": (1e-9, 1e9),
             "mu_factor": (1, 100),
             "mu_cap": (1e-9, 1e9),
@@ -182,12 +187,14 @@ class BinaryAutoencoderModel(NestedModel):
             if f"{block.name}/rests" in state:
                 return state
             part = self._bits_of(block)
+            neighbours = Neighbours(part, self.neighbours, scale) if self.neighbours else None
             svm = train(
                 _unpack(block.name, state),
-                _inputs(batches, mean, scale, part),
+                _inputs(batches, mean, scale, part, neighbours),
                 scale,
                 self.decay,
                 average=lap == block.laps - 1,
+                neighbours=neighbours,
             )
             return _pack(block.name, svm)
         outputs = self._outputs_of(block, len(mean))
@@ -436,16 +443,23 @@ def _coordinates_of(batch: Batch) -> Array:
 
 
 def _inputs(
-    batches: Iterable[Batch], mean: Floats, scale: float, part: slice
+    batches: Iterable[Batch],
+    mean: Floats,
+    scale: float,
+    part: slice,
+    neighbours: Neighbours | None,
 ) -> Iterator[tuple[Floats, NDArray[np.uint8]]]:
-    """Yield the points that are not far, centred, with the wanted bits."""
+    """Yield the points that are not far, centred, with the wanted bits; give them to the neighbours' loss."""
     for batch in batches:
-        x, bits = centred(batch.x, mean), _coordinates_of(batch)[:, part]
+        x, z = centred(batch.x, mean), _coordinates_of(batch)
         beyond = far(x, reach(scale, len(mean)))
-        if beyond is None:
-            yield x, bits
-        elif not beyond.all():
-            yield x[~beyond], bits[~beyond]
+        if beyond is not None:
+            x, z = x[~beyond], z[~beyond]
+        if len(x) == 0:
+            continue
+        if neighbours is not None:
+            neighbours.add(x, z)
+        yield x, z[:, part]
 
 
 def _pack(name: str, state: SvmState) -> Tensors:

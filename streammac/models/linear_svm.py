@@ -2,7 +2,8 @@
 
 Hinge loss, L2 regularisation, Bottou's step sizes ``eta0 / (1 + lambda eta0 t)``, and the average of the
 weights over the last lap: with it the epochs' end points do not jitter, and precision keeps after
-hundreds of epochs. ``eta0`` is found on a small sample at the first visit after a restart.
+hundreds of epochs. ``eta0`` is found on a small sample at the first visit after a restart. A second loss, of
+the codes' neighbours (`streammac.models.neighbours`), may pull beside the hinge loss.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streammac.models.base import Floats
+from streammac.models.neighbours import Neighbours
 
 CANDIDATES = tuple(float(10.0**e) for e in np.arange(-3.0, 1.01, 0.5))
 """Step sizes that are tried."""
 TUNING_POINTS = 1500
 """Size of the sample they are tried on, in points (whole minibatches)."""
 TUNING_PASSES = 3
+BESIDE = 0.1
+"""Steps are so much smaller where the neighbours' loss pulls as well: its gradients are of few queries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,13 @@ Pair = tuple[Floats, NDArray[np.uint8]]
 
 
 def train(
-    state: SvmState, batches: Iterable[Pair], scale: float, decay: float, *, average: bool
+    state: SvmState,
+    batches: Iterable[Pair],
+    scale: float,
+    decay: float,
+    *,
+    average: bool,
+    neighbours: Neighbours | None = None,
 ) -> SvmState:
     """Make one pass of SGD over minibatches.
 
@@ -68,6 +78,8 @@ def train(
         The regularisation lambda.
     average : bool
         Add up the weights (in the last lap).
+    neighbours : Neighbours, optional
+        The neighbours' loss; ``batches`` adds the points to it.
     """
     stream = iter(batches)
     if state.eta0 == 0.0:
@@ -80,22 +92,37 @@ def train(
         weight_sum = np.zeros_like(weight) if state.weight_sum is None else state.weight_sum.copy()
         bias_sum = np.zeros_like(bias) if state.bias_sum is None else state.bias_sum.copy()
     gradient = np.empty_like(weight)
+    share = 1.0 if neighbours is None else BESIDE
     inverse = np.float32(1.0 / scale)
     for x, bits in stream:
         count = len(x)
-        eta = state.eta0 / (1.0 + decay * state.eta0 * steps)
+        eta = share * state.eta0 / (1.0 + decay * state.eta0 * steps)
         push = _push(weight, bias, x, bits, inverse)
         np.matmul(push.T, x, out=gradient)
         gradient *= np.float32(eta / count) * inverse
         weight *= np.float32(1.0 - eta * decay)
         weight += gradient
         bias += np.float32(eta / count) * push.sum(axis=0)
+        if neighbours is not None:
+            _follow(neighbours, weight, bias, eta)
         steps += count
         if weight_sum is not None and bias_sum is not None:
             weight_sum += weight
             bias_sum += bias
             summed += 1
+    if neighbours is not None and steps > state.steps:
+        _follow(neighbours, weight, bias, eta, rest=True)
     return SvmState(weight, bias, state.eta0, steps, weight_sum, bias_sum, summed)
+
+
+def _follow(
+    neighbours: Neighbours, weight: Floats, bias: Floats, eta: float, *, rest: bool = False
+) -> None:
+    """Make a step down the neighbours' loss, in place, if there are points enough for one."""
+    step = np.float32(eta * neighbours.weight)
+    for by_weight, by_bias in neighbours.gradients(weight, bias, rest=rest):
+        weight -= step * by_weight
+        bias -= step * by_bias
 
 
 def _push(

@@ -238,7 +238,7 @@ class TestBlocks:
 
     def test_are_trained_on_centred_points_and_their_own_bits(self):
         """A visit is a pass of SGD; the last lap's weights are averaged."""
-        model = BinaryAutoencoderModel(bits=4, block_bits=2, laps=2, decay=0.01)
+        model = BinaryAutoencoderModel(bits=4, block_bits=2, laps=2, decay=0.01, neighbours=0)
         rng = np.random.default_rng(0)
         x = rng.standard_normal((60, 3)).astype(np.float32) + 5.0
         z = rng.integers(0, 2, (60, 4), np.uint8)
@@ -265,7 +265,7 @@ class TestBlocks:
 
 class TestTraining:
     def test_lowers_the_nested_objective_of_the_first_model(self):
-        model = BinaryAutoencoderModel(bits=16)
+        model = BinaryAutoencoderModel(bits=16, neighbours=0)
         _, first = trained(model, digits(), epochs=1)
         _, later = trained(model, digits(), epochs=12)
         assert later.nested < 0.99 * first.nested
@@ -430,8 +430,8 @@ def test_export_applies_to_raw_inputs():
 
 def test_the_limits_are_allowed():
     least = {
-        "bits": 1, "laps": 1, "block_bits": 1, "decay": 0.0, "mu_start": 1e-9, "mu_factor": 1.0,
-        "mu_cap": 1e-9, "rotations": 1, "starts": 1, "refined": 1, "sample": 1,
+        "bits": 1, "laps": 1, "block_bits": 1, "decay": 0.0, "neighbours": 0.0, "mu_start": 1e-9,
+        "mu_factor": 1.0, "mu_cap": 1e-9, "rotations": 1, "starts": 1, "refined": 1, "sample": 1,
     }  # fmt: skip
     assert create("binary_autoencoder", **least).hyper_parameters() == least | {"seed": 0}
     most = {"bits": 1024, "laps": 100, "block_bits": 1024, "decay": 1.0, "refined": 24}
@@ -453,6 +453,11 @@ def test_a_model_is_rebuilt_from_its_hyper_parameters():
         ("binary_autoencoder", {"laps": 0}, "laps: expected a number from 1 to 100, got 0"),
         ("binary_autoencoder", {"block_bits": 0}, "block_bits: expected a number from 1"),
         ("binary_autoencoder", {"decay": -0.1}, "decay: expected a number from 0 to 1, got -0.1"),
+        (
+            "binary_autoencoder",
+            {"neighbours": -1.0},
+            "neighbours: expected a number from 0 to 1000000",
+        ),
         ("binary_autoencoder", {"mu_start": 0.0}, "mu_start: expected a number from 1e-09"),
         ("binary_autoencoder", {"mu_factor": 0.9}, "mu_factor: expected a number from 1 to 100"),
         ("binary_autoencoder", {"mu_cap": 0.0}, "mu_cap: expected a number from 1e-09"),
