@@ -12,6 +12,7 @@ NAMES = (
     "quality",
     "stationary",
     "continual",
+    "versions",
     "ring_quality",
     "elastic_quality",
     "join",
