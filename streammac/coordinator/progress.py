@@ -119,3 +119,23 @@ class Progress:
             "renewal": self.continuation.rule.memory,
             "drifts": self.continuation.drifts,
         }
+
+
+def resumed(state: dict[str, Any], following: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a durable state that goes on after the version whose parameters there are.
+
+    Numbers of epochs and restarts only grow, also where the newest ones are not on disk.
+
+    Parameters
+    ----------
+    state : dict
+        What `Progress.durable` returned; empty where it is lost: then training begins anew.
+    following : mapping
+        Epoch and plan that follow the version; empty where it does not say.
+    """
+    if not state or not following:
+        return state
+    plan: Mapping[str, Any] = following["plan"]
+    epoch = max(state.get("epoch", 0), following["epoch"])
+    restart = max(state.get("restart", 0), plan["restart"])
+    return state | {"epoch": epoch, "plan": plan, "restart": restart}

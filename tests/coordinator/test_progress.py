@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from streammac.coordinator.epoch_reports import EpochResult
-from streammac.coordinator.progress import Progress
+from streammac.coordinator.progress import Progress, resumed
 from streammac.coordinator.verdict import Verdict
 from streammac.models.renewal import Renewal
 from streammac.settings.schema import Training
@@ -52,6 +52,16 @@ def test_a_restarted_cluster_goes_on_where_it_was():
     former.continuation.vote("w1", 4, 1.0, shards={"w1": 100}, ever=100)
     state = json.loads(json.dumps(former.durable()))
     assert Progress(Training(), state, PARAMS).durable() == state
+
+
+def test_training_goes_on_after_the_version_that_there_is_and_numbers_only_grow():
+    state = {"epoch": 9, "plan": {"age": 3}, "restart": 2, "cluster": "c"}
+    older = {"epoch": 5, "plan": {"age": 1, "fresh": False, "restart": 1}}
+    assert resumed(state, older) == state | {"plan": older["plan"]}
+    newer = {"epoch": 11, "plan": {"age": 0, "fresh": False, "restart": 4}}
+    assert resumed(state, newer) == state | newer | {"restart": 4}
+    assert resumed({}, newer) == {}, "without a state training begins anew"
+    assert resumed(state, {}) == state
 
 
 def test_a_model_without_what_was_remembered_of_it_is_not_gone_on_from():

@@ -18,6 +18,7 @@ from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.coordinator_actions import Action, Finished, Note, Tell
 from streammac.coordinator.epoch_reports import EpochResult
 from streammac.coordinator.events import Event
+from streammac.coordinator.progress import resumed
 from streammac.coordinator.status import status
 from streammac.coordinator.verdict import Verdict
 from streammac.settings.schema import Settings
@@ -48,7 +49,8 @@ class Files:
 
     state: dict[str, Any] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
-    resume: dict[str, Any] | None = None
+    following: dict[str, Any] = field(default_factory=dict)
+    """Epoch and plan that follow these parameters."""
     version: int = 0
     verdicts: Random | None = None
     """Chance of verdicts on continuations, None: there are none."""
@@ -85,11 +87,11 @@ class CoordinatorProcess(Process):
         self.files = files
         self.rules = rules
         self.watch = watch
-        self.core = Coordinator(settings, "simulated", copy.deepcopy(files.state), files.params)
+        state = resumed(copy.deepcopy(files.state), files.following)
+        self.core = Coordinator(settings, "simulated", state, files.params)
         self.core.progress.version = files.version
         rules.adopting = None
         self.core.events.clock = lambda: kernel.now
-        self._resume: dict[str, Any] | None = None
         self._saved_at = 0.0
         self._saved = self.core.fences
         self._broken: dict[tuple[str, int], float] = {}
@@ -169,7 +171,7 @@ class CoordinatorProcess(Process):
         assert result is not None
         self.files.version += 1
         self.files.params = result.params
-        self._resume = {"epoch": result.epoch + 1, "plan": asdict(result.following)}
+        self.files.following = {"epoch": result.epoch + 1, "plan": asdict(result.following)}
         self.give_order(self.core.published(self.files.version, self.files.version, ""))
         chance = self.files.verdicts
         if chance is not None and chance.random() < ADOPTING:
@@ -184,8 +186,7 @@ class CoordinatorProcess(Process):
         self.give_order(orders)
 
     def _save(self) -> None:
-        # epoch and plan belong to the newest version on disk
-        self.files.state = copy.deepcopy(self.core.durable() | (self._resume or {}))
+        self.files.state = copy.deepcopy(self.core.durable())
 
     def status(self) -> dict[str, Any]:
         """Return what people see."""

@@ -9,12 +9,20 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from streammac.files import document
+from streammac.models.arrays import ArrayShard
+from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.local import VisitPlan
+from streammac.models.serial import parmac
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
-from streammac.publishing.versions import METADATA_KEY, VersionStore
+from streammac.publishing.versions import METADATA_KEY, STATISTICS, VersionStore
 from streammac.run_directory import RunDirectory, write_json
+from streammac.settings.schema import Settings
 from streammac.store import Schema, Shard
+from streammac.wire.messages import EpochPlan
 from tests.workers.live_cluster import LiveCluster, kinds
+from workers.coordinator.process import CoordinatorProcess
 
 pytestmark = pytest.mark.processes
 
@@ -53,3 +61,39 @@ def test_a_poisoned_directory_opens_and_trains(tmp_path):
         assert (status.failures.deaths, status.points.stored) == (0, POINTS + 200)
     found = VersionStore(directory.models, 10).load(8)
     assert found.metadata["promoted"] or found.metadata["version"] == 8
+
+
+def test_training_goes_on_from_the_newest_whole_version_where_the_newest_is_damaged(tmp_path):
+    directory = RunDirectory.create(tmp_path)
+    model = BinaryAutoencoderModel(bits=8, rotations=2, starts=2, refined=1)
+    x = np.random.default_rng(0).standard_normal((300, 4)).astype(np.float32)
+    shard = {"w1": ArrayShard(x, model.coordinate_shape())}
+    params, _ = next(parmac(model, shard, VisitPlan(seed=0, minibatch=64)))
+    versions = VersionStore(directory.models, 10)
+    described = {"family": model.family, "hyper_parameters": model.hyper_parameters()}
+    for epoch in (3, 4):
+        plan = {"age": epoch + 1, "fresh": False, "restart": 0}
+        versions.publish(
+            params,
+            {
+                "epoch": epoch,
+                "statistics": STATISTICS,
+                "model": described,
+                "next": {"epoch": epoch + 1, "plan": plan},
+            },
+        )
+    versions.promote(2, "better")
+    document.save(
+        directory.coordinator_state, {"cluster": "c", "view": 3, "epoch": 9, "plan": {"age": 9}}
+    )
+    versions.file(2).write_bytes(b"half a file")
+
+    process = CoordinatorProcess(directory, Settings.model_validate({"model": {"bits": 8}}))
+    progress = process.core.progress
+    assert (progress.epoch, progress.plan) == (9, EpochPlan(age=4))
+    np.testing.assert_array_equal(progress.params["init/encoder"], params["init/encoder"])
+    assert process.publisher.published.current == 1
+    (told,) = [e.text for e in process.core.events.newest if e.kind == "unusable"]
+    assert told.startswith("training goes on from version 1: ")
+    process.stop()
+    assert process.run() == 0

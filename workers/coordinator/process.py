@@ -24,6 +24,7 @@ from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.coordinator_actions import Action, Finished, Note, Tell
 from streammac.coordinator.events import BY_ANYBODY
 from streammac.coordinator.health import Health
+from streammac.coordinator.progress import resumed
 from streammac.coordinator.status import points, status
 from streammac.files import document
 from streammac.files.writes import Writes
@@ -103,7 +104,7 @@ class CoordinatorProcess:
         found, unusable = versions.resumption()
         params = found.tensors if found else {}
         if found is not None:
-            state = _resumed(state, found.metadata)
+            state = resumed(state, found.metadata.get("next", {}))
         cluster = state.get("cluster") or directory.cluster or uuid.uuid4().hex
         self.core = Coordinator(settings, cluster, state, params)
         self.core.progress.version = versions.newest
@@ -333,19 +334,6 @@ def stored(core: Coordinator) -> Stored:
     counts = {(peer.name, peer.incarnation): points[peer.name] for peer in ready}
     shards = [peer.worker.shard for peer in ready if peer.worker.shard is not None]
     return Stored(counts, sum(shard.appended for shard in shards))
-
-
-def _resumed(state: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return the durable state with what follows a version: its parameters are what training goes on from.
-
-    Numbers of epochs and restarts only grow, also where the newest ones are not on disk.
-    """
-    following: dict[str, Any] = metadata.get("next", {})
-    if not state or not following:
-        return state
-    epoch = max(state.get("epoch", 0), following["epoch"])
-    restart = max(state.get("restart", 0), following["plan"]["restart"])
-    return state | {"epoch": epoch, "plan": following["plan"], "restart": restart}
 
 
 def _log_event(event: Event) -> None:
