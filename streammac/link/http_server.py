@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 import uvicorn
 from starlette.types import ASGIApp
 
+from streammac.errors import ExitCode, Failure
 from streammac.link.http_connection import LimitedConnection
 from streammac.link.http_meant import OnlyMeant
 from streammac.settings.schema import Network
@@ -43,8 +44,17 @@ def serve(
         Where it listens.
     close : callable
         Ends it.
+
+    Raises
+    ------
+    Failure
+        If it cannot listen there.
     """
-    listener = socket.create_server((host, port))
+    try:
+        listener = socket.create_server((host, port))
+    except OSError as error:
+        why = f"cannot listen at {host}:{port}: {error.strerror}"
+        raise Failure(ExitCode.NOT_RUNNING, why) from None
     server = uvicorn.Server(
         uvicorn.Config(
             OnlyMeant(app, host, names),

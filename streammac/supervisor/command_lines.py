@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import socket
 from urllib.parse import urlsplit
 
 from streammac.run_directory import RunDirectory
-from streammac.settings.schema import Settings
+from streammac.settings.schema import Network, Settings
 from streammac.wire.status import Role
 
 STDIN = "stdin:"
@@ -37,7 +38,7 @@ def arguments(
     command += ["--log-format", settings.logs.format]
     command += ["--quiet"] if settings.logs.quiet else []
     if role == "coordinator":
-        control, http = _coordinator_ports(directory)
+        control, http = _coordinator_ports(directory, settings.network)
         return [*command, "--control-port", str(control), "--http-port", str(http)]
     network = settings.network
     command += ["--name", name, "--host", network.host, "--http-host", network.http_host]
@@ -45,12 +46,23 @@ def arguments(
     return command + (["--insecure"] if network.insecure else [])
 
 
-def _coordinator_ports(directory: RunDirectory) -> tuple[int, int]:
-    """Return where the coordinator of this run listened, 0 for any port: if it comes back, it does so there."""
+def _coordinator_ports(directory: RunDirectory, network: Network) -> tuple[int, int]:
+    """Return where the coordinator of this run listened, 0 for any port: if it comes back, it does so there.
+
+    Members find it at its control port alone. Where somebody else took its port for HTTP meanwhile, any other will do.
+    """
     announced = directory.last_announced("coordinator") or {}
     addresses = (announced.get("control", ""), announced.get("http_url", ""))
     control, http = (urlsplit(address).port or 0 for address in addresses)
-    return control, http
+    return control, http if http and _is_free(network.http_host, http) else network.http_port
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        socket.create_server((host, port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def reads_stdin(role: Role, settings: Settings) -> bool:

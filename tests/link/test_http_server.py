@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
+from streammac.errors import Failure
 from streammac.link import http_connection
 from streammac.link.http_server import serve, serve_metrics
 from streammac.settings.schema import Network
@@ -187,3 +188,12 @@ def test_where_all_are_at_work_the_next_one_is_told(port, monkeypatch):
         with connection(port) as one:
             assert answer(one).startswith("HTTP/1.1 503")
         assert all(answer(one).endswith("got 4") for one in busy)
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            Failure, match=f"cannot listen at 127.0.0.1:{port}: Address already in use"
+        ):
+            serve(Starlette(), "127.0.0.1", port)
