@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     from streammac.settings.sources import Loaded
 
 DEMO_S = 60.0
-DEMO_SOURCE = "digits:?rate=1000&turned_after=20000&limit=45000"
-"""The paper is turned before half of the time is over, and the last points leave time to learn from them."""
-DEMO_BITS = 32
+DEMO = Path(__file__).with_name("demo.toml")
 
 
 def up(
@@ -84,8 +82,7 @@ def demo(
     began = time.time()
     with tempfile.TemporaryDirectory(prefix="streammac-demo-") as scratch:
         where = directory or Path(scratch)
-        length = DEMO_BITS if bits is None else bits
-        loaded = load_settings(None, where, workers=workers, bits=length, sources=[DEMO_SOURCE])
+        loaded = load_settings(DEMO, where, workers=workers, bits=bits)
         _run(loaded, where, duration, summary, ui=not no_ui, began=began)
 
 
