@@ -4,10 +4,9 @@ Users encode all they have again when the current version changes, so a version 
 noise. Two versions are measured on the same queries among the same points; of the differences per query the mean
 is held against its standard error (Student's one-sided paired test).
 
-Many candidates are tried one after the other, so the level is strict: of equal ones on the same probe, one in
-two hundred passes if the current version is an average one. Who passes has had luck, and the next one needs more
-than that: three hundred equal candidates on one probe lead to a promotion in one case of four, and never to a second
-one. The ten of one continuation, which resemble each other, do so in one case of forty.
+Many candidates are tried one after the other, so the level is strict. Of equal ones on the same probe who passes has
+had luck, and the next one needs more than that: three hundred of them lead to a promotion in one case of three, and
+hardly ever to a second one. The ten of one continuation, which resemble each other, do so in one case of thirty.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from streammac.publishing.measurement import Measurement
 
-LEVEL = 0.005
+LEVEL = 0.01
 """One-sided level of the tests."""
 
 

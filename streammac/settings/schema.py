@@ -210,7 +210,7 @@ class HeldOut(Section):
         0.04, description="share of the feed that is held out"
     )
     points: Rows = Field(4096, description="held-out points kept for measuring")
-    queries: Positive = Field(1000, description="of these, so many are used as queries")
+    queries: Positive = Field(2000, description="of these, so many are used as queries")
     stored: Rows = Field(
         20_000, description="stored points per worker, on average, that queries look among"
     )
