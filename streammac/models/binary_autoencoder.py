@@ -24,7 +24,7 @@ from streammac.models.linear_svm import SvmState, train
 from streammac.models.neighbours import Neighbours
 from streammac.models.outliers import centred, far, reach, squares
 
-ENUMERATE_BITS = 8
+ENUMERATE_BITS = 10
 """Up to so many bits the Z step tries all codes; above, it alternates over bits."""
 MAX_BITS = 1024
 LEAST_MU = 3e-5
@@ -257,8 +257,8 @@ class BinaryAutoencoderModel(NestedModel):
     ) -> tuple[Array, Objective]:
         """Improve codes of centred points; exact by enumeration for few bits, else alternating over bits.
 
-        The alternation starts from the better of two codes: the current one, and the solution of
-        the relaxed problem ``(A^T A + mu I) z = A^T (x - c) + mu h(x)``, truncated.
+        The alternation starts from the best of three codes: the current one, h(x), and the solution of the
+        problem without its constraint to bits, ``(A^T A + mu I) z = A^T (x - c) + mu h(x)``, truncated.
         """
         from streammac.models import kernels
 
@@ -275,9 +275,7 @@ class BinaryAutoencoderModel(NestedModel):
             new = z.copy()
             kernels.enumerate_codes(G, q, h, new, penalty)
         else:
-            new = self._relaxed(G, q, h, penalty)
-            worse = kernels.values(G, q, h, new, penalty) > kernels.values(G, q, h, z, penalty)
-            new[worse] = z[worse]
+            new = self._best(G, q, h, penalty, (z, h, self._relaxed(G, q, h, penalty)))
             kernels.alternate(G, q, h, new, penalty)
         # sum over points of ||x - c||^2
         norms = squares(x).sum(dtype=np.float64) / float(scale) ** 2
@@ -291,6 +289,20 @@ class BinaryAutoencoderModel(NestedModel):
             violated=float((new != h).mean(axis=1).sum()),
             changed=float((new != z).mean(axis=1).sum()),
         )
+
+    def _best(
+        self,
+        G: Floats,
+        q: Floats,
+        h: NDArray[np.uint8],
+        penalty: np.float32,
+        codes: tuple[NDArray[np.uint8], ...],
+    ) -> NDArray[np.uint8]:
+        """Return for each point the code with the least objective; of equals the first."""
+        from streammac.models import kernels
+
+        least = np.argmin([kernels.values(G, q, h, z, penalty) for z in codes], axis=0)
+        return np.asarray(np.choose(least[:, None], codes), np.uint8)
 
     def _relaxed(
         self, G: Floats, q: Floats, h: NDArray[np.uint8], penalty: np.float32

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from streammac.models.base import Floats
 from streammac.models.retrieval import true_neighbours
 
-POOL = 2048
+POOL = 1024
 """Points that are looked at together."""
 QUERIES = 128
 NEAREST = 1 / 300

@@ -106,8 +106,8 @@ class TestZStep:
 
     @settings(max_examples=40)
     @given(seed=st.integers(0, 2**32 - 1), mu=st.floats(1e-2, 3.0))
-    def test_of_long_codes_begins_at_the_better_of_two(self, seed, mu):
-        """At the code that is there, or at the truncated solution of the relaxed problem."""
+    def test_of_long_codes_begins_at_the_best_of_three(self, seed, mu):
+        """At the code that is there, at h(x), or at the truncated solution of the relaxed problem."""
         model = BinaryAutoencoderModel(bits=12)
         A, x, _, z = problem(np.random.default_rng(seed), 20, 12)
         params = plain_params(A)
@@ -118,7 +118,7 @@ class TestZStep:
         ).T  # (A'A + mu I) z = A' x + mu h
         new, total = model.z_step(params, x.copy(), z, mu)
         reached = objective(A, x, h, new, penalty)
-        for start in (z, (relaxed > 0.5).astype(np.uint8)):
+        for start in (z, h, (relaxed > 0.5).astype(np.uint8)):
             assert (reached <= objective(A, x, h, start, penalty) * (1 + 1e-4)).all()
         assert total.penalised == pytest.approx(reached.sum() / x.shape[1], rel=1e-3)
         assert total.changed == pytest.approx((new != z).mean(axis=1).sum())
@@ -126,7 +126,7 @@ class TestZStep:
     @pytest.mark.parametrize("bits", [ENUMERATE_BITS, ENUMERATE_BITS + 1])
     def test_of_short_codes_finds_the_best_of_all(self, bits):
         model = BinaryAutoencoderModel(bits=bits)
-        A, x, _, z = problem(np.random.default_rng(0), 30, bits)
+        A, x, _, z = problem(np.random.default_rng(0), 30, bits, dim=16)
         params = plain_params(A)
         new, _ = model.z_step(params, x.copy(), z, 0.3)
         h = model.coordinates(params, x.copy())
