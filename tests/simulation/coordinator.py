@@ -180,8 +180,9 @@ class CoordinatorProcess(Process):
     def _pass_a_verdict(self, result: EpochResult) -> None:
         mark = {"mark": np.array([self.files.version], np.int64)}
         restart, tensors = result.plan.restart, {**result.params, **mark}
-        orders = self.core.judged(Verdict(restart, 0, False, tensors, newest=1), self.kernel.now)
-        if self.core.progress.adoption is not None:
+        verdict = Verdict(restart, 0, False, tensors, newest=1)
+        orders = self.core.judged(verdict, self.kernel.now)
+        if self.core.progress.adoption is verdict:
             self.rules.adopting = (restart, self.files.version)
         self.give_order(orders)
 
