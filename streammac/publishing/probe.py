@@ -25,6 +25,8 @@ from streammac.wire.status import to_json
 
 RENEW_SHARE = 0.25
 """Another probe is opened when so much of the stored or of the held-out points has changed."""
+OUTDATED_SHARE = 0.5
+"""One of which so much has changed tells of data that is gone: that is not put off."""
 PAUSE = 9
 """Between two such probes, so many times as long passes as the first of them took to open."""
 ATTEMPTS = 3
@@ -50,7 +52,7 @@ class Probe:
     key : dict
         What the surveys have come to; goes with each question.
     pause_until : float
-        Nothing that grows makes it outdated before.
+        A little that grows does not make it outdated before.
     """
 
     number: int
@@ -179,13 +181,10 @@ class Prober:
     def _is_outdated(self, probe: Probe, stored: Stored) -> bool:
         if stored.workers.keys() != probe.stored.workers.keys():
             return True
-        if time.monotonic() < probe.pause_until:
-            return False
-        grown = stored.appended - probe.stored.appended
-        changed = self.held_out.changes - probe.held_out.changes
-        return grown > RENEW_SHARE * probe.stored.points or changed > RENEW_SHARE * len(
-            probe.held_out.sample
-        )
+        grown = (stored.appended - probe.stored.appended) / probe.stored.points
+        changed = (self.held_out.changes - probe.held_out.changes) / len(probe.held_out.sample)
+        paused = time.monotonic() < probe.pause_until
+        return max(grown, changed) > (OUTDATED_SHARE if paused else RENEW_SHARE)
 
     def _open(self, model: NestedModel, stored: Stored, held_out: Drawn) -> Probe | None:
         measures, began = model.measures(), time.monotonic()

@@ -107,9 +107,12 @@ def test_a_probe_is_renewed_when_a_quarter_of_the_points_is_new(prober, asked, p
 def test_a_probe_that_took_long_to_open_is_not_renewed_at_once(prober, asked, params, monkeypatch):
     monkeypatch.setattr(probes, "PAUSE", 1e6)
     first = prober.measure(MODEL, params).probe
-    asked.extend("w1", STORED)
+    asked.extend("w1", STORED[: len(STORED) * 2 // 5])
     time.sleep(0.02)
     assert prober.measure(MODEL, params).probe == first
+    asked.extend("w1", STORED[: len(STORED) // 5])
+    time.sleep(0.02)
+    assert prober.measure(MODEL, params).probe != first, "half of what it is of may be gone"
 
 
 def test_a_probe_is_renewed_when_workers_come_go_or_are_replaced(prober, asked, params):
