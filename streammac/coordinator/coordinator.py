@@ -197,17 +197,30 @@ class Coordinator:
         return self._lost(peer, "crash", since, now) if peer is not None else []
 
     def published(
-        self, version: int, promoted: int, reason: str, trouble: str = ""
+        self,
+        version: int,
+        promoted: int,
+        reason: str,
+        trouble: str = "",
+        *,
+        pinned: bool = False,
     ) -> list[Action]:
         """Take notice of the newest model version, which one is the current one, and why there is none newer."""
         news: list[Action] = []
         if trouble and not self.progress.unpublished:
             news.append(self.note("not_published", "", trouble))
         self.progress.unpublished = trouble
-        if version != self.progress.version:
-            self.progress.version = version
-            kind = "promoted" if promoted == version else "kept_back"
-            news.append(self.note(kind, "", f"version {version}: {reason}"))
+        newest, current, was_pinned = self.progress.published
+        self.progress.published = (version, promoted, pinned)
+        if version not in (newest, promoted):
+            news.append(self.note("kept_back", "", f"version {version}: {reason}"))
+        if pinned and (promoted != current or not was_pinned):
+            text = f"version {promoted} is the current one until it is unpinned"
+            news.append(self.note("pinned", "", text))
+        elif promoted != current:
+            news.append(self.note("promoted", "", f"version {promoted}: {reason}"))
+        if was_pinned and not pinned:
+            news.append(self.note("unpinned", "", "better versions are promoted again"))
         return news
 
     def judged(self, verdict: Verdict | None, now: float) -> list[Action]:

@@ -39,8 +39,8 @@ class Progress:
         What it begins with.
     result : EpochResult or None
         The newest complete epoch.
-    version : int
-        Number of the newest model version that is known of.
+    published : tuple of (int, int, bool)
+        The newest model version that is known of, the current one, and whether that is pinned.
     continuation : Continuation
         When the penalty begins anew.
     adoption : Verdict or None
@@ -61,7 +61,7 @@ class Progress:
         self.epoch = int(old.get("epoch", 0))
         self.plan = EpochPlan(**old["plan"]) if old else EpochPlan(fresh=True)
         self.result: EpochResult | None = None
-        self.version = 0
+        self.published = (0, 0, False)
         self.adoption: Verdict | None = None
         self.unpublished = ""
         self._judged: Verdict | None = None

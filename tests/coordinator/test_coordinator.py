@@ -679,6 +679,19 @@ def test_versions_are_events_and_only_the_newest_in_a_row_is_kept():
     core.published(3, 2, "worse")
     told = [(e.kind, e.text) for e in status(core).events][-2:]
     assert told == [("promoted", "version 2: better"), ("kept_back", "version 3: worse")]
+    core.published(3, 3, "best of the continuation")
+    assert status(core).events[-1].text == "version 3: best of the continuation"
+
+
+def test_a_pin_is_told_and_that_it_is_taken_out_again():
+    core, _ = cluster()
+    core.published(2, 2, "better")
+    core.published(2, 1, "better", pinned=True)
+    assert core.published(2, 1, "better", pinned=True) == []
+    core.published(2, 1, "better")
+    told = [(e.kind, e.text) for e in status(core).events][-2:]
+    pinned = "version 1 is the current one until it is unpinned"
+    assert told == [("pinned", pinned), ("unpinned", "better versions are promoted again")]
 
 
 def test_a_slow_worker_gets_less_of_the_feed():

@@ -89,7 +89,7 @@ class CoordinatorProcess(Process):
         self.watch = watch
         state = resumed(copy.deepcopy(files.state), files.following)
         self.core = Coordinator(settings, "simulated", state, files.params)
-        self.core.progress.version = files.version
+        self.core.progress.published = (files.version, files.version, False)
         rules.adopting = None
         self.core.events.clock = lambda: kernel.now
         self._saved_at = 0.0

@@ -107,7 +107,6 @@ class CoordinatorProcess:
             state = resumed(state, found.metadata.get("next", {}))
         cluster = state.get("cluster") or directory.cluster or uuid.uuid4().hex
         self.core = Coordinator(settings, cluster, state, params)
-        self.core.progress.version = versions.newest
         network = settings.network
         self.context = open_context(directory.keys, insecure=network.insecure)
         self.control = ControlSocket(self.context, network)
@@ -125,6 +124,8 @@ class CoordinatorProcess:
         self._servers.callback(close_metrics)
         self._servers.callback(close_http)
         self.publisher = Publisher(settings, versions)
+        there = self.publisher.published
+        self.core.progress.published = (there.version, there.current, there.pinned)
         self.health = Health()
         self.ending = False
         path = directory.coordinator_state
@@ -208,7 +209,9 @@ class CoordinatorProcess:
 
     def _published(self) -> list[Action]:
         now = self.publisher.published
-        return self.core.published(now.version, now.current, now.reason, now.trouble)
+        return self.core.published(
+            now.version, now.current, now.reason, now.trouble, pinned=now.pinned
+        )
 
     def _observe(self, message: HeldOutPoints) -> None:
         schema, x = self.core.schema, message.tensors.get("x")
@@ -286,11 +289,8 @@ class CoordinatorProcess:
         try:
             if version:
                 self.publisher.pin(version)
-                text = f"version {version} is the current one until it is unpinned"
-                self._do([self.core.note("pinned", "", text)])
             else:
                 self.publisher.unpin()
-                self._do([self.core.note("unpinned", "", "better versions are promoted again")])
         except (VersionError, OSError) as error:
             reason = str(error)
         return PinReply(self.publisher.published.current, reason)
