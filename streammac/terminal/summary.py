@@ -34,6 +34,7 @@ def summarise(run: Run) -> dict[str, Any]:
         "epochs": status.epoch,
         "restarts": status.restarts,
         "model_version": status.model_version,
+        "drift_events": status.drift_events,
         "left_out": status.left_out,
         "failed_steps": sum(worker.failed_steps for worker in status.workers),
         "seconds": round(run.seconds, 3),
@@ -88,6 +89,8 @@ def final_table(summary: dict[str, Any], running: ClusterStatus | None) -> Table
         f"{summary['model_version']}"
         + (f", the first after {first:.1f} s" if first is not None else ""),
     )
+    if summary["drift_events"]:
+        table.add_row("drift", f"{summary['drift_events']} noticed, and training begun anew")
     odd = {
         f"{summary['left_out']:,} points are too far from the others to be trained on": summary[
             "left_out"
