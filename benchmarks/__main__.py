@@ -20,6 +20,7 @@ NAMES = (
     "drift",
     "metrics_overhead",
     "messages",
+    "probe_agreement",
 )
 
 

@@ -144,8 +144,11 @@ class Prober:
                     told, kept = survey.told, survey.kept
                 else:
                     params, key = _part(asked, "model/"), _part(asked, "key/")
-                    asks = create(**json.loads(asked.model)).measures()
-                    told = asks.answer(params, probe.queries, chunks, kept, key)
+                    if asked.fits:
+                        told = measures.fit(params, chunks, kept)
+                    else:
+                        asks = create(**json.loads(asked.model)).measures()
+                        told = asks.answer(params, probe.queries, chunks, kept, key)
             except _NoMore:
                 continue
             except UNANSWERABLE as error:

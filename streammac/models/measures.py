@@ -2,6 +2,7 @@
 
 A *probe* is a fixed set of queries and of stored points. Each shard makes a survey of its own points once, and then one
 answer for each model that is measured. Surveys are merged into a key, which goes with every question; answers are sums.
+What models are compared with is fitted on the same points, in a few rounds of further sums.
 All of it is pure functions of arrays, so that one process with all points finds the same as many with a part each.
 """
 
@@ -52,12 +53,26 @@ class Scores:
     shares: Mapping[str, NDArray[np.float64]]
     properties: Mapping[str, float]
 
+    @staticmethod
+    def mean(several: Sequence[Scores]) -> Scores:
+        """Return the means over several models; properties are those of the first."""
+        first = several[0]
+        if len(several) == 1:
+            return first
+        shares = {
+            name: np.mean([scores.shares[name] for scores in several], axis=0)
+            for name in first.shares
+        }
+        return Scores(shares, first.properties)
+
 
 class Measures(ABC):
     """The measures of one family of models."""
 
     names: ClassVar[Mapping[str, str]]
     """Each measure, and what it is in words."""
+    rounds: ClassVar[int]
+    """Of fitting the baselines."""
 
     # -- one shard ------------------------------------------------------------------------
 
@@ -76,6 +91,10 @@ class Measures(ABC):
     ) -> Tensors:
         """Measure a model on a shard's points; what is returned adds up over shards."""
 
+    @abstractmethod
+    def fit(self, state: Mapping[str, Array], chunks: Chunks, kept: Tensors) -> Tensors:
+        """Do one round of fitting the baselines on a shard's points; what is returned adds up over shards."""
+
     # -- all of them ----------------------------------------------------------------------
 
     @abstractmethod
@@ -87,13 +106,20 @@ class Measures(ABC):
         """Return the key, from the surveys of all shards."""
 
     @abstractmethod
-    def baselines(
-        self, told: Sequence[Mapping[str, Array]], queries: Floats, sample: Floats, seed: int
-    ) -> dict[str, Tensors]:
-        """Return what the models are compared with, as parameters, fitted on the surveyed points.
+    def begin_fit(self, told: Sequence[Mapping[str, Array]], queries: Floats, seed: int) -> Tensors:
+        """Return the state with which fitting the baselines begins, from the surveys of all shards."""
 
-        ``sample`` (n, D) are held-out points, for what sums over the surveyed ones do not tell.
-        """
+    @abstractmethod
+    def check_fit(self, total: Mapping[str, Array], state: Mapping[str, Array]) -> None:
+        """Raise ValueError if a shard cannot answer so in a round of fitting."""
+
+    @abstractmethod
+    def end_round(self, state: Tensors, total: Mapping[str, Array]) -> Tensors:
+        """Return the state of the next round, from the sum of what all shards have returned."""
+
+    @abstractmethod
+    def baselines(self, state: Mapping[str, Array], seed: int) -> dict[str, tuple[Tensors, ...]]:
+        """Return what models are compared with, by name, as parameters; of several, the mean counts."""
 
     @abstractmethod
     def initial(self, params: Mapping[str, Array]) -> Tensors | None:

@@ -27,14 +27,14 @@ class Drawn:
     ----------
     queries : (q, D) float32
         Random ones of the held-out points.
-    sample : (n, D) float32
-        All held-out points, but for those that are far from all others.
+    of : int
+        How many held-out points there were.
     changes : int
         `HeldOutSample.changes` when they were drawn.
     """
 
     queries: Floats
-    sample: Floats
+    of: int
     changes: int
 
 
@@ -100,4 +100,4 @@ class HeldOutSample:
             return None
         sample = near_points(points)
         order = np.random.default_rng([self._seed, 3]).permutation(len(sample))
-        return Drawn(sample[order[: self._settings.queries]], sample, changes)
+        return Drawn(sample[order[: self._settings.queries]], len(points), changes)

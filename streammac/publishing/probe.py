@@ -8,7 +8,7 @@ it is time for another probe. Points stay with the workers (`streammac.models.me
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from streammac.models.base import Array, NestedModel, Tensors
 from streammac.models.measures import Scores
 from streammac.points.range import not_finite
 from streammac.publishing.held_out import Drawn, HeldOutSample
-from streammac.publishing.inquiry import Inquiry, Outdated, Stored, Unanswerable, Unanswered
+from streammac.publishing.inquiry import Check, Inquiry, Outdated, Stored, Unanswerable, Unanswered
 from streammac.publishing.measurement import Measurement, measurement
 from streammac.settings.schema import HeldOut as HeldOutSettings
 from streammac.wire.messages import OpenProbe, ProbeAnswer, ProbeQuestion
@@ -147,15 +147,13 @@ class Prober:
         if wild:
             raise Unanswerable(f"NaN or infinite numbers in {', '.join(wild)}")
         measures = model.measures()
-        wanted: dict[str, Mapping[str, Array]] = {"model": params}
+        wanted: dict[str, tuple[Mapping[str, Array], ...]] = {"model": (params,)}
         if not probe.scores:
-            told = [survey.tensors for survey in probe.told.values()]
-            queries, sample = probe.held_out.queries, probe.held_out.sample
-            wanted |= measures.baselines(told, queries, sample, self._seed)
+            wanted |= self._fit(probe, model)
         initial = measures.initial(params)
         if initial is not None and not _same(initial, probe.initial):
-            wanted["initial"] = initial
-        scores = self._ask(probe, model, wanted)
+            wanted["initial"] = (initial,)
+        scores = self._score(probe, model, wanted)
         probe.initial = initial or {}
         own = scores.pop("model")
         probe.scores |= scores
@@ -182,7 +180,7 @@ class Prober:
         if stored.workers.keys() != probe.stored.workers.keys():
             return True
         grown = (stored.appended - probe.stored.appended) / probe.stored.points
-        changed = (self.held_out.changes - probe.held_out.changes) / len(probe.held_out.sample)
+        changed = (self.held_out.changes - probe.held_out.changes) / probe.held_out.of
         paused = time.monotonic() < probe.pause_until
         return max(grown, changed) > (OUTDATED_SHARE if paused else RENEW_SHARE)
 
@@ -204,29 +202,66 @@ class Prober:
 
     # -- asking --------------------------------------------------------------------------
 
-    def _ask(
-        self, probe: Probe, model: NestedModel, wanted: Mapping[str, Mapping[str, Array]]
+    def _fit(self, probe: Probe, model: NestedModel) -> dict[str, tuple[Tensors, ...]]:
+        """Fit the baselines on the points of all shards."""
+        measures = model.measures()
+        told = [survey.tensors for survey in probe.told.values()]
+        state = first = measures.begin_fit(told, probe.held_out.queries, self._seed)
+
+        def check(answer: ProbeAnswer) -> None:
+            measures.check_fit(answer.tensors, first)
+
+        for _ in range(measures.rounds):
+            (total,) = self._ask(probe, model, [state], check, fits=True)
+            state = measures.end_round(state, total)
+        return measures.baselines(state, self._seed)
+
+    def _score(
+        self,
+        probe: Probe,
+        model: NestedModel,
+        wanted: Mapping[str, tuple[Mapping[str, Array], ...]],
     ) -> dict[str, Scores]:
         measures = model.measures()
 
         def check(answer: ProbeAnswer) -> None:
             survey = probe.told[answer.name]
-            if answer.points != survey.points:
-                raise ValueError(f"points: expected {survey.points}")
             measures.check_answer(answer.tensors, survey.tensors, survey.points)
+
+        flat = [params for several in wanted.values() for params in several]
+        totals = iter(self._ask(probe, model, flat, check))
+        return {
+            method: Scores.mean([measures.conclude(next(totals)) for _ in several])
+            for method, several in wanted.items()
+        }
+
+    def _ask(
+        self,
+        probe: Probe,
+        model: NestedModel,
+        states: Sequence[Mapping[str, Array]],
+        check: Check,
+        *,
+        fits: bool = False,
+    ) -> list[Tensors]:
+        """Return the sums of all workers' answers to each of the questions."""
+
+        def checked(answer: ProbeAnswer) -> None:
+            points = probe.told[answer.name].points
+            if answer.points != points:
+                raise ValueError(f"points: expected {points}")
+            check(answer)
 
         described = to_json({"family": model.family, **model.hyper_parameters()})
         questions = []
-        for params in wanted.values():
+        for state in states:
             probe.questions += 1
-            tensors = {f"model/{name}": value for name, value in params.items()}
+            tensors = {f"model/{name}": value for name, value in state.items()}
             tensors |= {f"key/{name}": value for name, value in probe.key.items()}
-            questions.append(ProbeQuestion(probe.number, probe.questions, described, tensors))
-        answers = self.inquiry.ask(questions, probe.stored.workers.keys(), check)
-        return {
-            method: measures.conclude(_sum([one.tensors for one in of_all.values()]))
-            for method, of_all in zip(wanted, answers, strict=True)
-        }
+            question = ProbeQuestion(probe.number, probe.questions, described, tensors, fits)
+            questions.append(question)
+        answers = self.inquiry.ask(questions, probe.stored.workers.keys(), checked)
+        return [_sum([one.tensors for one in of_all.values()]) for of_all in answers]
 
 
 def _sum(answers: list[dict[str, Array]]) -> Tensors:

@@ -393,7 +393,8 @@ class OpenProbe(Message):
 class ProbeQuestion(Message):
     """Coordinator to workers: measure a model on the sample of a probe; answered by a `ProbeAnswer`.
 
-    ``tensors`` are the parameters, ``model/...``, and what the surveys of all workers have come to, ``key/...``.
+    ``tensors`` are the parameters, ``model/...``, and what the surveys of all workers have come to, ``key/...``. If it
+    ``fits``, the parameters are the state of what models are compared with, in a round of fitting.
     """
 
     probe: Count
@@ -401,6 +402,7 @@ class ProbeQuestion(Message):
     model: Json
     """Its family and hyper-parameters."""
     tensors: Tensors
+    fits: bool = False
 
 
 class ProbeAnswer(Message):

@@ -194,8 +194,13 @@ def measured(
     told = [survey.told for survey in surveys]
     key = measures.agree(told)
     found = []
-    fitted = measures.baselines(told, drawn.queries, drawn.sample, 0)
-    for one in (params, *fitted.values()):
+    state = measures.begin_fit(told, drawn.queries, 0)
+    sums = [
+        measures.fit(state, part, survey.kept) for part, survey in zip(whole, surveys, strict=True)
+    ]
+    state = measures.end_round(state, {name: sum(one[name] for one in sums) for name in sums[0]})
+    fitted = measures.baselines(state, 0)
+    for one in (params, *(one for several in fitted.values() for one in several)):
         answers = [
             measures.answer(one, drawn.queries, part, survey.kept, key)
             for part, survey in zip(whole, surveys, strict=True)
