@@ -28,10 +28,10 @@ class Task:
     retrieved: int
     bits: tuple[int, ...]
 
-    def near(self) -> NDArray[np.int64]:
-        """Return the true neighbours of each query."""
+    def near(self, count: int | None = None) -> NDArray[np.int64]:
+        """Return the ``count`` true neighbours of each query (None: as many as precision asks for)."""
         database = np.asarray(self.database, np.float32)
-        return true_neighbours(database, self.queries, self.neighbours)
+        return true_neighbours(database, self.queries, count or self.neighbours)
 
 
 def folder() -> Path:

@@ -1,4 +1,7 @@
-"""W step inside a worker as a share of the sgemm peak measured in the same run (one thread)."""
+"""W step inside a worker as a share of the sgemm peak measured in the same run (one thread).
+
+Without the neighbours' loss, whose searches and exponentials are no matrix products.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,7 @@ def main() -> None:
 
 
 def shares(shard: Shard, block_bits: int) -> list[str]:
-    model = BinaryAutoencoderModel(bits=BITS, block_bits=block_bits, rotations=1)
+    model = BinaryAutoencoderModel(bits=BITS, block_bits=block_bits, rotations=1, neighbours=0)
     shard.coordinates(*model.coordinate_shape())
     view = shard.view()
     plan = VisitPlan()

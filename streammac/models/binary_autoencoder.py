@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from streammac.models.alignment import alignment
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
 from streammac.models.code_measures import CodeMeasures
+from streammac.models.fourier import amplitude, drawn, features, usual
 from streammac.models.initialisation import Initialisation
 from streammac.models.least_squares import Sums, solve
 from streammac.models.linear_svm import SvmState, train
@@ -27,6 +28,7 @@ from streammac.models.outliers import centred, far, reach, squares
 ENUMERATE_BITS = 10
 """Up to so many bits the Z step tries all codes; above, it alternates over bits."""
 MAX_BITS = 1024
+MAX_FEATURES = 1 << 16
 LEAST_MU = 3e-5
 """Relative as mu is: below it float32 cannot solve the relaxed problem."""
 WARM = 0.3
@@ -51,6 +53,8 @@ class BinaryAutoencoderModel(NestedModel):
         L2 regularisation of the SVMs, lambda.
     neighbours : float
         Weight of the neighbours' loss of the hash functions beside their hinge loss; 0: none.
+    features : int
+        Random Fourier features that the hash functions see beside the inputs; 0: they are linear.
     mu_start, mu_factor, mu_cap : float
         Continuation: ``mu = min(mu_cap, mu_start mu_factor^age)``, in units of the mean squared norm of the
         decoder's columns, which makes one schedule fit all data and code lengths. Where mu has reached
@@ -69,6 +73,7 @@ class BinaryAutoencoderModel(NestedModel):
     block_bits: int | None = None
     decay: float = 1e-5
     neighbours: float = 100.0
+    features: int = 0
     mu_start: float = 0.1
     mu_factor: float = 1.5
     mu_cap: float = 1.6
@@ -87,6 +92,7 @@ class BinaryAutoencoderModel(NestedModel):
             "block_bits": (1, MAX_BITS),
             "decay": (0, 1),
             "neighbours": (0, 1e6),
+            "features": (0, MAX_FEATURES),
             "mu_start": (1e-9, 1e9),
             "mu_factor": (1, 100),
             "mu_cap": (1e-9, 1e9),
@@ -187,10 +193,12 @@ class BinaryAutoencoderModel(NestedModel):
             if f"{block.name}/rests" in state:
                 return state
             part = self._bits_of(block)
-            neighbours = Neighbours(part, self.neighbours, scale) if self.neighbours else None
+            neighbours = None
+            if self.neighbours:
+                neighbours = Neighbours(part, self.neighbours, scale, len(mean))
             svm = train(
                 _unpack(block.name, state),
-                _inputs(batches, mean, scale, part, neighbours),
+                _inputs(batches, params, part, neighbours),
                 scale,
                 self.decay,
                 average=lap == block.laps - 1,
@@ -212,7 +220,8 @@ class BinaryAutoencoderModel(NestedModel):
     ) -> Tensors:
         """See `NestedModel.end_lap`."""
         if block.name == "init":
-            return self._initial.end_lap(state, lap)
+            state = self._initial.end_lap(state, lap)
+            return state if lap < block.laps - 1 else self._with_features(state)
         name = block.name
         if name.startswith("decoder"):
             weight, offset = solve(state[f"{name}/gram"], state[f"{name}/cross"])
@@ -220,6 +229,16 @@ class BinaryAutoencoderModel(NestedModel):
         if lap < block.laps - 1:
             return state
         return _pack(name, _unpack(name, state).averaged())
+
+    def _with_features(self, first: Tensors) -> Tensors:
+        """Return a first model whose hash functions see the features, and make nothing of them yet."""
+        weight = first["init/encoder"]
+        if self.features:
+            weight = np.pad(weight, ((0, 0), (0, self.features)))
+        return first | {
+            "init/encoder": weight,
+            **drawn(self.features, len(first["input/mean"]), self.seed),
+        }
 
     # -- Z step and forward passes --------------------------------------------------------
 
@@ -266,8 +285,10 @@ class BinaryAutoencoderModel(NestedModel):
         weight, bias = self._encoder(params)
         A, c = self._decoder(params)
         # one product for all that is needed of x; the scaling is done on the small side
-        products = x @ (np.concatenate([weight, A.T, c[None]]) / scale).T
-        h = (products[:, : self.bits] + bias > 0).astype(np.uint8)
+        dim = x.shape[1]
+        products = x @ (np.concatenate([weight[:, :dim], A.T, c[None]]) / scale).T
+        own = products[:, : self.bits] + bias
+        h = (own + _bent(params, x, weight) > 0).astype(np.uint8)
         G = A.T @ A
         q = products[:, self.bits : -1] - c @ A
         penalty = np.float32(mu * max(float(np.trace(G)) / self.bits, 1e-12))
@@ -281,7 +302,6 @@ class BinaryAutoencoderModel(NestedModel):
         norms = squares(x).sum(dtype=np.float64) / float(scale) ** 2
         mixed = products[:, -1].sum(dtype=np.float64)
         constant = float(norms - 2.0 * mixed + len(x) * float(c @ c))
-        dim = x.shape[1]
         return new, Objective(
             points=len(x),
             penalised=_squares(constant + kernels.values(G, q, h, new, penalty).sum()) / dim,
@@ -337,7 +357,8 @@ class BinaryAutoencoderModel(NestedModel):
         weight, bias = self._encoder(params)
         x = centred(x, params["input/mean"])
         with np.errstate(over="ignore", invalid="ignore"):  # of points beyond the range
-            return ((x @ (weight / params["input/scale"]).T + bias) > 0).astype(np.uint8)
+            linear = x @ (weight[:, : x.shape[1]] / params["input/scale"]).T + bias
+            return (linear + _bent(params, x, weight) > 0).astype(np.uint8)
 
     def encode(self, params: Mapping[str, Array], x: Floats) -> NDArray[np.uint8]:
         """Return packed codes, (n, ceil(L / 8)); ``x`` may be overwritten."""
@@ -426,15 +447,25 @@ class BinaryAutoencoderModel(NestedModel):
     def export(self, params: Mapping[str, Array]) -> Tensors:
         """Return plain tensors for raw inputs.
 
-        ``z = (encoder.weight @ x + encoder.bias > 0)`` and ``x ~ decoder.weight @ z + decoder.bias``.
+        ``z = (encoder.weight @ x + encoder.bias > 0)`` and ``x ~ decoder.weight @ z + decoder.bias``. With random
+        features the hash functions apply to ``[x, cos(features.weight @ x + features.bias)]``.
         """
         weight, bias = self._encoder(params)
         A, c = self._decoder(params)
         mean, scale = params["input/mean"], params["input/scale"]
-        raw = weight / scale
-        return {
+        raw: Array = weight[:, : len(mean)] / scale
+        shift: Array = bias - raw @ mean
+        bent: Tensors = {}
+        if "input/frequencies" in params:
+            frequencies, phases = params["input/frequencies"], params["input/phases"]
+            of_cosines = weight[:, len(mean) :] * amplitude(frequencies)
+            shift = shift - of_cosines @ usual(frequencies, phases)
+            raw = np.concatenate([raw, of_cosines], axis=1)
+            bent["features.weight"] = np.asarray(frequencies / scale, np.float32)
+            bent["features.bias"] = np.asarray(phases - (frequencies / scale) @ mean, np.float32)
+        return bent | {
             "encoder.weight": np.asarray(raw, np.float32),
-            "encoder.bias": np.asarray(bias - raw @ mean, np.float32),
+            "encoder.bias": np.asarray(shift, np.float32),
             "decoder.weight": np.asarray(A * scale, np.float32),
             "decoder.bias": np.asarray(c * scale + mean, np.float32),
         }
@@ -454,14 +485,25 @@ def _coordinates_of(batch: Batch) -> Array:
     return batch.z
 
 
+def _bent(params: Mapping[str, Array], x: Floats, weight: Floats) -> Floats | float:
+    """Return what the features of centred points add to their activations, (n, L) or 0."""
+    seen = features(params, x)
+    if seen is None:
+        return 0.0
+    return np.asarray(seen @ (weight[:, x.shape[1] :] / params["input/scale"]).T, np.float32)
+
+
 def _inputs(
     batches: Iterable[Batch],
-    mean: Floats,
-    scale: float,
+    params: Mapping[str, Array],
     part: slice,
     neighbours: Neighbours | None,
 ) -> Iterator[tuple[Floats, NDArray[np.uint8]]]:
-    """Yield the points that are not far, centred, with the wanted bits; give them to the neighbours' loss."""
+    """Yield what hash functions see of the points that are not far, centred, with the wanted bits.
+
+    The neighbours' loss gets the same.
+    """
+    mean, scale = params["input/mean"], float(params["input/scale"][0])
     for batch in batches:
         x, z = centred(batch.x, mean), _coordinates_of(batch)
         beyond = far(x, reach(scale, len(mean)))
@@ -469,6 +511,9 @@ def _inputs(
             x, z = x[~beyond], z[~beyond]
         if len(x) == 0:
             continue
+        bent = features(params, x)
+        if bent is not None:
+            x = np.concatenate([x, bent], axis=1)
         if neighbours is not None:
             neighbours.add(x, z)
         yield x, z[:, part]

@@ -41,11 +41,14 @@ class Neighbours:
         Of this loss, beside the hinge loss.
     scale : float
         What inputs are to be divided by.
+    dim : int
+        How many of them are the point itself, and tell who is near; the others are features of it.
     """
 
-    def __init__(self, part: slice, weight: float, scale: float) -> None:
+    def __init__(self, part: slice, weight: float, scale: float, dim: int) -> None:
         self.weight = weight
         self._part = part
+        self._dim = dim
         self._inverse = np.float32(1.0 / scale)
         self._x: list[Floats] = []
         self._z: list[NDArray[np.uint8]] = []
@@ -68,15 +71,13 @@ class Neighbours:
         others = np.delete(z, np.arange(z.shape[1])[self._part], axis=1).astype(np.float32)
         others *= 2.0
         others -= 1.0
-        yield _gradient(weight, bias, x, others, self._inverse)
+        yield _gradient(weight, bias, x, others, _true(x[:, : self._dim]), self._inverse)
 
 
-def _gradient(
-    weight: Floats, bias: Floats, x: Floats, others: Floats, inverse: np.float32
-) -> tuple[Floats, Floats]:
-    """Return the gradient of the mean over queries of the cross-entropy of their true neighbours.
+def _true(x: Floats) -> Floats:
+    """Return which of (n, D) points are the nearest of each query, (q, n); rows add up to 1.
 
-    ``others`` are the (n, .) bits of other blocks, -1 or 1. Every so many points one is a query.
+    Every so many points one is a query.
     """
     points = len(x)
     spread = max(4, points // QUERIES)
@@ -88,13 +89,25 @@ def _gradient(
     true[rows[:, None], near] = 1.0
     true[rows, queries] = 0.0
     true /= true.sum(axis=1, keepdims=True)
+    return true
+
+
+def _gradient(
+    weight: Floats, bias: Floats, x: Floats, others: Floats, true: Floats, inverse: np.float32
+) -> tuple[Floats, Floats]:
+    """Return the gradient of the mean over queries of the cross-entropy of their true neighbours.
+
+    ``others`` are the (n, .) bits of other blocks, -1 or 1.
+    """
+    spread = max(4, len(x) // QUERIES)
+    queries = np.arange(0, len(x), spread)
     bits = np.tanh(x @ (weight * inverse).T + bias)
     # of +-1 bits the product is L - 2 distance: a constant does not matter to the softmax
     rate = np.float32(0.5 / max(1.0, FALL * (bits.shape[1] + others.shape[1])))
     push = bits[::spread] @ bits.T
     push += others[::spread] @ others.T
     push *= rate
-    push[rows, queries] = -np.inf
+    push[np.arange(len(queries)), queries] = -np.inf
     push -= push.max(axis=1, keepdims=True)
     np.exp(push, out=push)
     push /= push.sum(axis=1, keepdims=True)

@@ -430,7 +430,7 @@ def test_export_applies_to_raw_inputs():
 
 def test_the_limits_are_allowed():
     least = {
-        "bits": 1, "laps": 1, "block_bits": 1, "decay": 0.0, "neighbours": 0.0, "mu_start": 1e-9,
+        "bits": 1, "laps": 1, "block_bits": 1, "decay": 0.0, "neighbours": 0.0, "features": 0, "mu_start": 1e-9,
         "mu_factor": 1.0, "mu_cap": 1e-9, "rotations": 1, "starts": 1, "refined": 1, "sample": 1,
     }  # fmt: skip
     assert create("binary_autoencoder", **least).hyper_parameters() == least | {"seed": 0}
@@ -458,6 +458,7 @@ def test_a_model_is_rebuilt_from_its_hyper_parameters():
             {"neighbours": -1.0},
             "neighbours: expected a number from 0 to 1000000",
         ),
+        ("binary_autoencoder", {"features": -1}, "features: expected a number from 0 to 65536"),
         ("binary_autoencoder", {"mu_start": 0.0}, "mu_start: expected a number from 1e-09"),
         ("binary_autoencoder", {"mu_factor": 0.9}, "mu_factor: expected a number from 1 to 100"),
         ("binary_autoencoder", {"mu_cap": 0.0}, "mu_cap: expected a number from 1e-09"),

@@ -44,7 +44,7 @@ def test_the_gradient_is_that_of_the_loss(part, length):
     bits = part.stop - part.start
     weight = RNG.standard_normal((bits, 5)).astype(np.float32)
     bias = RNG.standard_normal(bits).astype(np.float32)
-    neighbours = Neighbours(part, 1.0, 2.0)
+    neighbours = Neighbours(part, 1.0, 2.0, 5)
     neighbours.add(x[:25], z[:25])
     neighbours.add(x[25:], z[25:])
     ((by_weight, by_bias),) = neighbours.gradients(weight, bias, rest=True)
@@ -68,7 +68,7 @@ def test_the_gradient_is_that_of_the_loss(part, length):
 def test_a_pool_is_used_once_when_it_is_full_and_the_rest_at_the_end():
     x, z = pool(POOL + 100)
     weight, bias = np.ones((6, 5), np.float32), np.zeros(6, np.float32)
-    neighbours = Neighbours(slice(0, 6), 1.0, 1.0)
+    neighbours = Neighbours(slice(0, 6), 1.0, 1.0, 5)
     neighbours.add(x[: POOL - 1], z[: POOL - 1])
     assert not list(neighbours.gradients(weight, bias))
     neighbours.add(x[POOL - 1 : POOL], z[POOL - 1 : POOL])
@@ -81,7 +81,7 @@ def test_a_pool_is_used_once_when_it_is_full_and_the_rest_at_the_end():
 
 def test_too_few_points_are_nobodys_neighbours():
     x, z = pool(LEAST_POINTS - 1)
-    neighbours = Neighbours(slice(0, 6), 1.0, 1.0)
+    neighbours = Neighbours(slice(0, 6), 1.0, 1.0, 5)
     neighbours.add(x, z)
     weight, bias = np.ones((6, 5), np.float32), np.zeros(6, np.float32)
     assert not list(neighbours.gradients(weight, bias, rest=True))
@@ -92,7 +92,7 @@ def test_the_points_that_were_added_may_be_overwritten():
     weight, bias = np.ones((6, 5), np.float32), np.zeros(6, np.float32)
     gradients = []
     for spoil in (False, True):
-        neighbours = Neighbours(slice(0, 6), 1.0, 1.0)
+        neighbours = Neighbours(slice(0, 6), 1.0, 1.0, 5)
         scratch = x.copy()
         neighbours.add(scratch, z)
         if spoil:
@@ -105,7 +105,7 @@ def test_a_pass_of_sgd_goes_down_the_loss():
     x, z = pool(400)
     part = slice(0, 6)
     state = SvmState(RNG.standard_normal((6, 5)).astype(np.float32), np.zeros(6, np.float32), 0.1)
-    neighbours = Neighbours(part, 100.0, 1.0)
+    neighbours = Neighbours(part, 100.0, 1.0, 5)
     after = state
     for _ in range(10):
         neighbours.add(x, z)
@@ -125,3 +125,17 @@ def test_codes_trained_with_it_retrieve_better():
         codes = model.encode(params, x[:300].copy()), model.encode(params, x[300:].copy())
         found[weight] = precision(*codes, near, 20)
     assert found[100.0] > found[0.0] + 0.005
+
+
+def test_who_is_near_is_a_matter_of_the_inputs_and_not_of_their_features():
+    x, z = pool(60)
+    weight, bias = RNG.standard_normal((6, 8)).astype(np.float32), np.zeros(6, np.float32)
+    gradients = []
+    for size in (1e-3, 1.0):
+        seen = np.concatenate([x, size * np.cos(50 * x[:, :3])], axis=1)
+        weight[:, 5:] /= size
+        neighbours = Neighbours(slice(0, 6), 1.0, 1.0, 5)
+        neighbours.add(seen, z)
+        gradients += neighbours.gradients(weight, bias, rest=True)
+        weight[:, 5:] *= size
+    np.testing.assert_allclose(gradients[0][0][:, :5], gradients[1][0][:, :5], atol=1e-5)
