@@ -204,9 +204,7 @@ def growth() -> None:
 
 def stationary() -> None:
     """Print what becomes of a model that is trained again and again on the same points."""
-    print(
-        "\n| bits | epochs | first rest | best current version | last one | promotions | trained last |"
-    )
+    print("\n| bits | epochs | first rest | best rest | last rest | current version | promotions |")
     print("|---|---|---|---|---|---|---|")
     task = siftsmall()
     x = np.random.default_rng(0).permutation(np.asarray(task.database))
@@ -218,12 +216,12 @@ def stationary() -> None:
         for _ in range(1 + CONTINUATIONS):
             for _ in cluster.run():
                 pass
-            found.append(float(outside(cluster.model, cluster.current).mean()))
+            found.append(float(outside(cluster.model, cluster.params).mean()))
             cluster.begin_warm()
-        last = float(outside(cluster.model, cluster.params).mean())
+        current = float(outside(cluster.model, cluster.current).mean())
         print(
             f"| {bits} | {cluster.epoch} | {found[0]:.4f} | {max(found):.4f} | {found[-1]:.4f} | "
-            f"{cluster.promotions} | {last:.4f} |",
+            f"{current:.4f} | {cluster.promotions} |",
             flush=True,
         )
 

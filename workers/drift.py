@@ -18,7 +18,7 @@ before some thirty observations: with more points in each, a fresh model often c
 
 
 class DriftWatch:
-    """An ADWIN detector on the mean nested error of groups of points.
+    """An ADWIN detector on the mean nested error of groups of points, relative to that of the stored ones.
 
     Parameters
     ----------
@@ -37,7 +37,6 @@ class DriftWatch:
         """Mean error of the points that entered last."""
         self.raised: float | None = None
         """Mean error at the last alarm that nobody has taken yet."""
-
         self._adwin: Any = None
 
     def prepare(self) -> None:
@@ -53,10 +52,13 @@ class DriftWatch:
         """Forget all errors: those of another model tell nothing."""
         self._rest, self._adwin, self.raised = np.empty(0, np.float32), None, None
 
-    def observe(self, errors: Floats) -> None:
-        """Take the (n,) errors of new points, in order of arrival; one that falls is no alarm: the model learns."""
+    def observe(self, errors: Floats, usual: float = 1.0) -> None:
+        """Take the (n,) errors of new points, in order of arrival; one that falls is no alarm: the model learns.
+
+        ``usual`` is the mean error of the points that are stored: what training does to both is no drift.
+        """
         self.newest = float(errors.mean()) if len(errors) else self.newest
-        errors = np.concatenate([self._rest, errors])
+        errors = np.concatenate([self._rest, errors / np.float32(usual)])
         whole = len(errors) // GROUP * GROUP
         self._rest = errors[whole:]
         detector = self._adwin = self._adwin or self._detector()
@@ -64,7 +66,7 @@ class DriftWatch:
             before = detector.estimation
             detector.update(float(value))
             if detector.drift_detected and detector.estimation > before:
-                self.raised = float(value)
+                self.raised = float(value) * usual
 
     def take(self) -> float | None:
         """Return the alarm, if any, and forget it."""

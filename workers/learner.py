@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from streammac.errors import StreammacError
-from streammac.models.base import Array, LocalData, NestedModel, Objective, Tensors
+from streammac.models.base import Array, Floats, LocalData, NestedModel, Objective, Tensors
 from streammac.models.local import VisitKey, VisitPlan, enter, minibatches, z_pass
 from streammac.points.range import told_not_finite
 from streammac.ring.member_actions import Done, Job, OpenEpoch, Train, TrainDone, ZStep, ZStepDone
@@ -114,6 +114,7 @@ class Learner:
     failed_step: str = ""
     _data: Snapshot | None = None
     _entered: int = 0  # rows of smaller numbers have coordinates
+    _usual: float = 0.0  # mean error of the points, by the newest model; 0: not known yet
     _resume: int = 0  # number of the row at which the next time-boxed Z step goes on
 
     def prepare(self) -> None:
@@ -177,9 +178,12 @@ class Learner:
         if job.anew:
             self._new_model()
             enter(self.model, job.params, self._data, 0, stop=first)
-        observe = self.drift.observe if self.drift is not None else None
-        enter(self.model, job.params, self._data, first, observe=observe)
+        enter(self.model, job.params, self._data, first, observe=self._observe)
         self._entered = self._data.number(len(self._data))
+
+    def _observe(self, errors: Floats) -> None:
+        if self.drift is not None and self._usual > 0:
+            self.drift.observe(errors, self._usual)
 
     def _new_model(self) -> None:
         if self.drift is not None:
@@ -219,6 +223,7 @@ class Learner:
             resume = 0
         objective = z_pass(self.model, job.params, data, mu, first=resume, expired=self._timer())
         _check_finite({name: np.asarray(value) for name, value in asdict(objective).items()})
+        self._usual = objective.error if objective.points else self._usual
         self._resume = data.number(
             (resume + objective.points + objective.left_out) % max(1, len(data))
         )

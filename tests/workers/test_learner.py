@@ -259,6 +259,16 @@ class TestDrift:
         watch.observe(rng.gamma(4.0, 0.1, 400 * GROUP).astype(np.float32))
         assert watch.take() is None
 
+    def test_what_training_does_to_all_points_is_no_drift(self):
+        rng = np.random.default_rng(0)
+        watch = DriftWatch(delta=0.002)
+        for usual in np.linspace(0.4, 0.8, 20):
+            errors = usual * rng.gamma(4.0, 0.25, 40 * GROUP)
+            watch.observe(errors.astype(np.float32), usual)
+        assert watch.take() is None
+        watch.observe(rng.gamma(4.0, 0.3, 200 * GROUP).astype(np.float32), 0.8)
+        assert watch.take() is not None
+
     def test_errors_of_another_model_tell_nothing(self):
         rng = np.random.default_rng(0)
         watch = DriftWatch(delta=0.002)
@@ -282,6 +292,7 @@ def test_with_another_model_all_points_enter_anew_and_the_watch_with_it():
     model = WatchedModel(blocks=1)
     data, watch = shard_of(GROUP - 1), DriftWatch(0.002)
     learner = Learner("w1", model, data, VisitPlan(), drift=watch)
+    learner._usual = 1.0
     learner.do(OpenEpoch(1, 1, LATER, {"now": 1}))
     learner.do(OpenEpoch(1, 2, LATER, {"now": 2}))
     assert set(data.view().z(slice(None)).ravel()) == {1}
