@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streammac.publishing.measurement import Measurement
+from streammac.publishing.measurement import NORMAL, Measurement
 
 LEVEL = 0.01
 """One-sided level of the tests."""
@@ -51,7 +51,9 @@ class Difference:
         return self.mean > 0 and self.mean > _quantile(self.queries) * self.error
 
     def __str__(self) -> str:
-        return f"{abs(self.mean):.4f} ± {self.error:.4f} {'better' if self.mean > 0 else 'worse'}"
+        """Return it in words, with half the width of its 95 % confidence interval."""
+        side = "better" if self.mean > 0 else "worse"
+        return f"{abs(self.mean):.4f} ± {NORMAL * self.error:.4f} {side}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +116,9 @@ def judge(
     if new is None or current is None:
         return Decision(False, "could not be measured")
     gain = Difference.of(new, current)
-    text = f"{new.model:.4f} on held-out points, {gain} than version {version}"
+    text = f"{new.model:.4f}, {gain} than version {version}"
     if gain.is_gain:
         return Decision(True, text)
     if then is not None and gain.mean >= 0 and has_fallen(then, current):
         return Decision(True, f"{text}, which has become worse than it was")
-    return Decision(False, f"{text}: no more than the noise" if gain.mean > 0 else text)
+    return Decision(False, f"{text}, no more than the noise" if gain.mean > 0 else text)

@@ -313,9 +313,9 @@ class Publisher:
             decision = Decision(True, "no held-out points to measure on")
         else:
             decision = judge(new.measured, current.measured, current.then, current.version)
-        reason = f"{decision.reason}; {change}" if change else decision.reason
+        reason = f"{decision.reason}, {change}" if change else decision.reason
         if decision.promoted and self.published.pinned:
-            return Decision(False, f"version {current.version} is pinned; {reason}")
+            return Decision(False, f"version {current.version} is pinned: {reason}")
         return replace(decision, reason=reason)
 
     def _promote(self, version: Standing, decision: Decision) -> None:

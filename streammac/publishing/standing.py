@@ -127,7 +127,7 @@ class Change:
         return asdict(self)
 
     def __str__(self) -> str:
-        return f"{self.bits:.1f} bits of a code changed ({self.share:.1%})"
+        return f"{self.bits:.1f} bits changed ({self.share:.1%})"
 
 
 def rebuild(metadata: Mapping[str, Any]) -> NestedModel:

@@ -193,10 +193,10 @@ class TestVersions:
     def test_what_is_better_is_promoted_and_what_is_not_stays_a_candidate(self, publisher, params):
         assert self.take(publisher, spoiled(params)) == (1, 1)
         assert self.take(publisher, params) == (2, 2)
-        assert "better than version 1; " in publisher.published.reason
+        assert "better than version 1, " in publisher.published.reason
         assert self.take(publisher, varied(params, 1)) == (3, 2)
         assert self.take(publisher, spoiled(params, 4)) == (4, 2)
-        assert "worse than version 2; " in publisher.published.reason
+        assert "worse than version 2, " in publisher.published.reason
         assert publisher.published.quality.version == 2, "what is shown is what users get"
         assert "worse than" in publisher.versions.load(4).metadata["reason"]
 
@@ -278,7 +278,7 @@ class TestVersions:
         again = publisher_of()
         assert again.published.pinned
         assert self.take(again, params) == (3, 1)
-        assert again.published.reason.startswith("version 1 is pinned; ")
+        assert again.published.reason.startswith("version 1 is pinned: ")
         assert again.published.quality.version == 1
         again.unpin()
         assert self.take(again, varied(params, 1)) == (4, 4)
