@@ -155,6 +155,15 @@ class TestPublisher:
         assert publisher.versions.load(2).metadata["epoch"] == 2
         assert "could not be measured" in publisher.versions.load(2).metadata["reason"]
 
+    def test_of_too_many_epochs_that_wait_the_oldest_give_way(self, publisher_of, params):
+        publisher = publisher_of()
+        for epoch in range(20):
+            publisher.offer(result_of(varied(params, epoch), epoch, age=epoch % 5), 10)
+        assert [result.epoch for result, _ in publisher._waiting] == list(range(12, 20))
+        for epoch in range(20, 30):  # at rest, of which only the newest is of interest
+            publisher.offer(result_of(params, epoch, age=900), 10)
+        assert [result.epoch for result, _ in publisher._waiting] == [*range(13, 20), 29]
+
     def test_epochs_wait_for_the_publishing_interval_until_the_hash_functions_rest(
         self, publisher, params, publisher_of
     ):
