@@ -16,13 +16,13 @@ from streammac.models.retrieval import precision, true_neighbours
 from tests.workers.live_cluster import LiveCluster
 
 BITS = 16
-RATE = 2000
+RATE = 1000
 """Points pushed per second."""
-KEPT_S = 10.0
+KEPT_S = 15.0
 """Age up to which points are kept."""
 CALM_S = 25.0
 """Time before the change."""
-LOOK_S, LOOKS = 2.5, 16
+LOOK_S, LOOKS = 3.0, 16
 """Between two looks after the change, and how many there are."""
 NEAR_ENOUGH = 0.02
 """Precision less than that of codes fitted to the new kind alone."""
@@ -99,7 +99,7 @@ def main() -> None:
         settings = {
             "model": {"bits": BITS},
             "store": {"retain_s": KEPT_S, "segment_bytes": 1 << 18},
-            "held_out": {"points": 1024},
+            "held_out": {"points": 512},  # they are not to tell of more than the window
             "drift": {"enabled": enabled},
         }
         feed = Feed()
