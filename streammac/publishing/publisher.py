@@ -110,7 +110,7 @@ class Publisher:
         self._model = model.grouped_for(settings.cluster.workers)
         self._waiting: deque[tuple[EpochResult, int]] = deque(maxlen=MOST_WAITING)
         self._signal = threading.Condition()
-        self._writing = threading.Lock()  # the thread and whoever pins: one at a time
+        self._writing = threading.RLock()  # the thread and whoever pins: one at a time
         self._ending = False
         self._trouble: OSError | None = None
         self._thread = VitalThread("publisher", self._run)
@@ -150,7 +150,7 @@ class Publisher:
         with self._writing:
             self.versions.pin(version)
             self._current = Standing.of(self.versions.load(version))
-            self.published = replace(self.published, current=version, pinned=True, quality=None)
+            self._tell(current=version, pinned=True, quality=None)
 
     def unpin(self) -> None:
         """Let better versions become the current one again.
@@ -162,7 +162,7 @@ class Publisher:
         """
         with self._writing:
             self.versions.unpin()
-            self.published = replace(self.published, pinned=False)
+            self._tell(pinned=False)
 
     def check(self) -> None:
         """Raise the OSError of which the newest epoch that was to be published was not."""
@@ -193,7 +193,7 @@ class Publisher:
             except UNUSABLE as error:
                 trouble = f"epoch {wanted[0].epoch}: {type(error).__name__}: {error}"
                 log.error("not published: %s", trouble)
-                self.published = replace(self.published, trouble=trouble)
+                self._tell(trouble=trouble)
 
     def _next(self, last: float) -> tuple[EpochResult, int] | None:
         """Wait for an epoch that is to be looked at; None: there is none, and it is time to end.
@@ -228,7 +228,7 @@ class Publisher:
             self._publish(result, points, functions)
         elif self._rests(result) and not self._leader.over:
             self._conclude(result, version)
-        self.published = replace(self.published, examined_s=time.time(), trouble="")
+        self._tell(examined_s=time.time(), trouble="")
         self._show()
 
     def _publish(self, result: EpochResult, points: int, functions: str) -> None:
@@ -268,8 +268,7 @@ class Publisher:
             self._promote(new, decision)
         if self._leader.consider(new):
             self.versions.spared = new.version
-        self.published = replace(
-            self.published,
+        self._tell(
             version=new.version,
             reason=decision.reason,
             first_s=self.published.first_s or time.time(),
@@ -325,7 +324,11 @@ class Publisher:
         self.versions.promote(version.version, decision.reason)
         version.then = version.measured
         self._current = version
-        self.published = replace(self.published, current=version.version, reason=decision.reason)
+        self._tell(current=version.version, reason=decision.reason)
+
+    def _tell(self, **changes: Any) -> None:
+        with self._writing:
+            self.published = replace(self.published, **changes)
 
     # -- measuring ------------------------------------------------------------------------
 
@@ -356,7 +359,7 @@ class Publisher:
         with self._writing:
             if current is self._current and current.measured is not None:
                 quality = current.measured.quality(current.version)
-                self.published = replace(self.published, quality=quality)
+                self._tell(quality=quality)
 
 
 def _following(result: EpochResult) -> dict[str, Any]:

@@ -26,8 +26,9 @@ def x() -> np.ndarray:
     return load_digits().data.astype(np.float32)[:600]
 
 
-def model_of(blocks: int | None = 8) -> BinaryAutoencoderModel:
-    return BinaryAutoencoderModel(bits=BITS, block_bits=blocks, rotations=3, starts=3, refined=1)
+def model_of(blocks: int | None = 8, features: int = 0) -> BinaryAutoencoderModel:
+    options = {"rotations": 3, "starts": 3, "refined": 1, "features": features}
+    return BinaryAutoencoderModel(bits=BITS, block_bits=blocks, **options)
 
 
 def after_epochs(model, x, epochs):
@@ -61,9 +62,9 @@ def test_long_codes_are_aligned_fast() -> None:
     assert time.thread_time() - begin < 1.0
 
 
-@pytest.mark.parametrize(("blocks", "epochs"), [(8, 1), (8, 3), (5, 3)])
-def test_a_renamed_model_is_the_same_with_its_bits_renamed(x, blocks, epochs):
-    model = model_of(blocks)
+@pytest.mark.parametrize(("blocks", "epochs", "features"), [(8, 1, 0), (8, 3, 20), (5, 3, 0)])
+def test_a_renamed_model_is_the_same_with_its_bits_renamed(x, blocks, epochs, features):
+    model = model_of(blocks, features)
     params = after_epochs(model, x, epochs)
     order, flips = RENAMED.permutation(BITS), RENAMED.integers(0, 2, BITS).astype(bool)
     renamed = model.renamed(params, order, flips)
