@@ -24,6 +24,7 @@ MODULES = (
     "chart_view.js",
     "charts.js",
     "events.js",
+    "measures_table.js",
     "workers_table.js",
     "main.js",
 )

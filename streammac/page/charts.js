@@ -5,7 +5,7 @@ import { duration, measure, short } from "./format.js";
 import { elapsed, hasPhase, phase, quality, throughput } from "./history.js";
 
 const MARKED = new Set(["joined", "returned", "lost", "left", "drift", "disk_full", "coordinator_restarted"]);
-const METHODS = [
+export const METHODS = [
   { key: "model", name: "This model", colour: "blue" },
   { key: "initial", name: "Initial", colour: "blue", dash: 1 },
   { key: "itq", name: "ITQ", colour: "orange", dash: 1 },

@@ -5,6 +5,7 @@ import { chartsView } from "./charts.js";
 import { eventsView } from "./events.js";
 import { clock, duration } from "./format.js";
 import { addLines, elapsed, newHistory, parseLines } from "./history.js";
+import { drawMeasures } from "./measures_table.js";
 import { ringView } from "./ring_view.js";
 import { drawWorkers } from "./workers_table.js";
 
@@ -27,6 +28,7 @@ const ring = ringView(find("#ring .stage"));
 const charts = chartsView(find("#charts .grid"));
 const events = eventsView(find("#events ol"), find("#news"));
 const workers = find("#workers");
+const measures = find("#measures");
 
 function take(frame) {
   page.status = { ...NOTHING, ...frame.status };
@@ -42,6 +44,7 @@ function draw(all) {
   const { status, history } = page;
   drawAnswers(status.answers);
   ring.draw(status);
+  if (measures.open) drawMeasures(measures.querySelector(".scroll"), status.quality);
   if (workers.open) drawWorkers(workers.querySelector(".scroll"), status.workers);
   if (!all && performance.now() - page.drawn < CHARTS_MS) return;
   page.drawn = performance.now();
@@ -135,6 +138,7 @@ for (const input of document.querySelectorAll("input[name=window]")) {
   });
 }
 workers.addEventListener("toggle", () => draw(false));
+measures.addEventListener("toggle", () => draw(false));
 document.addEventListener("visibilitychange", () => draw(true));
 themeButton();
 const embedded = JSON.parse(find("#data").textContent);

@@ -109,7 +109,7 @@ def test_a_worker_is_killed_and_the_ring_closes(
         browser.until(
             f"{EDGES}.sort().join() === '{ring}' && Object.values({STATES}).every((s) => s === 'alive')"
         )
-        for chart, curves in (("quality", 4), ("throughput", 2), ("epoch", 3), ("objective", 2)):
+        for chart, curves in (("quality", 5), ("throughput", 2), ("epoch", 3), ("objective", 2)):
             browser.until(f"{CURVES.format(f'chart-{chart}')}.length >= {curves}")
         browser.until("document.querySelectorAll('.block[data-holder]').length > 0")
         browser.until("document.querySelector('#answer-training').dataset.tone === 'good'")
@@ -143,7 +143,7 @@ def test_a_worker_is_killed_and_the_ring_closes(
 
         # a reload shows everything from the beginning
         browser.open(announced["http_url"])
-        browser.until(f"{CURVES.format('chart-quality')}.length === 4")
+        browser.until(f"{CURVES.format('chart-quality')}.length === 5")
         browser.until(f"{STATES}.w2 === 'lost'")
         code, out, _ = run("report", "d", "--output", "running.html")
         assert (code, out.strip()) == (0, "running.html")
@@ -154,7 +154,7 @@ def test_a_worker_is_killed_and_the_ring_closes(
     for name, words in (("running.html", "while it ran"), ("d/report.html", "Report, ")):
         browser.open((tmp_path / name).as_uri())
         assert words in browser.js("return document.querySelector('#connection').textContent")
-        browser.until(f"{CURVES.format('chart-quality')}.length === 4")
+        browser.until(f"{CURVES.format('chart-quality')}.length === 5")
         assert browser.js(f"return Object.keys({STATES}).sort()") == NAMES
         assert browser.complaints() == [], "it needs nothing but itself"
     assert browser.js(
@@ -213,6 +213,14 @@ def test_an_event_is_listed_and_read_out_and_never_taken_for_markup(
     spoken = browser.js("return document.querySelector('#news[aria-live=polite]').textContent")
     assert "Lost: w2: crash" in spoken
     assert "Recovered in 0.4 s" in spoken
+
+
+def test_all_measures_are_in_a_table(show: Show, browser: Browser) -> None:
+    show(simulated_status(2, 2))
+    browser.js("document.querySelector('#measures').open = true")
+    browser.until("document.querySelectorAll('#measures tbody tr').length === 2")
+    cells = "[...document.querySelectorAll('#measures td')].map((t) => t.textContent)"
+    assert browser.js(f"return {cells}") == ["0.27 ± 0.0125"] * 2 + ["0.16 ± 0.01"] * 2
 
 
 def test_a_thousand_members(show: Show, browser: Browser) -> None:
