@@ -127,10 +127,9 @@ def row(questions: Questions, jury: Questions, bits: int, features: int = 0) -> 
 
 
 def main() -> None:
-    both = " random | PCA | ITQ | initial | streammac |" * 2
-    print("| | | precision |" + " |" * 4 + f" recall of {NEAREST} in {FIRST} |" + " |" * 4)
-    print("|---|---|" + "---|" * 10)
-    print(f"| data | bits |{both}")
+    others = "random | PCA | ITQ | initial"
+    print(f"| data | bits | {others} | precision | {others} | recall |")
+    print("|---" * 12 + "|")
     for load in (siftsmall, glove, fashion_mnist):
         task = load()
         questions, jury = Questions.of(task), Questions.of(held_out(task))
