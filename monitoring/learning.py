@@ -12,6 +12,7 @@ MODEL = of(m.QUALITY, 'method="model"')
 BASELINES = of(m.QUALITY, 'method=~"itq|pca|random"')
 BEST_BASELINE = f"max({BASELINES})"
 AGE = f"time() - {of(m.PUBLISHED)}"
+EXAMINED = f"time() - {of(m.EXAMINED)}"
 
 OVERVIEW = Row(
     "Overview",
@@ -181,9 +182,9 @@ VERSIONS = Row(
         ),
         Panel(
             "Age of the newest version",
-            "Time since a version was published.",
+            "Time since a version was published, and since it was last found that there is none to publish.",
             "s",
-            [(AGE, "age")],
+            [(AGE, "age"), (EXAMINED, "examined")],
         ),
         Panel(
             "Promoted and kept back",
