@@ -27,6 +27,7 @@ from streammac.wire.messages import (
     OpenSession,
     PinVersion,
     Points,
+    ProbeAnswer,
     Push,
     Register,
     Routes,
@@ -49,7 +50,7 @@ SHARES = (0.0, 0.02, 0.1, 0.4)
 ORDERS = (Shutdown, DrainRequest, PinVersion)
 """What everybody may ask for, and the cluster then does: only with values that it refuses."""
 LIKELY: dict[str, list[type[Message]]] = {
-    "control": [Register, Register, Heartbeat, Holdings, HeldOutPoints, Goodbye],
+    "control": [Register, Register, Heartbeat, Holdings, HeldOutPoints, ProbeAnswer, Goodbye],
     "data": [OpenSession, Points, Points],
     "ring": [Token, Token, ModelState],
     "client": [Push],
