@@ -95,14 +95,13 @@ class CodeMeasures(Measures):
             with np.errstate(over="ignore", invalid="ignore"):
                 new = np.maximum(own + squares(x) - 2.0 * (queries @ x.T), 0.0)
             new = np.nan_to_num(new, copy=False, nan=MOST, posinf=MOST)
-            distances = np.concatenate([distances, new], axis=1)
-            numbers = np.broadcast_to(np.arange(seen, seen + len(x)), new.shape)
-            rows = np.concatenate([rows, numbers], axis=1)
+            nearest = _nearest(new)
+            rows = np.concatenate([rows, nearest + seen], axis=1)
+            distances = np.concatenate([distances, np.take_along_axis(new, nearest, 1)], axis=1)
+            nearest = _nearest(distances)
+            distances = np.take_along_axis(distances, nearest, 1)
+            rows = np.take_along_axis(rows, nearest, 1)
             seen += len(x)
-            if distances.shape[1] > KEPT:
-                nearest = np.argpartition(distances, KEPT - 1, axis=1)[:, :KEPT]
-                distances = np.take_along_axis(distances, nearest, axis=1)
-                rows = np.take_along_axis(rows, nearest, axis=1)
         told: Tensors = {"distances": np.sort(distances, axis=1)[:, : NEAR[-1]]}
         reach = reach_of(spread, queries.shape[1])
         told |= _moments(chunks, centre, reach)
@@ -233,6 +232,14 @@ class CodeMeasures(Measures):
         first = min(100, max(1, int(points[0].sum()))) if len(points) else 1
         shares["precision_100"] = found_among(points, near[1], first) / first
         return Scores(shares, _properties(total["together"], int(points[:1].sum())))
+
+
+def _nearest(distances: Floats) -> NDArray[np.int64]:
+    """Return which of each query's distances are the least, as many as are kept, unordered."""
+    count = min(KEPT, distances.shape[1])
+    if count == 0:
+        return np.empty((len(distances), 0), np.int64)
+    return np.argpartition(distances, count - 1, axis=1)[:, :count]
 
 
 def _centre(queries: Floats) -> Floats:
