@@ -84,17 +84,12 @@ def found_among(points: Counts, true: Counts, first: int) -> NDArray[np.float64]
     return found
 
 
-def bit_entropy(codes: Codes, bits: int) -> NDArray[np.float64]:
-    """Return the entropy of each bit of (n, B) packed codes, (bits,): 1 balanced, 0 constant.
-
-    >>> bit_entropy(np.array([[0b10000000], [0b11000000]], np.uint8), 2).tolist()
-    [0.0, 1.0]
-    """
-    return entropies(np.unpackbits(codes, axis=1, count=bits).mean(axis=0, dtype=np.float64))
-
-
 def entropies(on: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the entropy of bits that are on for these shares of the points."""
+    """Return the entropy of bits that are on for these shares of the points: 1 balanced, 0 constant.
+
+    >>> entropies(np.array([0.0, 0.5, 1.0])).tolist()
+    [0.0, 1.0, 0.0]
+    """
     share = np.stack([on, 1.0 - on])
     entropy: NDArray[np.float64] = (share * -np.log2(np.where(share > 0, share, 1.0))).sum(axis=0)
     return np.abs(entropy)  # no minus before a zero

@@ -12,7 +12,7 @@ from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.code_measures import CodeMeasures
 from streammac.models.retrieval import (
     baselines,
-    bit_entropy,
+    entropies,
     linear_baselines,
     precisions,
     true_neighbours,
@@ -95,8 +95,8 @@ def test_balance_and_correlation_of_bits():
     params["init/encoder"][5] = 0.0
     _, scores = probe([STORED[:300], STORED[300:]], params)
     codes = MODEL.encode(params, STORED.copy())
-    entropy = bit_entropy(codes, BITS)
     on = np.unpackbits(codes, axis=1, count=BITS)
+    entropy = entropies(on.mean(axis=0))
     varying = np.delete(on, 5, axis=1)
     correlation = np.abs(np.corrcoef(varying, rowvar=False))
     others = correlation[~np.eye(BITS - 1, dtype=bool)].sum() / (BITS * (BITS - 1))
