@@ -206,14 +206,25 @@ class RingRules:
             if (visit.name, visit.incarnation) in self._entitled and number not in self._disclaimed:
                 raise Violation(f"lost, though who made it is in the ring: {visit}")
         makers = {(self.visits[n].name, n in self._disclaimed) for n in lost}
-        # who was alone in the ring passed nothing on; one that has left it may be here still, with an old copy
-        stayed = change.carriers - {member.name for member in change.view.leaving}
-        if len(lost) > 1 and len(makers) == 1 and stayed:
+        passed_on = [n for n in lost[:-1] if self._witnesses(self.visits[n], change)]
+        if passed_on and len(makers) == 1:
             raise Violation(
                 f"one that is gone took more than its last hop with it: {self._tell(lost)}"
             )
         self.lost += len(lost)
         del line[len(kept) :]
+
+    def _witnesses(self, visit: Visit, change: ViewChange) -> set[str]:
+        """Return who trained beside the maker of a visit, who passed it on, and has been in the ring ever since.
+
+        One that has left the ring may be here still, with an old copy.
+        """
+        resume = self._resumes[visit.view]
+        trained = set(resume.trainers)
+        if visit.epoch > resume.epoch:
+            trained = {member.name for member in self._views[visit.view].members}
+        stayed = change.carriers - {member.name for member in change.view.leaving} - {visit.name}
+        return {name for name in trained & stayed if self._began.get(name, 0) <= visit.view}
 
     def reported(self, report: EpochReport, epoch_reports: EpochReports, done: int) -> None:
         """Look at a report that the coordinator has taken; ``done`` was the newest complete epoch before it."""

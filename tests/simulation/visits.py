@@ -5,7 +5,7 @@ The tensor of a block holds one number for each visit of this epoch; `Visits` kn
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,14 @@ from tests.ring.tally import TallyModel
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One worker's training of one block in one lap."""
+    """One worker's training of one block in one lap; in which view, tells no two of them apart."""
 
     epoch: int
     block: str
     lap: int
     name: str
     incarnation: int
+    view: int = field(compare=False)
 
 
 class Visits:

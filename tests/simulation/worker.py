@@ -376,7 +376,9 @@ class WorkerProcess(Process):
             return None
         if isinstance(job, Train):
             token = job.token
-            visit = Visit(token.epoch, token.block, token.lap, self.name, self.incarnation)
+            visit = Visit(
+                token.epoch, token.block, token.lap, self.name, self.incarnation, token.view
+            )
             return TrainDone(job, self.model.train(job, visit, self.visits))
         points = self.store.shard.points if self.store is not None else 0
         return ZStepDone(job.view, job.epoch, self.model.improve(points))
