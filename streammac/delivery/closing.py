@@ -28,16 +28,20 @@ class Closing:
         """Take the names of all who may have something under way here: those that have not ended in good order.
 
         The sessions of all others are over: a late copy of what they sent would not be known again once the batch is
-        with another worker.
+        with another worker. Who begins while an older word is on its way goes on with the next one.
         """
         self._senders = frozenset(senders)
         for name, session in self._sessions.items():
-            if name not in self._senders and not session.closed and not session.ended:
+            if name in self._senders:
+                session.go_on()
+            elif not session.closed and not session.ended:
                 session.end()
 
     def forget(self) -> None:
         """Forget them: nothing goes until they are told again."""
         self._senders = None
+        for session in self._sessions.values():
+            session.go_on()
 
     @property
     def open(self) -> set[str]:
@@ -56,7 +60,10 @@ class Closing:
         session = self._sessions.get(sender)
         if session is None:
             return sender not in self._senders
-        return session.closed or (session.ended and sender not in self._senders)
+        if session.ended and sender not in self._senders:
+            session.let_go = True
+            return True
+        return session.closed
 
     def _is_open(self, name: str) -> bool:
         session = self._sessions.get(name)

@@ -84,13 +84,16 @@ class Store(Protocol):
 class ReceiverSession:
     """What is known of a sender. Not ``agreed``: it was opened, and its revocations could not be carried out yet.
 
-    ``ended``: the coordinator has said that the sender is through; only a newer session counts.
+    ``ended``: the coordinator has said that the sender is through; only a newer session counts. ``let_go``: batches of
+    this sender may have gone on to other workers since.
     """
 
     number: int
     agreed: bool = False
     closing: bool = False
     ended: bool = False
+    let_go: bool = False
+    _before: tuple[bool, bool] = (False, False)
 
     @property
     def closed(self) -> bool:
@@ -99,7 +102,13 @@ class ReceiverSession:
 
     def end(self) -> None:
         """Let nothing of it count any more: what still comes was sent twice, and may live elsewhere by now."""
+        self._before = self.agreed, self.closing
         self.agreed, self.closing, self.ended = False, False, True
+
+    def go_on(self) -> None:
+        """Let it count again, if it was ended at a word that was older than it and nothing has come of that."""
+        if self.ended and not self.let_go:
+            (self.agreed, self.closing), self.ended = self._before, False
 
 
 @dataclass(frozen=True, slots=True)

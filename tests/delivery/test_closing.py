@@ -46,3 +46,19 @@ def test_who_begins_while_it_is_said_to_be_through_is_waited_for():
     assert not closing.lets_go("w5"), "the coordinator's word was older"
     closing.tell([])
     assert closing.lets_go("w5")
+
+
+def test_a_session_that_was_ended_at_an_older_word_goes_on_unless_its_batches_went():
+    session = ReceiverSession(7, agreed=True)
+    closing = Closing({"w3": session})
+    closing.tell(["i1"])  # sent before w3 was told to move its points here, and slow
+    assert not session.agreed
+    closing.tell(["i1", "w3"])
+    assert (session.agreed, session.ended) == (True, False)
+    closing.tell(["i1"])
+    closing.forget()
+    assert session.agreed, "nothing moves any more, and a late copy is known again"
+    closing.tell(["i1"])
+    assert closing.lets_go("w3")
+    closing.tell(["i1", "w3"])
+    assert not session.agreed, "a late copy would not be known again"

@@ -18,6 +18,7 @@ REGRESSIONS: dict[int, str] = {
     20227: "withdrawn points that were cut off at the end of a shard were counted as damaged",
     41058: "the old copies of one that leaves carried the ring back, over epochs whose model was known",
     60008: "what only one had, because the others were gone, counted as more hops than one when it was gone, too",
+    71096: "a worker that began to move points was taken for one that is through, at a word that was older, and waited",
     6130: "a late copy of a batch that had moved on to a third worker was stored again",
 }
 
