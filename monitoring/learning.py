@@ -113,9 +113,13 @@ CODES = Row(
         ),
         Panel(
             "All measures",
-            "Of the promoted version: recall of the 10 true nearest among the first 10, 100 and 1000, and precision.",
+            "Of the promoted version: recall of the 10 true nearest among the first 10, 100 and 1000, and precision; below, "
+            "half the width of their 95 % confidence intervals.",
             "percentunit",
-            [(of(m.MEASURES, 'method="model"'), "{{measure}}")],
+            [
+                (of(m.MEASURES, 'method="model"'), "{{measure}}"),
+                (of(m.MARGINS, 'method="model"'), "{{measure}} ±"),
+            ],
             width=6,
             most=1,
         ),

@@ -223,9 +223,12 @@ class NestedModel(ABC):
     def mu(self, age: int) -> float:
         """Return the penalty for the Z step of the epoch with this age."""
 
+    @abstractmethod
     def rests(self, age: int) -> bool:
-        """Return whether what makes the coordinates is left as it is in the epoch with this age."""
-        return False
+        """Return whether what makes the coordinates is left as it is in the epoch with this age.
+
+        Then the continuation is over, and not before it may another one begin: there must be such an age.
+        """
 
     @property
     def warm_age(self) -> int:

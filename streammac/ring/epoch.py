@@ -113,13 +113,12 @@ def plan_after(
 
     The member that finishes the epoch's first block decides, and the decision rides on that block's last
     round: everybody must hold the block before going on, so all agree without a barrier. What is under way comes to
-    its end before a warm continuation; a fresh one waits for nothing.
+    its end before: where the feed replaces all points again and again, nothing else would ever be trained to the end,
+    and points that enter in a fresh epoch are not watched for drift.
     """
     age = 0 if plan.fresh else plan.age + 1
-    if restart is None or restart.number <= plan.restart:
+    if restart is None or restart.number <= plan.restart or not model.rests(age):
         return EpochPlan(age, restart=plan.restart)
     if restart.fresh:
         return EpochPlan(fresh=True, restart=restart.number)
-    if not model.rests(age):
-        return EpochPlan(age, restart=plan.restart)
     return EpochPlan(model.warm_age, restart=restart.number)
