@@ -113,8 +113,8 @@ CODES = Row(
         ),
         Panel(
             "All measures",
-            "Of the promoted version: recall of the 10 true nearest among the first 10, 100 and 1000, and precision; below, "
-            "half the width of their 95 % confidence intervals.",
+            "Of the promoted version: recall of the 10 true nearest among the first 10, 100, 1000, and precision. "
+            "Beside each half the width of its 95 % confidence interval.",
             "percentunit",
             [
                 (of(m.MEASURES, 'method="model"'), "{{measure}}"),
