@@ -18,7 +18,7 @@ from streammac.wire.messages import Drain, Move, Route, Routes
 from streammac.wire.reports import MoveState
 
 REPEAT_S = 5.0
-"""An order that no heartbeat acknowledges is told again after so long."""
+"""An order that no heartbeat acknowledges is told again after so long, and so are the routes to who moves points."""
 
 
 @dataclass(slots=True)
@@ -29,6 +29,7 @@ class _Orders:
     given: int = 0
     newest: Drain | Move | None = None
     told_at: float = 0.0
+    announced_at: float = 0.0
     state: MoveState = field(default_factory=MoveState)
 
     @property
@@ -104,7 +105,12 @@ class Moves:
                 self.unsettled.discard(peer.name)
         moved = self._of(peer).state.moved if gave and not self.gives(peer) else None
         repeat = [self._tell(peer, now)] if self._overdue(peer, now) else []
-        return OrderProgress(moved, self._standing(peer) != before or bool(repeat), repeat)
+        # what it was told may have been lost, and it moves nothing before it knows the routes
+        reminded = self.moves(peer) and now - self._of(peer).announced_at > REPEAT_S
+        announce = self._standing(peer) != before or bool(repeat) or reminded
+        if announce:
+            self._of(peer).announced_at = now
+        return OrderProgress(moved, announce, repeat)
 
     def _standing(self, peer: Peer) -> tuple[bool, bool, int, bool]:
         """Return what the routes depend on.

@@ -67,6 +67,16 @@ def test_an_order_that_is_not_acknowledged_is_told_again_and_again():
     assert room.hear("w1", 99.0, orders=1).repeat == []
 
 
+def test_who_moves_is_told_the_routes_again_and_again():
+    room = Room("w1")
+    room.moves.give(room.membership.peers["w1"], ORDER, now=1.0)
+    times = (2.0, 2.5, 3.0 + REPEAT_S, 4.0 + REPEAT_S)
+    told = [room.hear("w1", now, orders=1, giving=True).announce for now in times]
+    assert told == [True, False, True, False], "they may have been lost"
+    assert room.hear("w1", 9.0 + REPEAT_S, orders=1).announce
+    assert not room.hear("w1", 99.0, orders=1).announce, "it moves nothing any more"
+
+
 def test_orders_of_another_coordinator_do_not_acknowledge_a_new_one():
     room = Room("w1")
     room.hear("w1", 0.5, orders=3)

@@ -56,13 +56,12 @@ def test_histograms_of_handwriting_are_found_better_than_by_any_baseline():
 
 
 @pytest.mark.skipif("STREAMMAC_DATA" not in os.environ, reason="needs the data set siftsmall")
-@pytest.mark.parametrize(("bits", "margin"), [(16, 0.03), (32, 0.015)])
-def test_sift_descriptors_are_found_better_than_by_itq(bits, margin):
+def test_sift_descriptors_are_found_better_than_by_itq():
     folder = Path(os.environ["STREAMMAC_DATA"]) / "siftsmall"
     database = read_arrays(folder / "siftsmall_base.fvecs").x
     queries = read_arrays(folder / "siftsmall_query.fvecs").x
-    ours, others = precisions(database, queries, 100, 100, bits)
-    assert ours > others["itq"] + margin, (ours, others)
+    ours, others = precisions(database, queries, 100, 100, 16)
+    assert ours > others["itq"] + 0.03, (ours, others)
 
 
 def test_a_stream_reaches_about_what_the_whole_reaches():
@@ -75,15 +74,15 @@ def test_a_stream_reaches_about_what_the_whole_reaches():
 
 
 def test_a_stream_that_changes_is_followed():
-    x = np.tile(digits(), (9, 1))
+    x = np.tile(digits(), (5, 1))
     x = np.random.default_rng(0).permutation(x + np.random.default_rng(1).normal(0, 1, x.shape))
-    other = x[4000:, np.random.default_rng(2).permutation(64)]
-    stream = BinaryAutoencoder(bits=16, window=4000).fit(x[:4000])
+    other = x[2000:8000, np.random.default_rng(2).permutation(64)]
+    stream = BinaryAutoencoder(bits=16, window=2000).fit(x[:2000])
     errors = []
     for part in np.array_split(other, 12):
         stream.partial_fit(part)
         errors.append(stream.objective_)
-    fresh = BinaryAutoencoder(bits=16).fit(other[-4000:]).objective_
+    fresh = BinaryAutoencoder(bits=16).fit(other[-2000:]).objective_
     assert errors[-1] < 1.1 * fresh
     assert errors[1] < 1.5 * fresh, "it does not wait until all points are replaced"
 

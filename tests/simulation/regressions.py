@@ -19,6 +19,7 @@ REGRESSIONS: dict[int, str] = {
     41058: "the old copies of one that leaves carried the ring back, over epochs whose model was known",
     60008: "what only one had, because the others were gone, counted as more hops than one when it was gone, too",
     71096: "a worker that began to move points was taken for one that is through, at a word that was older, and waited",
+    90096: "the routes to a worker that moves its points were lost, and not told again",
     6130: "a late copy of a batch that had moved on to a third worker was stored again",
 }
 
