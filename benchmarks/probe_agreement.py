@@ -30,7 +30,7 @@ from streammac.publishing.measurement import Measurement
 from streammac.publishing.probe import Prober
 from streammac.settings.schema import HeldOut
 from streammac.store import Schema, Shard
-from workers.prober import Prober as WorkersProber
+from workers.probe_thread import ProbeThread
 
 BITS = 32
 EPOCHS = 9
@@ -47,14 +47,14 @@ class Workers:
     """Three shards on disk, and who answers for them."""
 
     def __init__(self, folder: Path, model: BinaryAutoencoderModel, x: Floats) -> None:
-        self.probers = {}
+        self.threads = {}
         self.counts = {}
         for i, part in enumerate(np.array_split(x, 3), 1):
             shard = Shard.open(folder / f"w{i}", Schema(x.shape[1], "float32"))
             shard.append(PointBlock(part), BatchId("s", 1, i), 0.0)
             self.counts[f"w{i}", 1] = len(part)
-            self.probers[f"w{i}"] = WorkersProber(f"w{i}", x.shape[1], 0, shard)
-            self.probers[f"w{i}"].start(model)
+            self.threads[f"w{i}"] = ProbeThread(f"w{i}", x.shape[1], 0, shard)
+            self.threads[f"w{i}"].start(model)
 
     def measure(
         self, prober: Prober, model: BinaryAutoencoderModel, params: Tensors
@@ -66,8 +66,8 @@ class Workers:
             while not measured.done():
                 time.sleep(0.002)
                 for name, question in prober.inquiry.take():
-                    self.probers[name].handle(question)
-                for worker in self.probers.values():
+                    self.threads[name].handle(question)
+                for worker in self.threads.values():
                     for answer in worker.take():
                         prober.inquiry.answer(answer)
             found = measured.result()
@@ -76,7 +76,7 @@ class Workers:
 
     def close(self) -> None:
         """End the threads."""
-        for worker in self.probers.values():
+        for worker in self.threads.values():
             worker.stop()
 
 

@@ -26,7 +26,7 @@ from workers.handover import Mover
 from workers.learner import Learner, learner_for
 from workers.listeners import Listeners
 from workers.point_endpoint import PointEndpoint
-from workers.prober import Prober
+from workers.probe_thread import ProbeThread
 from workers.ring_side import RingEvent, RingSide
 from workers.shards import WorkerShards
 
@@ -92,7 +92,7 @@ class OpenWorker:
             WorkerSockets(listeners.context, poller),
         )
         seed = settings.cluster.seed
-        self.prober = Prober(link.name, schema.dim, seed, self.shards.train)
+        self.probe_thread = ProbeThread(link.name, schema.dim, seed, self.shards.train)
         self.compute = ComputeThread(listeners.context, self._build)
         self.ring: RingSide | None = None
         self._early: list[RingEvent] = []
@@ -118,7 +118,7 @@ class OpenWorker:
             self.ring.receive()
         if self.compute.wake in ready:
             self._take_result()
-        for answer in self.prober.take():
+        for answer in self.probe_thread.take():
             self.link.tell(answer)
         if now - self._retain_at >= RETENTION_S:
             self._retain_at = now
@@ -166,7 +166,7 @@ class OpenWorker:
         for event in self._early:
             self.ring.handle(event)
         self._early.clear()
-        self.prober.start(learner.model)
+        self.probe_thread.start(learner.model)
         for socket in transport.sockets:
             self.poller.register(socket, zmq.POLLIN)
         self.link.hurry = True  # the coordinator waits for us to be ready
@@ -207,6 +207,6 @@ class OpenWorker:
     def close(self, *, ended: bool) -> None:
         """Release what is open; the shards only if the compute thread has ``ended``, else it may still read them."""
         self.mover.close()
-        self.prober.stop()
+        self.probe_thread.stop()
         if ended:
             self.shards.close()

@@ -170,7 +170,7 @@ class Worker:
                     self._early.append(message)
             case OpenProbe() | ProbeQuestion():
                 if self.opened is not None:
-                    self.opened.prober.handle(message)
+                    self.opened.probe_thread.handle(message)
             case Drain():
                 self._leave(message.deadline_s, message.points)
             case Routes():

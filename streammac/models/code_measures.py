@@ -26,7 +26,14 @@ from streammac.models.outliers import (
     squares,
     without_far,
 )
-from streammac.models.retrieval import entropies, found_among, leading
+from streammac.models.retrieval import entropies, found_among
+from streammac.models.rotations import (
+    mean_and_covariance,
+    nearest_rotation,
+    principal_components,
+    procrustes,
+    random_rotations,
+)
 
 NEAR = (10, 100)
 """So many nearest points are true neighbours: for recall, and for precision."""
@@ -166,16 +173,17 @@ class CodeMeasures(Measures):
 
     def begin_fit(self, told: Sequence[Mapping[str, Array]], queries: Floats, seed: int) -> Tensors:
         """Return mean and principal components of the surveyed points, and ITQ's first rotations."""
-        count = max(1.0, sum(float(one["count"]) for one in told))
-        offset = sum(one["sum"] for one in told) / count
-        covariance = sum(one["products"] for one in told) / count - np.outer(offset, offset)
-        rng, bits, dim = np.random.default_rng([seed, 2]), self.model.bits, queries.shape[1]
-        basis = np.zeros((dim, bits), np.float32)
-        kept = min(bits, dim)
-        basis[:, :kept] = leading(covariance, kept, rng)
-        rotations = np.linalg.qr(rng.standard_normal((ROTATIONS, bits, bits)))[0]
-        mean = (_centre(queries) + offset).astype(np.float32)
-        return {"mean": mean, "basis": basis, "rotations": rotations.astype(np.float32)}
+        names = ("count", "sum", "products")
+        count, total, products = (
+            sum((one[name] for one in told), start=np.zeros(())) for name in names
+        )
+        offset, covariance = mean_and_covariance(float(count), total, products)
+        rng, bits = np.random.default_rng([seed, 2]), self.model.bits
+        return {
+            "mean": (_centre(queries) + offset).astype(np.float32),
+            "basis": principal_components(covariance, bits, rng).astype(np.float32),
+            "rotations": random_rotations(ROTATIONS, bits, rng).astype(np.float32),
+        }
 
     def check_fit(self, total: Mapping[str, Array], state: Mapping[str, Array]) -> None:
         """See `Measures.check_fit`."""
@@ -185,7 +193,7 @@ class CodeMeasures(Measures):
 
     def end_round(self, state: Tensors, total: Mapping[str, Array]) -> Tensors:
         """Return the state with the rotations that suit the points of all shards."""
-        return state | {"rotations": _nearest_rotation(total["procrustes"])}
+        return state | {"rotations": nearest_rotation(total["procrustes"]).astype(np.float32)}
 
     def baselines(self, state: Mapping[str, Array], seed: int) -> dict[str, tuple[Tensors, ...]]:
         """Return ITQ from several starts, the signs of principal components, and random projections."""
@@ -246,19 +254,11 @@ def _centre(queries: Floats) -> Floats:
     return median(queries).astype(np.float32)
 
 
-def _nearest_rotation(sums: Array) -> Floats:
-    left, _, right = np.linalg.svd(sums)
-    return np.asarray(left @ right, np.float32)
-
-
-def _improve(projected: Floats, rotation: Floats) -> Floats:
-    """Return the sums of ITQ's Procrustes problem (Gong & Lazebnik, CVPR 2011) after some of its iterations."""
-    for step in range(STEPS):
-        signs = np.where(projected @ rotation > 0, np.float32(1), np.float32(-1))
-        sums = projected.T @ signs
-        if step < STEPS - 1:
-            rotation = _nearest_rotation(sums)
-    return sums
+def _improve(projected: Floats, rotation: Array) -> Array:
+    """Return ITQ's sums over a shard's points after some iterations on them alone."""
+    for _ in range(STEPS - 1):
+        rotation = nearest_rotation(procrustes(projected, rotation))
+    return procrustes(projected, rotation)
 
 
 def _moments(chunks: Chunks, centre: Floats, most: float) -> Tensors:

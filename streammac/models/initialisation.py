@@ -32,7 +32,14 @@ from streammac.models.outliers import (
     weighted_median,
     without_far,
 )
-from streammac.models.retrieval import leading, precision, true_neighbours
+from streammac.models.retrieval import precision, true_neighbours
+from streammac.models.rotations import (
+    mean_and_covariance,
+    nearest_rotation,
+    principal_components,
+    procrustes,
+    random_rotations,
+)
 from streammac.points.range import within
 
 SMALL = 1e-12
@@ -124,17 +131,15 @@ class Initialisation:
         return self._finish(state)
 
     def _project(self, state: Tensors) -> Tensors:
-        count = max(1.0, float(state["init/count"][0]))
-        offset = state["init/sum"] / count
-        covariance = state["init/products"] / count - np.outer(offset, offset)
+        offset, covariance = mean_and_covariance(
+            float(state["init/count"][0]), state["init/sum"], state["init/products"]
+        )
         dim = len(offset)
         scale = np.sqrt(max(float(np.trace(covariance)) / dim, 0.0))
         scale = scale if scale > SMALL else 1.0
-        basis = np.zeros((dim, self.bits))
-        kept = min(self.bits, dim)
         rng = np.random.default_rng([self.seed, dim])
-        basis[:, :kept] = leading(covariance, kept, rng)
-        rotations = np.linalg.qr(rng.standard_normal((self.starts, self.bits, self.bits)))[0]
+        basis = principal_components(covariance, self.bits, rng)
+        rotations = random_rotations(self.starts, self.bits, rng)
         return {
             "input/mean": (state["init/centre"] + offset).astype(np.float32),
             "input/scale": np.array([scale], np.float32),
@@ -145,10 +150,10 @@ class Initialisation:
         }
 
     def _rotate(self, state: Tensors) -> Tensors:
-        left, _, right = np.linalg.svd(state["init/procrustes"])
+        rotations = nearest_rotation(state["init/procrustes"])
         return state | {
-            "init/rotations": left @ right,
-            "init/procrustes": np.zeros_like(left),
+            "init/rotations": rotations,
+            "init/procrustes": np.zeros_like(rotations),
         }
 
     def _choose(self, state: Tensors) -> Tensors:
@@ -245,8 +250,7 @@ def _add_procrustes(state: Tensors, x: Floats) -> None:
     projected = _scaled(state, x) @ state["init/basis"].astype(np.float32)
     sums = state["init/procrustes"].copy()
     for number, rotation in enumerate(state["init/rotations"].astype(np.float32)):
-        signs = np.where(projected @ rotation > 0, np.float32(1), np.float32(-1))
-        sums[number] += projected.T @ signs
+        sums[number] += procrustes(projected, rotation)
     state["init/procrustes"] = sums
 
 

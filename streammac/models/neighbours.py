@@ -74,17 +74,18 @@ class Neighbours:
         yield _gradient(weight, bias, x, others, _true(x[:, : self._dim]), self._inverse)
 
 
-def _true(x: Floats) -> Floats:
-    """Return which of (n, D) points are the nearest of each query, (q, n); rows add up to 1.
+def _queries(points: int) -> NDArray[np.int64]:
+    """Return which points of a pool are queries: one in so many, at most one in four."""
+    return np.arange(0, points, max(4, points // QUERIES))
 
-    Every so many points one is a query.
-    """
+
+def _true(x: Floats) -> Floats:
+    """Return which of (n, D) points are the nearest of each query, (q, n); rows add up to 1."""
     points = len(x)
-    spread = max(4, points // QUERIES)
-    queries = np.arange(0, points, spread)
+    queries = _queries(points)
     rows = np.arange(len(queries))
     wanted = min(points // 4, max(LEAST_NEAREST, round(NEAREST * points)))
-    near = true_neighbours(x, x[::spread], wanted + 1)  # and itself
+    near = true_neighbours(x, x[queries], wanted + 1)  # and itself
     true = np.zeros((len(queries), points), np.float32)
     true[rows[:, None], near] = 1.0
     true[rows, queries] = 0.0
@@ -99,13 +100,13 @@ def _gradient(
 
     ``others`` are the (n, .) bits of other blocks, -1 or 1.
     """
-    spread = max(4, len(x) // QUERIES)
-    queries = np.arange(0, len(x), spread)
+    queries = _queries(len(x))
     bits = np.tanh(x @ (weight * inverse).T + bias)
+    asked = bits[queries]
     # of +-1 bits the product is L - 2 distance: a constant does not matter to the softmax
     rate = np.float32(0.5 / max(1.0, FALL * (bits.shape[1] + others.shape[1])))
-    push = bits[::spread] @ bits.T
-    push += others[::spread] @ others.T
+    push = asked @ bits.T
+    push += others[queries] @ others.T
     push *= rate
     push[np.arange(len(queries)), queries] = -np.inf
     push -= push.max(axis=1, keepdims=True)
@@ -113,7 +114,7 @@ def _gradient(
     push /= push.sum(axis=1, keepdims=True)
     push -= true
     push *= rate / np.float32(len(queries))
-    slope = push.T @ bits[::spread]
-    slope[::spread] += push @ bits
+    slope = push.T @ asked
+    slope[queries] += push @ bits
     slope *= 1.0 - bits * bits
     return (slope.T @ x) * inverse, slope.sum(axis=0)

@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 
 from streammac.models.base import Array, Floats
 from streammac.models.hamming import Codes, Counts, at_distances, rows_at_distances
+from streammac.models.rotations import (
+    nearest_rotation,
+    principal_components,
+    procrustes,
+    random_rotations,
+)
 
 Encode: TypeAlias = Callable[[Floats], Codes]
 ROWS = 256
 """Queries handled at a time: bounds the memory for distances."""
 ITQ_STEPS = 50
-DENSE_DIM = 1024
-"""Up to so many inputs all eigenvectors are computed; above, subspace iteration finds the first ones."""
-SUBSPACE_STEPS = 30
 
 
 def true_neighbours(database: Floats, queries: Floats, count: int) -> NDArray[np.int64]:
@@ -123,26 +126,10 @@ def linear_baselines(
     rng : Generator
         Draws the random projections, and the rotation with which ITQ begins.
     """
-    basis = np.zeros((len(mean), bits), np.float32)
-    kept = min(bits, len(mean))
-    basis[:, :kept] = leading(covariance, kept, rng)
-    rotation = np.linalg.qr(rng.standard_normal((bits, bits)))[0].astype(np.float32)
+    basis = principal_components(covariance, bits, rng).astype(np.float32)
+    rotation = random_rotations(1, bits, rng)[0].astype(np.float32)
     projected = (sample - mean) @ basis
     for _ in range(ITQ_STEPS):
-        signs = np.where(projected @ rotation > 0, np.float32(1), np.float32(-1))
-        left, _, right = np.linalg.svd(projected.T @ signs)
-        rotation = left @ right
+        rotation = nearest_rotation(procrustes(projected, rotation))
     random = rng.standard_normal((len(mean), bits)).astype(np.float32)
     return {"itq": (basis @ rotation).T, "pca": basis.T, "random": random.T}
-
-
-def leading(covariance: Array, count: int, rng: np.random.Generator) -> Array:
-    """Return the eigenvectors of the largest eigenvalues, (D, count)."""
-    if len(covariance) <= DENSE_DIM:
-        vectors: Array = np.linalg.eigh(covariance)[1]
-        return vectors[:, ::-1][:, :count]
-    basis = np.linalg.qr(rng.standard_normal((len(covariance), min(len(covariance), 2 * count))))[0]
-    for _ in range(SUBSPACE_STEPS):
-        basis = np.linalg.qr(covariance @ basis)[0]
-    small: Array = np.linalg.eigh(basis.T @ covariance @ basis)[1]
-    return np.asarray(basis @ small[:, ::-1][:, :count])

@@ -15,7 +15,7 @@ import numpy as np
 
 from streammac.models.base import Array, NestedModel, Tensors
 from streammac.models.measures import Scores
-from streammac.points.range import not_finite
+from streammac.points.range import told_not_finite
 from streammac.publishing.held_out import Drawn, HeldOutSample
 from streammac.publishing.inquiry import Check, Inquiry, Outdated, Stored, Unanswerable, Unanswered
 from streammac.publishing.measurement import Measurement, measurement
@@ -143,9 +143,9 @@ class Prober:
         Unanswerable
             If these parameters are no model.
         """
-        wild = not_finite(dict(params))
+        wild = told_not_finite(params)
         if wild:
-            raise Unanswerable(f"NaN or infinite numbers in {', '.join(wild)}")
+            raise Unanswerable(wild)
         measures = model.measures()
         wanted: dict[str, tuple[Mapping[str, Array], ...]] = {"model": (params,)}
         if not probe.scores:

@@ -12,7 +12,7 @@ from streammac.models.arrays import ArrayShard
 from streammac.models.base import NestedModel
 from streammac.publishing.inquiry import Inquiry, Stored
 from streammac.wire.messages import ProbeAnswer
-from workers.prober import Prober
+from workers.probe_thread import ProbeThread
 
 TURN_S = 0.002
 
@@ -52,7 +52,7 @@ class Asked:
         self.questions: list[object] = []
         self.refused: list[str] = []
         self.appended = 0
-        self.workers: dict[tuple[str, int], Prober] = {}
+        self.workers: dict[tuple[str, int], ProbeThread] = {}
         self._shards: dict[tuple[str, int], Snapshots] = {}
         for name, x in shards.items():
             self.join(name, x)
@@ -61,7 +61,7 @@ class Asked:
 
     def join(self, name: str, x: np.ndarray, incarnation: int = 1) -> None:
         shard = Snapshots(x, self.model.coordinate_shape())
-        prober = Prober(name, x.shape[1], 0, shard)
+        prober = ProbeThread(name, x.shape[1], 0, shard)
         prober.start(self.model)
         self.appended += len(x)
         self._shards[name, incarnation] = shard

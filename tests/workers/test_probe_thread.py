@@ -10,7 +10,7 @@ from streammac.models.arrays import ArrayShard
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.wire.messages import OpenProbe, ProbeQuestion
 from tests.patience import wait_for
-from workers.prober import CHUNK, Prober
+from workers.probe_thread import CHUNK, ProbeThread
 
 MODEL = BinaryAutoencoderModel(bits=16)
 MEASURES = MODEL.measures()
@@ -23,16 +23,16 @@ PARAMS = MODEL.linear(
 
 
 @pytest.fixture
-def prober():
-    prober = Prober("w1", 64, 0, ArrayShard(STORED, MODEL.coordinate_shape()))
-    yield prober
-    prober.stop()
-    assert not prober._thread.is_alive()
+def asked():
+    asked = ProbeThread("w1", 64, 0, ArrayShard(STORED, MODEL.coordinate_shape()))
+    yield asked
+    asked.stop()
+    assert not asked._thread.is_alive()
 
 
-def answer_of(prober):
-    wait_for(lambda: not prober.answers.empty())
-    (answer,) = prober.take()
+def answer_of(asked):
+    wait_for(lambda: not asked.answers.empty())
+    (answer,) = asked.take()
     return answer
 
 
@@ -42,14 +42,14 @@ def question(probe, number, survey, params=PARAMS):
     return ProbeQuestion(probe, number, '{"family": "binary_autoencoder", "bits": 16}', tensors)
 
 
-def test_it_surveys_its_points_and_answers_questions_as_one_who_has_them_in_memory(prober):
+def test_it_surveys_its_points_and_answers_questions_as_one_who_has_them_in_memory(asked):
     assert len(STORED) > CHUNK
-    prober.handle(OpenProbe(7, 1.0, {"x": QUERIES}))
-    prober.start(MODEL)  # what was asked before has waited
-    survey = answer_of(prober)
+    asked.handle(OpenProbe(7, 1.0, {"x": QUERIES}))
+    asked.start(MODEL)  # what was asked before has waited
+    survey = answer_of(asked)
     assert (survey.name, survey.probe, survey.number, survey.points) == ("w1", 7, 0, len(STORED))
-    prober.handle(question(7, 1, survey.tensors))
-    answer = answer_of(prober)
+    asked.handle(question(7, 1, survey.tensors))
+    answer = answer_of(asked)
     assert (answer.probe, answer.number, answer.reason) == (7, 1, "")
     own = MEASURES.survey(QUERIES, lambda: [STORED.copy()])
     key = MEASURES.agree([own.told])
@@ -58,12 +58,12 @@ def test_it_surveys_its_points_and_answers_questions_as_one_who_has_them_in_memo
         np.testing.assert_array_equal(answer.tensors[name], counts)
 
 
-def test_its_sample_is_a_random_one_and_the_same_every_time(prober):
-    prober.start(MODEL)
+def test_its_sample_is_a_random_one_and_the_same_every_time(asked):
+    asked.start(MODEL)
     tensors = []
     for number in (1, 2):
-        prober.handle(OpenProbe(number, 0.25, {"x": QUERIES}))
-        survey = answer_of(prober)
+        asked.handle(OpenProbe(number, 0.25, {"x": QUERIES}))
+        survey = answer_of(asked)
         assert survey.points == round(0.25 * len(STORED))
         tensors.append(survey.tensors)
     np.testing.assert_array_equal(tensors[0]["distances"], tensors[1]["distances"])
@@ -72,33 +72,33 @@ def test_its_sample_is_a_random_one_and_the_same_every_time(prober):
     )
 
 
-def test_what_is_asked_of_a_former_probe_is_not_answered(prober):
-    prober.start(MODEL)
-    prober.handle(OpenProbe(1, 1.0, {"x": QUERIES}))
-    survey = answer_of(prober)
-    prober.handle(OpenProbe(9, 1.0, {"x": QUERIES}))
-    assert answer_of(prober).probe == 9
-    prober.handle(question(1, 1, survey.tensors))
-    prober.handle(question(9, 2, survey.tensors))
-    answer = answer_of(prober)
+def test_what_is_asked_of_a_former_probe_is_not_answered(asked):
+    asked.start(MODEL)
+    asked.handle(OpenProbe(1, 1.0, {"x": QUERIES}))
+    survey = answer_of(asked)
+    asked.handle(OpenProbe(9, 1.0, {"x": QUERIES}))
+    assert answer_of(asked).probe == 9
+    asked.handle(question(1, 1, survey.tensors))
+    asked.handle(question(9, 2, survey.tensors))
+    answer = answer_of(asked)
     assert (answer.probe, answer.number) == (9, 2)
 
 
-def test_a_model_that_makes_no_sense_is_answered_with_the_reason(prober):
-    prober.start(MODEL)
-    prober.handle(OpenProbe(1, 1.0, {"x": QUERIES}))
-    survey = answer_of(prober)
-    prober.handle(question(1, 1, survey.tensors, {"input/mean": X[0]}))
-    answer = answer_of(prober)
+def test_a_model_that_makes_no_sense_is_answered_with_the_reason(asked):
+    asked.start(MODEL)
+    asked.handle(OpenProbe(1, 1.0, {"x": QUERIES}))
+    survey = answer_of(asked)
+    asked.handle(question(1, 1, survey.tensors, {"input/mean": X[0]}))
+    answer = answer_of(asked)
     assert answer.tensors == {}
     assert "KeyError" in answer.reason
-    prober.handle(question(1, 2, survey.tensors))
-    assert answer_of(prober).reason == ""
+    asked.handle(question(1, 2, survey.tensors))
+    assert answer_of(asked).reason == ""
 
 
-def test_queries_of_another_stream_are_ignored(prober):
-    prober.start(MODEL)
+def test_queries_of_another_stream_are_ignored(asked):
+    asked.start(MODEL)
     for wrong in ({}, {"x": X[0]}, {"x": X[:, :5]}):
-        prober.handle(OpenProbe(1, 1.0, wrong))
-    prober.handle(OpenProbe(2, 1.0, {"x": QUERIES}))
-    assert answer_of(prober).probe == 2
+        asked.handle(OpenProbe(1, 1.0, wrong))
+    asked.handle(OpenProbe(2, 1.0, {"x": QUERIES}))
+    assert answer_of(asked).probe == 2

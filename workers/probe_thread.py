@@ -36,7 +36,7 @@ class _NoMore(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class ProbeSample:
     """A probe, and this worker's points as they were when it was opened."""
 
     order: OpenProbe
@@ -60,7 +60,7 @@ class Probe:
             yield self.view.x(rows[lo : lo + CHUNK])
 
 
-class Prober:
+class ProbeThread:
     """Answers what is asked of a probe.
 
     Parameters
@@ -85,7 +85,7 @@ class Prober:
         self.dim = dim
         self._seed = seed, zlib.crc32(name.encode())
         self._shard = shard
-        self._asked: queue.SimpleQueue[Probe | ProbeQuestion | None] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[ProbeSample | ProbeQuestion | None] = queue.SimpleQueue()
         self.answers: queue.SimpleQueue[ProbeAnswer] = queue.SimpleQueue()
         self._newest: int | None = None
         """The newest probe, None at the end; what is asked of another one is of no use."""
@@ -95,7 +95,7 @@ class Prober:
 
     def start(self, model: NestedModel) -> None:
         """Begin to answer: it is known how now."""
-        self._thread = VitalThread("prober", lambda: self._run(model.measures()))
+        self._thread = VitalThread("probe", lambda: self._run(model.measures()))
         self._thread.start()
 
     def handle(self, message: OpenProbe | ProbeQuestion) -> None:
@@ -107,7 +107,7 @@ class Prober:
                 return
             self._newest = message.number
             # here, in the thread that writes: no segment goes while it is taken
-            self._asked.put(Probe(message, self._shard.view()))
+            self._asked.put(ProbeSample(message, self._shard.view()))
         else:
             self._asked.put(message)
 
@@ -126,12 +126,12 @@ class Prober:
     # -- the thread -----------------------------------------------------------------------
 
     def _run(self, measures: Measures) -> None:
-        probe: Probe | None = None
+        probe: ProbeSample | None = None
         kept: Tensors = {}
         while (asked := self._asked.get()) is not None:
-            number = 0 if isinstance(asked, Probe) else asked.number
-            meant = asked.order.number if isinstance(asked, Probe) else asked.probe
-            if isinstance(asked, Probe):
+            number = 0 if isinstance(asked, ProbeSample) else asked.number
+            meant = asked.order.number if isinstance(asked, ProbeSample) else asked.probe
+            if isinstance(asked, ProbeSample):
                 probe, kept = asked, {}
             if probe is None or meant != self._newest:
                 continue
@@ -139,7 +139,7 @@ class Prober:
             reason = ""
             try:
                 chunks = self._while_wanted(probe)
-                if isinstance(asked, Probe):
+                if isinstance(asked, ProbeSample):
                     survey = measures.survey(probe.queries, chunks)
                     told, kept = survey.told, survey.kept
                 else:
@@ -157,7 +157,7 @@ class Prober:
             answer = ProbeAnswer(self.name, meant, number, probe.points, dict(told), reason)
             self.answers.put(answer)
 
-    def _while_wanted(self, probe: Probe) -> Callable[[], Iterator[Floats]]:
+    def _while_wanted(self, probe: ProbeSample) -> Callable[[], Iterator[Floats]]:
         def chunks() -> Iterator[Floats]:
             for x in probe.chunks(self._seed):
                 if probe.order.number != self._newest:
