@@ -58,31 +58,31 @@ def test_histograms_of_handwriting_are_found_better_than_by_any_baseline():
 @pytest.mark.skipif("STREAMMAC_DATA" not in os.environ, reason="needs the data set siftsmall")
 def test_sift_descriptors_are_found_better_than_by_itq():
     folder = Path(os.environ["STREAMMAC_DATA"]) / "siftsmall"
-    database = read_arrays(folder / "siftsmall_base.fvecs").x
+    database = read_arrays(folder / "siftsmall_base.fvecs").x[:3000]
     queries = read_arrays(folder / "siftsmall_query.fvecs").x
     ours, others = precisions(database, queries, 100, 100, 16)
     assert ours > others["itq"] + 0.03, (ours, others)
 
 
 def test_a_stream_reaches_about_what_the_whole_reaches():
-    x = np.random.default_rng(0).permutation(digits())
+    x = np.random.default_rng(0).permutation(digits())[:900]
     whole = BinaryAutoencoder(bits=16).fit(x).objective_
     stream = BinaryAutoencoder(bits=16)
-    for part in np.array_split(x, 20):
+    for part in np.array_split(x, 8):
         stream.partial_fit(part)
-    assert stream.objective_ < 1.05 * whole
+    assert stream.objective_ < 1.06 * whole
 
 
 def test_a_stream_that_changes_is_followed():
-    x = np.tile(digits(), (5, 1))
-    x = np.random.default_rng(0).permutation(x + np.random.default_rng(1).normal(0, 1, x.shape))
-    other = x[2000:8000, np.random.default_rng(2).permutation(64)]
-    stream = BinaryAutoencoder(bits=16, window=2000).fit(x[:2000])
+    x = np.random.default_rng(0).permutation(digits())
+    x += np.random.default_rng(1).normal(0, 1, x.shape)
+    other = x[500:1250, np.random.default_rng(2).permutation(64)]
+    stream = BinaryAutoencoder(bits=16, window=500).fit(x[:500])
     errors = []
-    for part in np.array_split(other, 12):
+    for part in np.array_split(other, 6):
         stream.partial_fit(part)
         errors.append(stream.objective_)
-    fresh = BinaryAutoencoder(bits=16).fit(other[-2000:]).objective_
+    fresh = BinaryAutoencoder(bits=16).fit(other[-500:]).objective_
     assert errors[-1] < 1.1 * fresh
     assert errors[1] < 1.5 * fresh, "it does not wait until all points are replaced"
 

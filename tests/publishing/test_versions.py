@@ -1,6 +1,7 @@
 import json
 import os
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -82,6 +83,9 @@ def test_an_empty_folder_has_no_versions(tmp_path: Path) -> None:
         store.load(7)
 
 
+@patch(
+    "os.fsync", new=lambda _: None
+)  # no power is cut here, and on a busy disk it takes most of the time
 @given(
     keep=st.integers(1, 4),
     steps=st.lists(st.sampled_from(["publish", "publish", "restart", *range(9)]), max_size=25),
