@@ -99,7 +99,8 @@ class Coordinator:
         self.epoch_reports = EpochReports(state.get("began"))
         self.progress = Progress(settings.training, state, params)
         self.stall = StallWatch(settings.cluster.seed)
-        self.beginning = StartCondition(settings.training.start_points)
+        join_s = None if settings.training.deterministic else settings.cluster.join_s
+        self.beginning = StartCondition(settings.training.start_points, join_s)
         stream, agreed = settings.stream, state.get("schema")
         self.schema = StreamSchema(**agreed) if agreed else None
         if self.schema is None and stream.dim and stream.dtype:
@@ -179,6 +180,8 @@ class Coordinator:
         for peer in self.membership.silence(now):
             orders += self._lost(peer, "hang", peer.detector.last, now)
         self.beginning.count(self.membership.points_to_train_on, now)
+        here, ready = self._workers
+        self.beginning.gather(here, ready, now, fed=self.schema is not None)
         if self.views.gives_up_waiting(now):
             orders += self._members_changed(now)
         orders += self._share_out(now)
@@ -414,12 +417,17 @@ class Coordinator:
         if self.views.expected:
             away, all_of_them = len(self.views.expected), len(self.views.ring)
             return f"waiting for {away} of {all_of_them} workers to come back"
-        here = self.membership.of("worker")
-        ready = sum(peer.ready for peer in here)
+        here, ready = self._workers
         workers = self.membership.of("worker", alive=False)
         leaving = sum(peer.state == "draining" for peer in workers)  # nobody waits for those
         needed = 1 if self.views.begun else max(1, self.settings.cluster.workers - leaving)
-        return self.beginning.waits_for(len(here), ready, needed, fed=self.schema is not None)
+        return self.beginning.waits_for(here, ready, needed, fed=self.schema is not None)
+
+    @property
+    def _workers(self) -> tuple[int, int]:
+        """How many workers are here, and how many of them can train."""
+        here = self.membership.of("worker")
+        return len(here), sum(peer.ready for peer in here)
 
     def _new_view(self, now: float) -> list[Action]:
         leavers = self.views.leavers()

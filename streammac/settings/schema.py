@@ -77,6 +77,10 @@ class Cluster(Section):
     workers: int = Field(
         3, ge=1, le=MOST_WORKERS, description="workers to start, and to wait for before training"
     )
+    join_s: Seconds = Field(
+        15.0,
+        description="training begins with fewer when none has come for so long; not if deterministic",
+    )
     seed: int = Field(0, ge=0, lt=1 << 63, description="seed of all shuffling")
     heartbeat_s: Pause = Field(0.5, description="seconds between two heartbeats")
     restart: Literal["always", "never"] = Field(

@@ -15,7 +15,7 @@ from streammac.coordinator.failure_detector import CAP_S
 from streammac.coordinator.health import failures
 from streammac.coordinator.moves import REPEAT_S
 from streammac.coordinator.stall import STALL_S
-from streammac.coordinator.start_condition import QUIET_S
+from streammac.coordinator.start_condition import QUIET_S, StartCondition
 from streammac.coordinator.status import status
 from streammac.coordinator.verdict import Verdict
 from streammac.coordinator.view_manager import RETURN_S
@@ -225,11 +225,12 @@ def test_what_training_waits_for_is_told_until_it_begins():
     hear("w2", 0)
     hear("w1", 40)
     hear("w2", 60)
+    begins = "training begins without the others in 15 s"
     assert told == [
         "waiting for workers: 0 of 2 are here",
         "waiting for workers: 1 of 2 are here",
         "waiting for points",
-        "waiting for workers: 1 of 2 are ready",
+        f"waiting for workers: 1 of 2 are ready; {begins}",
         "waiting for points",
         "waiting for points: 40 of 100 to begin with",
         None,
@@ -241,6 +242,53 @@ def test_what_training_waits_for_is_told_until_it_begins():
     assert status(again).waiting == "waiting for 2 of 2 workers to come back"
     core.ending = True
     assert status(core).waiting is None
+
+
+def test_workers_that_do_not_come_are_not_waited_for():
+    core = Coordinator(settings(), "c")
+    core.handle(b"i1", StreamSchema(8, "float32"), now=0.0)
+    core.handle(b"w1", register("w1"), now=0.0)
+    views = [sent(turn(core, now), View) for now in (1.0, 10.0, 15.5)]
+    assert views == [[], [], []], "it became ready after a second"
+    assert status(core).waiting == (
+        "waiting for workers: 1 of 2 are here; training begins without the others in 1 s"
+    )
+    assert [to for to, _ in sent(turn(core, 16.1), View)] == ["w1"]
+    core.handle(b"w2", register("w2"), now=17.0)
+    core.handle(b"w2", Heartbeat("w2", 1, report_of(100)), now=17.0)
+    assert {one.name for one in core.view.members} == {"w1", "w2"}, "who comes later joins"
+
+
+def test_a_worker_that_never_gets_ready_holds_nobody_up():
+    core = Coordinator(settings(), "c")
+    core.handle(b"i1", StreamSchema(8, "float32"), now=0.0)
+    for name in ("w1", "w2"):
+        core.handle(name.encode(), register(name), now=0.0)
+    for now in (1.0, 15.0, 16.1):
+        core.handle(b"w2", Heartbeat("w2", 1, WorkerReport()), now)
+        orders = turn(core, now)
+    assert [to for to, _ in sent(orders, View)] == ["w1"]
+
+
+def test_workers_that_come_and_go_are_not_waited_for_anew():
+    condition = StartCondition(start_points=1, join_s=15.0)
+    for now in range(20):
+        condition.gather(1 + now % 2, 1, float(now), fed=True)
+    assert condition.left_s <= 0
+
+
+def test_a_deterministic_run_waits_for_all_its_workers():
+    core = Coordinator(settings(deterministic=True), "c")
+    core.handle(b"i1", StreamSchema(8, "float32"), now=0.0)
+    core.handle(b"w1", register("w1"), now=0.0)
+    assert [sent(turn(core, now), View) for now in (1.0, 1000.0)] == [[], []]
+    assert status(core).waiting == "waiting for workers: 1 of 2 are here"
+
+
+def turn(core, now) -> list:
+    """Let w1 be heard with enough points, and time pass."""
+    core.handle(b"w1", Heartbeat("w1", 1, report_of(1000)), now)
+    return core.tick(now)
 
 
 def test_nothing_is_trained_on_nothing():
