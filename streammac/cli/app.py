@@ -46,7 +46,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # it takes longer to import than all else
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 for command in COMMANDS:
     app.command()(command)

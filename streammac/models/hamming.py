@@ -5,9 +5,8 @@ Codes are packed (n, B) uint8, as `NestedModel.encode` returns them. What is cou
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,8 +22,10 @@ def words(codes: Codes) -> NDArray[np.uint64]:
 
 def at_distances(queries: Codes, codes: Codes, bits: int) -> Counts:
     """Return how many codes are at each distance from each query, (q, bits + 1)."""
+    from streammac.models.distance_kernels import count_all
+
     counts = np.zeros((len(queries), bits + 1), np.int32)
-    _count_all(words(queries), words(codes), counts)
+    count_all(words(queries), words(codes), counts)
     return counts
 
 
@@ -44,42 +45,11 @@ def rows_at_distances(
     bits : int
         Length of the codes, L.
     """
+    from streammac.models.distance_kernels import count_rows
+
     counts = np.zeros((len(queries), bits + 1), np.int32)
-    _count_rows(words(queries), words(codes), rows, wanted, counts)
+    count_rows(words(queries), words(codes), rows, wanted, counts)
     return counts
-
-
-@numba.njit(inline="always")
-def _ones(word: Any) -> Any:
-    """Return how many bits are set; the compiler knows this for the processor's own instruction."""
-    word -= (word >> np.uint64(1)) & np.uint64(0x5555555555555555)
-    pairs = np.uint64(0x3333333333333333)
-    word = (word & pairs) + ((word >> np.uint64(2)) & pairs)
-    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
-
-
-@numba.njit(cache=True, nogil=True)
-def _count_all(queries: Any, codes: Any, counts: Any) -> None:
-    length = queries.shape[1]
-    for i in range(len(queries)):
-        for j in range(len(codes)):
-            distance = np.uint64(0)
-            for k in range(length):
-                distance += _ones(queries[i, k] ^ codes[j, k])
-            counts[i, distance] += 1
-
-
-@numba.njit(cache=True, nogil=True)
-def _count_rows(queries: Any, codes: Any, rows: Any, wanted: Any, counts: Any) -> None:
-    length = queries.shape[1]
-    for i in range(len(queries)):
-        for n in range(rows.shape[1]):
-            if wanted[i, n]:
-                distance = np.uint64(0)
-                for k in range(length):
-                    distance += _ones(queries[i, k] ^ codes[rows[i, n], k])
-                counts[i, distance] += 1
 
 
 def compile_all() -> None:

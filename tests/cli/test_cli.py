@@ -67,21 +67,45 @@ def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VersionStore:
     return store
 
 
-def test_help_imports_nothing_heavy() -> None:
-    script = (
-        "import sys; sys.argv = ['streammac', '--help']\n"
-        "from streammac.cli.app import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "heavy = {'numpy', 'zmq', 'pydantic', 'numba', 'sklearn', 'workers', 'ingest'}\n"
-        "print('heavy:', sorted(heavy & sys.modules.keys()))"
-    )
+HEAVY = {
+    "numpy", "zmq", "pydantic", "msgspec", "numba", "sklearn", "scipy", "river", "rich", "pygments", "markdown_it",
+    "http", "asyncio", "workers", "ingest",
+}  # fmt: skip
+"""What takes long to import, and neither the package nor the help of a command needs."""
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import streammac",
+        "import sys; sys.argv = ['streammac', '--help']; from streammac.cli.app import main; main()",
+    ],
+    ids=["package", "help"],
+)
+def test_nothing_heavy_is_imported_that_is_not_used(script: str) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    result = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+    told = (
+        f"import atexit, sys; atexit.register(lambda: print('imported:', *sys.modules))\n{script}"
     )
-    assert "Commands" in result.stdout
-    assert result.stdout.rstrip().endswith("heavy: []")
+    result = subprocess.run(
+        [sys.executable, "-c", told], env=environment, capture_output=True, text=True, check=True
+    )
+    *helped, imported = result.stdout.splitlines()
+    assert any(line.startswith("Usage: ") for line in helped) == ("--help" in script)
+    assert HEAVY.isdisjoint(imported.split()[1:])
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["workers.coordinator.process", "workers.worker", "ingest.node", "streammac.supervisor"],
+)
+def test_a_process_begins_before_what_it_computes_with_is_imported(module: str) -> None:
+    """Workers compile in the thread that computes, and the others never."""
+    told = f"import sys, {module}; print(*{{'numba', 'sklearn', 'scipy', 'river'}} & sys.modules.keys())"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", told]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout == "\n"
 
 
 def test_python_m_streammac() -> None:
