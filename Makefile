@@ -35,8 +35,9 @@ docs: $(READY)
 	$(BIN)/python -m tools.reference docs
 	$(BIN)/python -m monitoring
 
+# make bench ONLY="w_step ingest"; SHORT=1 to see that they run
 bench: $(READY)
-	$(BIN)/python -m benchmarks all
+	$(BIN)/python -m benchmarks $(if $(SHORT),--short) $(or $(ONLY),all)
 
 # make simulate SEEDS=2000, or SEED=17 to run that one again (LINES=200 of its trace, MUTATION="all adopt" with a bug)
 simulate: $(READY)

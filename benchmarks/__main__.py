@@ -1,9 +1,16 @@
-"""List the benchmarks, or run some of them: ``python -m benchmarks [NAME ...|all]``."""
+"""List the benchmarks, or run some: ``python -m benchmarks [--short] [--results FOLDER] [NAME ...|all]``."""
 
 from __future__ import annotations
 
+import argparse
 import importlib
-import sys
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import machine, results
+from benchmarks.report import Report
 
 NAMES = (
     "w_step",
@@ -22,18 +29,59 @@ NAMES = (
     "messages",
     "probe_agreement",
 )
+log = logging.getLogger("benchmarks")
 
 
 def main() -> None:
-    wanted = sys.argv[1:]
-    for name in NAMES if wanted in ([], ["all"]) else wanted:
-        module = importlib.import_module(f"benchmarks.{name}")
-        title = (module.__doc__ or "").splitlines()[0]
-        if not wanted:
-            print(f"python -m benchmarks {name:14} {title}")
-            continue
-        print(f"\n## {name}: {title}\n", flush=True)
-        module.main()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="which; without any they are listed"
+    )
+    parser.add_argument(
+        "--short",
+        action="store_true",
+        help="a fraction of the work, to see that it runs; nothing is kept unless --results is given",
+    )
+    parser.add_argument(
+        "--results", type=Path, metavar="FOLDER", help="where the JSON goes; benchmarks/results"
+    )
+    wanted = parser.parse_args()
+    unknown = sorted(set(wanted.names) - {*NAMES, "all"})
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    if not wanted.names:
+        for name in NAMES:
+            print(f"{name:16} {_title(name)}")
+        return
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    log.setLevel(logging.INFO)
+    folder = wanted.results or (None if wanted.short else results.PUBLISHED)
+    for name in NAMES if "all" in wanted.names else wanted.names:
+        print(f"\n## {name}: {_title(name)}\n", flush=True)
+        result = _measured(name, short=wanted.short)
+        if folder is not None:
+            log.info("written: %s", results.write(name, result, folder))
+
+
+def _title(name: str) -> str:
+    return (importlib.import_module(f"benchmarks.{name}").__doc__ or "").splitlines()[0]
+
+
+def _measured(name: str, *, short: bool) -> results.Result:
+    """Run one; print each table as it comes."""
+    reports, facts, begin = [], machine.facts(), time.monotonic()
+    for report in _reports(name, short=short):
+        print(report.markdown(), "\n", flush=True)
+        reports.append(report)
+    return results.Result(facts, round(time.monotonic() - begin, 1), tuple(reports))
+
+
+def _reports(name: str, *, short: bool) -> Iterator[Report]:
+    module = importlib.import_module(f"benchmarks.{name}")
+    if hasattr(module, "run"):
+        yield from module.run(short=short)
+    else:
+        module.main()  # prints by itself
 
 
 if __name__ == "__main__":
