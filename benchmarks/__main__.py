@@ -14,6 +14,7 @@ from benchmarks.report import Report
 
 NAMES = (
     "w_step",
+    "z_step",
     "ingest",
     "speedup",
     "quality",

@@ -296,33 +296,22 @@ class BinaryAutoencoderModel(NestedModel):
             new = z.copy()
             kernels.enumerate_codes(G, q, h, new, penalty)
         else:
-            new = self._best(G, q, h, penalty, (z, h, self._relaxed(G, q, h, penalty)))
+            new = _least(G, q, h, penalty, (z, h, self._relaxed(G, q, h, penalty)))
             kernels.alternate(G, q, h, new, penalty)
         # sum over points of ||x - c||^2
         norms = squares(x).sum(dtype=np.float64) / float(scale) ** 2
         mixed = products[:, -1].sum(dtype=np.float64)
         constant = float(norms - 2.0 * mixed + len(x) * float(c @ c))
+        penalised, nested = (
+            constant + _values(G, q, h, code, penalty).sum(dtype=np.float64) for code in (new, h)
+        )
         return new, Objective(
             points=len(x),
-            penalised=_squares(constant + kernels.values(G, q, h, new, penalty).sum()) / dim,
-            nested=_squares(constant + kernels.values(G, q, h, h, penalty).sum()) / dim,
-            violated=float((new != h).mean(axis=1).sum()),
-            changed=float((new != z).mean(axis=1).sum()),
+            penalised=_squares(penalised) / dim,
+            nested=_squares(nested) / dim,
+            violated=np.count_nonzero(new != h) / self.bits,
+            changed=np.count_nonzero(new != z) / self.bits,
         )
-
-    def _best(
-        self,
-        G: Floats,
-        q: Floats,
-        h: NDArray[np.uint8],
-        penalty: np.float32,
-        codes: tuple[NDArray[np.uint8], ...],
-    ) -> NDArray[np.uint8]:
-        """Return for each point the code with the least objective; of equals the first."""
-        from streammac.models import kernels
-
-        least = np.argmin([kernels.values(G, q, h, z, penalty) for z in codes], axis=0)
-        return np.asarray(np.choose(least[:, None], codes), np.uint8)
 
     def _relaxed(
         self, G: Floats, q: Floats, h: NDArray[np.uint8], penalty: np.float32
@@ -330,7 +319,8 @@ class BinaryAutoencoderModel(NestedModel):
         # bits that say the same, or nothing, make G singular, and a tiny penalty is lost beside it
         ridge = max(penalty, np.float32(LEAST_MU * np.trace(G) / self.bits))
         system = G + ridge * np.eye(self.bits, dtype=np.float32)
-        return (np.linalg.solve(system, (q + penalty * h).T).T > 0.5).astype(np.uint8)
+        inverse = np.linalg.inv(system.astype(np.float64)).astype(np.float32)
+        return ((q + penalty * h) @ inverse > 0.5).astype(np.uint8)
 
     def _encoder(self, params: Mapping[str, Array]) -> tuple[Floats, Floats]:
         """Return weights (L, D) and biases (L,) for centred and scaled inputs."""
@@ -469,6 +459,37 @@ class BinaryAutoencoderModel(NestedModel):
             "decoder.weight": np.asarray(A * scale, np.float32),
             "decoder.bias": np.asarray(c * scale + mean, np.float32),
         }
+
+
+def _values(
+    G: Floats, q: Floats, h: NDArray[np.uint8], z: NDArray[np.uint8], penalty: np.float32
+) -> Floats:
+    """Return each code's objective without its constant (`streammac.models.kernels`), (n,)."""
+    code = z.astype(np.float32)
+    slope = code @ G
+    slope -= 2.0 * q
+    values: Floats = np.linalg.vecdot(slope, code)
+    code -= h
+    values += penalty * np.linalg.vecdot(code, code)
+    return values
+
+
+def _least(
+    G: Floats,
+    q: Floats,
+    h: NDArray[np.uint8],
+    penalty: np.float32,
+    codes: tuple[NDArray[np.uint8], ...],
+) -> NDArray[np.uint8]:
+    """Return for each point the code with the least objective, (n, L); of equals the first."""
+    least, *others = codes
+    value = _values(G, q, h, least, penalty)
+    for code in others:
+        other = _values(G, q, h, code, penalty)
+        better = other < value
+        least = np.where(better[:, None], code, least)
+        value = np.where(better, other, value)
+    return least
 
 
 def _squares(total: np.float64) -> float:

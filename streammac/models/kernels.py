@@ -86,32 +86,12 @@ def enumerate_codes(G: Any, q: Any, h: Any, z: Any, mu: Any) -> None:
                     z[i, k] = code[k]
 
 
-@numba.njit(cache=True, nogil=True)
-def values(G: Any, q: Any, h: Any, z: Any, mu: Any) -> Any:
-    """Return each point's objective, (n,) float64."""
-    n, bits = z.shape
-    out = np.empty(n, np.float64)
-    for i in range(n):
-        value = 0.0
-        for j in range(bits):
-            if z[i, j]:
-                row = 0.0
-                for k in range(bits):
-                    if z[i, k]:
-                        row += G[j, k]
-                value += row - 2.0 * q[i, j]
-            if z[i, j] != h[i, j]:
-                value += mu
-        out[i] = value
-    return out
-
-
 def compile_all() -> None:
     """Compile every kernel for the types that are used, so that no epoch waits for it."""
     G = np.eye(2, dtype=np.float32)
     q = np.zeros((1, 2), np.float32)
     z: NDArray[np.uint8] = np.zeros((1, 2), np.uint8)
-    for kernel in (alternate, enumerate_codes, values):
+    for kernel in (alternate, enumerate_codes):
         kernel(G, q, z.copy(), z.copy(), np.float32(1.0))
 
 
