@@ -24,8 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 from streammac.errors import StreammacError
 from streammac.link.request import ask, ask_status
 from streammac.models.base import NestedModel, Tensors
-from streammac.models.registry import create
 from streammac.points.range import OUTSIDE, within
+from streammac.publishing.versions import rebuild
 from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.wire.codec import MAX_HEADER_BYTES
@@ -88,9 +88,14 @@ class Model:
 
     @classmethod
     def of(cls, version: int, metadata: dict[str, Any], tensors: dict[str, Any]) -> Model:
-        """Build one from what was published."""
-        spec = metadata["model"]
-        return cls(version, metadata, tensors, create(spec["family"], **spec["hyper_parameters"]))
+        """Build one from what was published.
+
+        Raises
+        ------
+        VersionError
+            If the cluster is of another release, whose model is unknown here.
+        """
+        return cls(version, metadata, tensors, rebuild(metadata))
 
     def encode(self, X: ArrayLike) -> NDArray[np.uint8]:
         """Return packed codes (n, ceil(L / 8)) of (n, D) points, most significant bit first.
@@ -324,6 +329,8 @@ class Client:
         ------
         ClientError
             If there is no such version (yet).
+        VersionError
+            If its model is unknown here: the cluster is of another release.
         """
         reply = ask(
             self._coordinator, ModelRequest(version), ModelReply, self._timeout_s, self._keys

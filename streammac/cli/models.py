@@ -74,11 +74,11 @@ def encode(
 
 
 def _model(directory: Path, model: Path | None) -> ModelVersion:
-    from streammac.publishing.versions import VersionError, read_model
+    from streammac.publishing.versions import VersionError, usable_model
 
     try:
         if model is not None:
-            return read_model(model)
+            return usable_model(model)
         versions = _versions(directory)
         if versions.current == 0:
             raise Failure(

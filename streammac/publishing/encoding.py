@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from streammac.errors import ExitCode, Failure
 from streammac.files.replace import replacing
 from streammac.points.range import OUTSIDE, told_not_finite, within
-from streammac.publishing.standing import rebuild
-from streammac.publishing.versions import ModelVersion, VersionError, write_model
+from streammac.publishing.versions import ModelVersion, VersionError, rebuild, write_model
 
 BATCH_BYTES = 16 << 20
 """Size of a batch of vectors, as float32."""

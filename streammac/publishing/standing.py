@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from streammac.models.base import Array, Floats, NestedModel
-from streammac.models.registry import create
 from streammac.publishing.measurement import Measurement
-from streammac.publishing.versions import ModelVersion
+from streammac.publishing.versions import ModelVersion, rebuild
 
 
 @dataclass(slots=True, eq=False)
@@ -128,12 +127,6 @@ class Change:
 
     def __str__(self) -> str:
         return f"{self.bits:.1f} bits changed ({self.share:.1%})"
-
-
-def rebuild(metadata: Mapping[str, Any]) -> NestedModel:
-    """Return the model that a version's parameters belong to."""
-    described = metadata["model"]
-    return create(described["family"], **described["hyper_parameters"])
 
 
 def fingerprint(functions: Mapping[str, Array]) -> str:

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from streammac.errors import StreammacError
 from streammac.files import document
 from streammac.files.replace import replace
+from streammac.models.base import NestedModel
+from streammac.models.registry import ModelError, create
 from streammac.points.range import told_not_finite
 
 Tensors = dict[str, NDArray[Any]]
@@ -92,6 +94,34 @@ def write_model(
     told: dict[str, Any] = json.loads(json.dumps(metadata))  # as it will be read
     text = json.dumps(told | {CHECKSUM_KEY: _checksum(plain, told)})
     replace(path, save(plain, {METADATA_KEY: text}), sync=True)
+
+
+def usable_model(path: Path) -> ModelVersion:
+    """Return a version from a file, if its model is known here; see `read_model` and `rebuild`."""
+    found = read_model(path)
+    try:
+        rebuild(found.metadata)
+    except VersionError as error:
+        raise VersionError(f"{path}: {error}") from None
+    return found
+
+
+def rebuild(metadata: Mapping[str, Any]) -> NestedModel:
+    """Return the model that a version's parameters belong to.
+
+    Raises
+    ------
+    VersionError
+        If its family or one of its hyper-parameters is unknown here: another release has published it.
+    """
+    described = metadata.get("model", {})
+    remedy = "use the release that has published it, or another version"
+    try:
+        return create(described["family"], **described["hyper_parameters"])
+    except (LookupError, TypeError) as error:
+        raise VersionError(f"metadata: model: not understood: {error!r} - {remedy}") from None
+    except ModelError as error:
+        raise VersionError(f"metadata: {error} - {remedy}") from None
 
 
 def _checksum(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> int:
@@ -173,13 +203,13 @@ class VersionStore:
         Raises
         ------
         VersionError
-            If it is not there.
+            If it is not there, damaged, or of a model that is unknown here.
         """
         path = self.file(version)
         if not path.is_file():
             here = ", ".join(map(str, self.list())) or "none"
             raise VersionError(f"{self.path}: no version {version}; there are: {here}")
-        found = read_model(path)
+        found = usable_model(path)
         state = self._state()
         standing = {
             "promoted": version == state["current"],

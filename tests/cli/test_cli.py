@@ -24,6 +24,7 @@ from tests.supervisor.test_supervisor import PROGRAM, cluster, until
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., tuple[int, str, str]]
+MODEL = {"family": "binary_autoencoder", "hyper_parameters": {"bits": 12}}
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VersionStore:
         quality = {"model": 0.5 + n / 10}
         store.publish(
             {"a": np.full((5, 12), n + 1, np.float32)},
-            {"epoch": n, "points": 1000, "objective": 0.25, "quality": quality, "model": {}},
+            {"epoch": n, "points": 1000, "objective": 0.25, "quality": quality, "model": MODEL},
         )
     store.promote(2, "better by far")
     return store

@@ -23,6 +23,7 @@ from streammac.supervisor.roster import Roster
 
 SCHEMA = Schema(4)
 OPTIONS = {"segment_bytes": 240}
+MODEL = {"model": {"family": "binary_autoencoder", "hyper_parameters": {"bits": 4}}}
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def directory(tmp_path):
     ledger.close()
     versions = VersionStore(directory.models, keep=3)
     for _ in range(2):
-        versions.publish({"w": np.ones(3, np.float32)}, {"epoch": 1})
+        versions.publish({"w": np.ones(3, np.float32)}, {"epoch": 1, **MODEL})
     versions.promote(2, "better")
     return directory
 
@@ -177,7 +178,7 @@ def test_a_damaged_version_is_set_aside(directory):
     versions = VersionStore(directory.models, keep=9)
     flip(versions.file(2))
     for _ in range(2):
-        versions.publish({"w": np.ones(3, np.float32)}, {"epoch": 2})
+        versions.publish({"w": np.ones(3, np.float32)}, {"epoch": 2, **MODEL})
     flip(versions.file(4))
     said = repaired(directory)
     assert [text.partition(":")[0] for text in said[:-1]] == [

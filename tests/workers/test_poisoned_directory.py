@@ -63,7 +63,8 @@ def test_a_poisoned_directory_opens_and_trains(tmp_path):
     assert found.metadata["promoted"] or found.metadata["version"] == 8
 
 
-def test_training_goes_on_from_the_newest_whole_version_where_the_newest_is_damaged(tmp_path):
+@pytest.mark.parametrize("fault", ["half a file", "of another release"])
+def test_training_goes_on_from_the_newest_version_that_is_usable(tmp_path, fault):
     directory = RunDirectory.create(tmp_path)
     model = BinaryAutoencoderModel(bits=8, rotations=2, starts=2, refined=1)
     x = np.random.default_rng(0).standard_normal((300, 4)).astype(np.float32)
@@ -72,6 +73,8 @@ def test_training_goes_on_from_the_newest_whole_version_where_the_newest_is_dama
     versions = VersionStore(directory.models, 10)
     described = {"family": model.family, "hyper_parameters": model.hyper_parameters()}
     for epoch in (3, 4):
+        if epoch == 4 and fault == "of another release":
+            described["hyper_parameters"] |= {"wings": 2}
         plan = {"age": epoch + 1, "fresh": False, "restart": 0}
         versions.publish(
             params,
@@ -82,11 +85,12 @@ def test_training_goes_on_from_the_newest_whole_version_where_the_newest_is_dama
                 "next": {"epoch": epoch + 1, "plan": plan},
             },
         )
-    versions.promote(2, "better")
+    versions._save(versions._state() | {"current": 2})
     document.save(
         directory.coordinator_state, {"cluster": "c", "view": 3, "epoch": 9, "plan": {"age": 9}}
     )
-    versions.file(2).write_bytes(b"half a file")
+    if fault == "half a file":
+        versions.file(2).write_bytes(b"half a file")
 
     process = CoordinatorProcess(directory, Settings.model_validate({"model": {"bits": 8}}))
     progress = process.core.progress
