@@ -25,6 +25,7 @@ from ingest.progress import IngestState
 from ingest.pushes import Pushes
 from ingest.sources import SourceError
 from ingest.wake import Wake
+from streammac.allocator import keep_freed_memory
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.worker_sockets import WorkerSockets
 from streammac.errors import ExitCode, StreammacError
@@ -324,6 +325,7 @@ def run(
     ExitCode
         Of the process.
     """
+    keep_freed_memory()
     interrupt = Interrupt()
     interrupt.catch()
     claim = Claim.take(directory, name)

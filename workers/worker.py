@@ -18,6 +18,7 @@ import time
 import zmq
 from msgspec.structs import replace
 
+from streammac.allocator import keep_freed_memory
 from streammac.errors import ExitCode, StreammacError
 from streammac.link.claim import Claim
 from streammac.link.coordinator import CoordinatorLink
@@ -282,6 +283,7 @@ def run(
     ExitCode
         Of the process.
     """
+    keep_freed_memory()
     interrupt = Interrupt()
     interrupt.catch()
     claim = Claim.take(directory, name)

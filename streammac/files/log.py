@@ -8,12 +8,13 @@ has a checksum of its own, so zeros are no record, and a record can be found whe
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
+
+from isal.isal_zlib import crc32  # zlib's CRC-32, with the processor's instructions
 
 from streammac.files.disk import Disk, File
 
@@ -64,8 +65,8 @@ class Contents:
 
 def framed(body: bytes) -> bytes:
     """Return the bytes of a record."""
-    fields = FIELDS.pack(len(body), zlib.crc32(body))
-    return fields + CHECK.pack(zlib.crc32(fields)) + body
+    fields = FIELDS.pack(len(body), crc32(body))
+    return fields + CHECK.pack(crc32(fields)) + body
 
 
 class _Bad(NamedTuple):
@@ -105,13 +106,13 @@ def _record(view: memoryview, offset: int) -> Entry | _Bad:
     if len(header) < HEADER_BYTES:
         return _Bad(Stop.TORN, len(view))
     length, checksum = FIELDS.unpack_from(header)
-    if CHECK.unpack_from(header, FIELDS.size) != (zlib.crc32(header[: FIELDS.size]),):
+    if CHECK.unpack_from(header, FIELDS.size) != (crc32(header[: FIELDS.size]),):
         return _Bad(Stop.DAMAGED, offset + 1)
     start, end = offset + HEADER_BYTES, offset + HEADER_BYTES + length
     if end > len(view):
         return _Bad(Stop.TORN, len(view))
     body = view[start:end]
-    if zlib.crc32(body) != checksum:
+    if crc32(body) != checksum:
         # not inside it: a body may hold what looks like a record
         return _Bad(Stop.DAMAGED, end)
     return Entry(body, end)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import mmap
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
 from streammac.files.disk import Disk, File
@@ -164,7 +164,7 @@ class Segment:
         for column in self.schema.columns:
             data = columns[column.name].reshape(-1).view(np.uint8).data if count else b""
             self._files[column.name].write(self.rows * column.row_bytes, data)
-            checksums.append(zlib.crc32(data))
+            checksums.append(crc32(data))
         named = None if keys is None else tuple(keys)
         record = Record(
             self.rows, count, arrival, batch_id, tuple(checksums), named, sender, promised

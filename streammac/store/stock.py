@@ -6,11 +6,12 @@ not verify is damage: it is counted, and what is whole behind it stays.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from isal.isal_zlib import crc32
 
 from streammac.files.log import Contents
 from streammac.store.journal import Lost, Opening, Placed, Record, Seal
@@ -134,7 +135,7 @@ def columns(paths: Sequence[tuple[Path, int]], *, verify: bool) -> Iterator[Chec
             if file is None:
                 return False
             file.seek(record.row * row)
-            if zlib.crc32(file.read(record.count * row)) != checksum:
+            if crc32(file.read(record.count * row)) != checksum:
                 return False
         return True
 
