@@ -62,7 +62,7 @@ class Cluster:
     """
 
     def __init__(self, bits: int, x: Array, judge: Judge) -> None:
-        self.model = BinaryAutoencoderModel(bits=bits).grouped_for(WORKERS)
+        self.model = BinaryAutoencoderModel(bits=bits)
         shape = self.model.coordinate_shape()
         self.shards = {f"w{i}": ArrayShard(x[i::WORKERS], shape) for i in range(WORKERS)}
         self.judge = judge
@@ -99,13 +99,13 @@ class Cluster:
     def begin_warm(self) -> None:
         """Order a warm continuation, though nothing is new."""
         order = RestartContinuation(self.plan.restart + 1, fresh=False)
-        self.plan = plan_after(self.plan, order, self.model)
+        self.plan = plan_after(self.plan, order, self.model, WORKERS)
 
     def _train(self) -> None:
         plan = self.plan
         before = {} if plan.fresh else self.params
         self.params = w_step(
-            self.model, self.shards, before, VisitPlan(), self.epoch, plan.age, fresh=plan.fresh
+            self.model, self.shards, before, VisitPlan(), self.epoch, plan.age, plan.groups
         )
         for shard in self.shards.values():
             if plan.fresh:
@@ -117,7 +117,7 @@ class Cluster:
         self.continuation.grown(self.points, self.points, self.plan)
         order = self.continuation.missed(self.plan)
         if not self._rested or order is not None:
-            self.plan = plan_after(self.plan, order, self.model)
+            self.plan = plan_after(self.plan, order, self.model, WORKERS)
 
     @property
     def _rested(self) -> bool:

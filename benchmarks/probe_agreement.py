@@ -17,6 +17,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from benchmarks.data import fashion_mnist, siftsmall
+from streammac.models import layout
 from streammac.models.arrays import ArrayShard
 from streammac.models.base import Floats, Tensors
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
@@ -101,11 +102,9 @@ def versions(model: BinaryAutoencoderModel, x: Floats) -> Iterator[tuple[str, Te
         yield f"noise {level}", noisy
     for count in SILENT:
         silent = dict(best)
-        bias = silent["encoder/0/bias"] = best["encoder/0/bias"].copy()
-        bias[:count] = 1e6
-        if count > len(bias):
-            bias = silent["encoder/1/bias"] = best["encoder/1/bias"].copy()
-            bias[: count - len(best["encoder/0/bias"])] = 1e6
+        for name in layout.blocks_in(best, "encoder"):
+            bias = silent[f"{name}/bias"] = best[f"{name}/bias"].copy()
+            bias[: max(0, count - layout.rows(name).start)] = 1e6
         yield f"silent {count}", silent
     mean = x.mean(axis=0)
     for _ in range(2):
@@ -116,7 +115,7 @@ def versions(model: BinaryAutoencoderModel, x: Floats) -> Iterator[tuple[str, Te
 def agree(name: str, database: Floats, queries: Floats, share: float) -> None:
     order = np.random.default_rng(0).permutation(len(database))
     held_out, x = np.split(database[order], [round(share * len(order))])
-    model = BinaryAutoencoderModel(bits=BITS).grouped_for(3)
+    model = BinaryAutoencoderModel(bits=BITS)
     near = true_neighbours(x, queries, NEAR)
 
     def recall(encode: Encode) -> float:

@@ -63,7 +63,7 @@ def epochs(
 
 def curve(task: Task, near: np.ndarray, bits: int, count: int, seed: int = 0) -> list[float]:
     """Return the precision after every epoch."""
-    model = BinaryAutoencoderModel(bits=bits, seed=seed).grouped_for(3)
+    model = BinaryAutoencoderModel(bits=bits, seed=seed)
     database = np.asarray(task.database, np.float32)
     scores = []
     for params in epochs(task.database, model, count, seed):
@@ -113,7 +113,7 @@ def row(questions: Questions, jury: Questions, bits: int, features: int = 0) -> 
     others = beside(questions, bits)
     runs = []
     for seed in range(SEEDS):
-        model = BinaryAutoencoderModel(bits=bits, seed=seed, features=features).grouped_for(3)
+        model = BinaryAutoencoderModel(bits=bits, seed=seed, features=features)
         runs.append(first_and_best(questions, jury, model))
     first, best = np.array(runs).swapaxes(0, 1)  # (seeds, 2) each
     name = questions.task.name + (f", {features} features" if features else "")

@@ -77,7 +77,9 @@ def shares(shard: Shard, block_bits: int) -> list[str]:
     enter(model, params, view, 0)
     seconds = {"encoder": 0.0, "decoder": 0.0}
     flops = {"encoder": 0.0, "decoder": 0.0}
-    for block in model.blocks(DIM):
+    groups = model.groups_for(1)
+    params = dict(model.regrouped(params, groups))
+    for block in model.blocks(DIM, groups):
         kind = block.name.split("/")[0]
         state = model.start(block, DIM, params, 1)
         if kind == "encoder":

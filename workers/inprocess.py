@@ -33,22 +33,19 @@ class InProcessRing:
     def __init__(
         self, model: NestedModel, shards: Mapping[str, SnapshotSource], plan: VisitPlan
     ) -> None:
-        self.model = model
-        self.plan = plan
         hub = Hub()
         self.transports = {name: InProcessTransport(hub, name) for name in shards}
         self.learners = {name: Learner(name, model, shards[name], plan) for name in shards}
         self.dim = next(iter(shards.values())).view().dim
-        self.members: dict[str, Member] = {}
+        addresses = {name: transport.address for name, transport in self.transports.items()}
+        for transport in self.transports.values():
+            transport.connect(addresses)
+        self.members = {name: Member(name, model, self.dim, plan.seed) for name in shards}
         self.reports: list[Report] = []
 
     def run(self, epochs: int) -> Mapping[str, Array]:
         """Train from nothing for so many epochs (the first makes the initial model)."""
         self.reports.clear()
-        addresses = {name: transport.address for name, transport in self.transports.items()}
-        for name, transport in self.transports.items():
-            transport.connect(addresses)
-            self.members[name] = Member(name, self.model, self.dim, self.plan.seed, epochs)
         return self.adopt({}, 0, EpochPlan(fresh=True), epochs)
 
     def adopt(

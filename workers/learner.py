@@ -244,7 +244,6 @@ def learner_for(
 
     training = settings.training
     model = create(settings.model.family, bits=settings.model.bits, **settings.model.options)
-    model = model.grouped_for(settings.cluster.workers)
     shape, dtype = model.coordinate_shape()
     shard.coordinates(shape, dtype)
     points, seconds = visit_budget(training.visit_budget)

@@ -37,7 +37,7 @@ class Block:
     Attributes
     ----------
     name : str
-        Unique within the model, e.g. ``"encoder/0"``.
+        Unique within the model, e.g. ``"encoder/0-7"``.
     laps : int
         Training laps per epoch (``e`` in the ParMAC paper, section 3).
     sample : int or None
@@ -169,16 +169,28 @@ class NestedModel(ABC):
         """Return the blocks of epoch 0, which gather mergeable statistics and make a first model."""
 
     @abstractmethod
-    def blocks(self, dim: int) -> tuple[Block, ...]:
-        """Return the blocks of every later epoch. ``dim`` is the number of inputs D."""
+    def blocks(self, dim: int, groups: int) -> tuple[Block, ...]:
+        """Return the blocks of every later epoch.
 
-    def grouped_for(self, members: int) -> NestedModel:
-        """Return the same model in blocks that suit so many machines.
-
-        Large blocks make fast matrix products, many blocks keep every machine busy: at least two for
-        each machine is the rule of thumb (ParMAC, section 3). Unless a family can choose, itself.
+        ``dim`` is the number of inputs D; the submodels of each kind are in so many groups, if there are so many.
         """
-        return self
+
+    def groups_for(self, members: int) -> int:
+        """Return in how many groups the submodels of a kind suit so many machines.
+
+        Large blocks make fast matrix products, many blocks keep every machine busy and hide the time that others are
+        under way: at least two for each machine is the rule of thumb (ParMAC, section 3). It is asked once for
+        each epoch, and the answer goes round with the epoch's plan. Unless a family can choose, one.
+        """
+        return 1
+
+    def regrouped(self, params: Mapping[str, Array], groups: int) -> Mapping[str, Array]:
+        """Return the model that an epoch begins with, laid out in that epoch's blocks.
+
+        ``params`` is what the former epoch made, in any layout. All members do this for themselves: the result must
+        depend on nothing else. Unless a family can choose its blocks, ``params``.
+        """
+        return params
 
     def prepare(self) -> None:  # noqa: B027
         """Load now what the first steps would load otherwise; a family that loads nothing has nothing to do."""
@@ -189,7 +201,7 @@ class NestedModel(ABC):
     def start(self, block: Block, dim: int, params: Mapping[str, Array], age: int) -> Tensors:
         """Return the state with which a block begins an epoch.
 
-        ``params`` is the whole model after the former epoch (empty in epoch 0).
+        ``params`` is the whole model after the former epoch, as of `regrouped` (empty in epoch 0).
         """
 
     @abstractmethod

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from streammac.models import layout
 from streammac.models.alignment import alignment
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
 from streammac.models.code_measures import CodeMeasures
@@ -33,6 +34,8 @@ LEAST_MU = 3e-5
 """Relative as mu is: below it float32 cannot solve the relaxed problem."""
 WARM = 0.3
 """A warm continuation begins with so much of the largest penalty: what has been learned is not let go."""
+TRAINED = ("encoder/", "decoder/", "init/decoder", "init/offset")
+"""What the W step makes anew."""
 LEAST_BLOCK_BITS = 8
 """Smaller blocks would spend their time on moving memory."""
 
@@ -48,7 +51,7 @@ class BinaryAutoencoderModel(NestedModel):
     laps : int
         SGD passes of the hash functions over all data per epoch (``e`` in ParMAC).
     block_bits : int or None
-        Hash functions per block; None leaves the choice to `grouped_for`.
+        Hash functions per block; None: as suits the number of machines, see `groups_for`.
     decay : float
         L2 regularisation of the SVMs, lambda.
     neighbours : float
@@ -127,34 +130,41 @@ class BinaryAutoencoderModel(NestedModel):
         """Return the one block of a fresh epoch."""
         return (Block("init", self._initial.laps, self.sample),)
 
-    def blocks(self, dim: int) -> tuple[Block, ...]:
+    def blocks(self, dim: int, groups: int) -> tuple[Block, ...]:
         """Return the groups of hash functions, then the groups of decoders."""
-        groups = self._groups
-        encoders = [Block(f"encoder/{i}", self.laps) for i in range(groups)]
-        decoders = [Block(f"decoder/{i}", 1) for i in range(min(groups, dim))]
+        encoders = [Block(name, self.laps) for name in layout.names("encoder", self.bits, groups)]
+        decoders = [Block(name, 1) for name in layout.names("decoder", dim, groups)]
         return (*encoders, *decoders)
 
-    def grouped_for(self, members: int) -> BinaryAutoencoderModel:
-        """Return the model with as many blocks of each kind as members, but none below 8 bits."""
-        if self.block_bits is not None:
-            return self
-        return replace(self, block_bits=max(LEAST_BLOCK_BITS, -(-self.bits // max(1, members))))
+    def groups_for(self, members: int) -> int:
+        """Return as many groups as members, but none below 8 bits."""
+        size = self.block_bits or max(LEAST_BLOCK_BITS, -(-self.bits // max(1, members)))
+        return -(-self.bits // size)
+
+    def regrouped(self, params: Mapping[str, Array], groups: int) -> Mapping[str, Array]:
+        """See `NestedModel.regrouped`; a block that gets bits of several has the mean of their step sizes."""
+        if not params:
+            return params
+        blocks = {block.name for block in self.blocks(len(params["input/mean"]), groups)}
+        there = {*layout.blocks_in(params, "encoder"), *layout.blocks_in(params, "decoder")}
+        if there == blocks:
+            return params
+        A, c = self._decoder(params)
+        new = {name: value for name, value in params.items() if not name.startswith(TRAINED)}
+        hashing = self._hashing(params)
+        for name in blocks:
+            rows = layout.rows(name)
+            if name.startswith("encoder"):
+                new |= hashing.block(name, rows)
+            else:
+                new |= {f"{name}/weight": A[rows], f"{name}/bias": c[rows]}
+        return new
 
     def prepare(self) -> None:
         """Load the compiled kernels of the Z step."""
         from streammac.models import kernels
 
         kernels.compile_all()
-
-    @property
-    def _groups(self) -> int:
-        return -(-self.bits // (self.block_bits or LEAST_BLOCK_BITS))
-
-    def _bits_of(self, block: Block) -> slice:
-        return _part(self.bits, self._groups, int(block.name.split("/")[1]))
-
-    def _outputs_of(self, block: Block, dim: int) -> slice:
-        return _part(dim, min(self._groups, dim), int(block.name.split("/")[1]))
 
     # -- W step ---------------------------------------------------------------------------
 
@@ -163,13 +173,9 @@ class BinaryAutoencoderModel(NestedModel):
         if block.name == "init":
             return self._initial.start(dim)
         if block.name.startswith("decoder"):
-            outputs = self._outputs_of(block, dim)
+            outputs = layout.rows(block.name)
             return Sums.empty(self.bits, outputs.stop - outputs.start).tensors(f"{block.name}/")
         name = block.name
-        if f"{name}/weight" not in params:  # the first epoch after a fresh one
-            part = self._bits_of(block)
-            weight = params["init/encoder"][part]
-            return _pack(name, SvmState(weight, np.zeros(len(weight), np.float32)))
         state = _unpack(name, params)
         if age == 0:  # a restart: the step size is tuned anew
             state = SvmState(state.weight, state.bias)
@@ -192,7 +198,7 @@ class BinaryAutoencoderModel(NestedModel):
         if block.name.startswith("encoder"):
             if f"{block.name}/rests" in state:
                 return state
-            part = self._bits_of(block)
+            part = layout.rows(block.name)
             neighbours = None
             if self.neighbours:
                 neighbours = Neighbours(part, self.neighbours, scale, len(mean))
@@ -205,7 +211,7 @@ class BinaryAutoencoderModel(NestedModel):
                 neighbours=neighbours,
             )
             return _pack(block.name, svm)
-        outputs = self._outputs_of(block, len(mean))
+        outputs = layout.rows(block.name)
         sums = Sums.of(state, f"{block.name}/")
         for batch in batches:
             z, target = _coordinates_of(batch), centred(batch.x[:, outputs], mean[outputs])
@@ -324,23 +330,25 @@ class BinaryAutoencoderModel(NestedModel):
 
     def _encoder(self, params: Mapping[str, Array]) -> tuple[Floats, Floats]:
         """Return weights (L, D) and biases (L,) for centred and scaled inputs."""
-        if "encoder/0/weight" not in params:
+        if not layout.blocks_in(params, "encoder"):
             return params["init/encoder"], np.zeros(self.bits, np.float32)
-        names = [f"encoder/{i}" for i in range(self._groups)]
-        return (
-            np.concatenate([params[f"{name}/weight"] for name in names]),
-            np.concatenate([params[f"{name}/bias"] for name in names]),
-        )
+        return layout.joined(params, "encoder", "weight"), layout.joined(params, "encoder", "bias")
+
+    def _hashing(self, params: Mapping[str, Array]) -> _Hashing:
+        weight, bias = self._encoder(params)
+        states = [_unpack(name, params) for name in layout.blocks_in(params, "encoder")]
+        if not states:  # a first model
+            zeros = np.zeros(self.bits)
+            return _Hashing(weight, bias, zeros, zeros)
+        sizes = [len(state.bias) for state in states]
+        eta0 = np.repeat([state.eta0 for state in states], sizes)
+        return _Hashing(weight, bias, eta0, np.repeat([state.steps for state in states], sizes))
 
     def _decoder(self, params: Mapping[str, Array]) -> tuple[Floats, Floats]:
         """Return weights (D, L) and offsets (D,) for centred and scaled outputs."""
-        if "decoder/0/weight" not in params:
+        if not layout.blocks_in(params, "decoder"):
             return params["init/decoder"], params["init/offset"]
-        names = [f"decoder/{i}" for i in range(min(self._groups, len(params["input/mean"])))]
-        return (
-            np.concatenate([params[f"{name}/weight"] for name in names]),
-            np.concatenate([params[f"{name}/bias"] for name in names]),
-        )
+        return layout.joined(params, "decoder", "weight"), layout.joined(params, "decoder", "bias")
 
     def coordinates(self, params: Mapping[str, Array], x: Floats) -> Array:
         """Return the (n, L) bits of h(x); ``x`` may be overwritten."""
@@ -377,24 +385,11 @@ class BinaryAutoencoderModel(NestedModel):
         signs = np.where(flips, np.float32(-1), np.float32(1))
         if "init/encoder" in params:
             new["init/encoder"] = params["init/encoder"][order] * signs[:, None]
-        if "encoder/0/weight" in params:
-            weight, bias = self._encoder(params)
-            parts = {f"encoder/{i}": _part(self.bits, self._groups, i) for i in range(self._groups)}
-            state = {name: _unpack(name, params) for name in parts}
-            sizes = [part.stop - part.start for part in parts.values()]
-            eta0 = np.repeat([svm.eta0 for svm in state.values()], sizes)[order]
-            steps = np.repeat([svm.steps for svm in state.values()], sizes)[order]
-            for name, part in parts.items():
-                chosen, sign = order[part], signs[part]
-                new |= _pack(
-                    name,
-                    SvmState(
-                        weight[chosen] * sign[:, None],
-                        bias[chosen] * sign,
-                        float(eta0[part].mean()),
-                        int(steps[part].mean()),
-                    ),
-                )
+        hashing, first = self._hashing(params).renamed(order, signs), 0
+        for name in layout.blocks_in(params, "encoder"):
+            part = slice(first, first + len(params[f"{name}/bias"]))
+            new |= hashing.block(name, part)
+            first = part.stop
         for name in params:
             side, _, last = name.rpartition("/")
             if last == "decoder" or (side.startswith("decoder") and last == "weight"):
@@ -431,8 +426,7 @@ class BinaryAutoencoderModel(NestedModel):
         """Return the parameters before the first W step: no submodel has been trained in them."""
         if "init/encoder" not in params:
             return None
-        trained = ("encoder/", "decoder/")
-        return {name: value for name, value in params.items() if not name.startswith(trained)}
+        return {name: value for name, value in params.items() if not name.startswith(TRAINED)}
 
     def export(self, params: Mapping[str, Array]) -> Tensors:
         """Return plain tensors for raw inputs.
@@ -492,13 +486,29 @@ def _least(
     return least
 
 
+@dataclass(frozen=True, slots=True)
+class _Hashing:
+    """All hash functions, each with what its block knows of the optimiser."""
+
+    weight: Floats  # (L, D)
+    bias: Floats  # (L,)
+    eta0: Array  # (L,)
+    steps: Array  # (L,)
+
+    def renamed(self, order: NDArray[np.int64], signs: Floats) -> _Hashing:
+        """Return the same ones in another order, some of them negated."""
+        weight, bias = self.weight[order] * signs[:, None], self.bias[order] * signs
+        return _Hashing(weight, bias, self.eta0[order], self.steps[order])
+
+    def block(self, name: str, rows: slice) -> Tensors:
+        """Return some of them as a block, with the mean of their step sizes."""
+        eta0, steps = float(self.eta0[rows].mean()), int(self.steps[rows].mean())
+        return _pack(name, SvmState(self.weight[rows], self.bias[rows], eta0, steps))
+
+
 def _squares(total: np.float64) -> float:
     """Return a sum of squares, which rounding must not make negative; NaN stays NaN."""
     return float(np.maximum(0.0, total))
-
-
-def _part(total: int, parts: int, number: int) -> slice:
-    return slice(total * number // parts, total * (number + 1) // parts)
 
 
 def _coordinates_of(batch: Batch) -> Array:

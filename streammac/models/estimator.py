@@ -153,8 +153,9 @@ class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         """Train for one epoch; a fresh one makes a new model from the points alone."""
         model, shard = self._model, self._shard
         before: Tensors = {} if fresh else self.params_
+        groups = model.groups_for(1)
         self.params_: Tensors = w_step(
-            model, {"w1": shard}, before, self._plan, self._epoch, self._age, fresh=fresh
+            model, {"w1": shard}, before, self._plan, self._epoch, self._age, groups
         )
         if fresh:
             self._age = 0

@@ -16,18 +16,22 @@ from streammac.models.shuffling import ring_order
 def w_step(
     model: NestedModel,
     shards: Mapping[str, LocalData],
-    params: Tensors,
+    params: Mapping[str, Array],
     plan: VisitPlan,
     epoch: int,
     age: int,
-    *,
-    fresh: bool = False,
+    groups: int,
 ) -> Tensors:
-    """Train every block for its laps round the ring; return the new parameters."""
+    """Train every block for its laps round the ring; return the new parameters.
+
+    Without parameters the epoch is a fresh one. ``groups`` is the layout of the blocks.
+    """
     dim = next(iter(shards.values())).dim
     order = ring_order(list(shards), plan.seed, epoch)
-    blocks: tuple[Block, ...] = model.initial_blocks(dim) if fresh else model.blocks(dim)
-    new: Tensors = {} if fresh else dict(params)
+    fresh = not params
+    blocks: tuple[Block, ...] = model.initial_blocks(dim) if fresh else model.blocks(dim, groups)
+    params = model.regrouped(params, groups)
+    new: Tensors = dict(params)
     for number, block in enumerate(blocks):
         start = number % len(order)
         state = model.start(block, dim, params, age)
@@ -55,7 +59,8 @@ def parmac(
     plan : VisitPlan
         Seed, minibatch.
     """
-    params = w_step(model, shards, {}, plan, epoch=0, age=0, fresh=True)
+    groups = model.groups_for(len(shards))
+    params = w_step(model, shards, {}, plan, epoch=0, age=0, groups=groups)
     for data in shards.values():
         enter(model, params, data, 0)
     age = 0
@@ -68,4 +73,4 @@ def parmac(
         yield params, total
         age = 0 if epoch == 0 else age + 1
         epoch += 1
-        params = w_step(model, shards, params, plan, epoch, age)
+        params = w_step(model, shards, params, plan, epoch, age, groups)

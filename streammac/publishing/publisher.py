@@ -106,8 +106,7 @@ class Publisher:
         self.versions = versions
         self.prober = Prober(settings.held_out, settings.cluster.seed)
         spec = settings.model
-        model = create(spec.family, bits=spec.bits, **spec.options)
-        self._model = model.grouped_for(settings.cluster.workers)
+        self._model = create(spec.family, bits=spec.bits, **spec.options)
         self._waiting: deque[tuple[EpochResult, int]] = deque(maxlen=MOST_WAITING)
         self._signal = threading.Condition()
         self._writing = threading.RLock()  # the thread and whoever pins: one at a time

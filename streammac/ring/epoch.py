@@ -107,9 +107,9 @@ class Epoch:
 
 
 def plan_after(
-    plan: EpochPlan, restart: RestartContinuation | None, model: NestedModel
+    plan: EpochPlan, restart: RestartContinuation | None, model: NestedModel, members: int
 ) -> EpochPlan:
-    """Return the plan of the next epoch.
+    """Return the plan of the next epoch, in which so many members are to train.
 
     The member that finishes the epoch's first block decides, and the decision rides on that block's last
     round: everybody must hold the block before going on, so all agree without a barrier. What is under way comes to
@@ -117,8 +117,9 @@ def plan_after(
     and points that enter in a fresh epoch are not watched for drift.
     """
     age = 0 if plan.fresh else plan.age + 1
+    groups = model.groups_for(members)
     if restart is None or restart.number <= plan.restart or not model.rests(age):
-        return EpochPlan(age, restart=plan.restart)
+        return EpochPlan(age, restart=plan.restart, groups=groups)
     if restart.fresh:
-        return EpochPlan(fresh=True, restart=restart.number)
-    return EpochPlan(model.warm_age, restart=restart.number)
+        return EpochPlan(fresh=True, restart=restart.number, groups=groups)
+    return EpochPlan(model.warm_age, restart=restart.number, groups=groups)

@@ -199,6 +199,8 @@ class Member:
         if self._is_beyond(number):
             self.epoch = self._new_epoch(number, plan, "resting", base, former)
             return []
+        if not plan.fresh:
+            base = self.model.regrouped(base, plan.groups)
         self.epoch = self._new_epoch(number, plan, "training", base, former)
         opened = OpenEpoch(self.view.number, number, plan, base, anew)
         return [opened, *self._start(), *self._take_waiting()]
@@ -214,7 +216,8 @@ class Member:
         base: Mapping[str, Array] | None = None,
         former: Mapping[str, Token] | None = None,
     ) -> Epoch:
-        blocks = self.model.initial_blocks(self.dim) if plan.fresh else self.model.blocks(self.dim)
+        model, dim = self.model, self.dim
+        blocks = model.initial_blocks(dim) if plan.fresh else model.blocks(dim, plan.groups)
         by_name = {block.name: block for block in blocks}
         resume = self.view.resume_of(number)
         trainers = resume.trainers if resume is not None else self.view.members
@@ -313,7 +316,7 @@ class Member:
             return self._pass_on(replace(token, lap=token.lap + 1, itinerary=epoch.trainers))
         plan = None
         if epoch.is_first(block):
-            plan = plan_after(epoch.plan, self.restart, self.model)
+            plan = plan_after(epoch.plan, self.restart, self.model, len(self.view.members))
         others = without(self.view.members, self.name)
         return self._copy(replace(token, itinerary=others, final=True, plan=plan))
 

@@ -215,9 +215,9 @@ def _shown(workers: tuple[WorkerStatus, ...]) -> Iterable[WorkerStatus]:
 
 
 def _short_block(block: str) -> str:
-    """Return a block's name in two characters or so: encoder/0 is e0."""
-    kind, _, index = block.partition("/")
-    return f"{kind[:1]}{index}"
+    """Return a block's name in a few characters: encoder/8-15 is e8."""
+    kind, _, rows = block.partition("/")
+    return f"{kind[:1]}{rows.partition('-')[0]}"
 
 
 def _ingest(status: ClusterStatus) -> Table:

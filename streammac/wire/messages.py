@@ -105,11 +105,14 @@ class EpochPlan(Value):
         The epoch gathers statistics and makes a new model from nothing (epoch 0 does).
     restart : int
         Number of the newest restart order that has been carried out.
+    groups : int
+        In how many groups the submodels of each kind travel.
     """
 
     age: Count = 0
     fresh: bool = False
     restart: Count = 0
+    groups: Count = 1
 
 
 class View(Message):

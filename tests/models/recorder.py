@@ -15,11 +15,17 @@ class Recorder:
         self._blocks = blocks
         self._initial = initial
 
-    def blocks(self, dim):
+    def blocks(self, dim, groups):
         return self._blocks
 
     def initial_blocks(self, dim):
         return self._initial
+
+    def groups_for(self, members):
+        return 1
+
+    def regrouped(self, params, groups):
+        return params
 
     def start(self, block, dim, params, age):
         self.calls.append(("start", block.name, dim, age))

@@ -174,19 +174,19 @@ class TestSchedule:
             bits=8, rotations=2, mu_start=0.01, mu_factor=2.0, mu_cap=0.1
         )
         params, _ = trained(model, digits()[:100], epochs=2)
-        (block, *_) = model.blocks(64)
+        (block, *_) = model.blocks(64, 1)
         assert not model.rests(4)
         assert model.rests(5)
         for age, rests in enumerate([False] * 5 + [True] * 2):
             state = model.start(block, 64, params, age)
-            assert ("encoder/0/rests" in state) == rests
-            assert (state["encoder/0/eta0"][0] == 0) == (age == 0), "a restart tunes anew"
+            assert ("encoder/0-7/rests" in state) == rests
+            assert (state["encoder/0-7/eta0"][0] == 0) == (age == 0), "a restart tunes anew"
         batches = [Batch(digits()[:100], np.ones((100, 8), np.uint8))]
         after = model.visit(block, params, state, 1, batches)
-        np.testing.assert_array_equal(after["encoder/0/weight"], params["encoder/0/weight"])
+        np.testing.assert_array_equal(after["encoder/0-7/weight"], params["encoder/0-7/weight"])
         ended = model.end_lap(block, params, after, 1)
-        np.testing.assert_array_equal(ended["encoder/0/bias"], params["encoder/0/bias"])
-        assert "encoder/0/rests" not in ended
+        np.testing.assert_array_equal(ended["encoder/0-7/bias"], params["encoder/0-7/bias"])
+        assert "encoder/0-7/rests" not in ended
 
     @pytest.mark.parametrize(("factor", "age"), [(2.0, 2), (1.2, 7), (1.0, 1000)])
     def test_a_warm_continuation_begins_where_the_penalty_is_a_third_of_its_cap(self, factor, age):
@@ -208,33 +208,24 @@ class TestSchedule:
 
 class TestBlocks:
     @pytest.mark.parametrize(
-        ("bits", "members", "size"),
-        [(32, 1, 32), (32, 2, 16), (32, 3, 11), (32, 4, 8), (32, 9, 8), (32, 0, 32), (4, 1, 8)],
+        ("bits", "members", "groups"),
+        [(32, 1, 1), (32, 2, 2), (32, 3, 3), (32, 4, 4), (32, 9, 4), (32, 0, 1), (4, 1, 1)],
     )
-    def test_are_as_many_as_members_but_none_is_tiny(self, bits, members, size):
-        model = BinaryAutoencoderModel(bits=bits).grouped_for(members)
-        assert model.block_bits == size
-        assert BinaryAutoencoderModel(bits=bits, block_bits=3).grouped_for(members).block_bits == 3
+    def test_are_as_many_as_members_but_none_is_tiny(self, bits, members, groups):
+        assert BinaryAutoencoderModel(bits=bits).groups_for(members) == groups
+        assert BinaryAutoencoderModel(bits=bits, block_bits=3).groups_for(members) == -(-bits // 3)
 
     @pytest.mark.parametrize(("dim", "decoders"), [(64, 4), (4, 4), (3, 3), (1, 1)])
     def test_go_as_many_laps_as_they_need(self, dim, decoders):
-        model = BinaryAutoencoderModel(bits=20, block_bits=6, laps=5, sample=77, rotations=11)
-        blocks = model.blocks(dim)
-        assert blocks[:4] == tuple(Block(f"encoder/{i}", 5) for i in range(4))
-        assert blocks[4:] == tuple(Block(f"decoder/{i}", 1) for i in range(decoders))
+        model = BinaryAutoencoderModel(bits=20, laps=5, sample=77, rotations=11)
+        blocks = model.blocks(dim, groups=4)
+        assert blocks[:4] == tuple(
+            Block(f"encoder/{first}-{first + 4}", 5) for first in (0, 5, 10, 15)
+        )
+        assert [(block.name.split("/")[0], block.laps) for block in blocks[4:]] == [
+            ("decoder", 1)
+        ] * decoders
         assert model.initial_blocks(dim) == (Block("init", 16, 77),)
-
-    def test_of_hash_functions_begin_with_their_rows_of_the_first_model(self):
-        model = BinaryAutoencoderModel(bits=20, block_bits=8)
-        first = np.arange(40, dtype=np.float32).reshape(20, 2)
-        starts = [model.start(b, 2, {"init/encoder": first}, 0) for b in model.blocks(2)[:3]]
-        weights = [state[f"encoder/{i}/weight"] for i, state in enumerate(starts)]
-        np.testing.assert_array_equal(np.concatenate(weights), first)
-        assert [len(weight) for weight in weights] == [6, 7, 7]
-        for i, state in enumerate(starts):
-            assert not state[f"encoder/{i}/bias"].any()
-            assert state[f"encoder/{i}/bias"].dtype == np.float32
-            assert state[f"encoder/{i}/steps"].tolist() == [0]
 
     def test_are_trained_on_centred_points_and_their_own_bits(self):
         """A visit is a pass of SGD; the last lap's weights are averaged."""
@@ -243,11 +234,11 @@ class TestBlocks:
         x = rng.standard_normal((60, 3)).astype(np.float32) + 5.0
         z = rng.integers(0, 2, (60, 4), np.uint8)
         params = {"input/mean": np.full(3, 5.0, np.float32), "input/scale": np.full(1, 2.0)}
-        block = model.blocks(3)[1]
+        block = model.blocks(3, 2)[1]
         start = SvmState(np.ones((2, 3), np.float32), np.zeros(2, np.float32), 0.1, 7)
         state = {
-            "encoder/1/weight": start.weight, "encoder/1/bias": start.bias,
-            "encoder/1/eta0": np.array([0.1]), "encoder/1/steps": np.array([7]),
+            "encoder/2-3/weight": start.weight, "encoder/2-3/bias": start.bias,
+            "encoder/2-3/eta0": np.array([0.1]), "encoder/2-3/steps": np.array([7]),
         }  # fmt: skip
         for lap in range(2):
             batches = [Batch(x[i : i + 20].copy(), z[i : i + 20]) for i in (0, 20, 40)]
@@ -257,10 +248,12 @@ class TestBlocks:
             pairs = [(x[i : i + 20] - 5.0, z[i : i + 20, 2:]) for i in (0, 20, 40)]
             start = train(start, pairs, 2.0, 0.01, average=lap == 1)
         done = start.averaged()
-        np.testing.assert_allclose(state["encoder/1/weight"], done.weight, rtol=1e-5)
-        np.testing.assert_allclose(state["encoder/1/bias"], done.bias, rtol=1e-5)
-        assert state["encoder/1/steps"].tolist() == [127]
-        assert state.keys() == {f"encoder/1/{name}" for name in ("weight", "bias", "eta0", "steps")}
+        np.testing.assert_allclose(state["encoder/2-3/weight"], done.weight, rtol=1e-5)
+        np.testing.assert_allclose(state["encoder/2-3/bias"], done.bias, rtol=1e-5)
+        assert state["encoder/2-3/steps"].tolist() == [127]
+        assert state.keys() == {
+            f"encoder/2-3/{name}" for name in ("weight", "bias", "eta0", "steps")
+        }
 
 
 class TestTraining:
@@ -277,17 +270,17 @@ class TestTraining:
     def test_the_step_size_is_tuned_once_and_travels(self):
         model = BinaryAutoencoderModel(bits=8, rotations=5)
         params, _ = trained(model, digits(), epochs=3)
-        assert params["encoder/0/eta0"][0] > 0
+        assert params["encoder/0-7/eta0"][0] > 0
         # two epochs of two laps over every point
-        assert params["encoder/0/steps"][0] == 2 * 2 * len(digits())
+        assert params["encoder/0-7/steps"][0] == 2 * 2 * len(digits())
 
     def test_a_restart_tunes_the_step_size_anew_and_keeps_the_weights(self):
         model = BinaryAutoencoderModel(bits=8, rotations=5)
         params, _ = trained(model, digits(), epochs=3)
-        block = model.blocks(64)[0]
+        block = model.blocks(64, 1)[0]
         state = model.start(block, 64, params, age=0)
-        assert state["encoder/0/eta0"][0] == 0
-        np.testing.assert_array_equal(state["encoder/0/weight"], params["encoder/0/weight"])
+        assert state["encoder/0-7/eta0"][0] == 0
+        np.testing.assert_array_equal(state["encoder/0-7/weight"], params["encoder/0-7/weight"])
 
     def test_the_decoder_is_the_least_squares_solution(self):
         model = BinaryAutoencoderModel(bits=8, rotations=5)
@@ -300,19 +293,9 @@ class TestTraining:
         scaled = (x - params["input/mean"]) / params["input/scale"]
         inputs = np.column_stack([z, np.ones(len(z))])
         best = np.linalg.lstsq(inputs, scaled, rcond=None)[0]
-        ours = np.column_stack([params["decoder/0/weight"], params["decoder/0/bias"]]).T
+        ours = np.column_stack([params["decoder/0-63/weight"], params["decoder/0-63/bias"]]).T
         lost = ((scaled - inputs @ ours) ** 2).sum() / ((scaled - inputs @ best) ** 2).sum()
         assert 1.0 - 1e-6 <= lost < 1.0001
-
-    def test_blocks_cover_every_bit_and_every_output_once(self):
-        model = BinaryAutoencoderModel(bits=20, block_bits=8, rotations=2)
-        params, _ = trained(model, digits(), epochs=2)
-        assert [b.name for b in model.blocks(64)] == [
-            "encoder/0", "encoder/1", "encoder/2", "decoder/0", "decoder/1", "decoder/2",
-        ]  # fmt: skip
-        exported = model.export(params)
-        assert exported["encoder.weight"].shape == (20, 64)
-        assert exported["decoder.weight"].shape == (64, 20)
 
 
 class TestSvm:

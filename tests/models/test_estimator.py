@@ -90,11 +90,11 @@ def test_a_stream_that_changes_is_followed():
 def test_a_quarter_of_new_points_is_learned_from_the_model_there_is():
     x = np.random.default_rng(0).permutation(digits())
     stream = BinaryAutoencoder(bits=16).fit(x[:1000])
-    mean, weight = stream.params_["input/mean"], stream.params_["encoder/0/weight"]
+    mean, weight = stream.params_["input/mean"], stream.params_["encoder/0-15/weight"]
     stream.partial_fit(x[1000:1200])
-    np.testing.assert_array_equal(stream.params_["encoder/0/weight"], weight)
+    np.testing.assert_array_equal(stream.params_["encoder/0-15/weight"], weight)
     stream.partial_fit(x[1200:1300])
-    assert not np.array_equal(stream.params_["encoder/0/weight"], weight)
+    assert not np.array_equal(stream.params_["encoder/0-15/weight"], weight)
     np.testing.assert_array_equal(stream.params_["input/mean"], mean)
 
 

@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.fourier import drawn, features
+from streammac.models.layout import joined
 from tests.models.test_binary_autoencoder import trained
 
 SCALE = np.full(1, 3.0, np.float32)
@@ -36,7 +37,7 @@ class TestModel:
     PARAMS, _ = trained(MODEL, X, epochs=3)
 
     def test_its_hash_functions_see_them(self):
-        weight = np.concatenate([self.PARAMS[f"encoder/{i}/weight"] for i in range(2)])
+        weight = joined(self.PARAMS, "encoder", "weight")
         assert weight.shape == (12, 64 + 50)
         assert np.abs(weight[:, 64:]).mean() > 0.01
 

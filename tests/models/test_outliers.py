@@ -174,8 +174,8 @@ def test_what_has_no_meaningful_code_is_refused_by_the_client(value):
 
 def test_a_minibatch_of_outliers_alone_trains_nothing():
     model, params, _ = trained(CLEAN)
-    block = model.blocks(DIM)[0]
-    state = model.start(block, DIM, params, 1)
+    block = model.blocks(DIM, groups=2)[0]
+    state = model.start(block, DIM, model.regrouped(params, 2), 1)
     x, z = np.full((4, DIM), 1e14, np.float32), np.ones((4, 8), np.uint8)
     after = model.visit(block, params, state, 0, [Batch(x, z)])
     np.testing.assert_array_equal(after[f"{block.name}/weight"], state[f"{block.name}/weight"])

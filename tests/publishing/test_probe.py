@@ -25,6 +25,7 @@ from tests.publishing.asked import Asked
 from tests.publishing.direct import recall_of
 
 BITS = 16
+WEIGHT = "encoder/0-15/weight"
 MODEL = BinaryAutoencoderModel(bits=BITS)
 X = np.random.default_rng(0).permutation(load_digits().data.astype(np.float32))
 STORED, HELD_OUT = X[:1400], X[1400:]
@@ -37,9 +38,9 @@ def params():
 
 
 def spoiled(params):
-    weight = params["encoder/0/weight"]
+    weight = params[WEIGHT]
     random = np.random.default_rng(1).standard_normal(weight.shape).astype(np.float32)
-    return params | {"encoder/0/weight": random}
+    return params | {WEIGHT: random}
 
 
 @pytest.fixture
@@ -187,7 +188,7 @@ def test_an_answer_that_makes_no_sense_is_refused(prober, params, wrong, questio
 @pytest.mark.parametrize("value", [np.nan, 1.0])
 def test_what_is_no_model_is_nobodys_fault_but_its_own(prober, asked, value):
     with pytest.raises(Unanswerable, match=r"NaN|KeyError"):
-        prober.measure(MODEL, {"encoder/0/weight": np.array([value])})
+        prober.measure(MODEL, {WEIGHT: np.array([value])})
     assert asked.refused == []
 
 

@@ -22,6 +22,7 @@ from tests.patience import wait_for
 from tests.publishing.asked import Asked
 
 BITS = 16
+WEIGHT, OFFSETS = f"encoder/0-{BITS - 1}/weight", "decoder/0-63/bias"
 
 
 def digits() -> np.ndarray:
@@ -37,14 +38,14 @@ def spoiled(params, rows=BITS):
     """The same model with the hash functions of some bits set to chance."""
     rng = np.random.default_rng(1)
     worse = dict(params)
-    weight = worse["encoder/0/weight"].copy()
+    weight = worse[WEIGHT].copy()
     weight[:rows] = rng.standard_normal(weight[:rows].shape)
-    return worse | {"encoder/0/weight": weight}
+    return worse | {WEIGHT: weight}
 
 
 def varied(params, number):
     """The same codes from other hash functions."""
-    return params | {"encoder/0/weight": params["encoder/0/weight"] * np.float32(1 + number / 64)}
+    return params | {WEIGHT: params[WEIGHT] * np.float32(1 + number / 64)}
 
 
 def result_of(params, epoch: int, age: int = 0, restart: int = 0) -> EpochResult:
@@ -131,8 +132,8 @@ class TestPublisher:
         assert publisher.published.current == 1
 
     def test_a_model_that_is_not_finite_is_not_published(self, publisher, params):
-        weight = np.full_like(params["encoder/0/weight"], np.nan)
-        publisher.offer(result_of(params | {"encoder/0/weight": weight}, 0), 10)
+        weight = np.full_like(params[WEIGHT], np.nan)
+        publisher.offer(result_of(params | {WEIGHT: weight}, 0), 10)
         wait_for(lambda: publisher.published.trouble)
         assert publisher.versions.list() == ()
 
@@ -213,7 +214,7 @@ class TestVersions:
         self.take(publisher, spoiled(params), params)
         self.rest(publisher, params)
         there = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-        decoder = params | {"decoder/0/bias": params["decoder/0/bias"] + 1}
+        decoder = params | {OFFSETS: params[OFFSETS] + 1}
         for _ in range(5):
             self.rest(publisher, decoder)
         assert there == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
@@ -264,9 +265,7 @@ class TestVersions:
         self.take(publisher, spoiled(params, 6), spoiled(params, 4), restart=1)
         verdict = self.rest(publisher, spoiled(params, 4), restart=1)
         assert (verdict.restart, verdict.version, verdict.better) == (1, 1, False)
-        np.testing.assert_array_equal(
-            verdict.tensors["encoder/0/weight"], params["encoder/0/weight"]
-        )
+        np.testing.assert_array_equal(verdict.tensors[WEIGHT], params[WEIGHT])
         self.take(publisher, verdict.tensors, age=901, restart=1)
         assert publisher.published.version == 3, "its hash functions are known"
 

@@ -26,7 +26,7 @@ class TallyModel(NestedModel):
     def initial_blocks(self, dim):
         return (Block("origin", laps=1),)
 
-    def blocks(self, dim):
+    def blocks(self, dim, groups):
         return self._blocks
 
     def start(self, block, dim, params, age):

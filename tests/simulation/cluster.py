@@ -32,7 +32,7 @@ class Size:
     """How large and how fast a cluster is."""
 
     workers: int
-    blocks: int
+    submodels: int
     laps: int
     epochs: int
     pace: Pace
@@ -76,7 +76,7 @@ class Cluster:
             }
         )
         self.network = Network(kernel, size.slowest_s, size.jitter)
-        self.model = VisitedModel(size.blocks, size.laps)
+        self.model = VisitedModel(size.submodels, size.laps)
         self.visits = Visits()
         self.processes: dict[str, WorkerProcess] = {}
         self.workers: dict[str, WorkerProcess] = {}

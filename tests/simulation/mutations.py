@@ -137,6 +137,20 @@ def _keeps_no_copy(original, member, token):
     return actions
 
 
+def _lays_out_for_whom_it_sees(original, member, number, plan, *args, **more):
+    groups = member.model.groups_for(len(member.view.members))
+    return original(member, number, replace(plan, groups=groups), *args, **more)
+
+
+def _lays_out_only_what_it_trained_itself(
+    original, member, number, plan, base, former, *, anew=False
+):
+    if not anew:
+        return original(member, number, plan, base, former, anew=anew)
+    with patch.object(member.model, "regrouped", lambda params, groups: params):
+        return original(member, number, plan, base, former, anew=anew)
+
+
 def _adopts_whatever_has_begun(original, progress, verdict):
     return original(progress, dataclasses.replace(verdict, restart=progress.plan.restart))
 
@@ -253,6 +267,16 @@ def _believes_old_answers(original, change, holdings):
 
 
 MUTATIONS = (
+    Mutation(
+        "own layout",
+        "A member lays out the blocks for the members that it sees, not as the epoch's plan says.",
+        ((Member, "_open", _lays_out_for_whom_it_sees),),
+    ),
+    Mutation(
+        "old layout",
+        "A member that begins from another's model leaves that in the blocks in which it was.",
+        ((Member, "_open", _lays_out_only_what_it_trained_itself),),
+    ),
     Mutation(
         "old tokens",
         "A member takes tokens of an older view: fencing is not checked.",

@@ -13,10 +13,11 @@ import numpy as np
 
 from streammac.coordinator.epoch_reports import EpochReports, EpochResult
 from streammac.coordinator.membership import Membership
+from streammac.models.base import Array, Block
 from streammac.ring.member import Event, Member
-from streammac.ring.member_actions import Action, Report, Send, Train, TrainDone
+from streammac.ring.member_actions import Action, OpenEpoch, Report, Send, Train, TrainDone
 from streammac.ring.view_change import ViewChange
-from streammac.wire.messages import EpochReport, ModelState, Resume, Token, View
+from streammac.wire.messages import EpochPlan, EpochReport, ModelState, Resume, Token, View
 from tests.simulation.kernel import Violation
 from tests.simulation.visits import Visit, VisitedModel, Visits
 
@@ -241,6 +242,8 @@ class RingRules:
     def finished(self, result: EpochResult) -> None:
         """Look at an epoch that the coordinator takes for done: its model is the one that was trained."""
         self._done = result.epoch
+        if result.params:
+            self._has_its_layout(f"the model of epoch {result.epoch}", result.plan, result.params)
         for block, tensor in sorted(result.params.items()):
             line = self.lines.get((result.epoch, block))
             if line is not None and _numbers(tensor) != line:
@@ -253,6 +256,10 @@ class RingRules:
         member = worker.member
         assert member is not None
         self._keeps_to_its_view(worker, member, event, actions)
+        for action in actions:
+            if isinstance(action, OpenEpoch) and not action.plan.fresh:
+                model = f"{worker.name} begins epoch {action.epoch}, and its model"
+                self._has_its_layout(model, action.plan, action.params)
         is_in_ring = self.ring.get(worker.name) == worker.incarnation
         # who leaves begins nothing but what the whole ring begins anew
         resume = member.view.resume
@@ -325,8 +332,7 @@ class RingRules:
         """An epoch is done: all who train in it have trained each block in each lap."""
         if report.epoch in self._taken_over:
             return
-        blocks = self.model.initial_blocks(2) if report.plan.fresh else self.model.blocks(2)
-        for block in blocks:
+        for block in self._blocks_of(report.plan):
             line = self.lines.get((report.epoch, block.name), [])
             made = {(self.visits[number].lap, self.visits[number].name) for number in line}
             for lap in range(block.laps):
@@ -336,6 +342,17 @@ class RingRules:
                             f"{worker.name} ends epoch {report.epoch}, and {name} has not trained "
                             f"{block.name} in lap {lap}"
                         )
+
+    def _blocks_of(self, plan: EpochPlan) -> tuple[Block, ...]:
+        model = self.model
+        return model.initial_blocks(2) if plan.fresh else model.blocks(2, plan.groups)
+
+    def _has_its_layout(self, whose: str, plan: EpochPlan, params: Mapping[str, Array]) -> None:
+        """A model is laid out as the plan of its epoch says: each submodel is in one block."""
+        found = {name for name in params if name.startswith("b/")}
+        wanted = {block.name for block in self._blocks_of(plan)} - {"origin"}
+        if found != wanted:
+            raise Violation(f"{whose} has blocks {sorted(found)}, not {sorted(wanted)}")
 
     def _is_alone_with_its_tokens(
         self, worker: WorkerProcess, member: Member, actions: Iterable[Action]

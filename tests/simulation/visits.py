@@ -5,12 +5,14 @@ The tensor of a block holds one number for each visit of this epoch; `Visits` kn
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from streammac.models.base import Block, Objective
+from streammac.models.base import Array, Block, Objective
+from streammac.models.layout import names, rows
 from streammac.ring.member_actions import Train
 from tests.ring.tally import TallyModel
 
@@ -48,16 +50,36 @@ class Visits:
 
 
 class VisitedModel(TallyModel):
-    """Blocks ``b0`` ... whose state is one array, named like the block."""
+    """Blocks ``b/0-1`` ... whose state is one array, named like the block.
+
+    The number of blocks is another one with every worker more or less, and never more than there are submodels.
+    """
 
     family = "visited"
 
-    def __init__(self, blocks: int, laps: int) -> None:
-        super().__init__(blocks, laps)
-        self._blocks = tuple(Block(f"b{i}", laps) for i in range(blocks))
+    def __init__(self, submodels: int, laps: int) -> None:
+        super().__init__(submodels, laps)
+        self._submodels = submodels
+        self._laps = laps
 
     def initial_blocks(self, dim: int) -> tuple[Block, ...]:
-        return (Block("origin", laps=1), *self._blocks)
+        return (Block("origin", laps=1), *self.blocks(dim, 1))
+
+    def blocks(self, dim: int, groups: int) -> tuple[Block, ...]:
+        return tuple(Block(name, self._laps) for name in names("b", self._submodels, groups))
+
+    def groups_for(self, members: int) -> int:
+        return 1 + members % self._submodels
+
+    def regrouped(self, params: Mapping[str, Array], groups: int) -> Mapping[str, Array]:
+        """Give each block the visits of those of which it has submodels."""
+        old = [name for name in params if name.startswith("b/")]
+        new = {name: value for name, value in params.items() if name not in old}
+        for block in self.blocks(2, groups):
+            mine = rows(block.name)
+            theirs = [n for n in old if rows(n).start < mine.stop and mine.start < rows(n).stop]
+            new[block.name] = np.concatenate([params[name] for name in theirs])
+        return new
 
     def start(self, block: Block, dim: int, params: Any, age: int) -> dict[str, np.ndarray]:
         return {block.name: np.zeros(0, np.int64)}

@@ -19,10 +19,10 @@ MODEL = BinaryAutoencoderModel(bits=16, block_bits=4, rotations=5)
 PLAN = VisitPlan(seed=3, minibatch=64)
 
 
-def shards(members: int) -> dict[str, ArrayShard]:
+def shards(members: int, model=MODEL) -> dict[str, ArrayShard]:
     x = load_digits().data.astype(np.float32)
     return {
-        f"w{i + 1}": ArrayShard(x[i::members], MODEL.coordinate_shape()) for i in range(members)
+        f"w{i + 1}": ArrayShard(x[i::members], model.coordinate_shape()) for i in range(members)
     }
 
 
@@ -45,12 +45,12 @@ def test_a_ring_that_adopts_a_model_trains_as_the_serial_reference_does_from_it(
     ring = InProcessRing(MODEL, parts, PLAN)
     early = ring.run(2)
     ring.run(5)
-    got = ring.adopt(early, 5, EpochPlan(age=6, restart=1), epochs=7)
+    got = ring.adopt(early, 5, EpochPlan(age=6, restart=1, groups=4), epochs=7)
     expected = dict(early)
     for data in others.values():
         enter(MODEL, expected, data, 0)
     for epoch, age in ((5, 6), (6, 7)):
-        expected = w_step(MODEL, others, expected, PLAN, epoch, age)
+        expected = w_step(MODEL, others, expected, PLAN, epoch, age, groups=4)
         for data in others.values():
             z_pass(MODEL, expected, data, MODEL.mu(age))
     for name in expected:
@@ -59,10 +59,31 @@ def test_a_ring_that_adopts_a_model_trains_as_the_serial_reference_does_from_it(
         np.testing.assert_array_equal(data.z(slice(None)), others[name].z(slice(None)))
 
 
+@pytest.mark.parametrize("members", [1, 2, 4])
+def test_a_ring_with_more_or_fewer_members_trains_as_the_serial_reference_does(members):
+    """Its first epoch is the one that the former ring planned; then blocks are laid out for those who are there."""
+    model = BinaryAutoencoderModel(bits=32, rotations=2, starts=2, refined=1)
+    early = InProcessRing(model, shards(3, model), PLAN).run(3)
+    planned, wanted = model.groups_for(3), model.groups_for(members)
+    assert planned != wanted
+    plan = EpochPlan(age=2, groups=planned)
+    got = InProcessRing(model, shards(members, model), PLAN).adopt(early, 3, plan, epochs=6)
+    parts, expected = shards(members, model), early
+    for data in parts.values():
+        enter(model, expected, data, 0)
+    for epoch, groups in ((3, planned), (4, wanted), (5, wanted)):
+        expected = w_step(model, parts, expected, PLAN, epoch, epoch - 1, groups)
+        for data in parts.values():
+            z_pass(model, expected, data, model.mu(epoch - 1))
+    assert got.keys() == expected.keys() != early.keys()
+    for name in expected:
+        np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
+
+
 def test_another_seed_gives_other_parameters():
     first = InProcessRing(MODEL, shards(2), PLAN).run(3)
     second = InProcessRing(MODEL, shards(2), VisitPlan(seed=4, minibatch=64)).run(3)
-    assert not np.array_equal(first["encoder/0/weight"], second["encoder/0/weight"])
+    assert not np.array_equal(first["encoder/0-3/weight"], second["encoder/0-3/weight"])
 
 
 def test_an_empty_shard_takes_part():

@@ -50,7 +50,7 @@ def shard_of(points: int) -> ArrayShard:
 
 
 def train_job(model, epoch=1, *, fresh=False) -> Train:
-    block = model.blocks(2)[0]
+    block = model.blocks(2, 1)[0]
     state = model.start(block, 2, {}, 0)
     token = Token(1, epoch, block.name, 0, ("w1",), False, None, state)
     return Train(token, block, {}, fresh=fresh, ends_lap=True)

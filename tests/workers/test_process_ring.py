@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 
 import numpy as np
@@ -10,8 +11,8 @@ from sklearn.datasets import load_digits
 
 from streammac.models.arrays import ArrayShard
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
-from streammac.models.local import VisitPlan
-from streammac.models.serial import parmac
+from streammac.models.local import VisitPlan, enter, z_pass
+from streammac.models.serial import parmac, w_step
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
 from streammac.publishing.versions import VersionStore
@@ -25,10 +26,46 @@ pytestmark = pytest.mark.processes
 
 MEMBERS = ("w1", "w2", "w3")
 EPOCHS = 4
-OPTIONS = {"block_bits": 4, "rotations": 5, "starts": 3, "refined": 2}
+MORE = 3
+"""Epochs that two of the three train on."""
+BITS = 32
+OPTIONS = {"rotations": 5, "starts": 3, "refined": 2}
+PLAN = VisitPlan(seed=7, minibatch=Settings().training.minibatch)
 
 
-def test_three_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):
+def settings_for(members: int, epochs: int, points: int) -> Settings:
+    return Settings.model_validate(
+        {
+            "cluster": {"workers": members, "seed": 7, "restart": "never"},
+            "stream": {"dim": 64, "dtype": "float32"},
+            "model": {"bits": BITS, "options": OPTIONS},
+            "training": {"epochs": epochs, "deterministic": True, "start_points": points},
+            "publish": {"interval_s": 0.0},
+        }
+    )
+
+
+def trained(directory: RunDirectory, settings: Settings) -> Mapping[str, np.ndarray]:
+    """Return what a cluster has trained when it has made the epochs that are asked for."""
+    versions, last = VersionStore(directory.models, 100), settings.training.epochs - 1
+    with LocalCluster(directory, settings) as cluster:
+
+        def done():
+            cluster.step()
+            newest = versions.load(versions.newest) if versions.newest else None
+            return newest if newest and newest.metadata["epoch"] == last else None
+
+        return wait_for(done).tensors
+
+
+def assert_equal(got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
+    assert got.keys() == expected.keys()
+    for name, tensor in expected.items():
+        np.testing.assert_array_equal(got[name], tensor, err_msg=name)
+
+
+def test_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):
+    """Three of them, and then two of these three, for whom the blocks are laid out anew."""
     x = load_digits().data.astype(np.float32)
     parts = {name: x[i::3] for i, name in enumerate(MEMBERS)}
     directory = RunDirectory.create(tmp_path)
@@ -37,29 +74,20 @@ def test_three_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):
         for sequence, first in enumerate(range(0, len(part), 70)):
             shard.append(PointBlock(part[first : first + 70]), BatchId("test", 1, sequence), 0.0)
         shard.close()
-    settings = Settings.model_validate(
-        {
-            "cluster": {"workers": 3, "seed": 7, "restart": "never"},
-            "stream": {"dim": 64, "dtype": "float32"},
-            "model": {"bits": 16, "options": OPTIONS},
-            "training": {"epochs": EPOCHS, "deterministic": True, "start_points": len(x)},
-            "publish": {"interval_s": 0.0},
-        }
-    )
-    versions = VersionStore(directory.models, 100)
-    with LocalCluster(directory, settings) as cluster:
-
-        def last():
-            cluster.step()
-            newest = versions.load(versions.newest) if versions.newest else None
-            return newest if newest and newest.metadata["epoch"] == EPOCHS - 1 else None
-
-        got = wait_for(last)
-
-    model = BinaryAutoencoderModel(bits=16, **OPTIONS)
+    model = BinaryAutoencoderModel(bits=BITS, **OPTIONS)
     shards = {name: ArrayShard(part, model.coordinate_shape()) for name, part in parts.items()}
-    plan = VisitPlan(seed=7, minibatch=settings.training.minibatch)
-    *_, (expected, _) = islice(parmac(model, shards, plan), EPOCHS)
-    assert got.tensors.keys() == expected.keys()
-    for name, tensor in expected.items():
-        np.testing.assert_array_equal(got.tensors[name], tensor, err_msg=name)
+    *_, (expected, _) = islice(parmac(model, shards, PLAN), EPOCHS)
+    assert_equal(trained(directory, settings_for(3, EPOCHS, len(x))), expected)
+
+    del shards["w3"]
+    for shard in shards.values():
+        enter(model, expected, shard, 0)
+    params: Mapping[str, np.ndarray] = expected
+    for epoch in range(EPOCHS, EPOCHS + MORE):
+        # the first of these epochs was planned when there were three
+        groups = model.groups_for(3 if epoch == EPOCHS else 2)
+        params = w_step(model, shards, params, PLAN, epoch, epoch - 1, groups)
+        for shard in shards.values():
+            z_pass(model, params, shard, model.mu(epoch - 1))
+    assert params.keys() != expected.keys()
+    assert_equal(trained(directory, settings_for(2, EPOCHS + MORE, 1)), params)
