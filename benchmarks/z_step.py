@@ -37,9 +37,9 @@ def row(task: Task, bits: int) -> str:
     model = BinaryAutoencoderModel(bits=bits, rotations=5)
     shard = ArrayShard(task.database[:POINTS], model.coordinate_shape())
     shards, plan = {"w1": shard}, VisitPlan()
-    params = w_step(model, shards, {}, plan, epoch=0, age=0, fresh=True)
+    params = w_step(model, shards, {}, plan, epoch=0, age=0, groups=1)
     enter(model, params, shard, 0)
-    params = w_step(model, shards, params, plan, epoch=1, age=0)
+    params = w_step(model, shards, params, plan, epoch=1, age=0, groups=1)
     begin = shard.z(slice(0, len(shard)))
 
     def step() -> None:
