@@ -268,16 +268,6 @@ def _believes_old_answers(original, change, holdings):
 
 MUTATIONS = (
     Mutation(
-        "own layout",
-        "A member lays out the blocks for the members that it sees, not as the epoch's plan says.",
-        ((Member, "_open", _lays_out_for_whom_it_sees),),
-    ),
-    Mutation(
-        "old layout",
-        "A member that begins from another's model leaves that in the blocks in which it was.",
-        ((Member, "_open", _lays_out_only_what_it_trained_itself),),
-    ),
-    Mutation(
         "old tokens",
         "A member takes tokens of an older view: fencing is not checked.",
         ((admission, "admit", _takes_old_tokens),),
@@ -321,6 +311,16 @@ MUTATIONS = (
         "laggards left alone",
         "Who is an epoch behind does not get its last copies again.",
         ((rejoin, "gifts", _gives_nothing_to_laggards),),
+    ),
+    Mutation(
+        "own layout",
+        "A member lays out the blocks for the members that it sees, not as the epoch's plan says.",
+        ((Member, "_open", _lays_out_for_whom_it_sees),),
+    ),
+    Mutation(
+        "old layout",
+        "A member that begins from another's model leaves that in the blocks in which it was.",
+        ((Member, "_open", _lays_out_only_what_it_trained_itself),),
     ),
     Mutation(
         "any copy",

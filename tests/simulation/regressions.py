@@ -28,6 +28,7 @@ FOUND_SOON = (
     "all adopt",
     "no copies",
     "not frozen",
+    "old layout",
     "any copy",
     "the returned count",
     "one answer",
