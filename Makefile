@@ -12,7 +12,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
-.PHONY: demo test check format docs bench corrupt simulate simulate-mutations fuzz fuzz-records mutants screenshot clean
+.PHONY: demo test hosts check format docs bench corrupt simulate simulate-mutations fuzz fuzz-records mutants screenshot clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -20,6 +20,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+# joins, deaths, cut cables and lost hosts between network namespaces, with keys; needs root
+hosts: $(READY)
+	$(BIN)/python -m pytest -m netns tests/hosts
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -25,11 +25,8 @@ PROGRAM = (sys.executable, "-m", "streammac")
 class LiveCluster:
     """Coordinator, workers and an ingest node, without a supervisor."""
 
-    def __init__(
-        self, root: Path, settings: dict[str, Any], workers: int = 3, host: str = "127.0.0.1"
-    ) -> None:
+    def __init__(self, root: Path, settings: dict[str, Any], workers: int = 3) -> None:
         self.directory = RunDirectory.create(root)
-        self.host = host
         cluster = {"workers": workers} | settings.get("cluster", {})
         self.settings = Settings.model_validate(settings | {"cluster": cluster})
         document.save(self.directory.settings, self.settings.model_dump(mode="json"))
@@ -64,7 +61,6 @@ class LiveCluster:
         command += ["--lifeline", str(self.lifeline.reading), *more]
         if name is not None:
             command += ["--name", name]
-            command += [] if "--host" in more else ["--host", self.host]
         log = self.directory.logs / f"{name or role}.log"
         child = processes.start(name or role, command, log, (self.lifeline.reading,))
         self.children[name or role] = child
