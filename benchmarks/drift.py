@@ -99,7 +99,6 @@ def main() -> None:
         settings = {
             "model": {"bits": BITS},
             "store": {"retain_s": KEPT_S, "segment_bytes": 1 << 18},
-            "held_out": {"points": 512},  # they are not to tell of more than the window
             "drift": {"enabled": enabled},
         }
         feed = Feed()

@@ -18,6 +18,11 @@ from streammac.delivery.batch import Batch, Ticket
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
 
+FEW = 20_000
+"""The first so many of a feed or client are to do for measuring the first models, and are few."""
+MORE = 2.5
+"""So many times the share is held out of them, half of them at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -30,7 +35,9 @@ class Origin:
     batch_points : int
         Most points of a batch.
     share : float
-        Share of the points that are held out.
+        Share of the points that are held out, once there are more than `FEW`.
+    before : int
+        How many records have come before from there, about; the same whenever these are cut again.
     durable : bool
         Whoever sent them has them again after the node was killed.
     """
@@ -38,6 +45,7 @@ class Origin:
     first: BatchId
     batch_points: int
     share: float
+    before: int
     durable: bool
 
 
@@ -70,7 +78,9 @@ def _held_out(count: int, origin: Origin) -> NDArray[np.bool_]:
     # of the origin alone: were it of a setting, too, batches could be cut otherwise after a restart
     name = f"{origin.first.source}/{origin.first.incarnation}/{origin.first.record}".encode()
     digest = hashlib.blake2b(name, digest_size=16).digest()
-    return np.random.default_rng(list(digest)).random(count) < origin.share
+    early = origin.before + np.arange(count) < FEW
+    share = np.where(early, min(0.5, MORE * origin.share), origin.share)
+    return np.random.default_rng(list(digest)).random(count) < share
 
 
 def _batch(

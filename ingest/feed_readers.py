@@ -138,7 +138,7 @@ class FeedReaders:
             end = Place(records + len(chunk), offset)
             for piece in pieces(chunk):
                 first = BatchId.of_feed(self._node, begun.number, records)
-                origin = Origin(first, begun.batch_points, begun.share, durable=True)
+                origin = Origin(first, begun.batch_points, begun.share, records, durable=True)
                 records += len(piece)
                 yield replace(
                     self._delivery(source, piece),

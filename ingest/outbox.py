@@ -128,7 +128,7 @@ class Outbox:
     def _stream(self, records: int) -> Origin:
         first, self._streamed = self._streamed, self._streamed + records
         batch_id = BatchId.of_stream(self.name, self._incarnation, first)
-        return Origin(batch_id, self._batch_points, self._share, durable=False)
+        return Origin(batch_id, self._batch_points, self._share, first, durable=False)
 
     # -- workers --------------------------------------------------------------------------
 

@@ -78,7 +78,9 @@ class Pushes:
         points, refused = prepared
         self._under_way[key] = identity
         ingest, share = self.settings.ingest, self.settings.held_out.share
-        origin = Origin(BatchId.of_push(*key), ingest.batch_points, share, durable=True)
+        before = push.sequence * len(x)  # a client's pushes are of about the same size
+        first = BatchId.of_push(*key)
+        origin = Origin(first, ingest.batch_points, share, before, durable=True)
         self.ingest_queue.put_request(
             Delivery(
                 push.client,

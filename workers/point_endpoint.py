@@ -8,6 +8,7 @@ and no acknowledgement leaves before that.
 from __future__ import annotations
 
 import logging
+import math
 import time
 
 import numpy as np
@@ -119,11 +120,16 @@ class PointEndpoint:
         return [HeldOutPoints(self.name, {"x": x}) for x in fresh]
 
     def remembered_held_out(self, most: int) -> HeldOutPoints | None:
-        """Return the newest held-out points, for a coordinator that has just (re)started."""
-        if self.shards.held_out.points == 0:
+        """Return the newest held-out points, for a coordinator that has just (re)started.
+
+        They are to reach back as far as the points to train on.
+        """
+        train, held_out = self.shards
+        if held_out.points == 0:
             return None
-        view = self.shards.held_out.view()
-        x = view.x(view.recent(most))
+        share = train.points / train.appended if train.appended else 1.0
+        view = held_out.view()
+        x = view.x(view.recent(min(most, math.ceil(share * held_out.appended))))
         return HeldOutPoints(self.name, {"x": x.astype(np.float32, copy=False)})
 
     @property

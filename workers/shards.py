@@ -100,7 +100,7 @@ class WorkerShards:
                 schema,
                 ack=store.ack,
                 segment_bytes=min(store.segment_bytes, HELD_OUT_SEGMENT_BYTES),
-                retention=Retention(points=4 * settings.held_out.points),
+                retention=Retention(4 * settings.held_out.points, age_s=store.retain_s),
                 owner=owner and f"held-out points, {owner}",
             )
         except BaseException:

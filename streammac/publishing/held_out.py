@@ -1,6 +1,7 @@
 """The held-out sample: a bounded random sample of the points of the feed that are never trained on.
 
-Some of them ask what measures a model (`streammac.publishing.probe`).
+Some of them ask what measures a model (`streammac.publishing.probe`). They are to tell of the same time as the points
+that are stored: what came before all of those is left out.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from streammac.settings.schema import HeldOut as HeldOutSettings
 
 LEAST_POINTS = 50
 """With fewer queries no mean over them says anything."""
+JUST_NOW = np.iinfo(np.int64).max
+FEWEST = 4 * LEAST_POINTS
+"""So many of the newest are never left out: a small window has too few of its own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,14 +64,17 @@ class HeldOutSample:
         self._rng = np.random.default_rng([seed, 1])
         self._lock = threading.Lock()
         self._points: Floats | None = None
+        self._came = np.zeros(settings.points, np.int64)
+        """How many points had been accepted when each of them came, at most."""
         self._filled = 0
+        self._oldest = 0
         self.changes = 0
 
     def add(self, x: Array) -> int:
         """Take (n, D) held-out points; return how many are refused: not finite, out of range, or of another length.
 
-        Once the sample is full each new point takes the place of a random one, so that the held-out sample
-        follows a drifting feed and forgets at the pace of its size.
+        Once the sample is full each new point takes the place of a random one, and it is those of older points
+        than any that is stored that are free first.
         """
         if x.ndim != 2 or x.shape[1] == 0 or x.dtype.kind not in "fiub":
             return len(x)
@@ -78,20 +85,43 @@ class HeldOutSample:
                 self._points = np.empty((self._settings.points, x.shape[1]), np.float32)
             if x.shape[1] != self._points.shape[1]:
                 return offered
+            if self._filled + len(x) > len(self._points):
+                self._leave_out()
             room = min(len(x), len(self._points) - self._filled)
-            self._points[self._filled : self._filled + room] = x[:room]
+            places = np.concatenate(
+                [
+                    np.arange(self._filled, self._filled + room),
+                    self._rng.integers(0, len(self._points), len(x) - room),
+                ]
+            )
+            self._points[places], self._came[places] = x, JUST_NOW
             self._filled += room
-            rest = x[room:]
-            self._points[self._rng.integers(0, len(self._points), len(rest))] = rest
             self.changes += len(x)
         return offered - len(x)
 
+    def see(self, accepted: int, stored: int) -> None:
+        """Take notice that of so many points that were ever accepted the newest ``stored`` are stored."""
+        with self._lock:
+            self._came[self._came == JUST_NOW] = accepted
+            self._oldest = accepted - stored
+
     def sample(self) -> Floats | None:
-        """Return the points that there are, (n, D); None while there are too few."""
+        """Return the points that tell of those that are stored, (n, D); None while there are too few."""
         with self._lock:
             if self._points is None or self._filled < LEAST_POINTS:
                 return None
+            self._leave_out()
             return self._points[: self._filled].copy()
+
+    def _leave_out(self) -> None:
+        """Forget what came before all that is stored, but not the newest few."""
+        assert self._points is not None
+        came = self._came[: self._filled]
+        if self._filled <= FEWEST or came.min() >= self._oldest:
+            return
+        stay = np.flatnonzero(came >= min(self._oldest, np.sort(came)[-FEWEST]))
+        self._filled = len(stay)
+        self._points[: len(stay)], self._came[: len(stay)] = self._points[stay], came[stay]
 
     def draw(self) -> Drawn | None:
         """Draw queries, the same ones of the same points; None while there are too few points."""

@@ -211,7 +211,8 @@ class HeldOut(Section):
     """Points held out to measure every version."""
 
     share: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        0.04, description="share of the feed that is held out"
+        0.04,
+        description="share of the feed that is held out; 2.5 times as much of each feed's or client's first 20,000",
     )
     points: Rows = Field(4096, description="held-out points kept for measuring")
     queries: Positive = Field(2000, description="of these, so many are used as queries")

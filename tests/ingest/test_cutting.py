@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ingest.cutting import Origin, cut
+from ingest.cutting import FEW, Origin, cut
 from ingest.records import MAX_KEY_BYTES
 from streammac.delivery.batch import Ticket
 from streammac.points.batch_id import MAX_PUSH, PUSH_POINTS, BatchId
@@ -23,8 +24,9 @@ def messages(arrays, origin):
     return [batch.message for batch in cut(arrays, origin, Ticket())]
 
 
-def origin(first=0, batch_points=4, share=0.3, source="i1", incarnation=5) -> Origin:
-    return Origin(BatchId.of_stream(source, incarnation, first), batch_points, share, durable=True)
+def origin(first=0, batch_points=4, share=0.3, source="i1", incarnation=5, before=0) -> Origin:
+    batch_id = BatchId.of_stream(source, incarnation, first)
+    return Origin(batch_id, batch_points, share, before, durable=True)
 
 
 @given(st.integers(0, 60), st.integers(1, 20), st.floats(0, 1), st.integers(0, 1 << 40))
@@ -48,6 +50,18 @@ def test_what_is_cut_again_is_the_same():
         )  # fmt: skip
         np.testing.assert_array_equal(a.tensors["x"], b.tensors["x"])
     assert 0 < sum(m.held_out for m in first) < len(first)
+
+
+def test_while_points_are_few_more_of_them_are_held_out():
+    def held_out(count, before, share=0.04):
+        sent = messages(points(count), origin(before, 1000, share, before=before))
+        return sum(len(m.tensors["x"]) for m in sent if m.held_out)
+
+    assert held_out(10_000, before=0) == pytest.approx(1000, abs=100)
+    assert held_out(30_000, before=FEW - 10_000) == pytest.approx(1000 + 800, abs=130)
+    assert held_out(10_000, before=FEW) == pytest.approx(400, abs=70)
+    assert held_out(10_000, before=0, share=0.4) == pytest.approx(5000, abs=200)
+    assert held_out(10_000, before=0, share=0.0) == 0
 
 
 def test_what_is_held_out_differs_from_chunk_to_chunk_and_from_feed_to_feed():

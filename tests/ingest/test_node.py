@@ -165,7 +165,7 @@ def running(tmp_path, sources=(), workers=1, stored=None, lose_acks=0, code=Exit
         {
             "cluster": {"heartbeat_s": 0.05, "workers": workers},
             "ingest": {"batch_points": 50, "resend_s": 0.3} | ingest,
-            "held_out": {"share": 0.1},
+            "held_out": {"share": 0.04},
         }
     )
     stage = Stage(settings, stored, lose_acks)

@@ -57,7 +57,7 @@ class Life:
             return False
         begun = self.position.begun
         first = BatchId.of_feed("i1", begun.number, self.records)
-        origin = Origin(first, begun.batch_points, begun.share, durable=True)
+        origin = Origin(first, begun.batch_points, begun.share, self.records, durable=True)
         self.records += len(chunk)
         good = np.flatnonzero(chunk.x[:, 0] >= 0)
         refused = [Refused(row.tobytes(), "negative") for row in chunk.x[chunk.x[:, 0] < 0]]
@@ -159,7 +159,7 @@ def test_a_request_fills_the_dead_letters_only_so_far(root):
 
 def push(number, count=25) -> Delivery:
     points = PointBlock(np.ones((count, 2), np.float32))
-    origin = Origin(BatchId.of_push("c", 1, number), 10, 0.1, durable=True)
+    origin = Origin(BatchId.of_push("c", 1, number), 10, 0.1, 0, durable=True)
     return Delivery("c", "<f4", points, [], lambda t: None, origin)
 
 

@@ -235,6 +235,26 @@ class TestHeldOutSample:
         assert len(held_out.draw().queries) == 200
         assert held_out.draw().queries.min() == 1.0
 
+    def test_points_that_came_before_all_that_is_stored_ask_nothing(self):
+        held_out = HeldOutSample(HeldOut(points=1000), 0)
+        for second in range(10):
+            held_out.add(np.full((60, 2), second, np.float32))
+            held_out.see(accepted=1000 * (second + 1), stored=5000)
+        assert held_out.draw().queries.min() == 4, "the five thousand that are stored came since"
+        assert held_out.draw().of == len(held_out.sample()) == 360
+        held_out.add(np.full((700, 2), 10, np.float32))
+        assert held_out.draw().queries.min() == 4, "there was room for them"
+        held_out.see(accepted=100_000, stored=500)
+        assert (held_out.sample() == 10).all()
+
+    def test_the_newest_few_ask_however_little_is_stored(self):
+        held_out = HeldOutSample(HeldOut(points=1000), 0)
+        for second in range(10):
+            held_out.add(np.full((60, 2), second, np.float32))
+            held_out.see(accepted=1000 * (second + 1), stored=100)
+        assert held_out.draw().queries.min() == 6
+        assert len(held_out.sample()) == 4 * 60
+
     def test_queries_are_random_ones_and_the_same_every_time(self):
         held_out = HeldOutSample(HeldOut(queries=60), 0)
         held_out.add(np.arange(600, dtype=np.float32)[:, None] * [1, 1])

@@ -160,7 +160,7 @@ class IngestProcess(Process):
         points, client = self.client.open[number], self.client.name
         x = np.full((points, 2), number, np.float32)
         first = BatchId.of_push(client, 1, number)
-        origin = Origin(first, self.settings.ingest.batch_points, 0.0, durable=True)
+        origin = Origin(first, self.settings.ingest.batch_points, 0.0, 0, durable=True)
 
         def settled(ticket: Ticket) -> None:
             self.client.open.pop(number, None)

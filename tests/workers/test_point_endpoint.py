@@ -7,6 +7,7 @@ import pytest
 import zmq
 from msgspec.structs import replace
 
+from streammac.points.batch_id import BatchId
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
 from streammac.wire.codec import decode, encode
@@ -121,6 +122,15 @@ def test_held_out_points_are_stored_apart_and_handed_on(bench):
     assert bench.endpoint.counts().held_out == 5
     remembered = bench.endpoint.remembered_held_out(3)
     np.testing.assert_array_equal(remembered.tensors["x"], np.full((3, 4), 2.0))
+    assert len(bench.endpoint.remembered_held_out(9).tensors["x"]) == 5
+
+
+def test_held_out_points_are_remembered_as_far_back_as_the_others_are_stored(bench):
+    bench.open_session()
+    bench.exchange(*(batch(n, 10, held_out=n % 2 == 1) for n in range(6)), answers=6)
+    bench.shards.train.withdraw([BatchId("s", 1, n) for n in (0, 2)], remember=False)
+    x = bench.endpoint.remembered_held_out(100).tensors["x"]
+    np.testing.assert_array_equal(x, np.full((10, 4), 5.0))
 
 
 def test_a_batch_that_does_not_fit_is_refused_with_the_reason(bench):

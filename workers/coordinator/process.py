@@ -180,6 +180,7 @@ class CoordinatorProcess:
                 saved = now
                 self._save()
                 self._do([])
+                self._see_points()
                 self.writes.do("models", self.publisher.check)
                 self.metrics.update(self.status(), self.control.malformed)
                 self.metrics.events(self.core.events.counts)
@@ -222,6 +223,11 @@ class CoordinatorProcess:
         else:
             return
         self._do([self.core.note("malformed", message.name, text)])
+
+    def _see_points(self) -> None:
+        """Tell those that measure how far back the points reach that are stored."""
+        now = points(self.core)
+        self.publisher.prober.held_out.see(now.accepted, now.stored + now.away)
 
     def _answered(self, answer: ProbeAnswer) -> None:
         refused = self.publisher.prober.inquiry.answer(answer)
