@@ -37,6 +37,11 @@ class Transport(Protocol):
         """
         ...
 
+    @property
+    def in_transit(self) -> bool:
+        """Whether something is under way that moves on only while `receive` is called: call it again very soon."""
+        ...
+
     def connect(self, peers: Mapping[str, str], lines: Collection[str] = ()) -> None:
         """Make the members of a view (name to address) reachable, and forget all others.
 

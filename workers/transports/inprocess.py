@@ -44,6 +44,11 @@ class InProcessTransport:
         """There are none."""
         return ()
 
+    @property
+    def in_transit(self) -> bool:
+        """Never: what was sent has arrived."""
+        return False
+
     def connect(self, peers: Mapping[str, str], lines: Collection[str] = ()) -> None:
         """See `Transport.connect`."""
         self._peers = dict(peers)

@@ -5,7 +5,6 @@ The default transport of the worker process.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -15,12 +14,11 @@ from streammac.wire.codec import encode
 from streammac.wire.messages import ModelState, Token
 from streammac.wire.sockets import MessageSocket, connect
 from workers.transports.base import RingMessage, TransportError
+from workers.transports.known_lines import KnownLines
 
 SEND_QUEUE = 1000
 """Tokens that may wait for one peer; more means that it takes none."""
 LINGER_MS = 500
-STRANGERS = 100
-"""Messages of unknown lines that are kept until the next view."""
 COPY_BELOW = 1 << 16
 """Frames smaller than this are copied: cheaper than keeping track of them."""
 
@@ -45,9 +43,8 @@ class ZeroMQTransport:
         line: str = "",
     ) -> None:
         self._context = context
-        self._line = line.encode()
-        self._lines: frozenset[bytes] = frozenset()
-        self._strangers: deque[tuple[bytes, RingMessage]] = deque(maxlen=STRANGERS)
+        self._line = line
+        self._lines = KnownLines(line)
         self._admitted: list[RingMessage] = []
         inbox = context.socket(zmq.ROUTER)
         inbox.linger = 0
@@ -61,19 +58,21 @@ class ZeroMQTransport:
     @property
     def malformed(self) -> int:
         """See `Transport`."""
-        return self._inbox.malformed + self._unusable
+        return self._inbox.malformed + self._lines.refused + self._unusable
 
     @property
     def sockets(self) -> tuple[Any, ...]:
         """The inbox."""
         return (self._inbox.socket,)
 
+    @property
+    def in_transit(self) -> bool:
+        """Never: ZeroMQ has threads of its own."""
+        return False
+
     def connect(self, peers: Mapping[str, str], lines: Collection[str] = ()) -> None:
         """See `Transport.connect`."""
-        self._lines = frozenset(line.encode() for line in lines)
-        # who hears of a view first may send before we hear of it
-        self._admitted += [message for line, message in self._strangers if line in self._lines]
-        self._strangers.clear()
+        self._admitted += self._lines.renew(lines)
         for name, (address, socket) in list(self._peers.items()):
             if peers.get(name) != address:
                 socket.close(linger=0)
@@ -84,7 +83,7 @@ class ZeroMQTransport:
                 socket.sndhwm = SEND_QUEUE
                 socket.linger = LINGER_MS
                 if self._line:
-                    socket.identity = self._line
+                    socket.identity = self._line.encode()
                 self._unusable += not connect(socket, address, name)
                 self._peers[name] = (address, socket)
 
@@ -103,11 +102,8 @@ class ZeroMQTransport:
         """See `Transport.receive`."""
         messages, self._admitted = self._admitted, []
         for line, message in self._inbox.receive():
-            if not self._line or line in self._lines:
+            if self._lines.admit(line.decode(errors="replace"), message):
                 messages.append(message)
-            else:
-                self._unusable += 1
-                self._strangers.append((line, message))
         return messages
 
     def close(self) -> None:

@@ -1,0 +1,26 @@
+"""How MPI starts processes: the command of Open MPI's starter, with what elastic jobs need.
+
+The wheel of the extra ``mpi`` brings the starter along, beside the interpreter. ``streammac up`` starts its workers
+with it; who starts them otherwise writes such a command themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+ELASTIC = ("--with-ft", "ulfm")
+"""The death of a rank is not the end of the others."""
+PLACING = ("--map-by", ":OVERSUBSCRIBE", "--bind-to", "none")
+"""As many ranks as are asked for; each has several threads, which may run on any core."""
+ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+"""In a container everybody is root; what runs already with these rights gives them to its children alone."""
+
+
+def starter() -> list[str] | None:
+    """Return the command before the number of ranks and the program; None if there is no MPI."""
+    beside = str(Path(sys.executable).parent)
+    program = shutil.which("mpiexec", path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
+    return None if program is None else [program, *ELASTIC, *PLACING]
