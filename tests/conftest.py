@@ -12,6 +12,8 @@ from xdist.scheduler import LoadScopeScheduling
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
+collect_ignore = ["workers/mpi_rank.py"]
+"""To import it is to start MPI."""
 STORY = ("tests/monitoring/test_every_panel.py", "tests/monitoring/test_stranger.py")
 """They look back on one long story, which is to be lived through once."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from streammac.errors import ExitCode, Failure
 from streammac.link.http_server import serve_metrics
 from streammac.security import SecureContext
 from streammac.settings.schema import Network
 from streammac.telemetry.exporter import WorkerMetrics
 from streammac.wire.fields import Addresses
 from workers.point_endpoint import PointSocket
+from workers.transports.base import Transport
 from workers.transports.zeromq import ZeroMQTransport
 
 
@@ -29,7 +31,7 @@ class Listeners:
     ----------
     points : PointSocket
         Takes points from ingest nodes and other workers.
-    transport : ZeroMQTransport
+    transport : Transport
         Takes tokens from the other members of the ring.
     metrics : WorkerMetrics
         Answers Prometheus.
@@ -40,7 +42,7 @@ class Listeners:
     def __init__(self, context: SecureContext, name: str, line: str, network: Network) -> None:
         self.context = context
         self.points = PointSocket(context, network.host)
-        self.transport = ZeroMQTransport(context, network.host, line)
+        self.transport = _transport(context, line, network)
         self.metrics = WorkerMetrics(name)
         metrics_url, self._close_metrics = serve_metrics(self.metrics, network)
         self.addresses: Addresses = {
@@ -54,3 +56,27 @@ class Listeners:
         self._close_metrics()
         self.transport.close()
         self.points.socket.close()
+
+
+def _transport(context: SecureContext, line: str, network: Network) -> Transport:
+    """Return what tokens travel by.
+
+    Raises
+    ------
+    Failure
+        If that is MPI, and there is none.
+    """
+    zeromq = ZeroMQTransport(context, network.host, line)
+    if network.transport == "zeromq":
+        return zeromq
+    try:
+        from workers.transports.mpi import MpiTransport  # this starts MPI
+    except (ImportError, RuntimeError) as error:
+        raise Failure(
+            ExitCode.CONFIGURATION,
+            f"network.transport: expected zeromq, for MPI is not usable here, got mpi: {error} - "
+            "pip install 'streammac[mpi]'",
+        ) from None
+    transport = MpiTransport(zeromq, network.host, line)
+    transport.begin()
+    return transport

@@ -58,6 +58,8 @@ log = logging.getLogger(__name__)
 
 TURN_S = 0.1
 """Longest wait of the I/O loop."""
+TRANSIT_S = 0.001
+"""The same while a token moves on only if it is looked at."""
 END_PATIENCE_S = 5.0
 
 
@@ -116,7 +118,8 @@ class Worker:
             if stream is not None:  # no news, unless the coordinator has lost its state
                 self.link.tell(stream)
         while not self.ending:
-            ready = dict(self.poller.poll(int(TURN_S * 1000)))
+            turn_s = TRANSIT_S if self.listeners.transport.in_transit else TURN_S
+            ready = dict(self.poller.poll(int(turn_s * 1000)))
             now = time.monotonic()
             if self.link.socket in ready:
                 for message in self.link.receive():

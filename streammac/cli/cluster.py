@@ -26,6 +26,7 @@ from streammac.cli.options import (
     NoUiOption,
     QuietOption,
     SummaryOption,
+    TransportOption,
     WorkersOption,
 )
 from streammac.errors import ExitCode, Failure
@@ -49,6 +50,7 @@ def up(
     duration: ForOption = None,
     summary: SummaryOption = None,
     no_ui: NoUiOption = False,
+    transport: TransportOption = None,
     insecure: InsecureOption = False,
     log_format: LogFormatOption = None,
     quiet: QuietOption = False,
@@ -61,6 +63,7 @@ def up(
         workers=workers,
         bits=bits,
         sources=source,
+        transport=transport,
         insecure=insecure,
         log_format=log_format,
         quiet=quiet,

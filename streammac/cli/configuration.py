@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from streammac.cli.options import DEFAULT_DIRECTORY, ConfigOption, DirectoryOption, LogFormat
+from streammac.cli.options import (
+    DEFAULT_DIRECTORY,
+    ConfigOption,
+    DirectoryOption,
+    LogFormat,
+    TransportName,
+)
 
 if TYPE_CHECKING:
     from streammac.settings.sources import Loaded
@@ -27,6 +33,7 @@ def load_settings(
     workers: int | None = None,
     bits: int | None = None,
     sources: list[str] | None = None,
+    transport: TransportName | None = None,
     insecure: bool = False,
     log_format: LogFormat | None = None,
     quiet: bool = False,
@@ -39,6 +46,7 @@ def load_settings(
         "cluster.workers": Flag("--workers", workers),
         "model.bits": Flag("--bits", bits),
         "ingest.sources": Flag("--source", sources or None),
+        "network.transport": Flag("--transport", transport.value if transport else None),
         "network.insecure": Flag("--insecure", insecure or None),
         "logs.format": Flag("--log-format", log_format.value if log_format else None),
         "logs.quiet": Flag("--quiet", quiet or None),

@@ -20,6 +20,13 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class TransportName(StrEnum):
+    """What tokens travel by."""
+
+    ZEROMQ = "zeromq"
+    MPI = "mpi"
+
+
 DEFAULT_DIRECTORY = Path("streammac-run")
 
 DirectoryOption = Annotated[
@@ -80,6 +87,10 @@ HttpHostOption = Annotated[
 HttpNameOption = Annotated[
     list[str] | None,
     typer.Option("--http-name", help="A name by which HTTP is asked, besides addresses."),
+]
+TransportOption = Annotated[
+    TransportName | None,
+    typer.Option("--transport", help="How tokens travel between workers; else by ZeroMQ."),
 ]
 InsecureOption = Annotated[
     bool, typer.Option("--insecure", help="Listen beyond loopback without keys.")

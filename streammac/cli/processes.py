@@ -7,6 +7,7 @@ supervisor all of its own: then hidden options say what only it knows.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
@@ -31,6 +32,8 @@ from streammac.cli.options import (
     NameOption,
     QuietOption,
     TimeoutOption,
+    TransportName,
+    TransportOption,
 )
 from streammac.errors import ExitCode, Failure
 from streammac.files.document import Damaged
@@ -89,19 +92,30 @@ def worker(
     host: HostOption = "127.0.0.1",
     http_host: HttpHostOption = "127.0.0.1",
     http_name: HttpNameOption = None,
+    transport: TransportOption = None,
     insecure: InsecureOption = False,
     log_format: LogFormatOption = None,
     quiet: QuietOption = False,
     lifeline: LifelineOption = None,
 ) -> None:
     """Run a worker alone; it joins the cluster of --join, or the one in its directory."""
+    if transport is TransportName.MPI and name is None:
+        directory = _directory_of_rank(directory)
     name = name or _name_of_its_own("worker", directory, joins=join is not None)
     run_directory = _begin_process(name, directory, lifeline, log_format, quiet=quiet)
     from workers.worker import run
 
-    network = _network(host, http_host, http_name, insecure=insecure)
+    network = _network(host, http_host, http_name, transport=transport, insecure=insecure)
     address = _address(run_directory, join, timeout)
     _end(lifeline, lambda: run(name, run_directory, address, network, timeout))
+
+
+def _directory_of_rank(directory: Path) -> Path:
+    """Return the directory of a process that MPI started, one of many with the same command line."""
+    for variable in ("PMIX_RANK", "PMI_RANK"):
+        if rank := os.environ.get(variable):
+            return directory / f"rank-{rank}"
+    return directory
 
 
 def _name_of_its_own(role: Literal["worker", "ingest"], directory: Path, *, joins: bool) -> str:
@@ -138,7 +152,14 @@ def ingest(
     _end(lifeline, lambda: run(name, run_directory, address, network, source, timeout))
 
 
-def _network(host: str, http_host: str, names: list[str] | None, *, insecure: bool) -> Network:
+def _network(
+    host: str,
+    http_host: str,
+    names: list[str] | None,
+    *,
+    transport: TransportName | None = None,
+    insecure: bool,
+) -> Network:
     """Return where a process that was started by itself is to listen."""
     from pydantic import ValidationError
 
@@ -147,7 +168,11 @@ def _network(host: str, http_host: str, names: list[str] | None, *, insecure: bo
 
     try:
         network = Network(
-            host=host, http_host=http_host, http_names=tuple(names or ()), insecure=insecure
+            host=host,
+            http_host=http_host,
+            http_names=tuple(names or ()),
+            transport=(transport or TransportName.ZEROMQ).value,
+            insecure=insecure,
         )
     except ValidationError as error:
         option = "--" + str(error.errors()[0]["loc"][0]).replace("_", "-")

@@ -110,6 +110,10 @@ class Network(Section):
     insecure: bool = Field(
         False, description="listen beyond loopback without keys: whoever comes may do everything"
     )
+    transport: Literal["zeromq", "mpi"] = Field(
+        "zeromq",
+        description="how tokens travel between workers; `mpi`: between those that MPI starts, the others by ZeroMQ",
+    )
     coordinator_port: int = Field(0, ge=0, le=65535, description="control port, 0: any free one")
     http_port: int = Field(
         0, ge=0, le=65535, description="coordinator's HTTP port, 0: any free one"

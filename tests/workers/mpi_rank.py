@@ -1,4 +1,4 @@
-"""A rank that does as it is told: ``mpiexec -n 4 python -m tests.workers.mpi_rank SOCKET`` (`tests.workers.test_mpi`)."""
+"""A rank that does as `tests.workers.test_mpi` tells it: ``mpiexec -n 4 python -m tests.workers.mpi_rank SOCKET``."""
 
 from __future__ import annotations
 

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streammac.wire.codec import MAX_FRAME_BYTES, MAX_FRAMES, WireError
 
 Frame: TypeAlias = bytes | memoryview
-Buffer: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.uint8]]"
+Buffer: TypeAlias = NDArray[np.uint8]
 ALIGNMENT = 16
 OWN_MESSAGE = 1 << 15
 """Frames of so many bytes travel by themselves: to copy them would take longer than a second message."""
@@ -41,10 +42,10 @@ def pack(frames: Sequence[Frame]) -> tuple[bytes, list[Frame]]:
 
 
 def _lengths(buffer: Buffer) -> tuple[int, ...]:
-    count = struct.unpack_from("<Q", buffer)[0] if buffer.size >= _WORD else 0
+    count = struct.unpack_from("<Q", buffer.data)[0] if buffer.size >= _WORD else 0
     if not 1 <= count <= MAX_FRAMES or buffer.size < (count + 1) * _WORD:
         raise WireError(f"a table of {count} frames in {buffer.size} bytes")
-    lengths = struct.unpack_from(f"<{count}Q", buffer, _WORD)
+    lengths = struct.unpack_from(f"<{count}Q", buffer.data, _WORD)
     if max(lengths) > MAX_FRAME_BYTES:
         raise WireError(f"a frame of {max(lengths)} bytes, limit {MAX_FRAME_BYTES}")
     return lengths
@@ -72,13 +73,13 @@ def unpack(buffer: Buffer, large: Iterable[Buffer]) -> list[memoryview]:
     lengths = _lengths(buffer)
     at = (len(lengths) + 1) * _WORD
     at += _padding(at)
-    held = memoryview(buffer).toreadonly()
+    held = buffer.data.toreadonly()
     arrived = iter(large)
     frames: list[memoryview] = []
     for length in lengths:
         if length >= OWN_MESSAGE:
             own = next(arrived)
-            frame = memoryview(own).toreadonly()
+            frame = own.data.toreadonly()
         else:
             frame = held[at : at + length]
             at += length + _padding(length)

@@ -8,6 +8,7 @@ of MPI, where it is there). To import this module is to start MPI.
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ mpi4py.rc.finalize = False
 
 from mpi4py import MPI  # noqa: E402
 
+__all__ = ["MPI", "Card", "Lane", "alone", "elastic", "end_together"]
+
 log = logging.getLogger(__name__)
 
 SEND_QUEUE = 1000
@@ -36,8 +39,10 @@ REAPED = 32
 """Of those that wait, so many are looked at in one look at the lane."""
 MOST_FAULTS = 100
 """Errors in one look at a lane: more, and it is not used any more."""
+FAULT_TOLERANT = "OMPI_MCA_mpi_ft_enable"
+"""What ``mpiexec --with-ft ulfm`` sets in the environment of ranks."""
 HEAD, FRAME, WORD = 1, 2, 3
-"""Tags: the buffer that a message begins with, a large frame of it, and words of `lane_making` between two processes."""
+"""Tags: the buffer that a message begins with, a large frame of it, words of `lane_making`."""
 
 Arrived: TypeAlias = tuple[int, list[memoryview]]
 """A message's frames, and the rank that sent it."""
@@ -106,7 +111,7 @@ class Lane:
 
     @property
     def rank(self) -> int:
-        """This process's rank."""
+        """Of this process."""
         return int(self.communicator.rank)
 
     @property
@@ -278,3 +283,13 @@ class Lane:
 def alone() -> bool:
     """Return whether this process was started without others, and cannot get any."""
     return MPI.COMM_WORLD.size == 1 and MPI.Comm.Get_parent() == MPI.COMM_NULL
+
+
+def elastic() -> bool:
+    """Return whether the others live on when one of the processes that MPI started dies or leaves."""
+    return os.environ.get(FAULT_TOLERANT, "") in ("1", "true")
+
+
+def end_together() -> None:
+    """Wait until all processes that MPI started end: where it is not `elastic`, the first end is the end of all."""
+    MPI.Finalize()

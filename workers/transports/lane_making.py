@@ -3,25 +3,29 @@
 Those who come are started by a *host* (`workers.mpi_host`), which is rank 0 of every lane it has a part in. It asks the
 processes of the lane whether they are ready, in a round that is over soon: who hangs makes nobody wait in a collective
 operation. Only when all are, it bids them to go. Then the dead are left out (`Shrink`), and those who have come are
-taken in (`Create_intercomm`, `Merge`), within milliseconds.
+taken in (`Create_intercomm`, `Merge`), within milliseconds. If somebody dies in these, everybody stays with the former
+lane.
 """
 
 from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from streammac.threads import VitalThread
-from workers.transports.lane import MPI, Card, Lane
+from workers.transports.lane import MPI, WORD, Card, Lane
 
 log = logging.getLogger(__name__)
 
 CARD_BYTES = 256
+LOOK_S = 0.005
 HOST = 0
 """Its rank."""
 BRIDGE = 7
@@ -31,21 +35,20 @@ ASK, READY, GO = b"?", b"!", b">"
 
 
 def first_lane(card: Card) -> Lane:
-    """Make the lane of the processes that MPI started with this one; those that a host started are taken into its own."""
+    """Make the lane of the processes that MPI started with this one; whom a host started, it takes into its own."""
     parent = MPI.Comm.Get_parent()
     if parent == MPI.COMM_NULL:
         return introduced(MPI.COMM_WORLD.Dup(), card)
     with_host = parent.Merge(high=True)
-    return taken_in(with_host, card)
+    with_host.Set_errhandler(MPI.ERRORS_RETURN)
+    while not with_host.Iprobe(HOST, WORD):  # a collective operation would burn a core meanwhile
+        time.sleep(LOOK_S)
+    with guarded(MPI.COMM_WORLD.Shrink()) as newcomers:
+        bridge = newcomers.Create_intercomm(0, with_host, HOST, BRIDGE)
+        return introduced(bridge.Merge(high=True), card)
 
 
-def taken_in(with_host: Any, card: Card) -> Lane:
-    """Make the lane of those who were there and of us, who have come (all that have come together call this)."""
-    bridge = MPI.COMM_WORLD.Create_intercomm(0, with_host, HOST, BRIDGE)
-    return introduced(bridge.Merge(high=True), card)
-
-
-def grown(lane: Lane, card: Card, newcomers: Any = MPI.COMM_SELF) -> Lane:
+def grown(lane: Lane, card: Card, newcomers: Any = MPI.COMM_SELF, leader: int = 0) -> Lane:
     """Make the lane of those who live and those who have come (all that live call this).
 
     Parameters
@@ -56,27 +59,31 @@ def grown(lane: Lane, card: Card, newcomers: Any = MPI.COMM_SELF) -> Lane:
         This process's.
     newcomers : MPI.Intracomm
         At the host: of it and those who have come.
+    leader : int
+        At the host: the first of them that lives.
     """
-    alive = lane.communicator.Shrink()
-    alive.Set_errhandler(MPI.ERRORS_RETURN)
-    try:
-        bridge = alive.Create_intercomm(HOST, newcomers, 1, BRIDGE)
+    with guarded(lane.communicator.Shrink()) as alive:
+        bridge = alive.Create_intercomm(HOST, newcomers, leader, BRIDGE)
         return introduced(bridge.Merge(high=False), card)
+
+
+@contextmanager
+def guarded(communicator: Any) -> Iterator[Any]:
+    """Have errors of a communicator raised, and nobody wait in it for who has met one."""
+    communicator.Set_errhandler(MPI.ERRORS_RETURN)
+    try:
+        yield communicator
     except MPI.Exception:
-        alive.Revoke()  # nobody is to wait for us
+        communicator.Revoke()
         raise
 
 
 def introduced(communicator: Any, card: Card) -> Lane:
     """Return a lane of these processes, which all call this."""
-    communicator.Set_errhandler(MPI.ERRORS_RETURN)
     own = np.frombuffer(msgspec.msgpack.encode(card).ljust(CARD_BYTES, b"\0"), np.uint8)
     every = np.empty((communicator.size, CARD_BYTES), np.uint8)
-    try:
+    with guarded(communicator):
         communicator.Allgather((own, MPI.BYTE), (every, MPI.BYTE))
-    except MPI.Exception:
-        communicator.Revoke()
-        raise
     cards = [msgspec.msgpack.decode(bytes(row).rstrip(b"\0"), type=Card) for row in every]
     return Lane(communicator, cards)
 

@@ -23,7 +23,7 @@ from streammac.wire.messages import ModelState, Token
 from workers.transports.base import RingMessage, TransportError
 from workers.transports.doorbell import Doorbell
 from workers.transports.known_lines import KnownLines
-from workers.transports.lane import Card, Lane, alone
+from workers.transports.lane import Card, Lane, alone, elastic, end_together
 from workers.transports.lane_making import LaneMaker
 from workers.transports.zeromq import ZeroMQTransport
 
@@ -80,9 +80,14 @@ class MpiTransport:
         """
         if alone():
             raise Failure(
-                ExitCode.USAGE,
+                ExitCode.CONFIGURATION,
                 "--transport mpi: MPI did not start this process - start it with `mpiexec --with-ft "
                 "ulfm -n 8 streammac worker --transport mpi ...`, or leave --transport out",
+            )
+        if not elastic():
+            log.warning(
+                "the MPI that started this process survives no death: when a worker dies, all do, and who leaves "
+                "stays until the end - start them with `mpiexec --with-ft ulfm` of Open MPI 5 or newer"
             )
         self._maker.begin()
         self.listen(self._maker.take(FIRST_S))
@@ -183,3 +188,6 @@ class MpiTransport:
                 lane.receive()
             time.sleep(0.001)
         self._bell.close()
+        if self._lanes and not elastic():
+            log.info("waiting for all that MPI has started to end")
+            end_together()
