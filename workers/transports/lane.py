@@ -282,7 +282,7 @@ class Lane:
 
 def alone() -> bool:
     """Return whether this process was started without others, and cannot get any."""
-    return MPI.COMM_WORLD.size == 1 and MPI.Comm.Get_parent() == MPI.COMM_NULL
+    return bool(MPI.COMM_WORLD.size == 1 and MPI.Comm.Get_parent() == MPI.COMM_NULL)
 
 
 def elastic() -> bool:
