@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import msgpack
+import msgspec
 import numpy as np
 
 from ingest.formats import decode_json, decode_packed
@@ -18,6 +19,9 @@ NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 JSON = ("application/json",)
 MSGPACK = ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack")
 WIRE_DTYPES = ("<f4", "<f8", "|u1", "<i4", "<i8")
+PARTED_BYTES = 4 << 20
+"""A JSON list up to here is cut into its records, and not read whole: each item costs more than its text, at first."""
+_PARTS = msgspec.json.Decoder(list[msgspec.Raw])
 MOST_RECORDS = 1 << 20
 """Records that a request may hold: the smallest cost many times their bytes."""
 
@@ -61,10 +65,28 @@ def _bounded(count: int) -> None:
 
 def _lines(body: bytes) -> Raw:
     _bounded(max(body.count(b"\n"), body.count(b"\r")))  # before there is an object for each
-    return Raw(tuple(line for line in body.splitlines() if line.strip()), decode_json)
+    return Raw(
+        tuple(line for line in body.splitlines() if line and not line.isspace()), decode_json
+    )
 
 
 def _json(body: bytes) -> Raw:
+    if len(body) > PARTED_BYTES:
+        return _json_slowly(body)
+    try:
+        body.decode()
+        parts = _PARTS.decode(body)
+    except (ValueError, RecursionError):
+        return _json_slowly(body)
+    _bounded(len(parts))
+    records = tuple(map(bytes, parts))
+    if not all(record.startswith((b"{", b"[")) for record in records):
+        return _json_slowly(body)
+    return Raw(records, decode_json)
+
+
+def _json_slowly(body: bytes) -> Raw:
+    """Read what is no list of records: one bare vector, one record, or no JSON."""
     try:
         value = json.loads(body)
     except ValueError as error:

@@ -7,10 +7,22 @@ from datetime import datetime
 from typing import Any
 
 import msgpack
+import msgspec
 
 from ingest.records import BadRecord, Record
 
-FIELDS = {"x", "y", "key", "time"}
+
+class _Fields(msgspec.Struct, forbid_unknown_fields=True):
+    """A record as nearly all are: numbers where numbers belong."""
+
+    x: list[float]
+    y: list[float] | float | None = None
+    key: str | int | None = None
+    time: float | str | None = None
+
+
+FIELDS = set(_Fields.__struct_fields__)
+_USUAL = msgspec.json.Decoder(list[float] | _Fields)
 
 
 def decode_json(line: bytes) -> Record:
@@ -21,6 +33,18 @@ def decode_json(line: bytes) -> Record:
     BadRecord
         Saying what is wrong with it.
     """
+    try:
+        value = _USUAL.decode(line)
+    except (ValueError, RecursionError):
+        return decode_json_slowly(line)
+    if isinstance(value, list):
+        return Record(value)
+    y = value.y if value.y is None or isinstance(value.y, list) else [value.y]
+    return Record(value.x, y, _key(value.key), _time(value.time))
+
+
+def decode_json_slowly(line: bytes) -> Record:
+    """Decode what is no usual record: most often there is something wrong with it, and this says what."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeAlias
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -34,12 +35,16 @@ from streammac.settings.schema import Network
 ACK_PATIENCE_S = 60.0
 AGREE_S = 0.05
 """How often it is looked whether a schema is agreed."""
+SMALL_BYTES = 32 << 10
+"""Bodies up to here are read in the server's own thread, in less than a tenth of a millisecond."""
 BODIES = 4
 """Requests of the largest size that may be in hand at once; beyond, 429: memory stays bounded."""
 STATUS = {UnknownType: 415, TooMany: 413}
 """Of what is wrong with a body; else 400."""
 REASONS = 5
 """Reasons of refused points that an answer names."""
+
+Prepared: TypeAlias = tuple[PointBlock, list[Refused]]
 
 
 def listen(uri: str, network: Network, app: Starlette) -> tuple[str, Callable[[], None]]:
@@ -111,21 +116,29 @@ class HttpEndpoint:
                     return _refuse(413, f"larger than ingest.request_bytes = {self._request_bytes}")
                 if self._in_hand > BODIES * self._request_bytes:
                     return _try_later("too many requests at once")
-            return await self._take(request, bytes(body))
+            return await self._take(request, body)
         except ClientDisconnect:
             return _refuse(400, "the client went away")
         finally:
             self._in_hand -= len(body)
 
-    async def _take(self, request: Request, body: bytes) -> Response:
+    async def _take(self, request: Request, body: bytearray) -> Response:
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+        def read() -> tuple[Chunk, str, Prepared | None]:
+            chunk, form = chunk_of(kind, bytes(body))
+            return chunk, form, self._ingest_queue.try_prepare(chunk)
+
         try:
-            chunk, form = await asyncio.to_thread(chunk_of, kind, body)
+            # what takes no longer than to change threads is done at once, and delays nobody
+            chunk, form, prepared = (
+                read() if len(body) <= SMALL_BYTES else await asyncio.to_thread(read)
+            )
         except BadBody as error:
             return _refuse(STATUS.get(type(error), 400), str(error))
         try:
             async with asyncio.timeout(ACK_PATIENCE_S):
-                points, refused = await self._prepared(chunk)
+                points, refused = prepared or await self._prepared(chunk)
                 ticket = await self._settled(form, points, refused)
         except Stopping:
             return _refuse(503, "the ingest node ends")
@@ -135,15 +148,17 @@ class HttpEndpoint:
             )
         return _answer(ticket, refused)
 
-    async def _prepared(self, chunk: Chunk) -> tuple[PointBlock, list[Refused]]:
-        """Validate records; without a thread that waits until it is agreed what a point looks like."""
+    async def _prepared(self, chunk: Chunk) -> Prepared:
+        """Validate records once it is agreed what a point looks like; without a thread that waits for it."""
         queue = self._ingest_queue
-        while (prepared := await asyncio.to_thread(queue.try_prepare, chunk)) is None:
+        while True:
             while queue.schema is None:
                 if queue.stopping:
                     raise Stopping
                 await asyncio.sleep(AGREE_S)
-        return prepared
+            prepared = await asyncio.to_thread(queue.try_prepare, chunk)
+            if prepared is not None:
+                return prepared
 
     def _settled(
         self, form: str, points: PointBlock, refused: list[Refused]

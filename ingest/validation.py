@@ -5,6 +5,7 @@ One bad point never takes the good ones of its batch with it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -146,48 +147,89 @@ def _nothing(schema: StreamSchema) -> PointBlock:
 def _validate_records(
     chunk: Raw, schema: StreamSchema, record_bytes: int
 ) -> tuple[PointBlock, list[Refused]]:
-    good: list[Record] = []
-    refused: list[Refused] = []
-    for raw in chunk.records:
+    def judged(raw: bytes) -> Record | Refused:
         try:
             if len(raw) > record_bytes:
                 raise BadRecord(f"larger than ingest.record_bytes = {record_bytes}")
             record = chunk.decode(raw)
-            _check_record(record, schema)
+            _check_form(record, schema)
         except BadRecord as error:
-            refused.append(Refused(raw, str(error)))
-        else:
-            good.append(record)
-    if not good:
+            return Refused(raw, str(error))
+        return record
+
+    found = [judged(raw) for raw in chunk.records]
+    good = [one for one in found if isinstance(one, Record)]
+    x, y = _numbers_of(good, schema)
+    if x is None:  # of one of them at least: which, and why
+        found = [
+            one if isinstance(one, Refused) else _with_numbers(one, raw, schema)
+            for one, raw in zip(found, chunk.records, strict=True)
+        ]
+        good = [one for one in found if isinstance(one, Record)]
+        x, y = _numbers_of(good, schema)
+    refused = [one for one in found if isinstance(one, Refused)]
+    if not good or x is None:
         return _nothing(schema), refused
-    y = np.array([r.y for r in good], np.float32) if schema.targets else None
     keys = tuple(r.key for r in good) if any(r.key for r in good) else ()
     times = np.array([r.time for r in good])
-    x = np.array([r.x for r in good], schema.dtype)
-    return PointBlock(x, y, None if np.isnan(times).all() else times, keys), refused
+    time = None if np.isnan(times).all() else times
+    return PointBlock(x.astype(schema.dtype), y, time, keys), refused
 
 
-def _check_record(record: Record, schema: StreamSchema) -> None:
+def _check_form(record: Record, schema: StreamSchema) -> None:
+    """Check everything but the numbers of x and y."""
     if len(record.key) > MAX_KEY_BYTES:
         raise BadRecord(LONG_KEY)
     if record.time < FIRST_S or record.time > LAST_S:
         raise BadRecord(BAD_TIME)
     if len(record.x) != schema.dim:
         raise BadRecord(f"x: expected {schema.dim} numbers, got {len(record.x)}")
-    values = _numbers("x", record.x)
-    if schema.dtype == "float32" and (np.abs(values) > largest(schema.dim)).any():
-        raise BadRecord(f"x: {_too_large(schema.dim)}")
-    if (
-        schema.dtype == "uint8"
-        and ((values < 0) | (values > 255) | (values != np.floor(values))).any()
-    ):
-        raise BadRecord("x: not in 0..255")
-    if schema.targets:
-        if record.y is None or len(record.y) != schema.targets:
-            got = "none" if record.y is None else len(record.y)
-            raise BadRecord(f"y: expected {schema.targets} numbers, got {got}")
-        if (np.abs(_numbers("y", record.y)) > FLOAT32_MAX).any():
+
+
+def _numbers_of(
+    records: Sequence[Record], schema: StreamSchema
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float32] | None]:
+    """Return x (n, D) and y (n, K) of records together; no x if there is a number that cannot be."""
+    try:
+        for record in records:
+            _check_count(record, schema)
+        x = np.array([r.x for r in records], np.float64).reshape(len(records), schema.dim)
+        y = np.array([r.y for r in records], np.float64) if schema.targets else None
+    except (OverflowError, ValueError):
+        return None, None
+    if _wrong_x(x, schema) or (y is not None and not (np.abs(y) <= FLOAT32_MAX).all()):
+        return None, None
+    return x, None if y is None else y.astype(np.float32).reshape(len(records), schema.targets)
+
+
+def _with_numbers(record: Record, raw: bytes, schema: StreamSchema) -> Record | Refused:
+    """Return a record whose numbers may be, or what is wrong with them."""
+    try:
+        wrong = _wrong_x(_numbers("x", record.x), schema)
+        if wrong:
+            raise BadRecord(wrong)
+        _check_count(record, schema)
+        if schema.targets and (np.abs(_numbers("y", record.y)) > FLOAT32_MAX).any():
             raise BadRecord("y: beyond the range of float32")
+    except BadRecord as error:
+        return Refused(raw, str(error))
+    return record
+
+
+def _wrong_x(x: NDArray[np.float64], schema: StreamSchema) -> str:
+    """Say what is wrong with numbers of x; empty if nothing is."""
+    if schema.dtype == "uint8":
+        fits = ((x >= 0) & (x <= 255) & (x == np.floor(x))).all()
+        return "" if fits else "x: not in 0..255"
+    most = largest(schema.dim)
+    fits = x.size == 0 or (-most <= x.min() and x.max() <= most)  # not where there is a NaN
+    return "" if fits else f"x: {_too_large(schema.dim)}"
+
+
+def _check_count(record: Record, schema: StreamSchema) -> None:
+    if schema.targets and (record.y is None or len(record.y) != schema.targets):
+        got = "none" if record.y is None else len(record.y)
+        raise BadRecord(f"y: expected {schema.targets} numbers, got {got}")
 
 
 def _numbers(field: str, numbers: Any) -> NDArray[np.float64]:

@@ -6,12 +6,13 @@ import json
 import math
 
 import msgpack
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.csv_lines import Header, decode_csv
-from ingest.formats import decode_json, decode_packed
+from ingest.formats import decode_json, decode_json_slowly, decode_packed
 from ingest.records import BadRecord, Record
 
 numbers = st.lists(st.floats(allow_nan=False) | st.integers(-(2**53), 2**53), max_size=6)
@@ -135,3 +136,42 @@ def test_a_line_of_csv_that_is_wrong_names_the_column(line, said):
 )
 def test_a_header_has_no_number_in_it(line, header):
     assert Header().takes(line) == header
+
+
+wild = st.one_of(
+    st.booleans(),
+    st.none(),
+    st.floats(),
+    st.integers(),
+    st.integers(-(10**30), 10**30),
+    st.text(max_size=4),
+    st.sampled_from(["2020-01-01", "x", "\ud800", "1"]),
+)
+wild_records = st.dictionaries(
+    st.sampled_from(["x", "y", "key", "time", "z"]),
+    st.lists(st.floats() | st.integers(), max_size=3) | wild | st.lists(wild, max_size=3),
+)
+spoilt = st.sampled_from(
+    [b"", b" ", b",", b"\x00", b"\xff", b"}", b"1e999", b'"x":[1],', b"\xef\xbb\xbf"]
+)
+
+
+@given(
+    st.one_of(wild_records, st.lists(wild, max_size=3), wild),
+    st.booleans(),
+    st.integers(0, 40),
+    spoilt,
+)
+def test_the_quick_way_through_json_tells_the_same_as_the_slow_one(value, is_ascii, at, spoil):
+    line = json.dumps(value, ensure_ascii=is_ascii).encode("utf-8", "surrogatepass")
+    line = line[:at] + spoil + line[at:]
+
+    def outcome(decode):
+        try:
+            record = decode(line)
+        except BadRecord as error:
+            return str(error)
+        x, y = (None if v is None else np.array(v, float).tolist() for v in (record.x, record.y))
+        return repr((x, y, record.key, record.time))
+
+    assert outcome(decode_json) == outcome(decode_json_slowly)

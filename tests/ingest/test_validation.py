@@ -280,3 +280,12 @@ class TestProposals:
         assert propose(Raw((b"nonsense",), decode_json)) is None
         assert propose(PointBlock(np.ones(3))) is None
         assert propose(PointBlock(np.array([["a"]]))) is None
+
+
+def test_refused_records_come_in_their_order_each_with_its_own_reason():
+    lines = [b"[1, 2, 3]", b"[1, 2, 1e300]", b"[1, 2]", b"no", b"[1, 2, NaN]", b"[4, 5, 6]"]
+    points, refused = validate(Raw(tuple(lines), decode_json), FLOATS, LIMIT)
+    np.testing.assert_array_equal(points.x, [[1, 2, 3], [4, 5, 6]])
+    assert [one.raw for one in refused] == lines[1:5]
+    assert [one.reason.partition(":")[0] for one in refused] == ["x", "x", "not JSON", "x"]
+    assert (refused[0].reason, refused[3].reason) == (TOO_LARGE, "x: NaN or infinite")
