@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
 
 from benchmarks.clusters import running, wait_for_epochs
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.status import status
 from streammac.files.writes import Writes
-from streammac.link.http_server import serve, serve_metrics
+from streammac.link.http_server import serve, serve_process
+from streammac.link.pulse import Pulse
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Network, Settings
 from streammac.telemetry import metrics
@@ -25,7 +27,7 @@ from streammac.telemetry.exporter import WorkerMetrics
 from streammac.wire.fields import Addresses
 from streammac.wire.messages import Register
 from streammac.wire.reports import RingProgress, ShardCounts, WorkerReport
-from workers.coordinator.http import application
+from workers.coordinator.http import routes
 from workers.coordinator.live import Live
 from workers.coordinator.targets import targets
 
@@ -68,10 +70,10 @@ def share_of_time(before: dict[str, float], after: dict[str, float], elapsed_s: 
     report = WorkerReport(ring=RingProgress(ready=True), shard=ShardCounts())
     phases = dict.fromkeys(("train", "z_step", "communicate", "wait"), 0.1)
     refused = dict.fromkeys("abcdef", 0)
-    url, close = serve_metrics(worker, Network())
+    url, close = serve_process(worker, Pulse(), Network())
     begin = time.process_time()
     for _ in range(SCRAPES):
-        scrape_s(url)
+        scrape_s(f"{url}/metrics")
     one_scrape_s = (time.process_time() - begin) / SCRAPES  # with the client's part
     close()
 
@@ -97,7 +99,7 @@ def work_of_an_epoch(worker: str, urls: list[str], pause_s: float) -> tuple[floa
     while time.monotonic() + pause_s < end:
         time.sleep(pause_s)
         for url in urls:
-            scrape_s(url)
+            scrape_s(f"{url}/metrics")
     time.sleep(max(0.0, end - time.monotonic()))
     after = scrape(worker)
     epochs = after[metrics.WORKER_EPOCHS.name] - before[metrics.WORKER_EPOCHS.name]
@@ -162,7 +164,7 @@ def page(folder: Path, workers: int) -> float:
     """Return the share of a core that snapshots and one open page take."""
     folder.mkdir()
     core, live = registered(workers), Live(RunDirectory(folder), Writes(lambda *_: None))
-    url, close = serve(application(live), "127.0.0.1", 0)
+    url, close = serve(Starlette(routes=routes(live)), "127.0.0.1", 0)
     reader = subprocess.Popen([sys.executable, "-c", READ_FOR_EVER, f"{url}/events"])
     end, begin = time.monotonic() + PAGE_S, time.process_time()
     try:
@@ -181,7 +183,7 @@ def discovery(folder: Path) -> None:
     folder.mkdir()
     core, live = registered(1000), Live(RunDirectory(folder), Writes(lambda *_: None))
     live.step(0.0, lambda: status(core), lambda: targets(core, "http://127.0.0.1:1/metrics"))
-    url, close = serve(application(live), "127.0.0.1", 0)
+    url, close = serve(Starlette(routes=routes(live)), "127.0.0.1", 0)
     for path in ("sd", "status"):
         took = 1000 * float(np.median([scrape_s(f"{url}/{path}") for _ in range(20)]))
         print(f"/{path} with 1,000 workers: {took:.1f} ms")

@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ingest.bodies import BadBody, TooMany, UnknownType, chunk_of
@@ -29,6 +29,7 @@ from ingest.sources import SourceError
 from ingest.sources.http_place import place_to_listen
 from streammac.delivery.batch import Ticket
 from streammac.link.http_server import serve
+from streammac.link.pulse import Pulse
 from streammac.points.block import PointBlock
 from streammac.settings.schema import Network
 
@@ -82,14 +83,21 @@ class HttpEndpoint:
         Tells whether the node takes more.
     request_bytes : int
         Largest body.
+    pulse : Pulse
+        What the node's loop tells of itself.
     """
 
     def __init__(
-        self, ingest_queue: IngestQueue, has_room: Callable[[], bool], request_bytes: int
+        self,
+        ingest_queue: IngestQueue,
+        has_room: Callable[[], bool],
+        request_bytes: int,
+        pulse: Pulse,
     ) -> None:
         self._ingest_queue = ingest_queue
         self._has_room = has_room
         self._request_bytes = request_bytes
+        self._pulse = pulse
         self._in_hand = 0  # bytes of bodies that have come and are not answered
 
     def application(self) -> Starlette:
@@ -97,7 +105,7 @@ class HttpEndpoint:
         return Starlette(
             routes=[
                 Route("/points", self.post_points, methods=["POST"]),
-                Route("/health", get_health),
+                *self._pulse.routes(),
             ]
         )
 
@@ -176,11 +184,6 @@ class HttpEndpoint:
 
         self._ingest_queue.put_request(Delivery("http", form, points, refused, settled))
         return answer
-
-
-async def get_health(_: Request) -> Response:
-    """Say that the endpoint is there."""
-    return PlainTextResponse("ok")
 
 
 def _refuse(status: int, why: str, **headers: str) -> Response:

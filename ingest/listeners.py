@@ -8,7 +8,8 @@ from starlette.applications import Starlette
 
 from ingest import http
 from ingest.clients import Clients
-from streammac.link.http_server import serve_metrics
+from streammac.link.http_server import serve_process
+from streammac.link.pulse import Pulse
 from streammac.security import SecureContext
 from streammac.settings.schema import Network
 from streammac.telemetry.exporter import IngestMetrics
@@ -26,26 +27,28 @@ class Listeners:
         The node's name.
     network : Network
         Interfaces to listen on; beyond loopback, that of the metrics is the only one for feeds over HTTP.
+    pulse : Pulse
+        What the node's loop tells of itself.
 
     Attributes
     ----------
     clients : Clients
         Takes the pushes of clients.
     metrics : IngestMetrics
-        Answers Prometheus.
+        What Prometheus is told.
     addresses : dict
         Where they are.
     """
 
-    def __init__(self, context: SecureContext, name: str, network: Network) -> None:
+    def __init__(self, context: SecureContext, name: str, network: Network, pulse: Pulse) -> None:
         self.context = context
         self.clients = Clients(context, network.host)
         self.metrics = IngestMetrics(name)
-        metrics_url, close_metrics = serve_metrics(self.metrics, network)
-        self.addresses: Addresses = {"client": self.clients.address, "metrics": metrics_url}
+        url, close_http = serve_process(self.metrics, pulse, network)
+        self.addresses: Addresses = {"client": self.clients.address, "metrics": f"{url}/metrics"}
         self._network = network
         self._closing = ExitStack()
-        self._closing.callback(close_metrics)
+        self._closing.callback(close_http)
 
     def listen(self, uri: str, app: Starlette) -> str:
         """Serve an application where a feed's URI says; return its address.

@@ -194,6 +194,7 @@ class IngestNode:
             self.ingest_queue,
             lambda: self.outbox.sender.has_room,
             self.registration.settings.ingest.request_bytes,
+            self.link.pulse,
         )
         url = self.listeners.listen(uri, endpoint.application())
         self.link.addresses["http"] = url
@@ -275,6 +276,7 @@ class IngestNode:
             sender.acknowledged,
         )
         report = self._report()
+        self.link.pulse.unready = self.link.unheard or self._unready
         metrics.update(report)
         metrics.letters_lost(self.outbox.letters.lost)
         metrics.sessions(sender.sessions, sender.waiting.bytes)
@@ -283,6 +285,14 @@ class IngestNode:
         if proposal is not None and self.ingest_queue.schema is None:
             self.link.tell(proposal)  # the coordinator may have been replaced before it agreed
         return Heartbeat(self.link.name, self.link.incarnation, ingest=report)
+
+    @property
+    def _unready(self) -> str:
+        """Why no point can be delivered; empty if one can."""
+        if self.ingest_queue.stopping:
+            return "it ends"
+        takes = any(session.window_bytes for session in self.outbox.sender.sessions.values())
+        return "" if takes else "no worker takes points"
 
     def _end(self) -> None:
         report = self._report()
@@ -331,7 +341,7 @@ def run(
     claim = Claim.take(directory, name)
     context = open_context(directory.keys, insecure=network.insecure)
     link = CoordinatorLink(context, "ingest", claim, coordinator)
-    listeners = Listeners(context, name, network)
+    listeners = Listeners(context, name, network, link.pulse)
     link.addresses |= listeners.addresses
     directory.try_to_announce(name, dict(link.addresses))
     code = _serve(link, listeners, directory, interrupt, sources, timeout_s)
@@ -356,7 +366,8 @@ def _serve(
         link.tell(Goodbye(link.name, link.incarnation))
         return registration
     try:
-        ledger = Ledger(directory.ledger(link.name), IngestState())
+        with link.pulse.long("it reads its ledger"):
+            ledger = Ledger(directory.ledger(link.name), IngestState())
     except (StreammacError, OSError) as error:
         log.error("%s", error)
         link.tell(Goodbye(link.name, link.incarnation))

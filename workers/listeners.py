@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from streammac.errors import ExitCode, Failure
-from streammac.link.http_server import serve_metrics
+from streammac.link.http_server import serve_process
+from streammac.link.pulse import Pulse
 from streammac.security import SecureContext
 from streammac.settings.schema import Network
 from streammac.telemetry.exporter import WorkerMetrics
@@ -26,6 +27,8 @@ class Listeners:
         What the other members of the ring know it by.
     network : Network
         Interfaces to listen on.
+    pulse : Pulse
+        What the worker's loop tells of itself.
 
     Attributes
     ----------
@@ -34,26 +37,28 @@ class Listeners:
     transport : Transport
         Takes tokens from the other members of the ring.
     metrics : WorkerMetrics
-        Answers Prometheus.
+        What Prometheus is told.
     addresses : dict
         Where they are.
     """
 
-    def __init__(self, context: SecureContext, name: str, line: str, network: Network) -> None:
+    def __init__(
+        self, context: SecureContext, name: str, line: str, network: Network, pulse: Pulse
+    ) -> None:
         self.context = context
         self.points = PointSocket(context, network.host)
         self.transport = _transport(context, line, network)
         self.metrics = WorkerMetrics(name)
-        metrics_url, self._close_metrics = serve_metrics(self.metrics, network)
+        url, self._close_http = serve_process(self.metrics, pulse, network)
         self.addresses: Addresses = {
             "data": self.points.address,
             "ring": self.transport.address,
-            "metrics": metrics_url,
+            "metrics": f"{url}/metrics",
         }
 
     def close(self) -> None:
         """Listen no more."""
-        self._close_metrics()
+        self._close_http()
         self.transport.close()
         self.points.socket.close()
 

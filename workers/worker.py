@@ -194,9 +194,15 @@ class Worker:
     def _open(self, schema: StreamSchema) -> None:
         """Open the shards and start to compute: now it is known what a point looks like."""
         try:
-            self.opened = OpenWorker(
-                self.link, self.listeners, self.poller, self.directory, self.registration, schema
-            )
+            with self.link.pulse.long("it opens its shards"):
+                self.opened = OpenWorker(
+                    self.link,
+                    self.listeners,
+                    self.poller,
+                    self.directory,
+                    self.registration,
+                    schema,
+                )
         except (StreammacError, OSError) as error:
             log.error("%s", error)
             # a disk may have room later; a file that is damaged, or another's, waits for somebody
@@ -224,6 +230,7 @@ class Worker:
             rate=self._appended.per_second(appended, elapsed_s),
             busy_share=min(1.0, self._busy_s.per_second(busy_s, elapsed_s)),
         )
+        self.link.pulse.unready = self.link.unheard or unready(report)
         self.listeners.metrics.update(report)
         self._update_local_metrics()
         return Heartbeat(self.link.name, self.link.incarnation, worker=report)
@@ -259,6 +266,15 @@ class Worker:
         return self.code
 
 
+def unready(report: WorkerReport) -> str:
+    """Return why a worker that is registered cannot do its work; empty if it can."""
+    if report.leaving:
+        return "it leaves"
+    if report.shard is not None and report.shard.refusing:
+        return "its shard takes no points: the log says why"
+    return ""
+
+
 def run(
     name: str,
     directory: RunDirectory,
@@ -292,7 +308,7 @@ def run(
     claim = Claim.take(directory, name)
     context = open_context(directory.keys, insecure=network.insecure)
     link = CoordinatorLink(context, "worker", claim, coordinator)
-    listeners = Listeners(context, name, link.line, network)
+    listeners = Listeners(context, name, link.line, network, link.pulse)
     link.addresses |= listeners.addresses
     directory.try_to_announce(name, dict(link.addresses))
     registration = register(link, interrupt, timeout_s)

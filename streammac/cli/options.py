@@ -138,7 +138,12 @@ LogFormatOption = Annotated[
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Log warnings and errors only.")]
 ControlPortOption = Annotated[int, typer.Option("--control-port", hidden=True, min=0, max=65535)]
-HttpPortOption = Annotated[int, typer.Option("--http-port", hidden=True, min=0, max=65535)]
+HttpPortOption = Annotated[
+    int,
+    typer.Option(
+        "--http-port", min=0, max=65535, help="Port of metrics and health, 0: any free one."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 VersionOption = Annotated[
     int | None, typer.Option("--version", metavar="N", help="Version; else the current one.")

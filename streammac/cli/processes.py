@@ -91,6 +91,7 @@ def worker(
     directory: DirectoryOption = DEFAULT_DIRECTORY,
     host: HostOption = "127.0.0.1",
     http_host: HttpHostOption = "127.0.0.1",
+    http_port: HttpPortOption = 0,
     http_name: HttpNameOption = None,
     transport: TransportOption = None,
     insecure: InsecureOption = False,
@@ -105,7 +106,9 @@ def worker(
     run_directory = _begin_process(name, directory, lifeline, log_format, quiet=quiet)
     from workers.worker import run
 
-    network = _network(host, http_host, http_name, transport=transport, insecure=insecure)
+    network = _network(
+        host, http_host, http_port, http_name, transport=transport, insecure=insecure
+    )
     address = _address(run_directory, join, timeout)
     _end(lifeline, lambda: run(name, run_directory, address, network, timeout))
 
@@ -136,6 +139,7 @@ def ingest(
     directory: DirectoryOption = DEFAULT_DIRECTORY,
     host: HostOption = "127.0.0.1",
     http_host: HttpHostOption = "127.0.0.1",
+    http_port: HttpPortOption = 0,
     http_name: HttpNameOption = None,
     insecure: InsecureOption = False,
     log_format: LogFormatOption = None,
@@ -147,7 +151,7 @@ def ingest(
     run_directory = _begin_process(name, directory, lifeline, log_format, quiet=quiet)
     from ingest.node import run
 
-    network = _network(host, http_host, http_name, insecure=insecure)
+    network = _network(host, http_host, http_port, http_name, insecure=insecure)
     address = _address(run_directory, join, timeout)
     _end(lifeline, lambda: run(name, run_directory, address, network, source, timeout))
 
@@ -155,6 +159,7 @@ def ingest(
 def _network(
     host: str,
     http_host: str,
+    http_port: int,
     names: list[str] | None,
     *,
     transport: TransportName | None = None,
@@ -170,6 +175,7 @@ def _network(
         network = Network(
             host=host,
             http_host=http_host,
+            http_port=http_port,
             http_names=tuple(names or ()),
             transport=(transport or TransportName.ZEROMQ).value,
             insecure=insecure,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket as hosts
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -14,6 +15,7 @@ from typing import Literal
 import zmq
 
 from streammac.link.claim import Claim
+from streammac.link.pulse import Pulse
 from streammac.names import plain
 from streammac.security import SecureContext
 from streammac.wire.codec import Message
@@ -23,6 +25,8 @@ from streammac.wire.sockets import MessageSocket
 
 REGISTER_S = 1.0
 """Time between two attempts to register."""
+SILENT_S = 25.0
+"""A coordinator that has answered no reminder for so long is out of reach."""
 REMIND_S = 10.0
 """Once registered, a reminder leaves so often: a coordinator that was restarted learns of us by it."""
 LINGER_MS = 1000
@@ -46,6 +50,8 @@ class CoordinatorLink:
     ----------
     line : str
         What the members of a view know the process by.
+    pulse : Pulse
+        What the process's loop tells of itself.
     addresses : dict
         Where others reach the process; what is added is told with the next registration.
     """
@@ -71,6 +77,8 @@ class CoordinatorLink:
         context.watch(self.socket)
         self._messages = MessageSocket(self.socket, "the coordinator", Message)
         self._registered_at = self._beat_at = float("-inf")
+        self.pulse = Pulse()
+        self._heard_at = time.monotonic()
         self.hurry = False
         """Something has changed that the coordinator waits for: the next heartbeat leaves at once."""
 
@@ -81,10 +89,17 @@ class CoordinatorLink:
     def receive(self) -> Iterator[Message]:
         """Yield what has arrived; a coordinator that was restarted is told at once who we are."""
         for _, message in self._messages.receive():
+            self._heard_at = time.monotonic()
             if isinstance(message, PleaseRegister):
                 self.register()
             else:
                 yield message
+
+    @property
+    def unheard(self) -> str:
+        """Return since when the coordinator is out of reach, in words; empty if it is not."""
+        silent_s = time.monotonic() - self._heard_at
+        return f"the coordinator was silent for {silent_s:.0f} s" if silent_s > SILENT_S else ""
 
     @property
     def malformed(self) -> int:
@@ -107,7 +122,8 @@ class CoordinatorLink:
         self.tell(Register(*known))
 
     def keep_registered(self, now: float, *, answered: bool) -> None:
-        """Register when it is time to."""
+        """Register when it is time to; called in every turn of the process's loop."""
+        self.pulse.turn()
         if now - self._registered_at >= (REMIND_S if answered else REGISTER_S):
             self._registered_at = now
             self.register()

@@ -10,11 +10,14 @@ import socket
 from collections.abc import Callable, Collection
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streammac.errors import ExitCode, Failure
 from streammac.link.http_connection import LimitedConnection
 from streammac.link.http_meant import OnlyMeant
+from streammac.link.pulse import Pulse
 from streammac.settings.schema import Network
 from streammac.telemetry.exporter import ProcessMetrics
 from streammac.threads import VitalThread
@@ -84,7 +87,39 @@ def serve(
     return f"http://{host}:{listener.getsockname()[1]}", close
 
 
-def serve_metrics(metrics: ProcessMetrics, network: Network) -> tuple[str, Callable[[], None]]:
-    """Answer Prometheus on any free port; return the URL of the scrapes, and what ends it."""
-    url, close = serve(metrics.application(), network.http_host, names=network.http_names)
-    return f"{url}/metrics", close
+def serve_process(
+    metrics: ProcessMetrics, pulse: Pulse, network: Network, *more: BaseRoute
+) -> tuple[str, Callable[[], None]]:
+    """Answer what every process is asked: ``/metrics``, ``/health`` and ``/ready``.
+
+    Parameters
+    ----------
+    metrics : ProcessMetrics
+        Its series.
+    pulse : Pulse
+        What its loop tells of itself.
+    network : Network
+        Where to listen, see `serve`.
+    *more : BaseRoute
+        What else this one is asked.
+
+    Returns
+    -------
+    url : str
+        Where it listens.
+    close : callable
+        Ends it.
+    """
+    routes = [Route("/metrics", _Scrapes(metrics.application())), *pulse.routes(), *more]
+    return serve(Starlette(routes=routes), network.http_host, network.http_port, network.http_names)
+
+
+class _Scrapes:
+    """An ASGI application that is no function: starlette takes those for functions of a request."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a scrape."""
+        await self._application(scope, receive, send)

@@ -1,6 +1,7 @@
 """The whole thing once, with real processes: start, feed, train, look, stop, go on."""
 
 import json
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,14 @@ def scrape(url: str) -> set[str]:
     return {f.name for f in text_string_to_metric_families(text) if f.samples}
 
 
+def probe(metrics_url: str, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(metrics_url.replace("metrics", path), timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
 def families(series: tuple[metrics.Series, ...]) -> set[str]:
     return {one.name.removesuffix("_total") for one in series}
 
@@ -59,6 +68,8 @@ def test_a_cluster_from_start_to_resumption(tmp_path: Path, feed: Path, run: Run
     seen: dict[str, Any] = {}
 
     def show(status: Any, _: float) -> None:
+        if status and status.waiting:
+            seen["early"] = seen.get("early") or probe(status.coordinator.metrics_url, "ready")
         settled = status and status.quality and status.points.accepted == GOOD
         if settled and all(node.finished for node in status.ingest):
             endpoints = (status.coordinator, status.workers[0], status.ingest[0])
@@ -73,6 +84,8 @@ def test_a_cluster_from_start_to_resumption(tmp_path: Path, feed: Path, run: Run
                 return  # the coordinator renews its series once a second
             seen["status"] = run("status", "--dir", "d")
             seen["replay"] = run("dead-letters", "replay", "--dir", "d")
+            urls = [endpoint.metrics_url for endpoint in endpoints]
+            seen["probes"] = {probe(url, path)[0] for url in urls for path in ("health", "ready")}
             seen["promoted"] = status.promoted
             seen["rollback"] = run("model", "rollback", status.promoted, "--dir", "d")
             seen["refused"] = run("model", "rollback", 999, "--dir", "d")
@@ -95,6 +108,9 @@ def test_a_cluster_from_start_to_resumption(tmp_path: Path, feed: Path, run: Run
         dropped=0,
         damaged=0,
     )
+    assert seen["probes"] == {200}
+    assert seen["early"][0] == 503
+    assert seen["early"][1].startswith("waiting for ")
     assert seen["status"][0] == 0
     assert "dead-lettered" in seen["status"][1]
     assert seen["replay"][0] == 0, seen["replay"][2]

@@ -16,6 +16,7 @@ from ingest.http import BODIES, HttpEndpoint
 from ingest.ingest_queue import IngestQueue
 from streammac.delivery.batch import Ticket
 from streammac.link.http_server import serve
+from streammac.link.pulse import Pulse
 from streammac.wire.messages import StreamSchema
 from tests.patience import PATIENCE_S
 
@@ -31,7 +32,7 @@ class Node:
         self.ingest_queue = IngestQueue(record_bytes=500, wake=lambda: self.woken.put(None))
         self.ingest_queue.agree(StreamSchema(2, "float32"))
         self.room = True
-        endpoint = HttpEndpoint(self.ingest_queue, lambda: self.room, LIMIT)
+        endpoint = HttpEndpoint(self.ingest_queue, lambda: self.room, LIMIT, Pulse())
         self.url, self.close = serve(endpoint.application(), "127.0.0.1", 0)
         self.taken: list[np.ndarray] = []
 

@@ -173,7 +173,7 @@ def running(tmp_path, sources=(), workers=1, stored=None, lose_acks=0, code=Exit
     context = open_context(None)
     claim = Claim("i1", 1, "home", io.BytesIO())
     link = CoordinatorLink(context, "ingest", claim, stage.control_address)
-    listeners = Listeners(context, "i1", Network())
+    listeners = Listeners(context, "i1", Network(), link.pulse)
     link.addresses |= listeners.addresses
     registration = register(link, Interrupt())
     ledger = Ledger(directory.ledger("i1"), IngestState())
@@ -251,6 +251,17 @@ def test_bad_lines_become_dead_letters_and_the_rest_goes_through(tmp_path):
     report = stage.goodbye.ingest
     assert (report.sent, report.dead_lettered) == (4, 2)
     assert [letter.raw for letter in read(tmp_path / "dead-letters")] == [b"broken", b'{"x": [3]}']
+
+
+def test_a_node_is_ready_while_a_worker_takes_points(tmp_path, feed):
+    with running(tmp_path, [feed]) as (stage, node):
+        pulse = node.link.pulse
+        wait_for(lambda: stage.stored)
+        wait_for(lambda: not pulse.unready)
+        stage.control.send_multipart([stage.node_identity, *encode(Routes(()))])
+        wait_for(lambda: pulse.unready == "no worker takes points")
+        node.stop()
+        assert node._unready == "it ends"
 
 
 def test_a_worker_that_stalls_holds_the_feed_up_and_memory_stays_bounded(tmp_path):

@@ -17,7 +17,8 @@ from starlette.routing import Route
 
 from streammac.errors import Failure
 from streammac.link import http_connection
-from streammac.link.http_server import serve, serve_metrics
+from streammac.link.http_server import serve, serve_process
+from streammac.link.pulse import Pulse
 from streammac.settings.schema import Network
 from streammac.telemetry.exporter import WorkerMetrics
 from tests.patience import PATIENCE_S
@@ -62,8 +63,8 @@ def answer(one: socket.socket) -> str:
     return b"".join(parts).decode()
 
 
-def ask(port, *headers: str) -> str:
-    head = "GET / HTTP/1.1\r\nConnection: close\r\n" + "".join(f"{h}\r\n" for h in headers)
+def ask(port, *headers: str, path: str = "/") -> str:
+    head = f"GET {path} HTTP/1.1\r\nConnection: close\r\n" + "".join(f"{h}\r\n" for h in headers)
     with connection(port, head.encode() + b"\r\n") as one:
         return answer(one)
 
@@ -105,9 +106,9 @@ def test_only_its_own_pages_may_ask(port, origin, code):
 
 
 def test_scrapes_are_guarded_as_everything_else_is():
-    url, close = serve_metrics(WorkerMetrics("w1"), Network())
-    port = int(url.split(":")[2].split("/")[0])
-    assert "streammac_build_info" in ask(port, f"Host: 127.0.0.1:{port}")
+    url, close = serve_process(WorkerMetrics("w1"), Pulse(), Network())
+    port = int(url.split(":")[2])
+    assert "streammac_build_info" in ask(port, f"Host: 127.0.0.1:{port}", path="/metrics")
     assert ask(port, "Host: evil.example").startswith("HTTP/1.1 403")
     close()
 

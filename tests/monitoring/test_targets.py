@@ -6,17 +6,19 @@ import json
 import urllib.request
 
 import pytest
+from starlette.applications import Starlette
 
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.status import status
 from streammac.files.writes import Writes
-from streammac.link.http_server import serve, serve_metrics
+from streammac.link.http_server import serve, serve_process
+from streammac.link.pulse import Pulse
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Network, Settings
 from streammac.telemetry.exporter import CoordinatorMetrics
 from streammac.wire.messages import Goodbye, Register
 from tests.monitoring.programs import promtool
-from workers.coordinator.http import application
+from workers.coordinator.http import routes
 from workers.coordinator.live import Live
 from workers.coordinator.targets import targets
 
@@ -68,7 +70,7 @@ def thousand() -> Coordinator:
 def test_a_thousand_workers_are_listed(thousand, tmp_path) -> None:
     live = Live(RunDirectory(tmp_path), WRITES)
     live.step(0.0, lambda: status(thousand), lambda: targets(thousand, OWN))
-    url, close = serve(application(live), "127.0.0.1", 0)
+    url, close = serve(Starlette(routes=routes(live)), "127.0.0.1", 0)
     try:
         with urllib.request.urlopen(f"{url}/sd", timeout=10) as answer:
             assert answer.headers["content-type"] == "application/json"
@@ -86,9 +88,9 @@ def test_a_scrape_of_a_coordinator_of_a_thousand_is_well_formed(thousand) -> Non
     process = CoordinatorMetrics()
     process.update(status(thousand))
     process.events(thousand.events.counts)
-    url, close = serve_metrics(process, Network())
+    url, close = serve_process(process, Pulse(), Network())
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
             text = answer.read().decode()
     finally:
         close()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.status import status
@@ -26,7 +27,7 @@ from streammac.wire.status import ClusterStatus
 from tests.page.simulated import simulated_status, simulated_targets
 from tests.patience import PATIENCE_S, wait_for
 from workers.coordinator import http
-from workers.coordinator.http import application
+from workers.coordinator.http import routes
 from workers.coordinator.live import FRAMES, MOST_OF_A_CORE, PERIOD_S, Live
 
 WRITES = Writes(lambda *_: None)
@@ -39,7 +40,7 @@ def live(tmp_path: Path) -> Live:
 
 @pytest.fixture
 def url(live: Live) -> Iterator[str]:
-    address, close = serve(application(live), "127.0.0.1", 0)
+    address, close = serve(Starlette(routes=routes(live)), "127.0.0.1", 0)
     yield address
     live.closed = True
     close()
@@ -104,7 +105,6 @@ def test_snapshots_come_twice_a_second_and_take_little_of_a_core(live: Live) -> 
 
 
 def test_before_the_first_snapshot(url: str) -> None:
-    assert get(f"{url}/health")[0] == b"ok"
     assert json.loads(get(f"{url}/sd")[0]) == []
     assert get(f"{url}/history")[0] == b""
     with pytest.raises(urllib.error.HTTPError, match="503"):

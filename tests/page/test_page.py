@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from starlette.applications import Starlette
 
 from streammac.files.writes import Writes
 from streammac.link.http_server import serve
@@ -26,7 +27,7 @@ from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
 from tests.page.browser import Browser
 from tests.page.simulated import simulated_status
 from tests.patience import PATIENCE_S
-from workers.coordinator.http import application
+from workers.coordinator.http import routes
 from workers.coordinator.live import Live
 
 SCREENSHOTS = (
@@ -54,7 +55,7 @@ def live(tmp_path: Path) -> Live:
 def show(live: Live, browser: Browser) -> Iterator[Show]:
     """Show a simulated status in the browser; the page is opened at the first one."""
     live.history.parent.mkdir(parents=True)
-    url, close = serve(application(live), "127.0.0.1", 0)
+    url, close = serve(Starlette(routes=routes(live)), "127.0.0.1", 0)
     turn = 0.0
 
     def next_one(status: ClusterStatus) -> None:

@@ -11,7 +11,8 @@ from msgspec import convert
 from prometheus_client.parser import text_string_to_metric_families
 
 from streammac.coordinator.events import EventLog
-from streammac.link.http_server import serve_metrics
+from streammac.link.http_server import serve_process
+from streammac.link.pulse import Pulse
 from streammac.settings.schema import Network
 from streammac.telemetry import exporter, metrics
 from streammac.telemetry.metrics import COORDINATOR, INGEST, WORKER
@@ -60,9 +61,9 @@ class Session:
 
 
 def scrape(process: exporter.ProcessMetrics) -> dict[str, float]:
-    url, close = serve_metrics(process, Network())
+    url, close = serve_process(process, Pulse(), Network())
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
             text = answer.read().decode()
     finally:
         close()
@@ -181,7 +182,7 @@ def test_misuse_is_refused() -> None:
 
 def test_closing_ends_the_endpoint() -> None:
     before = threading.active_count()
-    url, close = serve_metrics(exporter.WorkerMetrics("w1"), Network())
+    url, close = serve_process(exporter.WorkerMetrics("w1"), Pulse(), Network())
     close()
     assert threading.active_count() == before
     with pytest.raises(OSError, match="refused"):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -83,8 +82,8 @@ async def _disconnection(receive: Receive) -> None:
         pass
 
 
-def application(live: Live) -> Starlette:
-    """Return what answers.
+def routes(live: Live) -> list[Route]:
+    """Return what answers, besides what every process does (`streammac.link.http_server.serve_process`).
 
     ==============  ====================================================================
     ``/``           the page
@@ -92,7 +91,6 @@ def application(live: Live) -> Starlette:
     ``/history``    the history's lines, newest last
     ``/status``     the status (docs/status.md)
     ``/sd``         Prometheus HTTP service discovery
-    ``/health``     ``ok``
     ==============  ====================================================================
     """
 
@@ -114,16 +112,10 @@ def application(live: Live) -> Starlette:
         lines = await asyncio.to_thread(content)
         return Response(lines, media_type="application/x-ndjson", headers=FRESH)
 
-    async def get_health(_: Request) -> Response:
-        return PlainTextResponse("ok")
-
-    return Starlette(
-        routes=[
-            Route("/", get_page),
-            Route("/events", EventStreams(live)),
-            Route("/history", get_history),
-            Route("/status", get_status),
-            Route("/sd", get_targets),
-            Route("/health", get_health),
-        ]
-    )
+    return [
+        Route("/", get_page),
+        Route("/events", EventStreams(live)),
+        Route("/history", get_history),
+        Route("/status", get_status),
+        Route("/sd", get_targets),
+    ]

@@ -18,6 +18,7 @@ from typing import Any
 from msgspec.structs import asdict
 
 from streammac.files.writes import Writes
+from streammac.link.pulse import Pulse
 from streammac.page.history import Recorder
 from streammac.run_directory import RunDirectory, write_json
 from streammac.wire.status import ClusterStatus, to_json
@@ -62,6 +63,8 @@ class Live:
         self.frames: tuple[Frame, ...] = ()
         """The newest frames, oldest first."""
         self.closed = False
+        self.pulse = Pulse()
+        """Whether the coordinator's loop turns, and there is a ring."""
 
     def step(
         self,

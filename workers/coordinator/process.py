@@ -13,7 +13,6 @@ import os
 import signal
 import time
 import uuid
-from contextlib import ExitStack
 from typing import Any, Literal
 
 import zmq
@@ -29,7 +28,7 @@ from streammac.coordinator.status import points, status
 from streammac.files import document
 from streammac.files.writes import Writes
 from streammac.link.claim import Claim
-from streammac.link.http_server import serve, serve_metrics
+from streammac.link.http_server import serve_process
 from streammac.publishing.inquiry import Stored
 from streammac.publishing.publisher import Publisher
 from streammac.publishing.versions import VersionError, VersionStore
@@ -52,7 +51,7 @@ from streammac.wire.sockets import worth_saying
 from streammac.wire.status import ClusterStatus, CoordinatorStatus, Event, to_json
 from workers.coordinator.control_socket import ControlSocket
 from workers.coordinator.durable_state import DurableState
-from workers.coordinator.http import application
+from workers.coordinator.http import routes
 from workers.coordinator.live import Live
 from workers.coordinator.targets import targets
 from workers.coordinator.watch import Watch
@@ -116,13 +115,10 @@ class CoordinatorProcess:
         self.metrics = CoordinatorMetrics()
         self.writes = Writes(lambda kind, text: _log_event(self.core.note(kind, "", text).event))
         self.live = Live(directory, self.writes)
-        metrics_url, close_metrics = serve_metrics(self.metrics, network)
-        page, names = application(self.live), network.http_names
-        http_url, close_http = serve(page, network.http_host, network.http_port, names)
-        self.own = CoordinatorStatus(os.getpid(), self.control.address, metrics_url, http_url)
-        self._servers = ExitStack()
-        self._servers.callback(close_metrics)
-        self._servers.callback(close_http)
+        url, self._close_http = serve_process(
+            self.metrics, self.live.pulse, network, *routes(self.live)
+        )
+        self.own = CoordinatorStatus(os.getpid(), self.control.address, f"{url}/metrics", url)
         self.publisher = Publisher(settings, versions)
         there = self.publisher.published
         self.core.progress.published = (there.version, there.current, there.pinned)
@@ -168,6 +164,8 @@ class CoordinatorProcess:
             self.watch.wait()
             now = clock.turn()
             self._serve(now)
+            self.live.pulse.turn()
+            self.live.pulse.unready = self.core.waiting or ""
             for (name, incarnation), since in self.watch.broken(now):
                 self._do(self.core.disconnected(name, incarnation, since, now))
             self._do(self.core.tick(now))
@@ -327,7 +325,7 @@ class CoordinatorProcess:
         self.directory.retract("coordinator")
         last = self.status()
         self.live.close(replace(last, answers=self.health.ended(last)))
-        self._servers.close()
+        self._close_http()
         self.watch.close()
         self.control.socket.close()
         self.context.term()
