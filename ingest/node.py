@@ -33,6 +33,7 @@ from streammac.link.claim import Claim
 from streammac.link.coordinator import CoordinatorLink
 from streammac.link.interrupt import Interrupt
 from streammac.link.registration import Registration, refused, register
+from streammac.link.whereabouts import Whereabouts
 from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.settings.schema import Network
@@ -148,6 +149,9 @@ class IngestNode:
             self._admit()
             self._flush(now)
             self.link.beat(now, settings.cluster.heartbeat_s, self._heartbeat)
+            if not self.ingest_queue.stopping and self.link.moved:
+                code = ExitCode.NOT_RUNNING
+                self.stop()
             if self.interrupt.requested:
                 self.stop()
             if self.ingest_queue.stopping:
@@ -308,7 +312,7 @@ class IngestNode:
 def run(
     name: str,
     directory: RunDirectory,
-    coordinator: str,
+    coordinator: Whereabouts,
     network: Network,
     sources: Sequence[str] | None = None,
     timeout_s: float | None = None,
@@ -321,8 +325,8 @@ def run(
         Stable name.
     directory : RunDirectory
         Where the dead letters and the ledger are.
-    coordinator : str
-        Address of the coordinator's control socket.
+    coordinator : Whereabouts
+        Where the coordinator is.
     network : Network
         Interfaces to listen on.
     sources : sequence of str, optional

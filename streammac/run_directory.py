@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import socket
 import time
 import uuid
 from dataclasses import dataclass
@@ -226,7 +227,8 @@ class RunDirectory:
 
     def announce(self, name: str, facts: dict[str, Any]) -> None:
         """Write how to reach a process; readers see the old file or the new one, never a part."""
-        write_json(self.processes / f"{name}.json", {"name": name, "pid": os.getpid(), **facts})
+        who = {"name": name, "pid": os.getpid(), "host": socket.gethostname()}
+        write_json(self.processes / f"{name}.json", {**who, **facts})
 
     def try_to_announce(self, name: str, facts: dict[str, Any]) -> None:
         """Write how to reach a process; one that is found by other ways, too, goes on without."""
@@ -236,10 +238,15 @@ class RunDirectory:
             log.warning("not announced: %s", error)
 
     def announced(self, name: str) -> dict[str, Any] | None:
-        """Return what a process announced; None if it did not, or if it is not running any more."""
+        """Return what a process announced; None if it did not, or if it is not running any more.
+
+        Of one on another host, which shares the disk, that is not known.
+        """
         facts = self.last_announced(name)
         if facts is None:
             return None
+        if facts.get("host", socket.gethostname()) != socket.gethostname():
+            return facts
         try:
             os.kill(int(facts["pid"]), 0)
         except ProcessLookupError:

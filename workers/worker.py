@@ -24,6 +24,7 @@ from streammac.link.claim import Claim
 from streammac.link.coordinator import CoordinatorLink
 from streammac.link.interrupt import Interrupt
 from streammac.link.registration import Registration, refused, register
+from streammac.link.whereabouts import Whereabouts
 from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.settings.schema import Network
@@ -220,6 +221,8 @@ class Worker:
     def _beat(self) -> None:
         every_s = self.registration.settings.cluster.heartbeat_s
         self.link.beat(time.monotonic(), every_s, self._heartbeat)
+        if self.link.moved:
+            self.code, self.ending = ExitCode.NOT_RUNNING, True
 
     def _heartbeat(self, elapsed_s: float) -> Heartbeat:
         report = self._report()
@@ -278,7 +281,7 @@ def unready(report: WorkerReport) -> str:
 def run(
     name: str,
     directory: RunDirectory,
-    coordinator: str,
+    coordinator: Whereabouts,
     network: Network,
     timeout_s: float | None = None,
 ) -> ExitCode:
@@ -290,8 +293,8 @@ def run(
         Stable name, the same over restarts.
     directory : RunDirectory
         Where its shards are.
-    coordinator : str
-        Address of the coordinator's control socket.
+    coordinator : Whereabouts
+        Where the coordinator is.
     network : Network
         Interfaces to listen on.
     timeout_s : float, optional

@@ -112,6 +112,12 @@ def _address(text: str | None) -> str | None:
         ) from None
 
 
+def _address_or_directory(text: str | None) -> str | None:
+    if text is None or not Path(text).is_dir():
+        return _address(text)
+    return text
+
+
 def _open_file(number: int | None) -> int | None:
     try:
         return None if number is None or os.fstat(number) is None else number
@@ -126,6 +132,15 @@ JoinOption = Annotated[
         metavar="ADDRESS",
         callback=_address,
         help="tcp://host:port of the coordinator; else from --dir.",
+    ),
+]
+JoinOrDirectoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--join",
+        metavar="ADDRESS",
+        callback=_address_or_directory,
+        help="tcp://host:port of the coordinator, or its run directory on a shared disk; else --dir.",
     ),
 ]
 TimeoutOption = Annotated[

@@ -25,7 +25,7 @@ from streammac.cli.options import (
     HttpNameOption,
     HttpPortOption,
     InsecureOption,
-    JoinOption,
+    JoinOrDirectoryOption,
     LifelineOption,
     LogFormat,
     LogFormatOption,
@@ -39,6 +39,7 @@ from streammac.errors import ExitCode, Failure
 from streammac.files.document import Damaged
 
 if TYPE_CHECKING:
+    from streammac.link.whereabouts import Whereabouts
     from streammac.run_directory import RunDirectory
     from streammac.settings.schema import Network, Settings
 
@@ -86,7 +87,7 @@ def _on_ports(settings: Settings, control: int, http: int) -> Settings:
 
 def worker(
     name: NameOption = None,
-    join: JoinOption = None,
+    join: JoinOrDirectoryOption = None,
     timeout: TimeoutOption = None,
     directory: DirectoryOption = DEFAULT_DIRECTORY,
     host: HostOption = "127.0.0.1",
@@ -109,8 +110,8 @@ def worker(
     network = _network(
         host, http_host, http_port, http_name, transport=transport, insecure=insecure
     )
-    address = _address(run_directory, join, timeout)
-    _end(lifeline, lambda: run(name, run_directory, address, network, timeout))
+    coordinator = _coordinator(run_directory, join, timeout)
+    _end(lifeline, lambda: run(name, run_directory, coordinator, network, timeout))
 
 
 def _directory_of_rank(directory: Path) -> Path:
@@ -134,7 +135,7 @@ def ingest(
         typer.Option("--source", metavar="URI", help="A feed; else those of the settings."),
     ] = None,
     name: NameOption = None,
-    join: JoinOption = None,
+    join: JoinOrDirectoryOption = None,
     timeout: TimeoutOption = None,
     directory: DirectoryOption = DEFAULT_DIRECTORY,
     host: HostOption = "127.0.0.1",
@@ -152,8 +153,8 @@ def ingest(
     from ingest.node import run
 
     network = _network(host, http_host, http_port, http_name, insecure=insecure)
-    address = _address(run_directory, join, timeout)
-    _end(lifeline, lambda: run(name, run_directory, address, network, source, timeout))
+    coordinator = _coordinator(run_directory, join, timeout)
+    _end(lifeline, lambda: run(name, run_directory, coordinator, network, source, timeout))
 
 
 def _network(
@@ -224,15 +225,14 @@ def _end(lifeline: int | None, run: Callable[[], int]) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _address(directory: RunDirectory, join: str | None, timeout: float | None) -> str:
-    if join is not None:
-        return join
-    patience_s = JOIN_S if timeout is None else timeout
-    announced = directory.wait_for("coordinator", patience_s)
-    if announced is None:
-        raise Failure(
-            ExitCode.NOT_RUNNING,
-            f"no coordinator announced itself in {directory.root} within {patience_s:.0f} s - "
-            "start one there, or name one with --join tcp://HOST:PORT",
-        )
-    return str(announced["control"])
+def _coordinator(own: RunDirectory, join: str | None, timeout: float | None) -> Whereabouts:
+    """Return where the coordinator is; the keys of the directory that says so serve a process without its own."""
+    from streammac.link.whereabouts import Whereabouts
+    from streammac.run_directory import RunDirectory
+
+    if join is not None and join.startswith("tcp://"):
+        return Whereabouts(join)
+    shared = own if join is None else RunDirectory.open(Path(join))
+    if shared.keys.exists() and not own.keys.exists():
+        own.keys.symlink_to(shared.keys.absolute())
+    return Whereabouts.announced_in(shared, JOIN_S if timeout is None else timeout)

@@ -161,8 +161,7 @@ class Coordinator:
             case DrainRequest():
                 return self._drain(identity, message, now)
             case Shutdown():
-                self.ending = True
-                return [Tell(identity, message)]
+                return [Tell(identity, message), *self.end()]
             case StreamSchema():
                 return self._agree(message)
             case EpochReport():
@@ -193,6 +192,24 @@ class Coordinator:
             orders += [self.note("stall", "", text), *self._new_view(now)]
             self.stall.view = self.views.number
         return orders
+
+    def end(self) -> list[Action]:
+        """Begin the end of the cluster: who brings points ends first, so that what is under way is stored."""
+        self.ending = True
+        return self._farewell()
+
+    def _farewell(self) -> list[Action]:
+        """Tell those whose turn it is that the cluster ends."""
+        if not self.ending:
+            return []
+        here = [peer for peer in self.membership.peers.values() if peer.here]
+        feeding = [peer for peer in here if peer.registration.role == "ingest"]
+        return [Tell(peer.identity, Stop("the cluster ends")) for peer in feeding or here]
+
+    @property
+    def deserted(self) -> bool:
+        """Return whether nobody is here."""
+        return not any(peer.here for peer in self.membership.peers.values())
 
     def disconnected(self, name: str, incarnation: int, since: float, now: float) -> list[Action]:
         """Take notice that the connection to a process broke some time ago and did not come back."""
@@ -239,6 +256,8 @@ class Coordinator:
     # -- who is there ---------------------------------------------------------------------
 
     def _register(self, identity: bytes, message: Register, now: float) -> list[Action]:
+        if self.ending:
+            return [Tell(identity, Stop("the cluster ends"))]
         self.membership.forget(self.views.carriers)
         refusal = self.membership.refusal(message, now)
         if refusal is None:
@@ -323,7 +342,8 @@ class Coordinator:
         text = "ended in good order" if begun else "ended before it had begun: its log says why"
         if drained:
             text = exit_message(peer.worker)
-        return [*orders, self.note(kind, peer.name, text), *self._members_changed(now)]
+        orders += [self.note(kind, peer.name, text), *self._members_changed(now)]
+        return orders + (self._farewell() if ingest else [])
 
     def _lost(
         self, peer: Peer, reason: Literal["crash", "hang"], since: float, now: float
@@ -333,7 +353,7 @@ class Coordinator:
         how = {"crash": "its connection broke", "hang": "its last sign of life was"}[reason]
         text = f"{reason}: {how} {now - since:.2f} s ago"
         note = self.note("ingest_lost" if ingest else "lost", peer.name, text)
-        return [note, *self._members_changed(now)]
+        return [note, *self._members_changed(now), *(self._farewell() if ingest else [])]
 
     def _leaving(self, message: Leaving, now: float) -> list[Action]:
         """Let a worker go: out of the routes at once, out of the ring with the next view."""

@@ -5,6 +5,7 @@ Workers and ingest nodes hold one each, in their I/O loop.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket as hosts
 import time
@@ -16,12 +17,15 @@ import zmq
 
 from streammac.link.claim import Claim
 from streammac.link.pulse import Pulse
+from streammac.link.whereabouts import Whereabouts
 from streammac.names import plain
 from streammac.security import SecureContext
 from streammac.wire.codec import Message
 from streammac.wire.fields import Addresses
 from streammac.wire.messages import Heartbeat, PleaseRegister, Register
 from streammac.wire.sockets import MessageSocket
+
+log = logging.getLogger(__name__)
 
 REGISTER_S = 1.0
 """Time between two attempts to register."""
@@ -43,8 +47,8 @@ class CoordinatorLink:
         What the process is.
     claim : Claim
         Its stable name, and which process of it this is.
-    coordinator : str
-        Address of the coordinator's control socket.
+    coordinator : Whereabouts
+        Where the coordinator is.
 
     Attributes
     ----------
@@ -61,7 +65,7 @@ class CoordinatorLink:
         context: SecureContext,
         role: Literal["worker", "ingest"],
         claim: Claim,
-        coordinator: str,
+        coordinator: Whereabouts,
     ) -> None:
         self.role = role
         self.coordinator = coordinator
@@ -73,7 +77,7 @@ class CoordinatorLink:
         self.socket = context.socket(zmq.DEALER)
         self.socket.identity = f"{self.name}:{self.incarnation}".encode()
         self.socket.linger = LINGER_MS
-        self.socket.connect(coordinator)
+        self.socket.connect(coordinator.address)
         context.watch(self.socket)
         self._messages = MessageSocket(self.socket, "the coordinator", Message)
         self._registered_at = self._beat_at = float("-inf")
@@ -100,6 +104,14 @@ class CoordinatorLink:
         """Return since when the coordinator is out of reach, in words; empty if it is not."""
         silent_s = time.monotonic() - self._heard_at
         return f"the coordinator was silent for {silent_s:.0f} s" if silent_s > SILENT_S else ""
+
+    @property
+    def moved(self) -> bool:
+        """Return, and log, whether the coordinator is elsewhere: then the process is to be started again."""
+        where = self.coordinator.moved if self.unheard else ""
+        if where:
+            log.error("%s: it is at %s now, start this process again", self.unheard, where)
+        return bool(where)
 
     @property
     def malformed(self) -> int:

@@ -63,11 +63,13 @@ def register(
         now = time.monotonic()
         link.keep_registered(now, answered=False)
         if timeout_s is not None and now - begin >= timeout_s:
-            log.error("given up: %s", _silence(link.coordinator, now - begin))
+            log.error("given up: %s", _silence(link.coordinator.address, now - begin))
+            return ExitCode.NOT_RUNNING
+        if link.moved:
             return ExitCode.NOT_RUNNING
         if now - told >= TELL_S:
             told = now
-            log.warning(_silence(link.coordinator, now - begin))
+            log.warning(_silence(link.coordinator.address, now - begin))
         link.socket.poll(int(TURN_S * 1000))
         answer: Registered | None = None
         for message in link.receive():

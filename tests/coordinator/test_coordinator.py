@@ -507,6 +507,27 @@ def test_when_the_cluster_ends_workers_just_end():
     assert status(core).points.stored == 200, "points of a cluster at rest are not away"
 
 
+def test_a_cluster_ends_from_the_front():
+    core, _ = cluster()
+    assert [to for to, _ in sent(core.end(), Stop)] == ["i1"], "what it has under way is stored"
+    orders = core.handle(b"w2", Goodbye("w2", 1, report_of(100)), now=1.0)
+    assert sent(orders, Stop) == []
+    orders = core.handle(b"i1", Goodbye("i1", 1, ingest=IngestReport()), now=1.0)
+    assert [to for to, _ in sent(orders, Stop)] == ["w1"]
+    assert not core.deserted
+    again = core.handle(b"w2", register("w2", incarnation=2), now=1.0)
+    assert [to for to, _ in sent(again, Stop)] == ["w2"], "whoever comes back now"
+    core.handle(b"w1", Goodbye("w1", 1, report_of(100)), now=1.0)
+    assert core.deserted
+
+
+def test_an_ingest_node_that_dies_at_the_end_is_not_waited_for():
+    core, _ = cluster()
+    core.end()
+    orders = core.disconnected("i1", 1, since=1.0, now=1.3)
+    assert [to for to, _ in sent(orders, Stop)] == ["w1", "w2"]
+
+
 @pytest.mark.parametrize(
     ("name", "points", "accepted", "reason"),
     [

@@ -5,6 +5,7 @@ The tests are one story, in their order. ``make test`` reads its beginning, ``ma
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
@@ -203,7 +204,8 @@ def test_the_books_balance_at_the_end(cluster: Cluster):
     def balanced(status: ClusterStatus) -> bool:
         points = status.points
         there = points.stored + points.away
-        return points.sent == points.accepted == there == wanted
+        books = points.sent == points.accepted == there == wanted
+        return books and states(status)["w1"] == "alive"
 
     # what it stored and had no time to tell is known when it is back
     host = cluster.network["host-b"]
@@ -214,9 +216,15 @@ def test_the_books_balance_at_the_end(cluster: Cluster):
     ingest, w2 = cluster.network["host-c"].processes
     (w1,) = host.processes
     coordinator = cluster.network["host-a"].processes[0]
+    coordinator.send_signal(signal.SIGTERM)  # it ends them all, from the front
     for process in (ingest, w1, w2, coordinator):
-        process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0
+    last = json.loads((cluster.network["host-a"].home / "cluster" / "last-status.json").read_text())
+    left = {
+        one["name"]: one["state"] for one in (*last["status"]["workers"], *last["status"]["ingest"])
+    }
+    assert set(left.values()) == {"left"}
+    assert last["status"]["points"]["stored"] + status.points.away == wanted
     with pytest.raises(ClientError):
         Client(COORDINATOR, keys=cluster.keys, timeout_s=0.1).push(np.ones((1, DIM), np.float32))
 

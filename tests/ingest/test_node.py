@@ -28,6 +28,7 @@ from streammac.link.claim import Claim
 from streammac.link.coordinator import CoordinatorLink
 from streammac.link.interrupt import Interrupt
 from streammac.link.registration import register
+from streammac.link.whereabouts import Whereabouts
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
 from streammac.run_directory import RunDirectory
@@ -172,7 +173,7 @@ def running(tmp_path, sources=(), workers=1, stored=None, lose_acks=0, code=Exit
     directory = RunDirectory(tmp_path)
     context = open_context(None)
     claim = Claim("i1", 1, "home", io.BytesIO())
-    link = CoordinatorLink(context, "ingest", claim, stage.control_address)
+    link = CoordinatorLink(context, "ingest", claim, Whereabouts(stage.control_address))
     listeners = Listeners(context, "i1", Network(), link.pulse)
     link.addresses |= listeners.addresses
     registration = register(link, Interrupt())

@@ -13,6 +13,7 @@ from streammac.link.claim import Claim
 from streammac.link.coordinator import CoordinatorLink
 from streammac.link.http_server import serve_process
 from streammac.link.pulse import HUNG_S, Pulse
+from streammac.link.whereabouts import Whereabouts
 from streammac.security import open_context
 from streammac.settings.schema import Network
 from streammac.telemetry.exporter import WorkerMetrics
@@ -79,7 +80,7 @@ def test_a_coordinator_that_answers_no_reminder_is_out_of_reach(monkeypatch):
     monkeypatch.setattr(coordinator.time, "monotonic", clock)
     with open_context(None) as context:
         claim = Claim("w1", 1, "home", io.BytesIO())
-        link = CoordinatorLink(context, "worker", claim, "tcp://127.0.0.1:1")
+        link = CoordinatorLink(context, "worker", claim, Whereabouts("tcp://127.0.0.1:1"))
         clock.now += coordinator.REMIND_S + 5
         assert link.unheard == ""
         clock.now += coordinator.REMIND_S + 5

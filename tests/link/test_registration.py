@@ -14,6 +14,7 @@ from streammac.link.claim import Claim
 from streammac.link.coordinator import CoordinatorLink
 from streammac.link.interrupt import Interrupt
 from streammac.link.registration import Registration, register
+from streammac.link.whereabouts import Whereabouts
 from streammac.security import open_context
 from streammac.settings.schema import Settings
 from streammac.wire.codec import decode, encode
@@ -42,7 +43,9 @@ class Line:
         self.control = self.context.socket(zmq.ROUTER)
         port = self.control.bind_to_random_port("tcp://127.0.0.1")
         claim = Claim("w1", 1, "home", io.BytesIO())
-        self.link = CoordinatorLink(self.context, "worker", claim, f"tcp://127.0.0.1:{port}")
+        self.link = CoordinatorLink(
+            self.context, "worker", claim, Whereabouts(f"tcp://127.0.0.1:{port}")
+        )
         self.interrupt = Interrupt()
         self.result: list[Registration | ExitCode] = []
         self.thread = threading.Thread(target=self.register, daemon=True)
@@ -129,7 +132,9 @@ def test_who_is_refused_ends_with_the_reason(line, caplog):
 def test_nobody_who_answers_is_told_and_given_up(address, why, monkeypatch, caplog):
     monkeypatch.setattr(registration, "TELL_S", 0.05)
     with open_context(None) as context:
-        link = CoordinatorLink(context, "worker", Claim("w1", 1, "home", io.BytesIO()), address)
+        link = CoordinatorLink(
+            context, "worker", Claim("w1", 1, "home", io.BytesIO()), Whereabouts(address)
+        )
         link.socket.linger = 0
         assert register(link, Interrupt(), timeout_s=0.3) is ExitCode.NOT_RUNNING
         link.socket.close()

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
-import signal
 import time
 import uuid
 from typing import Any, Literal
@@ -29,6 +29,7 @@ from streammac.files import document
 from streammac.files.writes import Writes
 from streammac.link.claim import Claim
 from streammac.link.http_server import serve_process
+from streammac.link.interrupt import Interrupt
 from streammac.publishing.inquiry import Stored
 from streammac.publishing.publisher import Publisher
 from streammac.publishing.versions import VersionError, VersionStore
@@ -80,6 +81,8 @@ SERIOUS = (
     "letters_lost",
 )
 """Events that are warnings in the log, so that ``--quiet`` has them: who is excluded or back, and why."""
+FAREWELL_S = 18.0
+"""At the end, so long is waited for the last words of all others."""
 SAVE_S = 1.0
 """Longest time for which the durable state on disk lags behind, unless the disk takes nothing."""
 
@@ -123,7 +126,7 @@ class CoordinatorProcess:
         there = self.publisher.published
         self.core.progress.published = (there.version, there.current, there.pinned)
         self.health = Health()
-        self.ending = False
+        self.interrupt = Interrupt()
         path = directory.coordinator_state
         self.durable = DurableState(path, self.writes, self.core.fences if state else None)
         for text in filter(None, (damage, versions.damage)):
@@ -149,7 +152,7 @@ class CoordinatorProcess:
     # -- the loop -------------------------------------------------------------------------
 
     def run(self) -> int:
-        """Serve until it is to end; return the exit code."""
+        """Serve until it is asked to end and all others have, or it is asked twice; return the exit code."""
         self.publisher.start()
         facts = {
             "control": self.own.address,
@@ -160,9 +163,15 @@ class CoordinatorProcess:
             "processes/coordinator.json", lambda: self.directory.announce("coordinator", facts)
         )
         saved, clock = 0.0, AwakeClock()
-        while not self.ending:
+        end_by = math.inf
+        while not self.interrupt.insisted:
             self.watch.wait()
             now = clock.turn()
+            if self.interrupt.requested and end_by == math.inf:
+                end_by = now + FAREWELL_S
+                self._do(self.core.end())
+            if end_by < math.inf and (self.core.deserted or now > end_by):
+                break
             self._serve(now)
             self.live.pulse.turn()
             self.live.pulse.unready = self.core.waiting or ""
@@ -185,10 +194,6 @@ class CoordinatorProcess:
                 self.metrics.handshakes(self.context.handshake_failures())
         self._end()
         return 0
-
-    def stop(self) -> None:
-        """End the loop after this turn."""
-        self.ending = True
 
     def _serve(self, now: float) -> None:
         for identity, message in self.control.receive():
@@ -352,8 +357,7 @@ def run(directory: RunDirectory, settings: Settings) -> int:
     """Run the coordinator until it is to end; return the exit code."""
     claim = Claim.take(directory, "coordinator")
     process = CoordinatorProcess(directory, settings)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: process.stop())
+    process.interrupt.catch()
     code = process.run()
     claim.release()
     return code
