@@ -15,7 +15,8 @@ def without(itinerary: Iterable[str], name: str) -> tuple[str, ...]:
     >>> without(("w1", "w2", "w3"), "w2")
     ('w1', 'w3')
     """
-    return tuple(sorted(set(itinerary) - {name}))
+    # what is sorted already is sorted again in no time; a set would lose its order
+    return tuple(sorted(other for other in itinerary if other != name))
 
 
 def next_stop(order: Sequence[str], here: str, itinerary: Iterable[str]) -> str | None:
