@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,14 +50,13 @@ class _Watched(BinaryAutoencoderModel):
 
     seconds: dict[tuple[str, int], float] = field(default_factory=dict)
     """Least seconds by block and lap."""
-    dim: int = 0
     sizes: dict[str, int] = field(default_factory=dict)
     """Most bytes of a block's state after a visit."""
 
-    def blocks(self, dim: int) -> tuple[Block, ...]:
+    def blocks(self, dim: int, groups: int) -> tuple[Block, ...]:
         """Return the first block of each kind."""
         first: dict[str, Block] = {}
-        for block in BinaryAutoencoderModel.blocks(self, dim):
+        for block in BinaryAutoencoderModel.blocks(self, dim, groups):
             first.setdefault(_kind(block), block)
         return tuple(first.values())
 
@@ -77,24 +76,22 @@ class _Watched(BinaryAutoencoderModel):
         self.sizes[block.name] = max(_size(state), self.sizes.get(block.name, 0))
         return state
 
-    def timings(self, points: int) -> Iterator[_Timing]:
+    def timings(self, dim: int, groups: int, points: int) -> Iterator[_Timing]:
         """Yield what a visit of each kind of block costs at a shard of so many points, mean of the laps."""
-        for block in self.blocks(self.dim):
+        for block in self.blocks(dim, groups):
             seconds = [self.seconds[block.name, lap] for lap in range(block.laps)]
-            yield _Timing(_kind(block), self._submodels(block), points, float(np.mean(seconds)))
+            submodels = self.bits / groups
+            yield _Timing(_kind(block), submodels, points, float(np.mean(seconds)))
 
-    def token_sizes(self, params: Mapping[str, Array]) -> dict[str, TokenSize]:
-        """Return the bytes of a submodel of each kind, in training and in the trained model."""
+    def token_sizes(self, params: Mapping[str, Array], dim: int) -> dict[str, TokenSize]:
+        """Return the bytes of a submodel of each kind, in training and in a model of one block of each kind."""
         found = {}
-        for block in self.blocks(self.dim):
-            count = self._submodels(block)
+        for block in self.blocks(dim, 1):
             final = {n: t for n, t in params.items() if n.startswith(f"{block.name}/")}
-            found[_kind(block)] = TokenSize(self.sizes[block.name] / count, _size(final) / count)
+            found[_kind(block)] = TokenSize(
+                self.sizes[block.name] / self.bits, _size(final) / self.bits
+            )
         return found
-
-    def _submodels(self, block: Block) -> float:
-        every = BinaryAutoencoderModel.blocks(self, self.dim)
-        return self.bits / sum(_kind(other) == _kind(block) for other in every)
 
 
 def synthetic(workload: Workload, seed: int = 0) -> NDArray[np.float32]:
@@ -185,36 +182,34 @@ def _train(
     workload: Workload, shard: Shard, narrow: int, sizes: dict[str, TokenSize]
 ) -> Iterator[_Timing]:
     """Train for some epochs, then once more in narrow blocks; yield what visits and the Z step cost."""
-    whole = _Watched(  # a poor first model is good enough, and the penalty never ends the training
+    model = _Watched(  # a poor first model is good enough, and the penalty never ends the training
         bits=workload.bits,
         laps=workload.laps,
-        block_bits=workload.bits,
         mu_factor=1.0,
         rotations=2,
         starts=1,
         refined=1,
         sample=LEAST_POINTS,
-        dim=workload.dim,
     )
-    shard.coordinates(*whole.coordinate_shape())
-    data, plan = shard.view(), VisitPlan()
-    whole.prepare()
-    first = w_step(whole, {"w1": data}, {}, plan, 0, 0, fresh=True)
-    enter(whole, first, data, 0)
-    params, z_step_s = first, np.inf
+    shard.coordinates(*model.coordinate_shape())
+    data, plan, dim = shard.view(), VisitPlan(), workload.dim
+    shards = {"w1": data}
+    model.prepare()
+    params = w_step(model, shards, {}, plan, 0, 0, 1)
+    enter(model, params, data, 0)
+    z_step_s = np.inf
     for epoch in range(1, EPOCHS + 1):
-        params = w_step(whole, {"w1": data}, params, plan, epoch, epoch)
+        params = w_step(model, shards, params, plan, epoch, epoch, 1)
         begin = time.thread_time()
-        z_pass(whole, params, data, whole.mu(epoch))
+        z_pass(model, params, data, model.mu(epoch))
         z_step_s = min(z_step_s, time.thread_time() - begin)
     yield _Timing("z", 0, len(data), float(z_step_s))
-    yield from whole.timings(len(data))
-    sizes |= whole.token_sizes(params)
-    part = replace(whole, block_bits=narrow, seconds={}, sizes={})
-    params = first
+    yield from model.timings(dim, 1, len(data))
+    sizes |= model.token_sizes(params, dim)
+    groups = -(-workload.bits // narrow)
     for epoch in range(1, EPOCHS + 1):
-        params = w_step(part, {"w1": data}, params, plan, epoch, epoch)
-    yield from part.timings(len(data))
+        params = w_step(model, shards, params, plan, epoch, epoch, groups)
+    yield from model.timings(dim, groups, len(data))
 
 
 def _kind(block: Block) -> str:

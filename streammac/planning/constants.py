@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -104,8 +104,8 @@ class Constants:
             self.hop.latency_s if latency_s is None else latency_s,
             self.hop.byte_s if byte_s is None else byte_s,
         )
-        z_step = {"z_fixed_s": self.z_fixed_s / speed, "z_point_s": self.z_point_s / speed}
-        return replace(self, visits=visits, hop=hop, **z_step)
+        fixed, point = self.z_fixed_s / speed, self.z_point_s / speed
+        return replace(self, visits=visits, hop=hop, z_fixed_s=fixed, z_point_s=point)
 
     def check(self, dim: int, bits: int) -> None:
         """Refuse what these were not measured for, and what cannot have been measured.
@@ -123,10 +123,11 @@ class Constants:
         for kind in ("encoder", "decoder"):
             if kind not in self.visits or kind not in self.sizes:
                 raise BadPlan(f"visits, sizes: nothing is said of {kind!r}")
-        costs = [*self.visits.values(), *self.sizes.values(), self.hop]
-        flat = [float(getattr(cost, name)) for cost in costs for name in cost.__slots__]
+        costs: list[VisitCost | TokenSize | HopCost] = [self.hop]
+        costs += [*self.visits.values(), *self.sizes.values()]
+        flat = [cost for one in costs for cost in astuple(one)]
         if not all(math.isfinite(v) and v >= 0 for v in (*flat, self.z_fixed_s, self.z_point_s)):
-            raise BadPlan("expected costs of at least 0 that are finite")
+            raise BadPlan("costs: expected numbers of at least 0 that are finite")
 
 
 def read(path: Path) -> Constants:

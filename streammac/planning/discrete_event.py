@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from streammac.models.base import NestedModel, Objective
+from streammac.models.base import Objective
 from streammac.planning.constants import Constants, HopCost
 from streammac.planning.workload import Workload
 from streammac.ring.member import Event, Member
@@ -113,10 +113,14 @@ class _Worker:
 
 
 class _Ring:
-    def __init__(self, model: NestedModel, dim: int, workers: int, costs: Costs) -> None:
+    def __init__(self, workload: Workload, workers: int, costs: Costs, epochs: int) -> None:
         width = len(str(workers))
         names = [f"w{number:0{width}}" for number in range(1, workers + 1)]
+        model, dim = workload.model, workload.dim
+        self._model = model
         self._costs = costs
+        self._epochs = epochs
+        self._finished = 0
         self.workers = {name: _Worker(Member(name, model, dim, seed=0)) for name in names}
         self._queue: list[tuple[float, int, str, Event | Job]] = []
         self._count = 0
@@ -125,18 +129,18 @@ class _Ring:
         self.sent_bytes = 0.0
         self.ends: dict[int, float] = {}
         """When the last worker has finished an epoch."""
-        self._finished = 0
 
-    def run(self, epochs: int) -> None:
-        """Let time pass until all have finished so many epochs."""
+    def run(self) -> None:
+        """Let time pass until all have finished all epochs."""
         names = tuple(self.workers)
         view = View(1, tuple(MemberAddress(name, name) for name in names))
         # no fresh epoch: the ring goes on from a model
-        resume = Resume(1, 1, EpochPlan(age=1), names, cold=True, tensors={})
+        plan = EpochPlan(age=1, groups=self._model.groups_for(len(names)))
+        resume = Resume(1, 1, plan, names, cold=True, tensors={})
         for name in names:
             self._feed(name, view)
             self._feed(name, resume)
-        while self._finished < epochs * len(names):
+        while self._finished < self._epochs * len(names):
             self._now, _, name, event = heapq.heappop(self._queue)
             if isinstance(event, OpenEpoch | Train | ZStep):
                 self._ended(name, event)
@@ -168,8 +172,9 @@ class _Ring:
         size = self._costs.sizes[send.message.block][send.message.final]
         hop = self._costs.hop
         worker.sends_until = max(self._now, worker.sends_until) + size * hop.byte_s
-        self.hops += 1
-        self.sent_bytes += size
+        if send.message.epoch <= self._epochs:
+            self.hops += 1
+            self.sent_bytes += size
         self._at(worker.sends_until + hop.latency_s, send.to, send.message)
 
     def _compute(self, name: str) -> None:
@@ -193,11 +198,10 @@ class _Ring:
 
 def simulate(workload: Workload, constants: Constants, workers: int) -> Simulated:
     """Let a ring of so many workers make some epochs."""
-    costs = Costs.of(workload, constants, workers)
-    ring = _Ring(workload.model(workers), workload.dim, workers, costs)
     every = WARM_UP + EPOCHS
-    ring.run(every)
-    seconds = ring.ends[every] - ring.ends[WARM_UP]
-    began = ring.ends[every]
-    busy = sum(worker.busy_s for worker in ring.workers.values()) / (began * workers)
-    return Simulated(seconds / EPOCHS, min(1.0, busy), ring.hops / every, ring.sent_bytes / every)
+    ring = _Ring(workload, workers, Costs.of(workload, constants, workers), every)
+    ring.run()
+    end = ring.ends[every]
+    busy = sum(worker.busy_s for worker in ring.workers.values()) / (end * workers)
+    epoch_s = (end - ring.ends[WARM_UP]) / EPOCHS
+    return Simulated(epoch_s, min(1.0, busy), ring.hops / every, ring.sent_bytes / every)

@@ -58,7 +58,7 @@ class Workload:
     laps : int
         SGD passes of the hash functions per epoch, e.
     block_bits : int or None
-        Hash functions per block; None: as `NestedModel.grouped_for` chooses.
+        Hash functions per block; None: as `NestedModel.groups_for` chooses.
     """
 
     points: int
@@ -95,20 +95,19 @@ class Workload:
             why = "points" if most < MOST_WORKERS else "what a plan reaches"
             raise BadPlan(f"workers: expected a number from 1 to {most:,} ({why}), got {workers:,}")
 
-    def model(self, workers: int) -> Weightless:
-        """Return the model in the blocks that suit so many workers."""
-        model = Weightless(bits=self.bits, laps=self.laps, block_bits=self.block_bits)
-        grouped = model.grouped_for(workers)
-        assert isinstance(grouped, Weightless)
-        return grouped
+    @property
+    def model(self) -> Weightless:
+        """The model, with nothing in its blocks."""
+        return Weightless(bits=self.bits, laps=self.laps, block_bits=self.block_bits)
 
     def pieces(self, workers: int) -> tuple[Piece, ...]:
         """Return the blocks that travel among so many workers.
 
-        >>> [(p.block.name, p.block.laps, p.submodels) for p in Workload(60_000, 784, 32).pieces(2)]
-        [('encoder/0', 2, 16.0), ('encoder/1', 2, 16.0), ('decoder/0', 1, 16.0), ('decoder/1', 1, 16.0)]
+        >>> [(p.block.name, p.block.laps, p.submodels) for p in Workload(60_000, 100, 32).pieces(2)]
+        [('encoder/0-15', 2, 16.0), ('encoder/16-31', 2, 16.0), ('decoder/0-49', 1, 16.0), ('decoder/50-99', 1, 16.0)]
         """
-        blocks = self.model(workers).blocks(self.dim)
+        model = self.model
+        blocks = model.blocks(self.dim, model.groups_for(workers))
         kinds = [block.name.split("/")[0] for block in blocks]
         count = Counter(kinds)
         return tuple(
