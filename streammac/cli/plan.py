@@ -167,7 +167,6 @@ COLUMNS = (
     "\nsimulated",
     "speed-up:\nformula",
     "\nsimulated",
-    "busy",
     "refresh",
     "sent, each",
 )
@@ -187,7 +186,6 @@ def _table(found: list[Outlook]) -> Table:
             _time(one.simulated_s),
             f"{one.formula_speedup:.2f}",
             f"{one.simulated_speedup:.2f}",
-            f"{one.busy:.0%}",
             _time(one.refresh_s),
             _size(one.sent_bytes),
         )
