@@ -15,6 +15,7 @@ from benchmarks.report import Report
 NAMES = (
     "w_step",
     "z_step",
+    "first_model",
     "ingest",
     "speedup",
     "quality",

@@ -161,10 +161,11 @@ class BinaryAutoencoderModel(NestedModel):
         return new
 
     def prepare(self) -> None:
-        """Load the compiled kernels of the Z step."""
-        from streammac.models import kernels
+        """Load the compiled kernels of the Z step and of the contest of rotations."""
+        from streammac.models import hamming, kernels
 
         kernels.compile_all()
+        hamming.compile_all()
 
     # -- W step ---------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ One block travels many laps: medians and usual distances tell which points are f
 them, and those rotations improved by iterative quantisation (ITQ; Gong & Lazebnik, CVPR 2011), are the candidates;
 each shard judges how well their codes keep the neighbours among its own points, and the best one
 starts the training. ITQ's Procrustes problem needs nothing but an (L, L) sum, so ITQ itself runs on the
-ring, and nobody gathers data.
+ring, and nobody gathers data. A lap costs a hop for each shard and little else: each shard makes several iterations
+on its own points before it adds its sum.
 
 Why a contest: no rotation is best everywhere. On SIFT and word vectors ITQ is far ahead, on images of
 clothes random rotations are, and from one start to the next the result varies more than anything that
@@ -43,10 +44,12 @@ from streammac.models.rotations import (
 from streammac.points.range import within
 
 SMALL = 1e-12
-ROTATION_POINTS = 3000
-"""Points of a shard that one iteration of ITQ uses."""
-JURY_QUERIES = 400
-"""Points of a shard that look for their neighbours."""
+STEPS = 5
+"""Iterations of ITQ that a shard makes in one lap."""
+ROTATION_POINTS, ROTATION_POINTS_IN_ALL = 3000, 12_000
+"""Points of a shard, and of all shards, that one lap of ITQ uses."""
+JURY_QUERIES, JURY_QUERIES_IN_ALL = 400, 1600
+"""Points of a shard, and of all shards, that look for their neighbours."""
 JURY_POINTS = 6000
 """Points among which they look."""
 JURY_NEIGHBOURS = 1 / 300
@@ -80,7 +83,11 @@ class Initialisation:
     @property
     def laps(self) -> int:
         """Medians, distances, moments, rotations, contest, decoder."""
-        return self.rotations + 5
+        return self._rotation_laps + 5
+
+    @property
+    def _rotation_laps(self) -> int:
+        return -(-self.rotations // STEPS)
 
     def start(self, dim: int) -> Tensors:
         """Return the state before the first visit."""
@@ -98,15 +105,11 @@ class Initialisation:
         elif lap == 2:
             for batch in batches:
                 _add_moments(state, batch.x)
-        elif lap <= self.rotations + 2:
-            seen = 0
-            for batch in batches:
-                _add_procrustes(state, batch.x)
-                seen += len(batch.x)
-                if seen >= ROTATION_POINTS:  # every lap draws others
-                    break
-        elif lap == self.rotations + 3:
-            _judge(state, batches)
+        elif lap <= self._rotation_laps + 2:
+            steps = min(STEPS, self.rotations - STEPS * (lap - 3))
+            _add_procrustes(state, batches, steps)
+        elif lap == self._rotation_laps + 3:
+            _judge(state, self._candidates(state), batches)
         else:
             for batch in batches:
                 _add_decoder(state, batch.x)
@@ -120,13 +123,13 @@ class Initialisation:
             return _begin_moments(state)
         if lap == 2:
             return self._project(state)
-        if lap < self.rotations + 2:
-            return self._rotate(state)
-        if lap == self.rotations + 2:
+        if lap <= self._rotation_laps + 2:
             state = self._rotate(state)
-            scores = np.zeros(len(_candidates(state)))
+            if lap < self._rotation_laps + 2:
+                return state
+            scores = np.zeros(self.starts + self.refined)
             return _without(state, "init/procrustes") | {"init/scores": scores}
-        if lap == self.rotations + 3:
+        if lap == self._rotation_laps + 3:
             return self._choose(state)
         return self._finish(state)
 
@@ -137,17 +140,26 @@ class Initialisation:
         dim = len(offset)
         scale = np.sqrt(max(float(np.trace(covariance)) / dim, 0.0))
         scale = scale if scale > SMALL else 1.0
-        rng = np.random.default_rng([self.seed, dim])
-        basis = principal_components(covariance, self.bits, rng)
-        rotations = random_rotations(self.starts, self.bits, rng)
+        basis = principal_components(covariance, self.bits, self._rng(dim))
+        rotations = self._random(dim)[: self.refined]
         return {
             "input/mean": (state["init/centre"] + offset).astype(np.float32),
             "input/scale": np.array([scale], np.float32),
+            "init/shards": state["init/shards"],
             "init/basis": basis,
-            "init/random": rotations,
-            "init/rotations": rotations[: self.refined],
-            "init/procrustes": np.zeros_like(rotations[: self.refined]),
+            "init/rotations": rotations,
+            "init/procrustes": np.zeros_like(rotations),
         }
+
+    def _rng(self, dim: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, dim])
+
+    def _random(self, dim: int) -> Array:
+        """Return the random rotations; who needs them makes them anew, and they do not travel."""
+        return random_rotations(self.starts, self.bits, self._rng(dim))
+
+    def _candidates(self, state: Tensors) -> Array:
+        return np.concatenate([self._random(len(state["init/basis"])), state["init/rotations"]])
 
     def _rotate(self, state: Tensors) -> Tensors:
         rotations = nearest_rotation(state["init/procrustes"])
@@ -157,7 +169,7 @@ class Initialisation:
         }
 
     def _choose(self, state: Tensors) -> Tensors:
-        candidates = _candidates(state)
+        candidates = self._candidates(state)
         dim = len(state["input/mean"])
         return {
             "input/mean": state["input/mean"],
@@ -184,10 +196,6 @@ class Initialisation:
 
 def _without(state: Tensors, name: str) -> Tensors:
     return {key: value for key, value in state.items() if key != name}
-
-
-def _candidates(state: Tensors) -> Array:
-    return np.concatenate([state["init/random"], state["init/rotations"]])
 
 
 def _scaled(state: Tensors, x: Floats) -> Floats:
@@ -218,17 +226,19 @@ def _add_median(state: Tensors, batches: Iterable[Batch]) -> None:
 
 def _centre(state: Tensors) -> Tensors:
     centre = state["init/centre"]
+    shards = np.array([len(state.get("init/weights", ()))])
     if "init/medians" in state:
         centre = weighted_median(state["init/medians"], state["init/weights"])
     # kept as it is subtracted, in float32
     centre = centre.astype(np.float32).astype(np.float64)
-    return {"init/centre": centre, "init/distances": np.zeros(BINS)}
+    return {"init/centre": centre, "init/shards": shards, "init/distances": np.zeros(BINS)}
 
 
 def _begin_moments(state: Tensors) -> Tensors:
     dim = len(state["init/centre"])
     return {
         "init/centre": state["init/centre"],
+        "init/shards": state["init/shards"],
         "init/reach": np.array([reach_of(state["init/distances"], dim)]),
         "init/count": np.zeros(1),
         "init/sum": np.zeros(dim),
@@ -246,36 +256,50 @@ def _add_moments(state: Tensors, x: Floats) -> None:
     state["init/products"] = state["init/products"] + x.T @ x
 
 
-def _add_procrustes(state: Tensors, x: Floats) -> None:
-    projected = _scaled(state, x) @ state["init/basis"].astype(np.float32)
-    sums = state["init/procrustes"].copy()
-    for number, rotation in enumerate(state["init/rotations"].astype(np.float32)):
-        sums[number] += procrustes(projected, rotation)
-    state["init/procrustes"] = sums
+def _share(state: Tensors, most: int, in_all: int) -> int:
+    """Return how many points one of the shards looks at: with many shards less than it could."""
+    return min(most, -(-in_all // max(1, int(state["init/shards"][0]))))
 
 
-def _judge(state: Tensors, batches: Iterable[Batch]) -> None:
-    """Add to each candidate's score the neighbours that its codes keep among this shard's points."""
+def _gathered(state: Tensors, batches: Iterable[Batch], most: int) -> Floats | None:
+    """Return about so many points of a shard, centred and scaled; None where there are none."""
     parts: list[Floats] = []
     points = 0
     for batch in batches:
         parts.append(_scaled(state, batch.x).copy())
         points += len(parts[-1])
-        if points >= JURY_QUERIES + JURY_POINTS:
+        if points >= most:  # every lap draws others
             break
-    if points < 4:
+    return np.concatenate(parts) if points else None
+
+
+def _add_procrustes(state: Tensors, batches: Iterable[Batch], steps: int) -> None:
+    """Add one shard's sums of ITQ, after some iterations on its own points."""
+    x = _gathered(state, batches, _share(state, ROTATION_POINTS, ROTATION_POINTS_IN_ALL))
+    if x is None:
         return
-    x = np.concatenate(parts)
-    queries = min(JURY_QUERIES, points // 4)
+    projected = x @ state["init/basis"].astype(np.float32)
+    rotations = state["init/rotations"].astype(np.float32)
+    for _ in range(steps - 1):
+        rotations = nearest_rotation(procrustes(projected, rotations)).astype(np.float32)
+    state["init/procrustes"] = state["init/procrustes"] + procrustes(projected, rotations)
+
+
+def _judge(state: Tensors, candidates: Array, batches: Iterable[Batch]) -> None:
+    """Add to each candidate's score the neighbours that its codes keep among this shard's points."""
+    most = _share(state, JURY_QUERIES, JURY_QUERIES_IN_ALL)
+    x = _gathered(state, batches, most + JURY_POINTS)
+    if x is None or len(x) < 4:
+        return
+    queries = min(most, len(x) // 4)
     database = x[queries : queries + JURY_POINTS]
     wanted = min(len(database), max(JURY_LEAST, round(JURY_NEIGHBOURS * len(database))))
     neighbours = true_neighbours(database, x[:queries], wanted)
-    projected = x @ state["init/basis"].astype(np.float32)
+    projected = x[: queries + JURY_POINTS] @ state["init/basis"].astype(np.float32)
     scores = state["init/scores"].copy()
-    for number, rotation in enumerate(_candidates(state).astype(np.float32)):
+    for number, rotation in enumerate(candidates.astype(np.float32)):
         codes = np.packbits(projected @ rotation > 0, axis=1)
-        found = codes[queries : queries + JURY_POINTS]
-        scores[number] += queries * precision(codes[:queries], found, neighbours, wanted)
+        scores[number] += queries * precision(codes[:queries], codes[queries:], neighbours, wanted)
     state["init/scores"] = scores
 
 

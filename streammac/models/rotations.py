@@ -39,11 +39,17 @@ def random_rotations(count: int, bits: int, rng: np.random.Generator) -> Array:
     return rotations
 
 
-def procrustes(projected: Array, rotation: Array) -> Array:
-    """Return ITQ's sum over (n, L) points on principal components, (L, L): which rotation suits their signs."""
-    signs = np.where(projected @ rotation > 0, np.float32(1), np.float32(-1))
-    sums: Array = projected.T @ signs
-    return sums
+def procrustes(projected: Array, rotations: Array) -> Array:
+    """Return ITQ's sums over (n, L) points on principal components: which rotations suit their signs.
+
+    ``rotations`` is (..., L, L), and so are the sums.
+    """
+    bits = projected.shape[1]
+    beside = np.moveaxis(rotations, -2, 0).reshape(bits, -1)  # one product for all of them
+    signs = np.asarray(projected @ beside, np.float32)
+    np.copysign(np.float32(1), signs, out=signs)
+    sums: Array = (projected.T @ signs).reshape(bits, *rotations.shape[:-2], bits)
+    return np.moveaxis(sums, 0, -2)
 
 
 def nearest_rotation(sums: Array) -> Array:

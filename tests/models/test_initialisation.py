@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from streammac.models.base import Batch
 from streammac.models.initialisation import (
@@ -11,9 +14,13 @@ from streammac.models.initialisation import (
     JURY_NEIGHBOURS,
     JURY_POINTS,
     JURY_QUERIES,
+    JURY_QUERIES_IN_ALL,
     ROTATION_POINTS,
+    ROTATION_POINTS_IN_ALL,
+    STEPS,
     Initialisation,
 )
+from streammac.models.rotations import nearest_rotation, procrustes
 
 RNG = np.random.default_rng(0)
 WIDTHS = np.array([5.0, 1.0, 3.0, 0.5])
@@ -61,7 +68,7 @@ class TestMoments:
         np.testing.assert_allclose(ours, np.abs(components), atol=1e-3)
 
     def test_begin_the_contest_with_rotations(self):
-        rotations = self.STATE["init/random"]
+        rotations = MAKING._random(4)
         assert rotations.shape == (4, 2, 2)
         for rotation in rotations:
             np.testing.assert_allclose(rotation @ rotation.T, np.eye(2), atol=1e-12)
@@ -69,6 +76,7 @@ class TestMoments:
         np.testing.assert_array_equal(self.STATE["init/rotations"], rotations[:2])
         assert self.STATE["init/procrustes"].shape == (2, 2, 2)
         assert not self.STATE["init/procrustes"].any()
+        assert self.STATE["init/shards"].tolist() == [2]
 
     def test_of_fewer_inputs_than_bits_leave_directions_empty(self):
         state = moments(X, making=Initialisation(6, 3, 4, 2, 0))
@@ -90,15 +98,55 @@ class TestMoments:
 class TestRotations:
     def test_take_the_procrustes_solution_of_all_shards(self):
         """The rotation that brings the points closest to their signs (ITQ, equation 3)."""
+        making = replace(MAKING, rotations=1)
         state = moments(X)
         V = projected(state)
-        rotated = lap(state, 3, X[:300], X[300:])
+        rotated = lap(state, 3, X[:300], X[300:], making=making)
         for old, new in zip(state["init/rotations"], rotated["init/rotations"], strict=True):
             signs = np.where(V @ old > 0, 1.0, -1.0)
             left, _, right = np.linalg.svd(V.T @ signs)
             np.testing.assert_allclose(new, left @ right, atol=1e-3)
-        assert not rotated["init/procrustes"].any()
-        np.testing.assert_array_equal(rotated["init/random"], state["init/random"])
+
+    def test_of_one_shard_are_those_of_as_many_iterations_one_by_one(self):
+        many = replace(MAKING, rotations=STEPS + 3)
+        assert many.laps == 2 + MAKING.laps - 1
+        begin = state = moments(X, making=many)
+        for number in (3, 4):
+            state = lap(state, number, X, making=many)
+        rotations = begin["init/rotations"]
+        for _ in range(STEPS + 3):
+            one = lap(
+                begin | {"init/rotations": rotations}, 3, X, making=replace(MAKING, rotations=1)
+            )
+            rotations = one["init/rotations"]
+        np.testing.assert_allclose(state["init/rotations"], rotations, atol=1e-2)
+
+    @pytest.mark.parametrize(("by_kind", "lost"), [(False, 0.05), (True, 0.15)])
+    def test_of_several_shards_are_about_those_of_itq_on_all_points(self, by_kind, lost):
+        """They reach its quantisation error, and not much less where each shard has points of its own kinds."""
+        digits = load_digits()
+        x = digits.data.astype(np.float32)
+        order = np.argsort(digits.target, kind="stable") if by_kind else np.arange(len(x))
+        shards = [
+            x[part]
+            for part in (np.array_split(order, 3) if by_kind else [order[i::3] for i in range(3)])
+        ]
+        making = Initialisation(bits=8, rotations=40, starts=6, refined=6, seed=1)
+        state = making.start(64)
+        for number in range(making.laps - 2):
+            state = lap(state, number, *shards, making=making)
+        V = projected(state, x)
+
+        def error(rotation):
+            rotated = V @ rotation
+            return ((np.where(rotated > 0, 1, -1) - rotated) ** 2).mean()
+
+        alone = making._random(64)
+        for _ in range(40):
+            alone = nearest_rotation(procrustes(V, alone))
+        wanted, random = ([error(R) for R in several] for several in (alone, making._random(64)))
+        ours = [error(R) for R in state["init/rotations"]]
+        assert np.mean(ours) < np.mean(wanted) + lost * (np.mean(random) - np.mean(wanted))
 
     def test_look_at_a_sample_of_a_shard(self):
         many = np.concatenate([X, X])
@@ -107,15 +155,25 @@ class TestRotations:
         more = MAKING.visit(state, 3, batches(many))
         np.testing.assert_array_equal(some["init/procrustes"], more["init/procrustes"])
 
+    def test_look_at_less_of_each_where_there_are_many_shards(self):
+        state = moments(X) | {"init/shards": np.array([24])}
+        some = MAKING.visit(state, 3, batches(X[: ROTATION_POINTS_IN_ALL // 24]))
+        more = MAKING.visit(state, 3, batches(X))
+        np.testing.assert_array_equal(some["init/procrustes"], more["init/procrustes"])
+
+    def test_of_no_points_add_nothing(self):
+        assert not MAKING.visit(moments(X), 3, [])["init/procrustes"].any()
+
     def test_end_with_the_contest(self):
+        making = replace(MAKING, rotations=3 * STEPS)
         state = moments(X)
         for number in (3, 4):
-            state = lap(state, number, X)
+            state = lap(state, number, X, making=making)
             assert "init/scores" not in state
-        last = lap(state, 5, X)
+            assert not state["init/procrustes"].any()
+        last = lap(state, 5, X, making=making)
         assert last["init/scores"].tolist() == [0.0] * 6
         assert "init/procrustes" not in last
-        assert not np.array_equal(last["init/rotations"], state["init/rotations"])
 
 
 class TestContest:
@@ -123,15 +181,19 @@ class TestContest:
 
     MAKING = Initialisation(bits=1, rotations=1, starts=1, refined=1, seed=0)
 
-    def judged(self, *shards):
+    @pytest.fixture(autouse=True)
+    def _rotations(self, monkeypatch):
+        # the first bit tells the groups apart, the second is the same for all
+        monkeypatch.setattr(Initialisation, "_random", lambda self, dim: np.array([[[1.0], [0.0]]]))
+
+    def judged(self, *shards, among=1):
         state = {
             "input/mean": np.zeros(2, np.float32),
             "input/scale": np.ones(1, np.float32),
             "init/basis": np.eye(2),
-            # the first bit tells the groups apart, the second is the same for all
-            "init/random": np.array([[[1.0], [0.0]]]),
             "init/rotations": np.array([[[0.0], [0.0]]]),
             "init/scores": np.zeros(2),
+            "init/shards": np.array([among]),
         }
         for x in shards:
             state = self.MAKING.visit(state, 4, batches(x))
@@ -157,6 +219,12 @@ class TestContest:
         np.testing.assert_array_equal(scores, more)
         wanted = round(JURY_NEIGHBOURS * JURY_POINTS)
         assert scores[1] == pytest.approx(JURY_QUERIES * wanted / JURY_POINTS)
+
+    def test_hears_less_of_each_where_there_are_many_shards(self):
+        x = self.groups(JURY_QUERIES + JURY_POINTS)
+        wanted = round(JURY_NEIGHBOURS * JURY_POINTS)
+        scores = self.judged(x, among=16)["init/scores"]
+        assert scores[1] == pytest.approx(JURY_QUERIES_IN_ALL / 16 * wanted / JURY_POINTS)
 
     def test_hears_no_shard_that_is_too_small(self):
         assert not self.judged(self.groups(3))["init/scores"].any()
