@@ -18,6 +18,7 @@ NAMES = (
     "first_model",
     "ingest",
     "speedup",
+    "plan",
     "quality",
     "stationary",
     "continual",

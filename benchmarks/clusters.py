@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from streammac.client import Client
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
@@ -18,6 +21,8 @@ from streammac.wire.status import ClusterStatus
 from tests.workers.live_cluster import LiveCluster
 
 PATIENCE_S = 180.0
+BITS = 32
+"""Of the clusters whose epochs are timed."""
 RESTING_AGE = 10
 """At this age of the continuation the hash functions have come to rest."""
 PUSH_S = 0.1
@@ -50,6 +55,36 @@ def wait_for_rest(client: Client) -> None:
         age = client.status().age
         rested = rested + 1 if age is not None and age >= RESTING_AGE else 0
         time.sleep(1.0)
+
+
+def epoch_seconds(folder: Path, x: NDArray[Any], workers: int, measured_s: float) -> float:
+    """Return the seconds of one epoch of a cluster that has these points, while hash functions do not rest."""
+    folder.mkdir()
+    np.save(folder / "feed.npy", x)
+    settings = Settings.model_validate(
+        {
+            "cluster": {"workers": workers},
+            "model": {"bits": BITS, "options": {"mu_factor": 1.0, "rotations": 5}},
+            "ingest": {"sources": [str(folder / "feed.npy")]},
+            "training": {"start_points": int(len(x) * 0.9), "growth": 100.0, "renewal": 100.0},
+            "publish": {"interval_s": 5.0},
+            "held_out": {"share": 0.002},
+        }
+    )
+    with running(folder / "run", settings) as client:
+        wait_for_epochs(client)
+        first, begin = _next_epoch(client)
+        time.sleep(measured_s)
+        last, end = _next_epoch(client)
+        return (end - begin) / (last - first)
+
+
+def _next_epoch(client: Client) -> tuple[int, float]:
+    """Return the number of the next epoch, and when it has begun."""
+    now = client.status().epoch
+    while (epoch := client.status().epoch) == now:
+        time.sleep(0.002)
+    return epoch, time.monotonic()
 
 
 @contextmanager
