@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from streammac.delivery.receiver import Kept
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
 from streammac.points.range import within
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
-from streammac.store import ArrivalClock, Outcome, Retention, Schema, Shard, StoreError
+from streammac.store import (
+    Arrival,
+    ArrivalClock,
+    Outcome,
+    Retention,
+    Schema,
+    Shard,
+    ShardUnusable,
+    StoreError,
+)
 from streammac.store.description import Description
 from streammac.wire.messages import Points, StreamSchema
 from streammac.wire.reports import ShardCounts
@@ -44,6 +53,17 @@ def known_stream(name: str, directory: RunDirectory, cluster: str) -> StreamSche
 
 def _owner(name: str, cluster: str) -> str:
     return f"{name} of cluster {cluster}" if cluster else ""
+
+
+def _arrival(batch: Points) -> Arrival:
+    if "x" not in batch.tensors or batch.tensors["x"].ndim != 2:
+        raise StoreError("x: missing, or no matrix - a batch has an array x (n, D)")
+    points = PointBlock.of(batch.tensors, batch.keys)
+    # what moves is stored already: a shard of an older release may hold anything, and it must find a place
+    if not batch.moved and not within(points.x).all():
+        raise StoreError("x: NaN, infinite or beyond the range - validate points before sending")
+    batch_id = BatchId(batch.source, batch.incarnation, batch.sequence)
+    return Arrival(points, batch_id, batch.sender, batch.moved)
 
 
 class WorkerShards:
@@ -120,26 +140,35 @@ class WorkerShards:
 
     # -- the store of a `Receiver` -------------------------------------------------------
 
-    def append(self, batch: Points) -> Literal["stored", "duplicate"]:
+    def append(self, batches: Sequence[Points]) -> list[Kept | OSError | StoreError]:
         """See `streammac.delivery.receiver.Store.append`."""
-        if "x" not in batch.tensors or batch.tensors["x"].ndim != 2:
-            raise StoreError("x: missing, or no matrix - a batch has an array x (n, D)")
-        points = PointBlock.of(batch.tensors, batch.keys)
-        # what moves is stored already: a shard of an older release may hold anything, and it must find a place
-        if not batch.moved and points.x.ndim == 2 and not within(points.x).all():
-            raise StoreError(
-                "x: NaN, infinite or beyond the range - validate points before sending"
-            )
-        batch_id = BatchId(batch.source, batch.incarnation, batch.sequence)
-        shard = self.held_out if batch.held_out else self.train
-        if (
-            shard.append(points, batch_id, self._now, batch.sender, moved=batch.moved)
-            is Outcome.DUPLICATE
-        ):
-            return "duplicate"
-        if batch.held_out and not batch.moved:  # those were told of when they were fresh
-            self.fresh_held_out.append(points.x)
-        return "stored"
+        outcomes: list[Kept | OSError | StoreError] = ["duplicate"] * len(batches)
+        for shard in self:
+            arrivals: dict[int, Arrival] = {}
+            for position, batch in enumerate(batches):
+                if batch.held_out is (shard is self.held_out):
+                    try:
+                        arrivals[position] = _arrival(batch)
+                    except StoreError as error:
+                        outcomes[position] = error
+            for position, outcome in zip(arrivals, self._append(shard, arrivals), strict=True):
+                if isinstance(outcome, Exception):
+                    outcomes[position] = outcome
+                elif outcome is Outcome.STORED:
+                    outcomes[position] = "stored"
+        for batch, kept in zip(batches, outcomes, strict=True):
+            # those that move were told of when they were fresh
+            if batch.held_out and kept == "stored" and not batch.moved:
+                self.fresh_held_out.append(batch.tensors["x"])
+        return outcomes
+
+    def _append(
+        self, shard: Shard, arrivals: Mapping[int, Arrival]
+    ) -> Sequence[Outcome | OSError | StoreError]:
+        try:
+            return shard.append_all(list(arrivals.values()), self._now)
+        except ShardUnusable as error:
+            return [error] * len(arrivals)
 
     def withdraw(self, batch_ids: Iterable[BatchId], sender: str) -> int:
         """See `streammac.delivery.receiver.Store.withdraw`."""

@@ -20,7 +20,7 @@ agreed on cannot begin again in this one, whatever still lies in its sockets.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -39,21 +39,26 @@ MAX_REVOKED = 40_000
 """Batches that one message may revoke, far more than a sender does; the worker stands still meanwhile."""
 
 P = TypeVar("P")
+Kept = Literal["stored", "duplicate"]
 Outcome = Literal["stored", "duplicate", "refused"]
 
 
 class Store(Protocol):
     """Where batches live: a worker's shards, or a model of them in tests."""
 
-    def append(self, batch: Points) -> Literal["stored", "duplicate"]:
-        """Store a batch, unless one of its id is there.
+    def append(self, batches: Sequence[Points]) -> Sequence[Kept | OSError | StoreError]:
+        """Store batches, each unless one of its id is there.
+
+        Returns
+        -------
+        sequence
+            What became of each, or why nothing of it is kept. `StoreError`: it is not one for this store; but
+            `ShardUnusable` is none of these, it speaks of the store.
 
         Raises
         ------
-        StoreError
-            If the batch is not one for this store. `ShardUnusable` is none of these: it speaks of the store.
-        OSError, ShardUnusable
-            If the store takes nothing. Nothing of the batch is kept.
+        ShardUnusable
+            If the store takes nothing.
         """
         ...
 
@@ -175,19 +180,24 @@ class Receiver(Generic[P]):
             Seconds of a clock that does not jump.
         """
         outcomes: list[tuple[P, ReceiverSession | _Taken]] = []
+        together: list[tuple[P, Points]] = []
         for peer, message in arrived:
+            if isinstance(message, Points) and self._counts(message):
+                together.append((peer, message))
+                continue
+            outcomes += self._stored(together, now)
+            together = []
             if isinstance(message, OpenSession):
                 session = self._opened(message, now)
                 if session is not None:
                     outcomes.append((peer, session))
-            elif self._counts(message):
-                outcomes.append((peer, self._stored(message, now)))
             else:
                 self.stale += 1
                 session = self.sessions.get(message.sender)
                 if session is not None and session.agreed and message.session < session.number:
                     # perhaps a session that its sender does not know of: it is to begin a newer one
                     outcomes.append((peer, session))
+        outcomes += self._stored(together, now)
         if any(isinstance(outcome, _Taken) for _, outcome in outcomes):
             outcomes = self._committed(outcomes, now)
         return [(peer, self._answer(outcome, now)) for peer, outcome in outcomes]
@@ -225,20 +235,37 @@ class Receiver(Generic[P]):
         session = self.sessions.get(batch.sender)
         return session is not None and session.agreed and session.number == batch.session
 
-    def _stored(self, batch: Points, now: float) -> _Taken:
+    def _stored(self, together: Sequence[tuple[P, Points]], now: float) -> list[tuple[P, _Taken]]:
+        """Store batches that came one after the other; return what became of each."""
+        if not together:
+            return []
+        batches = [batch for _, batch in together]
         if now < self._retry_at:
-            return _Taken(batch, "refused", self.refusing)
+            return [(peer, _Taken(batch, "refused", self.refusing)) for peer, batch in together]
+        kept: Sequence[Kept | OSError | StoreError]
         try:
-            outcome = self._store.append(batch)
-        except (OSError, ShardUnusable) as error:
-            self._failed(error, now)
-            return _Taken(batch, "refused", self.refusing)
-        except StoreError as error:
-            if worth_saying(self.refused):
-                log.warning("refused a batch of %s: %s", batch.sender, error)
-            return _Taken(batch, "refused", str(error))
-        self.refusing = ""
-        return _Taken(batch, outcome)
+            kept = self._store.append(batches)
+        except ShardUnusable as error:
+            kept = [error] * len(batches)
+        failure = next((one for one in kept if isinstance(one, OSError | ShardUnusable)), None)
+        if failure is not None:
+            self._failed(failure, now)
+        elif not all(isinstance(one, StoreError) for one in kept):
+            self.refusing = ""
+        return [
+            (peer, self._taken(batch, one))
+            for (peer, batch), one in zip(together, kept, strict=True)
+        ]
+
+    def _taken(self, batch: Points, kept: Kept | OSError | StoreError) -> _Taken:
+        match kept:
+            case OSError() | ShardUnusable():
+                return _Taken(batch, "refused", self.refusing)
+            case StoreError():
+                if worth_saying(self.refused):
+                    log.warning("refused a batch of %s: %s", batch.sender, kept)
+                return _Taken(batch, "refused", str(kept))
+        return _Taken(batch, kept)
 
     def _committed(
         self, outcomes: list[tuple[P, ReceiverSession | _Taken]], now: float

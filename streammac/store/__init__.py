@@ -2,12 +2,13 @@
 
 from streammac.store.arrival_clock import ArrivalClock
 from streammac.store.errors import ShardUnusable, StoreError
-from streammac.store.points import Schema
+from streammac.store.points import Arrival, Schema
 from streammac.store.retention import Retention
 from streammac.store.shard import Outcome, Shard
 from streammac.store.view import ShardView
 
 __all__ = [
+    "Arrival",
     "ArrivalClock",
     "Outcome",
     "Retention",

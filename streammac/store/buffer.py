@@ -56,7 +56,7 @@ class Buffer:
         self._batches.append(batch._replace(columns=columns, keys=keys))
         self._bytes += batch.bytes
 
-    def write(self, write: Callable[[Batch], None]) -> None:
+    def write(self, write: Callable[[Batch], object]) -> None:
         """Write all, oldest first; where that raises, the rest stays."""
         while self._batches:
             write(self._batches[0])

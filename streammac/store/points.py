@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from streammac.store.errors import StoreError
 X_DTYPES = ("float32", "uint8")
 MAX_KEYS_BYTES = 64 << 20
 """All keys of a batch together may be so long: they live in the journal, which is read whole at opening."""
+NO_TIMES = np.full(4096, np.nan)
+NO_TIMES.setflags(write=False)
+"""Event times of points that have none."""
 MAX_SOURCE_BYTES = (1 << 16) - 1
 
 
@@ -33,9 +36,23 @@ def check_batch_id(batch_id: BatchId) -> None:
         raise StoreError(
             f"source: expected at most {MAX_SOURCE_BYTES} bytes, got {length} - use a shorter name"
         )
-    for field, number in (("incarnation", batch_id.incarnation), ("sequence", batch_id.sequence)):
+    for name, number in (("incarnation", batch_id.incarnation), ("sequence", batch_id.sequence)):
         if not -(1 << 63) <= number < 1 << 63:
-            raise StoreError(f"{field}: expected a signed 64-bit number, got {number}")
+            raise StoreError(f"{name}: expected a signed 64-bit number, got {number}")
+
+
+class Arrival(NamedTuple):
+    """A batch on its way into a shard.
+
+    ``sender`` is who brings it, where that is not its source; see `Shard.withdraw`. ``moved``: it comes from another
+    shard, and lives nowhere else: a copy that somebody else brought here before was left behind, and gives way; that
+    one has expired here does not matter.
+    """
+
+    points: PointBlock
+    batch_id: BatchId
+    sender: str = ""
+    moved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +87,8 @@ class Schema:
     dtype: str = "float32"
     y_shape: tuple[int, ...] | None = None
     y_dtype: str = "float32"
+    columns: tuple[Column, ...] = field(init=False, repr=False, compare=False)
+    """The columns on disk; event times that were not given are NaN."""
 
     def __post_init__(self) -> None:
         if self.dim < 1:
@@ -80,17 +99,13 @@ class Schema:
             raise StoreError(f"y_shape: expected lengths of at least 1, got {self.y_shape}")
         if np.dtype(self.y_dtype).kind not in "biuf":
             raise StoreError(f"y_dtype: expected a type of numbers, got {self.y_dtype!r}")
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The columns on disk; event times that were not given are NaN."""
         columns = [
             Column("x", np.dtype(self.dtype), (self.dim,)),
             Column("time", np.dtype(np.float64), ()),
         ]
         if self.y_shape is not None:
             columns.append(Column("y", np.dtype(self.y_dtype), self.y_shape))
-        return tuple(columns)
+        object.__setattr__(self, "columns", tuple(columns))
 
     @classmethod
     def of_stream(cls, dim: int, dtype: str, targets: int = 0) -> Schema:
@@ -101,7 +116,7 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for the shard's description on disk."""
-        return asdict(self)
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Schema:
@@ -120,14 +135,14 @@ class Schema:
         x = points.x
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise StoreError(f"x: expected shape (n, {self.dim}), got {x.shape}")
-        if x.dtype != self.dtype:
+        if x.dtype != self.columns[0].dtype:
             raise StoreError(
                 f"x: expected {self.dtype}, got {x.dtype} - convert it before appending"
             )
         columns = {"x": np.ascontiguousarray(x)}
         time = points.time
         columns["time"] = (
-            np.full(len(x), np.nan)
+            _no_times(len(x))
             if time is None
             else _as("time", np.asarray(time), (len(x),), np.dtype(np.float64))
         )
@@ -140,6 +155,10 @@ class Schema:
         if points.keys:
             _check_keys(points.keys, len(x))
         return columns
+
+
+def _no_times(count: int) -> NDArray[np.float64]:
+    return NO_TIMES[:count] if count <= len(NO_TIMES) else np.full(count, np.nan)
 
 
 def _as(

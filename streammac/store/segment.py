@@ -20,6 +20,7 @@ from streammac.files.disk import Disk, File
 from streammac.files.log import Log
 from streammac.points.batch_id import BatchId
 from streammac.points.batch_id_set import BatchIdSet
+from streammac.store.buffer import Batch
 from streammac.store.journal import Lost, Opening, Placed, Record, Seal, entries
 from streammac.store.points import Column, Schema
 from streammac.store.retention import Extent
@@ -140,17 +141,8 @@ class Segment:
         for column in self.schema.columns:
             self._files[column.name].truncate(max(self.capacity, self.rows) * column.row_bytes)
 
-    def append(
-        self,
-        columns: dict[str, NDArray[Any]],
-        batch_id: BatchId,
-        arrival: float,
-        keys: Sequence[bytes] | None,
-        sender: str = "",
-        *,
-        promised: int = 0,
-    ) -> None:
-        """Write a batch: its rows, then its record. It counts once all of that is written.
+    def append(self, batches: Sequence[Batch], *, promised: int = 0) -> None:
+        """Write batches: their rows, then their records. They count once all of that is written.
 
         ``promised`` rows are as safe by now as the ack mode says.
 
@@ -159,23 +151,23 @@ class Segment:
         OSError
             If the disk takes no more; the segment is as it was before.
         """
-        count = len(columns["x"])
         checksums = []
         for column in self.schema.columns:
-            data = columns[column.name].reshape(-1).view(np.uint8).data if count else b""
+            parts = [_bytes(batch.columns[column.name]) for batch in batches]
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
             self._files[column.name].write(self.rows * column.row_bytes, data)
-            checksums.append(crc32(data))
-        named = None if keys is None else tuple(keys)
-        record = Record(
-            self.rows, count, arrival, batch_id, tuple(checksums), named, sender, promised
-        )
-        self._journal.append([record.encode()])
-        self._count(record)
-
-    def _count(self, record: Record) -> None:
-        self.batch_ids.add(record.batch_id)
-        self.newest = max(self.newest, record.arrival)
-        self.rows += record.count  # last: now readers see the rows
+            checksums.append([crc32(part) for part in parts])
+        records, row = [], self.rows
+        for batch, sums in zip(batches, zip(*checksums, strict=True), strict=True):
+            keys = None if batch.keys is None else tuple(batch.keys)
+            named = (len(batch.columns["x"]), batch.arrival, batch.batch_id)
+            records.append(Record(row, *named, sums, keys, batch.sender, promised))
+            row += records[-1].count
+        self._journal.append([record.encode() for record in records])
+        for record in records:
+            self.batch_ids.add(record.batch_id)
+            self.newest = max(self.newest, record.arrival)
+        self.rows = row  # last: now readers see the rows
 
     def sync(self) -> None:
         """Make everything written so far durable: the rows before the records that vouch for them."""
@@ -356,6 +348,10 @@ class Segment:
         """Delete the files; views that map them stay readable."""
         self.close()
         self._disk.remove(self.paths)
+
+
+def _bytes(column: NDArray[Any]) -> memoryview | bytes:
+    return column.reshape(-1).view(np.uint8).data if column.size else b""
 
 
 def _parts(batch: Record | Lost, withdrawn: Mapping[int, Withdrawn]) -> Iterator[Record | Lost]:

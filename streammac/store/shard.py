@@ -7,7 +7,7 @@ lock: a view fixes the number of rows when it is taken, and rows that are writte
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -24,13 +24,16 @@ from streammac.store.directory import Checkpoint, ShardDirectory
 from streammac.store.errors import ShardUnusable, StoreError
 from streammac.store.index import Index
 from streammac.store.journal import Opening, Record
-from streammac.store.points import Column, Schema, check_batch_id
+from streammac.store.points import Arrival, Column, Schema, check_batch_id
 from streammac.store.recovery import damaged, mend, quarantined, recover
 from streammac.store.retention import Retention
 from streammac.store.scrub import Scrub
 from streammac.store.segment import Segment
 from streammac.store.view import ShardView, view_of
 from streammac.store.withdrawals import Place
+
+TOGETHER_BYTES = 256 << 10
+"""Batches are written together up to here: beyond, a write costs more than what is done for it."""
 
 
 class Outcome(Enum):
@@ -161,21 +164,7 @@ class Shard:
         *,
         moved: bool = False,
     ) -> Outcome:
-        """Add a batch, unless one of this id is there already.
-
-        Parameters
-        ----------
-        points : PointBlock
-            The batch.
-        batch_id : BatchId
-            Its name.
-        now : float
-            Time of arrival, seconds since 1970.
-        sender : str
-            Who brings it, where that is not its source; see `withdraw`.
-        moved : bool
-            It comes from another shard, and lives nowhere else: a copy that somebody else brought here before
-            was left behind, and gives way; that one has expired here does not matter.
+        """Add a batch, unless one of this id is there already; see `append_all` and `Arrival`.
 
         Raises
         ------
@@ -186,37 +175,120 @@ class Shard:
         OSError
             If the disk takes no more. Nothing of the batch is kept; the shard stays usable.
         """
+        (outcome,) = self.append_all([Arrival(points, batch_id, sender, moved)], now)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def append_all(
+        self, arrivals: Sequence[Arrival], now: float
+    ) -> list[Outcome | OSError | StoreError]:
+        """Add batches, each unless one of its id is there already; small ones are written together.
+
+        Parameters
+        ----------
+        arrivals : sequence of Arrival
+            The batches.
+        now : float
+            Time of arrival, seconds since 1970.
+
+        Returns
+        -------
+        list
+            What became of each, or why nothing of it is kept; see `append`. Where the disk takes no more, all
+            from there on are refused.
+
+        Raises
+        ------
+        ShardUnusable
+            If the shard is closed or has failed.
+        """
         self._check_usable()
+        outcomes: list[Outcome | OSError | StoreError] = []
+        waiting: dict[int, Batch] = {}
+        for position, arrival in enumerate(arrivals):
+            if arrival.moved:
+                self._write_all(waiting, outcomes)  # a copy of it may be among them
+            try:
+                batch = self._admit(arrival, now)
+            except (OSError, StoreError) as error:
+                outcomes.append(error)
+                continue
+            outcomes.append(Outcome.DUPLICATE if batch is None else Outcome.STORED)
+            if batch is not None:
+                waiting[position] = batch
+        self._write_all(waiting, outcomes)
+        lost = {
+            arrival.batch_id: outcome
+            for arrival, outcome in zip(arrivals, outcomes, strict=True)
+            if isinstance(outcome, OSError)
+        }
+        if lost:  # what came twice is not there either
+            outcomes = [
+                lost.get(arrival.batch_id, outcome) if outcome is Outcome.DUPLICATE else outcome
+                for arrival, outcome in zip(arrivals, outcomes, strict=True)
+            ]
+        return outcomes
+
+    def _admit(self, arrival: Arrival, now: float) -> Batch | None:
+        """Return a batch as it is written, None for a duplicate; its id is known from now on."""
+        points, batch_id, sender, moved = arrival
         check_batch_id(batch_id)
         sender = "" if sender == batch_id.source else sender
         left_behind = None
         if batch_id in self._batch_ids:
             left_behind = self._find(batch_id) if moved else None
             if not moved or (left_behind is not None and left_behind[1].sender == sender):
-                return Outcome.DUPLICATE
+                return None
         columns = self.schema.check(points)
         if left_behind is not None:
             self.withdraw([batch_id], remember=False)
-        batch = Batch(columns, batch_id, now, points.keys or None, sender)
-        if self.ack == "memory":
-            if self._buffer.full:
-                self._flush()
-            self._buffer.put(batch)
-        else:
-            self._write(batch)
         self._batch_ids.add(batch_id)
-        return Outcome.STORED
+        return Batch(columns, batch_id, now, points.keys or None, sender)
+
+    def _write_all(
+        self, waiting: dict[int, Batch], outcomes: list[Outcome | OSError | StoreError]
+    ) -> None:
+        """Write batches as safely as the ack mode says without a sync; none is left to wait."""
+        try:
+            while waiting:
+                if self.ack == "memory":
+                    if self._buffer.full:
+                        self._flush()
+                    position = next(iter(waiting))
+                    self._buffer.put(waiting[position])
+                    del waiting[position]
+                else:
+                    for position in self._write(waiting):
+                        del waiting[position]
+        except OSError as error:
+            for position, batch in waiting.items():
+                outcomes[position] = error
+                self._batch_ids.discard(batch.batch_id)
+            waiting.clear()
 
     def _flush(self) -> None:
-        self._buffer.write(self._write)
+        self._buffer.write(lambda batch: self._write({0: batch}))
 
-    def _write(self, batch: Batch) -> None:
-        segment = self._room_for(len(batch.columns["x"]))
+    def _write(self, waiting: Mapping[int, Batch]) -> list[int]:
+        """Write the first of the batches, and what is small and fits behind it; return which these are."""
+        positions = iter(waiting)
+        written = [next(positions)]
+        first = waiting[written[0]]
+        rows, size = len(first.columns["x"]), first.bytes
+        segment = self._room_for(rows)
+        for position in positions:
+            batch = waiting[position]
+            rows, size = rows + len(batch.columns["x"]), size + batch.bytes
+            if size > TOGETHER_BYTES or segment.rows + rows > segment.capacity:
+                break
+            written.append(position)
         # of a batch that is not synced yet power loss may take anything, and nobody was promised it
         promised = segment.synced if self.ack == "fsync" else segment.rows
-        segment.append(*batch, promised=promised)
+        segment.append([waiting[position] for position in written], promised=promised)
         if self.ack == "fsync" and segment not in self._dirty:
             self._dirty.append(segment)
+        return written
 
     def _room_for(self, count: int) -> Segment:
         """Return the segment that the next rows go to; one batch is never split over two."""

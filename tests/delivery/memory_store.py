@@ -20,11 +20,14 @@ class MemoryStore:
         self.full = self.stuck = self.forgets = False
         self.commits = 0
 
-    def append(self, batch) -> str:
+    def append(self, batches) -> list:
+        return [self._append(batch) for batch in batches]
+
+    def _append(self, batch) -> str | Exception:
         if self.full:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            return OSError(errno.ENOSPC, "No space left on device")
         if "x" not in batch.tensors:
-            raise StoreError("x: missing")
+            return StoreError("x: missing")
         if batch_id_of(batch) in self.batches:
             return "duplicate"
         self.batches[batch_id_of(batch)] = len(batch.tensors["x"])

@@ -105,15 +105,22 @@ class Store:
         self.disk = disk
         self.shards = Shards(MemoryShard(disk, held_out=False), MemoryShard(disk, held_out=True))
 
-    def append(self, batch):
+    def append(self, batches):
+        return [self._append(batch) for batch in batches]
+
+    def _append(self, batch):
         shard = self.shards.shard(batch.held_out)
-        batches = shard.kept
+        kept = shard.kept
         batch_id = BatchId(batch.source, batch.incarnation, batch.sequence)
-        if batch_id in batches:
-            if not batch.moved or batch.sender == batches[batch_id][0]:
-                return "duplicate"
-            shard.withdraw([batch_id], remember=False)
-        self.disk.writing(lambda: batches.__setitem__(batch_id, (batch.sender, batch.tensors["x"])))
+        try:
+            if batch_id in kept:
+                if not batch.moved or batch.sender == kept[batch_id][0]:
+                    return "duplicate"
+                shard.withdraw([batch_id], remember=False)
+            new = batch.sender, batch.tensors["x"]
+            self.disk.writing(lambda: kept.__setitem__(batch_id, new))
+        except OSError as error:
+            return error
         return "stored"
 
     def withdraw(self, batch_ids, sender):

@@ -79,6 +79,27 @@ def test_points_of_another_session_than_the_agreed_one_are_not_stored(desk, sess
     assert desk.receiver.stale == 1
 
 
+def test_what_arrives_in_a_row_is_stored_together_and_an_opening_comes_between(desk, monkeypatch):
+    desk.say(opening())
+    rows: list[list[int]] = []
+    append = desk.store.append
+    monkeypatch.setattr(
+        desk.store, "append", lambda b: (rows.append([m.sequence for m in b]), append(b))[1]
+    )
+    said = batch(0), batch(1), opening(2, 1), batch(2), batch(3, session=2), batch(0, session=2)
+    answers = desk.say(*said)
+    assert rows == [[0, 1], [3, 0]]
+    assert [getattr(answer, "outcome", answer) for answer in answers] == [
+        "stored",
+        "stored",
+        Credit(2, WINDOW),
+        Credit(2, WINDOW),
+        "stored",
+        "duplicate",
+    ]
+    assert desk.sequences == [0, 3]
+
+
 def test_points_of_a_sender_that_never_opened_a_session_get_no_answer(desk):
     desk.say(opening(sender="i2"))
     assert desk.say(batch(1)) == []

@@ -141,7 +141,10 @@ class Stage:
 
     # -- the worker's store ---------------------------------------------------------------
 
-    def append(self, batch) -> str:
+    def append(self, batches) -> list[str]:
+        return [self._append(batch) for batch in batches]
+
+    def _append(self, batch) -> str:
         batch_id = batch_id_of(batch)
         if batch_id in self.stored:
             return "duplicate"

@@ -24,3 +24,10 @@ def test_a_row_is_out_of_range_with_one_number_that_is(bad, row):
 @pytest.mark.parametrize("x", [np.full((2, 3), 255, np.uint8), np.zeros((2, 0)), np.zeros((0, 3))])
 def test_bytes_and_nothing_are_in_range(x):
     assert within(x).tolist() == [True] * len(x)
+
+
+@pytest.mark.parametrize("bad", [*BEYOND, 0.999])
+def test_among_many_small_numbers_a_large_one_is_seen(bad):
+    x = np.full((64, 128), 1e-3, np.float32)
+    x[5, 7] = bad * largest(128)
+    assert within(x).tolist() == [n != 5 or bad == 0.999 for n in range(64)]

@@ -6,16 +6,17 @@ is known to `tests.files.failing_disk`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Literal
 
 from streammac.delivery.ledger import Ledger
+from streammac.delivery.receiver import Kept
 from streammac.delivery.records import State
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
-from streammac.store import Outcome, Retention, Schema, Shard, StoreError
+from streammac.store import Arrival, Outcome, Retention, Schema, Shard, StoreError
 from streammac.wire.messages import Points
 from streammac.wire.reports import ShardCounts
 from tests.files.failing_disk import FailingDisk
@@ -138,22 +139,33 @@ class OpenStore:
         self._rules = rules
         self.now = 0.0
 
-    def append(self, batch: Points) -> Literal["stored", "duplicate"]:
+    def append(self, batches: Sequence[Points]) -> list[Kept | OSError | StoreError]:
         """See `streammac.delivery.receiver.Store`."""
-        batch_id = BatchId(batch.source, batch.incarnation, batch.sequence)
-        points = PointBlock(batch.tensors["x"])
-        self._rules.sizes[batch_id] = len(points)
-        try:
-            outcome = self.shard.append(points, batch_id, self.now, batch.sender, moved=batch.moved)
-        except OSError:
-            self._without(
-                [batch_id]
-            )  # a copy that somebody had left behind may have given way already
-            raise
-        if outcome is Outcome.DUPLICATE:
-            return "duplicate"
-        self._rules.stored(self.name, batch_id, batch.sender, moved=batch.moved)
-        return "stored"
+        arrivals = [
+            Arrival(
+                PointBlock(batch.tensors["x"]),
+                BatchId(batch.source, batch.incarnation, batch.sequence),
+                batch.sender,
+                batch.moved,
+            )
+            for batch in batches
+        ]
+        for arrival in arrivals:
+            self._rules.sizes[arrival.batch_id] = len(arrival.points)
+        kept: list[Kept | OSError | StoreError] = []
+        for arrival, outcome in zip(
+            arrivals, self.shard.append_all(arrivals, self.now), strict=True
+        ):
+            if isinstance(outcome, Exception):
+                # a copy that somebody had left behind may have given way already
+                self._without([arrival.batch_id])
+                kept.append(outcome)
+            elif outcome is Outcome.DUPLICATE:
+                kept.append("duplicate")
+            else:
+                self._rules.stored(self.name, arrival.batch_id, arrival.sender, moved=arrival.moved)
+                kept.append("stored")
+        return kept
 
     def withdraw(
         self, batch_ids: Iterable[BatchId], sender: str | None = None, *, remember: bool = False

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
-from streammac.store import Outcome, Retention, Schema, Shard, ShardUnusable
+from streammac.store import Arrival, Outcome, Retention, Schema, Shard, ShardUnusable
 from tests.files.failing_disk import Died, FailingDisk
 
 DIM = 2
@@ -60,6 +60,20 @@ class History:
             return
         assert outcome is Outcome.DUPLICATE or n not in self.promised
         (self.promised if self.ack == "file" else self.unpromised).add(n)
+
+    def append_all(self, numbers) -> None:
+        """Add batches together; each is there or not, as it was told."""
+        before = self.present()
+        arrivals = [Arrival(batch(n), batch_id(n)) for n in numbers]
+        outcomes = self.shard.append_all(arrivals, float(numbers[0]))
+        after = self.present()
+        for n, outcome in zip(numbers, outcomes, strict=True):
+            if isinstance(outcome, OSError):
+                assert (n in before) == (n in after), "nothing of a refused batch is visible"
+            else:
+                assert outcome is Outcome.DUPLICATE or n not in self.promised
+                assert n in after or n % 4 == 0 or outcome is Outcome.DUPLICATE
+                (self.promised if self.ack == "file" else self.unpromised).add(n)
 
     def commit(self) -> None:
         self.shard.commit()
@@ -118,6 +132,9 @@ class History:
         if action == "append":
             self.append(self.sent)
             self.sent += 1
+        elif action == "together":
+            first, self.sent = self.sent, self.sent + 2 + number % 5
+            self.append_all([*range(first, self.sent), first])
         elif action == "resend":
             self.append(number % (self.sent + 1))
         elif action == "fuse":
@@ -131,6 +148,8 @@ class History:
 def steps(*more):
     usual = ["append"] * 6 + [
         "resend",
+        "together",
+        "together",
         "commit",
         "commit",
         "expire",
@@ -164,7 +183,7 @@ def test_file_keeps_what_append_took_through_kills(tmp_path_factory, actions, se
     run(History(tmp_path_factory.mktemp("shard"), "file", seed), actions)
 
 
-SCRIPT = ["append"] * 3 + ["commit"] + ["append"] * 5 + ["expire"]
+SCRIPT = ["append", "append", "together", "commit", "append", "append", "together", "expire"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from streammac.files.lock import Locked
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
 from streammac.store import (
+    Arrival,
     Outcome,
     Retention,
     Schema,
@@ -402,3 +403,41 @@ def test_points_that_are_dropped_are_counted_and_their_batch_ids_stay_known(tmp_
     assert shard.append(batch(8), batch_id(8), 0.0) is Outcome.STORED
     shard = reopened(shard)
     assert (contents(shard), shard.first) == ([8] * ROWS, 7 * ROWS)
+
+
+def test_small_batches_are_written_together_up_to_the_end_of_a_segment(tmp_path, monkeypatch):
+    shard = open_shard(tmp_path)
+    shard.append(batch(0), batch_id(0), 0.0)
+    writes: list[int] = []
+    write = File.write
+    monkeypatch.setattr(
+        File, "write", lambda file, *args: (writes.append(1), write(file, *args))[1]
+    )
+    arrivals = [Arrival(batch(n), batch_id(n)) for n in (1, 2, 1)]
+    outcomes = shard.append_all(
+        [*arrivals, Arrival(PointBlock(np.ones((1, 2), np.float32)), batch_id(9))], 0.0
+    )
+    assert outcomes[:3] == [Outcome.STORED, Outcome.STORED, Outcome.DUPLICATE]
+    assert isinstance(outcomes[3], StoreError)
+    assert len(writes) == 3  # two columns and the journal
+    shard.append_all([Arrival(batch(n), batch_id(n)) for n in range(3, 8)], 0.0)
+    shard = reopened(shard)
+    assert contents(shard) == np.repeat(np.arange(8), ROWS).tolist()
+    assert shard.batch(batch_id(4)).x[0, 0] == 4
+
+
+def test_what_moves_here_twice_at_once_is_there_once(tmp_path):
+    shard = open_shard(tmp_path)
+    twice = [Arrival(batch(1), batch_id(1), "w2", moved=True)] * 2
+    assert shard.append_all(twice, 0.0) == [Outcome.STORED, Outcome.DUPLICATE]
+    assert contents(shard) == [1] * ROWS
+
+
+def test_a_full_disk_takes_no_copy_for_stored(tmp_path):
+    disk = FailingDisk()
+    shard = open_shard(tmp_path, disk=disk)
+    disk.room = 20
+    outcomes = shard.append_all([Arrival(batch(1), batch_id(1))] * 2, 0.0)
+    assert [type(outcome) for outcome in outcomes] == [OSError] * 2
+    disk.room = None
+    assert shard.append(batch(1), batch_id(1), 0.0) is Outcome.STORED

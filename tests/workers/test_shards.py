@@ -41,7 +41,7 @@ def opened(path) -> WorkerShards:
 
 def store(shards, sequence) -> None:
     x = np.full((256, 4), sequence, np.float32)  # a segment
-    assert shards.append(Points("s", 1, sequence, False, {"x": x})) == "stored"
+    assert shards.append([Points("s", 1, sequence, False, {"x": x})]) == ["stored"]
 
 
 def kept(shards) -> int:
