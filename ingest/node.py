@@ -240,8 +240,7 @@ class IngestNode:
 
     def _flush(self, now: float) -> None:
         self.outbox.sender.on_hold = not self._workers_are_there(now)
-        for post in self.outbox.flush(now):
-            self.workers.post(post.worker, post.message)
+        self.workers.post(self.outbox.flush(now))
 
     def _workers_are_there(self, now: float) -> bool:
         """Return whether points may go out: all workers grant credit, or they have had time to.

@@ -16,6 +16,7 @@ from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import ReceiverSession
 from streammac.delivery.records import State
 from streammac.delivery.scan import Shards, Wanted
+from streammac.delivery.sender import Post
 from streammac.settings.schema import Settings
 from streammac.store import StoreError
 from streammac.wire.codec import Message
@@ -40,8 +41,8 @@ class Sockets(Protocol):
         """Reach these workers, and nobody else."""
         ...
 
-    def post(self, name: str, message: Message) -> None:
-        """Send a message to one of them; it may be lost."""
+    def post(self, posts: Iterable[Post]) -> None:
+        """Send messages; each may be lost."""
         ...
 
     def receive(self, ready: Mapping[object, int]) -> Iterator[tuple[str, Message]]:
@@ -155,8 +156,7 @@ class Mover:
             self._trouble = str(error)
             return
         self._trouble = ""
-        for post in posts:
-            self._sockets.post(post.worker, post.message)
+        self._sockets.post(posts)
         if self._until is not None and (self._core.done or now > self._until):
             self.stop()
         if not self._ordered and self._core.idle and self._is_connected:

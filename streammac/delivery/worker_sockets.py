@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import zmq
 
+from streammac.delivery.sender import Post
 from streammac.wire.codec import Message
 from streammac.wire.messages import Route
 from streammac.wire.sockets import MessageSocket, connect
@@ -55,9 +56,13 @@ class WorkerSockets:
             self._sockets[name] = (ends[name], MessageSocket(socket, name, Message))
             self._poller.register(socket, zmq.POLLIN)
 
-    def post(self, name: str, message: Message) -> None:
-        """Send a message; a batch that is dropped here is sent again later."""
-        self._sockets[name][1].send(message)
+    def post(self, posts: Iterable[Post]) -> None:
+        """Send messages; a batch that is dropped here is sent again later."""
+        by_worker: dict[str, list[Message]] = {}
+        for post in posts:
+            by_worker.setdefault(post.worker, []).append(post.message)
+        for name, messages in by_worker.items():
+            self._sockets[name][1].send_all(messages)
 
     def receive(self, ready: Mapping[object, int]) -> Iterator[tuple[str, Message]]:
         """Yield what has arrived on the sockets that are ready, with the worker's name."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 import zmq
 
-from streammac.wire.codec import Message, WireError, decode, encode
+from streammac.wire.codec import Message, WireError, decode_all, encode, encode_all
 
 log = logging.getLogger(__name__)
 
@@ -86,24 +86,38 @@ class MessageSocket(Generic[M]):
         self.kinds = kinds
         self.most = most
         self.malformed = 0
+        self._routes = socket.type == zmq.ROUTER
 
     def receive(self) -> Iterator[tuple[bytes, M]]:
         """Yield what has arrived, each with the identity that an answer goes to (of a DEALER: none)."""
-        for _ in range(self.most):
+        taken = 0
+        while taken < self.most:
             try:
                 frames = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            identity = frames.pop(0) if self.socket.type == zmq.ROUTER else b""
-            try:
-                message = decode(frames)
-                if not isinstance(message, self.kinds):
-                    raise WireError(f"a {type(message).__name__} does not belong here")
-                _check_age(message)
-            except WireError as error:
-                self._count_malformed(error)
-                continue
-            yield identity, message
+            identity = frames.pop(0) if self._routes else b""
+            for message in decode_all(frames):
+                taken += 1
+                try:
+                    yield identity, self._checked(message)
+                except WireError as error:
+                    self._count_malformed(error)
+
+    def _checked(self, message: Message | WireError) -> M:
+        """Return what belongs here.
+
+        Raises
+        ------
+        WireError
+            If it does not.
+        """
+        if isinstance(message, WireError):
+            raise message
+        if not isinstance(message, self.kinds):
+            raise WireError(f"a {type(message).__name__} does not belong here")
+        _check_age(message)
+        return message
 
     def _count_malformed(self, error: WireError) -> None:
         self.malformed += 1
@@ -113,9 +127,15 @@ class MessageSocket(Generic[M]):
 
     def send(self, message: Message, identity: bytes = b"") -> None:
         """Send a message, of a ROUTER to this identity; if it cannot leave now, that is logged."""
-        frames = encode(message)
+        self._send(encode(message), identity, type(message).__name__)
+
+    def send_all(self, messages: Sequence[Message], identity: bytes = b"") -> None:
+        """Send messages as `send` does, small ones together: some of them may arrive and others not."""
+        for frames in encode_all(messages):
+            self._send(frames, identity, "messages")
+
+    def _send(self, frames: list[bytes | memoryview], identity: bytes, what: str) -> None:
         try:
             self.socket.send_multipart([identity, *frames] if identity else frames, zmq.NOBLOCK)
         except zmq.ZMQError as error:
-            kind = type(message).__name__
-            log.warning("could not send %s to %s %r: %s", kind, self.peer, identity, error)
+            log.warning("could not send %s to %s %r: %s", what, self.peer, identity, error)

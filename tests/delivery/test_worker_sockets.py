@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import zmq
 
+from streammac.delivery.sender import Post
 from streammac.delivery.worker_sockets import WorkerSockets
 from streammac.wire.codec import Message, encode
 from streammac.wire.messages import Credit, OpenSession, Route
@@ -49,14 +50,14 @@ def test_each_worker_is_reached_where_its_route_says(context, office):
     routes = [Route(name, worker.address, 1) for name, worker in workers.items()]
     sockets.connect(routes)
     for number, (name, worker) in enumerate(workers.items()):
-        sockets.post(name, OpenSession("i1", number, 1, ()))
+        sockets.post([Post(name, OpenSession("i1", number, 1, ()))])
         identity, message = worker.heard()
         assert message == OpenSession("i1", number, 1, ())
         worker.say(identity, *encode(Credit(number, 5)))
         assert list(sockets.receive({})) == []
         assert list(sockets.receive(dict(poller.poll(SOON_MS)))) == [(name, Credit(number, 5))]
     sockets.connect(routes)  # the same: no socket is opened anew
-    sockets.post("w1", OpenSession("i1", 9, 1, ()))
+    sockets.post([Post("w1", OpenSession("i1", 9, 1, ()))])
     assert workers["w1"].heard()[1] == OpenSession("i1", 9, 1, ())
 
 
@@ -67,7 +68,7 @@ def test_another_process_of_a_name_gets_a_socket_of_its_own_and_nothing_is_forgo
     worker, identities = Worker(context), set()
     for incarnation in (1, 2):
         sockets.connect([Route("w1", worker.address, incarnation)])
-        sockets.post("w1", OpenSession("i1", 1, incarnation, ()))
+        sockets.post([Post("w1", OpenSession("i1", 1, incarnation, ()))])
         identity, _ = worker.heard()
         identities.add(identity)
         worker.say(identity, b"no message")

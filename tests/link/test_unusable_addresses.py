@@ -7,6 +7,7 @@ import logging
 import pytest
 import zmq
 
+from streammac.delivery.sender import Post
 from streammac.delivery.worker_sockets import WorkerSockets
 from streammac.wire.messages import Route, Stop
 from workers.coordinator.watch import Watch
@@ -29,7 +30,7 @@ def test_a_worker_that_cannot_be_reached_ends_nobody(context, address, caplog):
     sockets, poller = WorkerSockets(context, zmq.Poller()), zmq.Poller()
     with caplog.at_level(logging.WARNING):
         sockets.connect([Route("w1", address)])
-        sockets.post("w1", Stop())
+        sockets.post([Post("w1", Stop())])
     assert sockets.malformed == 1
     assert "w1 is not reached at" in caplog.text
     assert list(sockets.receive(dict(poller.poll(0)))) == []

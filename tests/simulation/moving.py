@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from streammac.delivery.sender import Post
 from streammac.wire.codec import Message
 from streammac.wire.messages import Ack, Credit, Points, Route
 from tests.simulation.kernel import Process
@@ -46,12 +47,13 @@ class MoverSockets:
                 self._network.close(self._process, address, CHANNEL)
         self._ends = ends
 
-    def post(self, name: str, message: Message) -> None:
-        """Send a message to one of them."""
-        self._process.say("moves", name, message)
-        self._network.send(self._process, self._ends[name], CHANNEL, message)
-        if isinstance(message, Points):
-            self._moves(self._process.name, name)
+    def post(self, posts: Iterable[Post]) -> None:
+        """Send messages."""
+        for name, message in ((post.worker, post.message) for post in posts):
+            self._process.say("moves", name, message)
+            self._network.send(self._process, self._ends[name], CHANNEL, message)
+            if isinstance(message, Points):
+                self._moves(self._process.name, name)
 
     def arrive(self, sender: str, message: Ack | Credit) -> None:
         """Take an answer."""

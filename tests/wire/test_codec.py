@@ -16,8 +16,9 @@ from msgspec import structs
 import ingest
 import streammac
 import workers
-from streammac.wire import messages
+from streammac.wire import codec, messages
 from streammac.wire.codec import (
+    BUNDLE_BYTES,
     DTYPES,
     MAX_DIMENSIONS,
     MAX_FRAME_BYTES,
@@ -27,9 +28,11 @@ from streammac.wire.codec import (
     Message,
     WireError,
     decode,
+    decode_all,
     encode,
+    encode_all,
 )
-from streammac.wire.messages import HeldOutPoints, Token
+from streammac.wire.messages import HeldOutPoints, Points, Token
 from tests.fuzzing.values import fields_of, meta_of
 
 KINDS = [v for v in vars(messages).values() if isinstance(v, type) and issubclass(v, Message)]
@@ -165,6 +168,62 @@ def test_a_damaged_message_is_a_wire_error_or_a_message(message, data):
         assert isinstance(decode([bytes(f) for f in frames]), Message)
     except WireError:
         pass
+
+
+def told(found) -> list:
+    """Messages as they can be compared, and what is no message."""
+    return [one if isinstance(one, WireError) else [bytes(f) for f in encode(one)] for one in found]
+
+
+@given(st.lists(samples, max_size=8), st.sampled_from([codec.SMALL_BYTES, 100, 0]))
+def test_messages_travel_together_as_they_do_alone(sent, small):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codec, "SMALL_BYTES", small)
+        sendings = [[bytes(frame) for frame in frames] for frames in encode_all(sent)]
+    assert len(sendings) == len(sent) or small
+    arrived = [message for frames in sendings for message in decode_all(frames)]
+    assert told(arrived) == told(sent)
+    aligned = [a.ctypes.data % 4 for m in arrived for a in getattr(m, "tensors", {}).values()]
+    assert not any(aligned)
+
+
+def small_points(sequence, count=32) -> Points:
+    x = np.full((count, 128), sequence, np.float32)
+    return Points("s", 1, sequence, False, {"x": x}, (), "i1")
+
+
+def test_a_bundle_is_bounded_and_large_messages_go_alone_in_their_order():
+    sent = [*map(small_points, range(40)), small_points(40, 1024), small_points(41)]
+    sendings = list(encode_all(sent))
+    assert max(len(frames[1]) for frames in sendings[:-2]) <= BUNDLE_BYTES
+    assert len(sendings) == 5
+    arrived = [m for frames in sendings for m in decode_all([bytes(f) for f in frames])]
+    assert [m.sequence for m in arrived] == list(range(42))
+
+
+def test_what_is_wrong_in_a_bundle_costs_itself_alone():
+    (frames,) = encode_all(map(small_points, range(3)))
+    spoilt = bytes(frames[0]).replace(b"held_out\xc2", b"held_out\x07", 1)
+    first, *others = decode_all([spoilt, bytes(frames[1])])
+    assert "Points: Expected `bool`" in str(first)
+    assert [m.sequence for m in others] == [1, 2]
+    (error,) = decode_all([bytes(frames[0]), bytes(frames[1])[:-8]])
+    assert "second frame" in str(error)
+    (error,) = decode_all([header(kind="Bundle", body=[["Stop", {}]]), b""])
+    assert "Bundle: " in str(error)
+    inner, *_ = decode_all([header(kind="Bundle", body=[["Bundle", [], 0]]), b""])
+    assert "unknown message kind" in str(inner)
+
+
+@settings(max_examples=200)
+@given(st.lists(samples, min_size=2, max_size=4), st.data())
+def test_a_damaged_bundle_is_wire_errors_and_messages(sent, data):
+    for frames in map(list, encode_all(sent)):
+        spoilt = [bytearray(frame) for frame in frames]
+        victim = data.draw(st.sampled_from([f for f in spoilt if f]))
+        victim[data.draw(st.integers(0, len(victim) - 1))] ^= data.draw(st.integers(1, 255))
+        for one in decode_all([bytes(f) for f in spoilt]):
+            assert isinstance(one, Message | WireError)
 
 
 def header(**changes) -> bytes:
