@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from streammac import Client
 from streammac.publishing.versions import VersionStore
-from streammac.wire.codec import Message, WireError, decode, encode
+from streammac.wire.codec import Message, WireError, decode, decode_all, encode, encode_all
 from streammac.wire.messages import (
     Credit,
     DrainRequest,
@@ -56,6 +56,8 @@ LIKELY: dict[str, list[type[Message]]] = {
     "client": [Push],
 }
 """What each socket takes; of all other messages there are some, too."""
+BUNDLED = 0.1
+"""Share of sendings that are a bundle."""
 ASIDE = 0.1
 """Share of messages that do not belong to a socket."""
 SEND_S = 60.0
@@ -76,20 +78,20 @@ class Line:
 
     def send(self) -> None:
         """Send one more hostile message."""
-        message = self._message()
-        frames = [bytes(frame) for frame in encode(message)]
-        try:
-            decode(frames)
-        except WireError:
-            self.refused += 1
+        messages = [self._message() for _ in range(1 if self.rng.random() > BUNDLED else 3)]
+        for frames in encode_all(messages):
+            self._send([bytes(frame) for frame in frames])
+
+    def _send(self, frames: list[bytes]) -> None:
+        self.refused += any(isinstance(one, WireError) for one in decode_all(frames))
         if not self.socket.poll(SEND_S * 1000, zmq.POLLOUT):
             raise TimeoutError(f"{self.kind}: takes nothing for {SEND_S:.0f} s")
         self.socket.send_multipart(frames)
         self.count += 1
         while self.socket.poll(0):
-            answer = decode(self.socket.recv_multipart())
-            if isinstance(answer, Credit):
-                self.sessions |= dict.fromkeys(self.sessions, answer.session)
+            for answer in decode_all(self.socket.recv_multipart()):
+                if isinstance(answer, Credit):
+                    self.sessions |= dict.fromkeys(self.sessions, answer.session)
 
     def _message(self) -> Message:
         kinds = LIKELY[self.kind] if self.rng.random() > ASIDE else KINDS

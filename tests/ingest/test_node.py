@@ -34,7 +34,7 @@ from streammac.points.block import PointBlock
 from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.settings.schema import Network, Settings
-from streammac.wire.codec import decode, encode
+from streammac.wire.codec import decode, decode_all, encode
 from streammac.wire.messages import (
     Goodbye,
     Heartbeat,
@@ -100,7 +100,8 @@ class Stage:
                 self.coordinate(identity, decode(frames))
             if self.data in ready:
                 identity, *frames = self.data.recv_multipart()
-                self.work(identity, decode(frames))
+                for message in decode_all(frames):
+                    self.work(identity, message)
             if self._stop_node.is_set():
                 self._stop_node.clear()
                 self.control.send_multipart([self.node_identity, *encode(Stop("test"))])

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from streammac.points.batch_id import BatchId
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
-from streammac.wire.codec import decode, encode
+from streammac.wire.codec import decode_all, encode
 from streammac.wire.messages import Ack, BatchIdRanges, Credit, OpenSession, Points, StreamSchema
 from tests.patience import wait_for
 from workers.point_endpoint import MAX_EARLY, PointEndpoint, PointSocket
@@ -52,7 +52,7 @@ class Bench:
             self.server.socket.poll(10)
             self.held_out += [h.tensors["x"] for h in self.endpoint.serve()]
             while self.client.poll(0):
-                got.append(decode(self.client.recv_multipart()))
+                got.extend(decode_all(self.client.recv_multipart()))
             return len(got) >= answers
 
         if answers:
