@@ -133,7 +133,8 @@ class FeedReaders:
     def _from_place(self, position: Position) -> Iterator[Delivery]:
         """Yield what a seekable feed brings from its position on."""
         begun, source, records = position.begun, position.source, position.at.records
-        places = source.places(begun.batch_points, position.at.offset, records)
+        chunk_points = begun.chunk_points or begun.batch_points
+        places = source.places(chunk_points, position.at.offset, records)
         for chunk, offset in _own(source.name, places):
             end = Place(records + len(chunk), offset)
             for piece in pieces(chunk):

@@ -16,6 +16,9 @@ from ingest.records import Refused
 from ingest.sources.base import Seekable
 from streammac.delivery.batch import Ticket
 
+READ_POINTS = 1024
+"""So many records are read, checked and handed over at a time, where batches are smaller."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -154,7 +157,9 @@ class Positions:
         if known is None or not source.continues(known.begun.identity, known.at.offset):
             self._number += 1
             points = source.chunk_points(batch_points)
-            begun = FeedBegun(name, source.identity, self._number, points, share)
+            together = source.chunk_points(points * max(1, READ_POINTS // points))
+            chunk = max(points, together - together % points)
+            begun = FeedBegun(name, source.identity, self._number, points, share, chunk)
             position = Position(source, begun, FeedAt(name, 0, 0, 0))
         else:
             position = Position(source, known.begun, known.at)

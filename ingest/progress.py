@@ -24,6 +24,8 @@ class FeedBegun(Record):
     number: int
     batch_points: int
     share: float
+    chunk_points: int = 0
+    """Records that are read at a time; 0: as many as make a batch, as in feeds that began before there was a choice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple
+from dataclasses import fields
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -39,7 +39,8 @@ class LedgerError(StreammacError):
 
 def pack(record: Record, kinds: Sequence[type[Record]]) -> bytes:
     """Return the bytes of a record of one of these kinds."""
-    body: bytes = msgpack.packb([kinds.index(type(record)), *astuple(record)])
+    values = [getattr(record, field.name) for field in fields(record)]
+    body: bytes = msgpack.packb([kinds.index(type(record)), *values])
     return body
 
 

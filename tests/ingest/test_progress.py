@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import msgpack
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.positions import Positions
 from ingest.progress import FeedAt, FeedBegun, IngestState, Replaced
+from ingest.sources import open_source
+from ingest.sources.base import seekable
+from streammac.delivery.ledger import pack, unpack
 from streammac.delivery.records import Handed, Settled
 
 FEED = 9
@@ -54,3 +61,22 @@ def test_a_feed_forgets_what_is_behind_its_position():
     state.apply(FeedBegun("f", "other", FEED + 1, 4, 0.1))
     assert not state.settled
     assert not state.handed
+
+
+@pytest.mark.parametrize(
+    ("batch_points", "rate", "read"),
+    [(32, None, 1024), (30, None, 1020), (2048, None, 2048), (32, 100, 10)],
+)
+def test_where_batches_are_small_a_feed_is_read_many_at_a_time(tmp_path, batch_points, rate, read):
+    np.save(tmp_path / "feed.npy", np.ones((5000, 2), np.float32))
+    source = open_source(f"{tmp_path}/feed.npy" + (f"?rate={rate}" if rate else ""))
+    _, begun = Positions(IngestState(), 1).open("feed", seekable(source), batch_points, 0.1)
+    assert (begun.chunk_points, begun.batch_points) == (read, min(read, batch_points))
+
+
+def test_a_feed_that_began_before_there_was_a_choice_is_read_as_it_was():
+    kinds = IngestState.kinds
+    old = msgpack.packb([kinds.index(FeedBegun), "f", "id", FEED, 4, 0.1])
+    assert unpack(old, kinds) == BEGUN
+    assert unpack(pack(BEGUN, kinds), kinds) == BEGUN
+    assert BEGUN.chunk_points == 0
