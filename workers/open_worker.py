@@ -144,8 +144,7 @@ class OpenWorker:
         settings = self.registration.settings
         learner = learner_for(self.link.name, settings, self.shards.train, cancelled)
         if self.registration.late:
-            # the others would wait for it; in a ring that is yet to begin, all load it at the same time
-            learner.prepare()
+            learner.prepare()  # the others would wait for it
         return learner
 
     def _take_result(self) -> None:

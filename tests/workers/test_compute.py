@@ -5,6 +5,8 @@ import zmq
 
 from streammac.models.arrays import ArrayShard
 from streammac.models.local import VisitPlan
+from streammac.ring.member_actions import OpenEpoch
+from streammac.wire.messages import EpochPlan
 from tests.patience import PATIENCE_S
 from tests.ring.tally import TallyModel
 from workers.compute import ComputeThread
@@ -42,3 +44,26 @@ def test_who_waits_for_its_end_has_something_else_to_do_meanwhile():
 def test_a_thread_that_was_never_started_ends_at_once():
     with zmq.Context() as context:
         assert ComputeThread(context, lambda _: None).stop(10.0, lambda: None)
+
+
+def test_a_learner_prepares_itself_when_it_is_there_and_before_it_has_anything_to_do():
+    """In a ring, a block would wait for one worker's imports after the other's."""
+    posted = threading.Event()
+
+    class Slow(TallyModel):
+        prepared = False
+
+        def prepare(self):
+            self.prepared = posted.wait(PATIENCE_S)
+
+    model = Slow()
+    shard = ArrayShard(np.zeros((1, 2)), model.coordinate_shape())
+    with zmq.Context() as context:
+        compute = ComputeThread(context, lambda _: Learner("w1", model, shard, VisitPlan()))
+        compute.start()
+        assert isinstance(compute.results.get(timeout=PATIENCE_S), Learner)
+        posted.set()
+        compute.submit(OpenEpoch(1, 0, EpochPlan(fresh=True), {}))
+        assert compute.results.get(timeout=PATIENCE_S).done is None
+        assert model.prepared
+        assert compute.stop(PATIENCE_S, lambda: None)
