@@ -96,8 +96,9 @@ class ComputeThread:
         try:
             learner = self._build(self._ending.is_set)
             self._post(wake, learner)
-            # in a ring that is yet to begin, all do so while they wait for points, and not one after the other
-            learner.prepare()
+            # in a ring that is yet to begin, all do so while they wait for points, and not one after the other where
+            # the first block comes by; drift is watched later
+            learner.model.prepare()
             while (job := self._jobs.get()) is not None and not self._ending.is_set():
                 begin = time.monotonic()
                 done = learner.do(job)

@@ -46,7 +46,7 @@ def test_a_thread_that_was_never_started_ends_at_once():
         assert ComputeThread(context, lambda _: None).stop(10.0, lambda: None)
 
 
-def test_a_learner_prepares_itself_when_it_is_there_and_before_it_has_anything_to_do():
+def test_a_model_is_prepared_when_the_learner_is_there_and_before_it_has_anything_to_do():
     """In a ring, a block would wait for one worker's imports after the other's."""
     posted = threading.Event()
 
