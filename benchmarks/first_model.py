@@ -67,7 +67,7 @@ def phases(x: Array) -> dict[str, float]:
     for lap in range(block.laps):
         begin = time.thread_time()
         for number, shard in enumerate(shards):
-            key = VisitKey(0, lap, block.name, f"w{number}")
+            key = VisitKey(0, lap, f"w{number}")
             batches = minibatches(shard, VisitPlan(), key, sample=block.sample, fresh=True)
             state = model.visit(block, {}, state, lap, batches)
         state = model.end_lap(block, {}, state, lap)

@@ -65,7 +65,7 @@ def shares(shard: Shard, block_bits: int) -> list[str]:
     def visit(
         block: Block, params: Tensors, state: Tensors, epoch: int, lap: int, *, fresh: bool = False
     ) -> Tensors:
-        key = VisitKey(epoch, lap, block.name, member="w")
+        key = VisitKey(epoch, lap, member="w")
         batches = minibatches(view, plan, key, sample=block.sample, fresh=fresh)
         return model.visit(block, params, state, lap, batches)
 

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -74,6 +74,14 @@ class PhaseTimes:
         return self.train + self.z_step + self.enter
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The points of an epoch, and what visiting blocks have found out about them (`Batch.memo`)."""
+
+    data: Snapshot
+    memo: dict[Any, Any] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Learner:
     """One worker's learning.
@@ -112,7 +120,7 @@ class Learner:
     times: PhaseTimes = field(default_factory=PhaseTimes)
     failed_steps: int = 0
     failed_step: str = ""
-    _data: Snapshot | None = None
+    _opened: Opened | None = None
     _entered: int = 0  # rows of smaller numbers have coordinates
     _usual: float = 0.0  # mean error of the points, by the newest model; 0: not known yet
     _resume: int = 0  # number of the row at which the next time-boxed Z step goes on
@@ -171,15 +179,16 @@ class Learner:
                     return None
 
     def _open(self, job: OpenEpoch) -> None:
-        self._data = self.shard.view()
+        data = self.shard.view()
+        self._opened = Opened(data)
         if job.plan.fresh:
             return  # no parameters to compute coordinates with; they all enter when the model is made
-        first = self._data.position(self._entered)
+        first = data.position(self._entered)
         if job.anew:
             self._new_model()
-            enter(self.model, job.params, self._data, 0, stop=first)
-        enter(self.model, job.params, self._data, first, observe=self._observe)
-        self._entered = self._data.number(len(self._data))
+            enter(self.model, job.params, data, 0, stop=first)
+        enter(self.model, job.params, data, first, observe=self._observe)
+        self._entered = data.number(len(data))
 
     def _observe(self, errors: Floats) -> None:
         if self.drift is not None and self._usual > 0:
@@ -189,21 +198,23 @@ class Learner:
         if self.drift is not None:
             self.drift.reset()
 
-    def _snapshot(self) -> Snapshot:
-        assert self._data is not None, "an epoch is opened before anything is trained in it"
-        return self._data
+    @property
+    def _epoch(self) -> Opened:
+        assert self._opened is not None, "an epoch is opened before anything is trained in it"
+        return self._opened
 
     def _train(self, job: Train) -> TrainDone:
         token = job.token
         state: Tensors = token.tensors
         if job.visits:
             batches = minibatches(
-                self._snapshot(),
+                self._epoch.data,
                 self.plan,
-                VisitKey(token.epoch, token.lap, token.block, self.name),
+                VisitKey(token.epoch, token.lap, self.name),
                 sample=job.block.sample,
                 fresh=job.fresh,
                 expired=self._timer(),
+                memo=self._epoch.memo,
             )
             state = self.model.visit(job.block, job.params, state, token.lap, batches)
         if job.ends_lap:
@@ -212,7 +223,7 @@ class Learner:
         return TrainDone(job, state)
 
     def _z_step(self, job: ZStep) -> ZStepDone:
-        data = self._snapshot()
+        data = self._epoch.data
         if job.plan.fresh:
             self._new_model()
             enter(self.model, job.params, data, 0)

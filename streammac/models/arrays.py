@@ -6,8 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streammac.models.base import Array, Floats
+from streammac.points.stored_rows import StoredRows
 
 Rows = slice | NDArray[np.int64]
+
+
+def _plain(x: Array) -> Array:
+    """Return points as a shard on disk has them: uint8 or float32, row after row."""
+    return np.ascontiguousarray(x, x.dtype if x.dtype in (np.uint8, np.float32) else np.float32)
 
 
 class ArrayShard:
@@ -25,7 +31,7 @@ class ArrayShard:
         self, x: Array, coordinate_shape: tuple[tuple[int, ...], np.dtype[np.generic]]
     ) -> None:
         shape, dtype = coordinate_shape
-        self._x = x
+        self._x = _plain(x)
         self._z = np.zeros((len(x), *shape), dtype)
         self._dropped = 0
 
@@ -43,7 +49,7 @@ class ArrayShard:
 
     def extend(self, x: Array) -> None:
         """Append points; their coordinates are zeros until they enter."""
-        self._x = np.concatenate([self._x, x])
+        self._x = _plain(np.concatenate([self._x, x]))
         self._z = np.concatenate([self._z, np.zeros((len(x), *self._z.shape[1:]), self._z.dtype)])
 
     def keep_last(self, points: int) -> None:
@@ -78,3 +84,7 @@ class ArrayShard:
     def set_z(self, rows: Rows, z: Array) -> None:
         """See `LocalData.set_z`."""
         self._z[rows] = z
+
+    def stored(self) -> StoredRows:
+        """See `LocalData.stored`."""
+        return StoredRows(np.array([0, len(self)]), [self._x], [self._z])

@@ -15,11 +15,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from streammac.points.stored_rows import StoredRows
 
 if TYPE_CHECKING:
     from streammac.models.measures import Measures
@@ -47,18 +49,6 @@ class Block:
     name: str
     laps: int
     sample: int | None = None
-
-
-class Batch(NamedTuple):
-    """One minibatch of a shard.
-
-    ``x`` is scratch space: a model may overwrite it, and must copy what it keeps, because the next
-    minibatch takes its place.
-    """
-
-    x: Floats  # (n, D)
-    z: Array | None  # (n, ...) auxiliary coordinates; None in a fresh epoch, where none exist
-    y: Array | None = None  # (n, ...) targets, where the stream has any
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +121,51 @@ class LocalData(Protocol):
     def set_z(self, rows: slice | NDArray[np.int64], z: Array) -> None:
         """Set the coordinates."""
         ...
+
+    def stored(self) -> StoredRows:
+        """Return all rows where they lie, for compiled loops."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One minibatch: rows of a shard, which are read when they are asked for.
+
+    Attributes
+    ----------
+    data : LocalData
+        The shard.
+    rows : (n,) int64
+        Positions, increasing.
+    fresh : bool
+        The epoch makes a new model: there are no coordinates.
+    scratch : (at least n, D) float32, optional
+        Where x is put.
+    memo : dict
+        What a model has found out about these points, to be used again at its other visits: within an epoch all blocks
+        meet the same minibatches at a member, in every lap.
+    """
+
+    data: LocalData
+    rows: NDArray[np.int64]
+    fresh: bool = False
+    scratch: Floats | None = None
+    memo: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def x(self) -> Floats:
+        """The points, (n, D): scratch space, which may be overwritten, and which the next minibatch takes."""
+        return self.data.x(self.rows, self.scratch)
+
+    @property
+    def z(self) -> Array | None:
+        """A copy of the auxiliary coordinates, (n, ...)."""
+        return None if self.fresh else self.data.z(self.rows)
+
+    @property
+    def y(self) -> Array | None:
+        """The targets, (n, ...), where the stream has any."""
+        return self.data.y(self.rows)
 
 
 class NestedModel(ABC):

@@ -23,7 +23,7 @@ from streammac.models.fourier import amplitude, drawn, features, usual
 from streammac.models.initialisation import Initialisation
 from streammac.models.least_squares import Sums, solve
 from streammac.models.linear_svm import SvmState, train
-from streammac.models.neighbours import Neighbours
+from streammac.models.neighbours import Neighbours, Pool
 from streammac.models.outliers import centred, far, reach, squares
 
 ENUMERATE_BITS = 10
@@ -142,7 +142,7 @@ class BinaryAutoencoderModel(NestedModel):
         return -(-self.bits // size)
 
     def regrouped(self, params: Mapping[str, Array], groups: int) -> Mapping[str, Array]:
-        """See `NestedModel.regrouped`; a block that gets bits of several has the mean of their step sizes."""
+        """See `NestedModel.regrouped`."""
         if not params:
             return params
         blocks = {block.name for block in self.blocks(len(params["input/mean"]), groups)}
@@ -161,11 +161,12 @@ class BinaryAutoencoderModel(NestedModel):
         return new
 
     def prepare(self) -> None:
-        """Load the compiled kernels of the Z step and of the contest of rotations."""
-        from streammac.models import hamming, kernels
+        """Load the compiled loops."""
+        from streammac.models import compiled_svm, hamming, kernels
 
         kernels.compile_all()
         hamming.compile_all()
+        compiled_svm.compile_all()
 
     # -- W step ---------------------------------------------------------------------------
 
@@ -179,7 +180,7 @@ class BinaryAutoencoderModel(NestedModel):
         name = block.name
         state = _unpack(name, params)
         if age == 0:  # a restart: the step size is tuned anew
-            state = SvmState(state.weight, state.bias)
+            state = SvmState.untuned(state.weight, state.bias)
         if self.rests(age):
             return _pack(name, state) | {f"{name}/rests": np.ones(1, np.uint8)}
         return _pack(name, state)
@@ -199,18 +200,7 @@ class BinaryAutoencoderModel(NestedModel):
         if block.name.startswith("encoder"):
             if f"{block.name}/rests" in state:
                 return state
-            part = layout.rows(block.name)
-            neighbours = None
-            if self.neighbours:
-                neighbours = Neighbours(part, self.neighbours, scale, len(mean))
-            svm = train(
-                _unpack(block.name, state),
-                _inputs(batches, params, part, neighbours),
-                scale,
-                self.decay,
-                average=lap == block.laps - 1,
-                neighbours=neighbours,
-            )
+            svm = self._descend(block, params, _unpack(block.name, state), lap, batches)
             return _pack(block.name, svm)
         outputs = layout.rows(block.name)
         sums = Sums.of(state, f"{block.name}/")
@@ -221,6 +211,30 @@ class BinaryAutoencoderModel(NestedModel):
                 z, target = z[~beyond], target[~beyond]
             sums.add(z, target, 1.0 / scale)
         return sums.tensors(f"{block.name}/")
+
+    def _descend(
+        self,
+        block: Block,
+        params: Mapping[str, Array],
+        svm: SvmState,
+        lap: int,
+        batches: Iterable[Batch],
+    ) -> SvmState:
+        """Train hash functions on one shard: by compiled loops, or in numpy where they see more than the inputs."""
+        part, average = layout.rows(block.name), lap == block.laps - 1
+        mean, scale = params["input/mean"], float(params["input/scale"][0])
+        loss = Neighbours(part, self.neighbours) if self.neighbours else None
+        if not self.features:
+            from streammac.models import compiled_svm
+            from streammac.models.svm_kernel import Inputs
+
+            inputs = Inputs(mean, np.float32(1.0 / scale), np.float32(reach(scale, len(mean))))
+            return compiled_svm.train(
+                svm, batches, inputs, self.decay, average=average, part=part, neighbours=loss
+            )
+        pool = Pool(loss, len(mean)) if loss else None
+        pairs = _inputs(batches, params, part, pool)
+        return train(svm, pairs, scale, self.decay, average=average, pool=pool)
 
     def end_lap(
         self, block: Block, params: Mapping[str, Array], state: Tensors, lap: int
@@ -342,7 +356,7 @@ class BinaryAutoencoderModel(NestedModel):
             zeros = np.zeros(self.bits)
             return _Hashing(weight, bias, zeros, zeros)
         sizes = [len(state.bias) for state in states]
-        eta0 = np.repeat([state.eta0 for state in states], sizes)
+        eta0 = np.concatenate([state.eta0 for state in states])
         return _Hashing(weight, bias, eta0, np.repeat([state.steps for state in states], sizes))
 
     def _decoder(self, params: Mapping[str, Array]) -> tuple[Floats, Floats]:
@@ -376,10 +390,7 @@ class BinaryAutoencoderModel(NestedModel):
     def renamed(
         self, params: Mapping[str, Array], order: NDArray[np.int64], flips: NDArray[np.bool_]
     ) -> Mapping[str, Array]:
-        """Return the same model with ``coordinates(...)[:, order] ^ flips`` for its coordinates.
-
-        Step sizes belong to blocks: one that gets bits of several has their mean.
-        """
+        """Return the same model with ``coordinates(...)[:, order] ^ flips`` for its coordinates."""
         if not flips.any() and (order == np.arange(self.bits)).all():
             return params
         new = dict(params)
@@ -502,9 +513,9 @@ class _Hashing:
         return _Hashing(weight, bias, self.eta0[order], self.steps[order])
 
     def block(self, name: str, rows: slice) -> Tensors:
-        """Return some of them as a block, with the mean of their step sizes."""
-        eta0, steps = float(self.eta0[rows].mean()), int(self.steps[rows].mean())
-        return _pack(name, SvmState(self.weight[rows], self.bias[rows], eta0, steps))
+        """Return some of them as a block; they go on from the mean of their steps."""
+        steps = int(self.steps[rows].mean())
+        return _pack(name, SvmState(self.weight[rows], self.bias[rows], self.eta0[rows], steps))
 
 
 def _squares(total: np.float64) -> float:
@@ -529,11 +540,11 @@ def _inputs(
     batches: Iterable[Batch],
     params: Mapping[str, Array],
     part: slice,
-    neighbours: Neighbours | None,
+    pool: Pool | None,
 ) -> Iterator[tuple[Floats, NDArray[np.uint8]]]:
     """Yield what hash functions see of the points that are not far, centred, with the wanted bits.
 
-    The neighbours' loss gets the same.
+    The pool of the neighbours' loss gets the same.
     """
     mean, scale = params["input/mean"], float(params["input/scale"][0])
     for batch in batches:
@@ -546,8 +557,8 @@ def _inputs(
         bent = features(params, x)
         if bent is not None:
             x = np.concatenate([x, bent], axis=1)
-        if neighbours is not None:
-            neighbours.add(x, z)
+        if pool is not None:
+            pool.add(x, z)
         yield x, z[:, part]
 
 
@@ -555,7 +566,7 @@ def _pack(name: str, state: SvmState) -> Tensors:
     tensors: Tensors = {
         f"{name}/weight": state.weight,
         f"{name}/bias": state.bias,
-        f"{name}/eta0": np.array([state.eta0]),
+        f"{name}/eta0": state.eta0,
         f"{name}/steps": np.array([state.steps], np.int64),
     }
     if state.weight_sum is not None and state.bias_sum is not None:
@@ -572,7 +583,8 @@ def _unpack(name: str, tensors: Mapping[str, Array]) -> SvmState:
     return SvmState(
         tensors[f"{name}/weight"],
         tensors[f"{name}/bias"],
-        float(tensors[f"{name}/eta0"][0]),
+        # an older release had one step size for all
+        np.broadcast_to(tensors[f"{name}/eta0"], len(tensors[f"{name}/bias"])),
         int(tensors[f"{name}/steps"][0]),
         tensors.get(f"{name}/weight_sum"),
         tensors.get(f"{name}/bias_sum"),

@@ -211,7 +211,8 @@ def _add_median(state: Tensors, batches: Iterable[Batch]) -> None:
     parts: list[Floats] = []
     points = 0
     for batch in batches:
-        parts.append(batch.x[within(batch.x)])
+        x = batch.x
+        parts.append(x[within(x)])
         points += len(parts[-1])
         if points >= MEDIAN_ROWS:
             break

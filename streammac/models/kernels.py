@@ -96,4 +96,7 @@ def compile_all() -> None:
 
 
 if __name__ == "__main__":
+    from streammac.models import compiled_svm
+
     compile_all()
+    compiled_svm.compile_all()

@@ -2,21 +2,22 @@
 
 Hinge loss, L2 regularisation, Bottou's step sizes ``eta0 / (1 + lambda eta0 t)``, and the average of the
 weights over the last lap: with it the epochs' end points do not jitter, and precision keeps after
-hundreds of epochs. ``eta0`` is found on a small sample at the first visit after a restart. A second loss, of
-the codes' neighbours (`streammac.models.neighbours`), may pull beside the hinge loss.
+hundreds of epochs. ``eta0`` of each SVM is found on a small sample at the first visit after a restart. A second loss,
+of the codes' neighbours (`streammac.models.neighbours`), may pull beside the hinge loss.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streammac.models.base import Floats
-from streammac.models.neighbours import Neighbours
+from streammac.models.neighbours import Pool
 
 CANDIDATES = tuple(float(10.0**e) for e in np.arange(-3.0, 1.01, 0.5))
 """Step sizes that are tried."""
@@ -31,17 +32,27 @@ BESIDE = 0.1
 class SvmState:
     """State of n SVMs over D centred inputs: it travels with its block.
 
-    ``eta0`` is 0 while it has not been tuned. ``steps`` counts points. The sums run over the minibatches of
-    the last lap.
+    ``eta0``, the step size of each, is 0 while it has not been tuned. ``steps`` counts points. The sums run over the
+    minibatches of the last lap.
     """
 
     weight: Floats  # (n, D)
     bias: Floats  # (n,)
-    eta0: float = 0.0
+    eta0: NDArray[np.float64]  # (n,)
     steps: int = 0
     weight_sum: Floats | None = None
     bias_sum: Floats | None = None
     summed: int = 0
+
+    @classmethod
+    def untuned(cls, weight: Floats, bias: Floats) -> SvmState:
+        """Return SVMs whose training begins."""
+        return cls(weight, bias, np.zeros(len(bias)))
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the step sizes are known."""
+        return bool((self.eta0 > 0).all())
 
     def averaged(self) -> SvmState:
         """Return the state with the average in the place of the weights (if anything was summed)."""
@@ -50,9 +61,21 @@ class SvmState:
         scale = np.float32(1.0 / self.summed)
         return SvmState(self.weight_sum * scale, self.bias_sum * scale, self.eta0, self.steps)
 
+    def summing(self) -> SvmState:
+        """Return the same with sums to add to."""
+        if self.weight_sum is not None:
+            return self
+        sums = np.zeros_like(self.weight), np.zeros_like(self.bias)
+        return replace(self, weight_sum=sums[0], bias_sum=sums[1])
+
 
 Pair = tuple[Floats, NDArray[np.uint8]]
 """Centred inputs (n, D) and the wanted bits (n, bits)."""
+
+
+def rates(eta0: NDArray[np.float64], decay: float, steps: int) -> NDArray[np.float64]:
+    """Return the step sizes after so many points (Bottou, Stochastic gradient descent tricks, 2012)."""
+    return eta0 / (1.0 + decay * eta0 * steps)
 
 
 def train(
@@ -62,9 +85,9 @@ def train(
     decay: float,
     *,
     average: bool,
-    neighbours: Neighbours | None = None,
+    pool: Pool | None = None,
 ) -> SvmState:
-    """Make one pass of SGD over minibatches.
+    """Make one pass of SGD over minibatches, in numpy: the compiled pass must come to the same.
 
     Parameters
     ----------
@@ -78,71 +101,82 @@ def train(
         The regularisation lambda.
     average : bool
         Add up the weights (in the last lap).
-    neighbours : Neighbours, optional
-        The neighbours' loss; ``batches`` adds the points to it.
+    pool : Pool, optional
+        For the neighbours' loss; ``batches`` adds the points to it.
     """
     stream = iter(batches)
-    if state.eta0 == 0.0:
+    if not state.tuned:
         stream, eta0 = _tune(state, stream, scale, decay)
         state = replace(state, eta0=eta0)
-    weight, bias, steps = state.weight.copy(), state.bias.copy(), state.steps
-    weight_sum = bias_sum = None
-    summed = state.summed
     if average:
-        weight_sum = np.zeros_like(weight) if state.weight_sum is None else state.weight_sum.copy()
-        bias_sum = np.zeros_like(bias) if state.bias_sum is None else state.bias_sum.copy()
-    gradient = np.empty_like(weight)
-    share = 1.0 if neighbours is None else BESIDE
+        state = state.summing()
+    weight, bias, steps = state.weight.copy(), state.bias.copy(), state.steps
+    total: tuple[Any, Any] = (None, None)
+    if average:
+        total = (np.array(state.weight_sum), np.array(state.bias_sum))
+    summed = state.summed
+    share = 1.0 if pool is None else BESIDE
     inverse = np.float32(1.0 / scale)
     for x, bits in stream:
-        count = len(x)
-        eta = share * state.eta0 / (1.0 + decay * state.eta0 * steps)
-        push = _push(weight, bias, x, bits, inverse)
-        np.matmul(push.T, x, out=gradient)
-        gradient *= np.float32(eta / count) * inverse
-        weight *= np.float32(1.0 - eta * decay)
-        weight += gradient
-        bias += np.float32(eta / count) * push.sum(axis=0)
-        if neighbours is not None:
-            _follow(neighbours, weight, bias, eta)
-        steps += count
-        if weight_sum is not None and bias_sum is not None:
-            weight_sum += weight
-            bias_sum += bias
+        eta = share * rates(state.eta0, decay, steps)
+        activations = _activations(weight, bias, x, inverse)
+        push = _push(activations, bits)
+        rate = (eta / len(x)).astype(np.float32)
+        weight *= (1.0 - eta * decay).astype(np.float32)[:, None]
+        weight += (push.T @ x) * (rate * inverse)[:, None]
+        bias += rate * push.sum(axis=0)
+        steps += len(x)
+        if average:
+            total[0][:] += weight
+            total[1][:] += bias
             summed += 1
-    if neighbours is not None and steps > state.steps:
-        _follow(neighbours, weight, bias, eta, rest=True)
-    return SvmState(weight, bias, state.eta0, steps, weight_sum, bias_sum, summed)
+        if pool is not None:
+            pool.meet(activations)
+            _follow(pool, weight, bias, share * rates(state.eta0, decay, steps), inverse)
+    if pool is not None and steps > state.steps:
+        eta = share * rates(state.eta0, decay, steps)
+        _follow(pool, weight, bias, eta, inverse, rest=True)
+    return SvmState(weight, bias, state.eta0, steps, total[0], total[1], summed)
 
 
 def _follow(
-    neighbours: Neighbours, weight: Floats, bias: Floats, eta: float, *, rest: bool = False
+    pool: Pool,
+    weight: Floats,
+    bias: Floats,
+    eta: NDArray[np.float64],
+    inverse: np.float32,
+    *,
+    rest: bool = False,
 ) -> None:
     """Make a step down the neighbours' loss, in place, if there are points enough for one."""
-    step = np.float32(eta * neighbours.weight)
-    for by_weight, by_bias in neighbours.gradients(weight, bias, rest=rest):
-        weight -= step * by_weight
-        bias -= step * by_bias
+    found = pool.slopes(rest=rest)
+    if found is None:
+        return
+    x, slopes = found
+    step = (eta * pool.weight).astype(np.float32)
+    weight -= (slopes.T @ x) * (step * inverse)[:, None]
+    bias -= step * slopes.sum(axis=0)
 
 
-def _push(
-    weight: Floats, bias: Floats, x: Floats, bits: NDArray[np.uint8], inverse: np.float32
-) -> Floats:
+def _activations(weight: Floats, bias: Floats, x: Floats, inverse: np.float32) -> Floats:
+    found: Floats = x @ (weight * inverse).T
+    found += bias
+    return found
+
+
+def _push(activations: Floats, bits: NDArray[np.uint8]) -> Floats:
     """Return the labels (+-1) of the points inside the margin and 0 for the others, (n, bits)."""
     label = bits.astype(np.float32)
     label *= 2.0
     label -= 1.0
-    margin = x @ (weight * inverse).T
-    margin += bias
-    margin *= label
-    label *= margin < 1.0
+    label *= activations * label < 1.0
     return label
 
 
 def _tune(
     state: SvmState, stream: Iterator[Pair], scale: float, decay: float
-) -> tuple[Iterator[Pair], float]:
-    """Return the stream again, and the step size that does best on its first points."""
+) -> tuple[Iterator[Pair], NDArray[np.float64]]:
+    """Return the stream again, and the step sizes that do best on its first points."""
     sample: list[Pair] = []
     points = 0
     for x, bits in stream:
@@ -151,23 +185,33 @@ def _tune(
         if points >= TUNING_POINTS:
             break
     if points == 0:
-        return iter(()), 0.0
-    best, best_loss = 0.0, np.inf
-    for eta0 in CANDIDATES:
-        trial = replace(state, eta0=eta0)
+        return iter(()), state.eta0
+
+    def losses(eta0: float) -> NDArray[np.float64]:
+        trial = replace(state, eta0=np.full(len(state.bias), eta0))
         for _ in range(TUNING_PASSES):
             trial = train(trial, sample, scale, decay, average=False)
-        loss = _loss(trial, sample, scale, decay)
-        if loss < best_loss:
-            best, best_loss = eta0, loss
+        inverse = np.float32(1.0 / scale)
+        hinge = [
+            hinges(_activations(trial.weight, trial.bias, x, inverse), bits) for x, bits in sample
+        ]
+        return np.asarray(sum(hinge) / points + penalties(trial.weight, decay))
+
     # the sample was drawn from the stream: it is part of the pass as well
-    return chain(sample, stream), best
+    return chain(sample, stream), best_of(losses)
 
 
-def _loss(state: SvmState, batches: Iterable[Pair], scale: float, decay: float) -> float:
-    total = count = 0.0
-    for x, bits in batches:
-        margin = (x @ (state.weight / np.float32(scale)).T + state.bias) * (2.0 * bits - 1.0)
-        total += float(np.maximum(0.0, 1.0 - margin).sum())
-        count += len(x)
-    return total / count + 0.5 * decay * float((state.weight**2).sum())
+def best_of(losses: Callable[[float], NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return for each SVM the candidate with the least loss, (n,)."""
+    return np.array(CANDIDATES)[np.argmin([losses(eta0) for eta0 in CANDIDATES], axis=0)]
+
+
+def hinges(activations: Floats, bits: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the sum over points of the hinge loss of each SVM, (n,)."""
+    margins = activations * (2.0 * bits - 1.0)
+    return np.asarray(np.maximum(0.0, 1.0 - margins).sum(axis=0))
+
+
+def penalties(weight: Floats, decay: float) -> NDArray[np.float64]:
+    """Return the regularisation of each SVM, (n,)."""
+    return np.asarray(0.5 * decay * np.square(weight).sum(axis=1), np.float64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -55,17 +56,19 @@ def _smaller(a: int | None, b: int | None) -> int | None:
 class VisitKey:
     """Which visit it is; with the seed, all that the order of its points depends on.
 
+    The block that visits is not among it, and the lap only while a model is being made: so what a bit learns does not
+    depend on those beside it, and what is found out about points at one visit serves the others.
+
     Attributes
     ----------
     epoch, lap : int
         When it is.
-    block, member : str
-        What is trained, and whose shard it is trained on.
+    member : str
+        Whose shard a block is trained on.
     """
 
     epoch: int
     lap: int
-    block: str
     member: str
 
 
@@ -77,17 +80,20 @@ def minibatches(
     sample: int | None = None,
     fresh: bool = False,
     expired: Callable[[], bool] = lambda: False,
+    memo: dict[Any, Any] | None = None,
 ) -> Iterator[Batch]:
     """Yield what one visit trains a block on (W step), for `NestedModel.visit`.
 
     ``sample`` is the most points that the block wants to see (None: all). ``fresh`` says that the epoch makes
-    a new model: there are no coordinates yet then. ``expired`` ends a time-boxed visit early.
+    a new model: there are no coordinates yet then. ``expired`` ends a time-boxed visit early. ``memo`` is that of this
+    epoch and shard (`Batch`).
     """
-    order = (plan.seed, key.epoch, key.lap, key.block, key.member)
+    order = (plan.seed, key.epoch, key.lap if fresh else 0, key.member)
     limit = _smaller(sample, plan.budget)
     scratch = np.empty((plan.minibatch + RUN, data.dim), np.float32)
+    memo = {} if memo is None else memo
     for rows in minibatch_rows(len(data), plan.minibatch, order, limit=limit, recency=plan.recency):
-        yield Batch(data.x(rows, scratch), None if fresh else data.z(rows), data.y(rows))
+        yield Batch(data, rows, fresh, scratch, memo)
         if expired():
             return
 

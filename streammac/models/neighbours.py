@@ -10,7 +10,7 @@ every few bits of long codes (neighbourhood components analysis; Goldberger et a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,50 @@ LEAST_POINTS = 16
 """In a smaller pool everybody is everybody's neighbour."""
 
 
+class Pool:
+    """The points of one visit that are looked at together next; for models in numpy.
+
+    Parameters
+    ----------
+    loss : Neighbours
+        What they lose.
+    dim : int
+        How many inputs are the point itself, and tell who is near; the others are features of it.
+    """
+
+    def __init__(self, loss: Neighbours, dim: int) -> None:
+        self.weight = loss.weight
+        self._loss = loss
+        self._dim = dim
+        self._x: list[Floats] = []
+        self._z: list[NDArray[np.uint8]] = []
+        self._activations: list[Floats] = []
+        self._points = 0
+
+    def add(self, x: Floats, z: NDArray[np.uint8]) -> None:
+        """Add centred points (n, D), of which a copy is kept, and all bits of their codes (n, L)."""
+        self._x.append(x.copy())
+        self._z.append(z)
+
+    def meet(self, activations: Floats) -> None:
+        """Say what the hash functions made of the next points that were added, (n, bits)."""
+        self._activations.append(activations)
+        self._points += len(activations)
+
+    def slopes(self, *, rest: bool = False) -> tuple[Floats, Floats] | None:
+        """Return the points and the loss's slopes if the pool is full, or has enough for the ``rest``; empty it."""
+        if self._points < (LEAST_POINTS if rest else POOL):
+            return None
+        met = len(self._activations)  # more may have been added: step sizes are tuned ahead
+        x, z = np.concatenate(self._x[:met]), np.concatenate(self._z[:met])
+        activations = np.concatenate(self._activations)
+        self._x, self._z, self._activations, self._points = self._x[met:], self._z[met:], [], 0
+        return x, self._loss.slopes(activations, z, nearest(x[:, : self._dim]))
+
+
+@dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The points of one visit, gathered into pools.
+    """The loss.
 
     Parameters
     ----------
@@ -39,39 +81,40 @@ class Neighbours:
         The bits that are trained; those of the others are taken from the coordinates.
     weight : float
         Of this loss, beside the hinge loss.
-    scale : float
-        What inputs are to be divided by.
-    dim : int
-        How many of them are the point itself, and tell who is near; the others are features of it.
     """
 
-    def __init__(self, part: slice, weight: float, scale: float, dim: int) -> None:
-        self.weight = weight
-        self._part = part
-        self._dim = dim
-        self._inverse = np.float32(1.0 / scale)
-        self._x: list[Floats] = []
-        self._z: list[NDArray[np.uint8]] = []
-        self._points = 0
+    part: slice
+    weight: float
 
-    def add(self, x: Floats, z: NDArray[np.uint8]) -> None:
-        """Add centred points (n, D), of which a copy is kept, and all bits of their codes (n, L)."""
-        self._x.append(x.copy())
-        self._z.append(z)
-        self._points += len(x)
+    def slopes(self, activations: Floats, z: NDArray[np.uint8], near: NDArray[np.int64]) -> Floats:
+        """Return the loss's derivatives by the activations ``Wx + b`` of a pool's points, (n, bits).
 
-    def gradients(
-        self, weight: Floats, bias: Floats, *, rest: bool = False
-    ) -> Iterator[tuple[Floats, Floats]]:
-        """Yield the loss's gradient by weights and biases if a pool is full, or of the ``rest``; empty it."""
-        if self._points < (LEAST_POINTS if rest else POOL):
-            return
-        x, z = np.concatenate(self._x), np.concatenate(self._z)
-        self._x, self._z, self._points = [], [], 0
-        others = np.delete(z, np.arange(z.shape[1])[self._part], axis=1).astype(np.float32)
-        others *= 2.0
-        others -= 1.0
-        yield _gradient(weight, bias, x, others, _true(x[:, : self._dim]), self._inverse)
+        The loss is the mean over queries of the cross-entropy of their true neighbours ``near`` (`nearest`).
+        ``z`` (n, L) are all bits of the codes.
+        """
+        queries = _queries(len(z))
+        rows = np.arange(len(queries))[:, None]
+        bits = np.tanh(activations)
+        # own bits are smooth, the others stand in the coordinates
+        codes = z.astype(np.float32)
+        codes *= 2.0
+        codes -= 1.0
+        codes[:, self.part] = bits
+        # of +-1 bits the product is L - 2 distance: a constant does not matter to the softmax
+        rate = np.float32(0.5 / max(1.0, FALL * codes.shape[1]))
+        push: Floats = (codes[queries] * rate) @ codes.T
+        push[rows[:, 0], queries] = -np.inf
+        push -= push.max(axis=1, keepdims=True)
+        np.exp(push, out=push)
+        push /= push.sum(axis=1, keepdims=True)
+        push[rows, near] -= np.float32(1.0 / near.shape[1])
+        asked = bits[queries]
+        slopes: Floats = np.asarray(push.T @ asked, np.float32)
+        slopes[queries] += push @ bits
+        slopes *= rate / np.float32(len(queries))
+        bits *= bits
+        slopes *= 1.0 - bits
+        return slopes
 
 
 def _queries(points: int) -> NDArray[np.int64]:
@@ -79,42 +122,14 @@ def _queries(points: int) -> NDArray[np.int64]:
     return np.arange(0, points, max(4, points // QUERIES))
 
 
-def _true(x: Floats) -> Floats:
-    """Return which of (n, D) points are the nearest of each query, (q, n); rows add up to 1."""
+def nearest(x: Floats) -> NDArray[np.int64]:
+    """Return the nearest other points of each query of a pool (n, D), (queries, k)."""
     points = len(x)
     queries = _queries(points)
-    rows = np.arange(len(queries))
     wanted = min(points // 4, max(LEAST_NEAREST, round(NEAREST * points)))
-    near = true_neighbours(x, x[queries], wanted + 1)  # and itself
-    true = np.zeros((len(queries), points), np.float32)
-    true[rows[:, None], near] = 1.0
-    true[rows, queries] = 0.0
-    true /= true.sum(axis=1, keepdims=True)
-    return true
-
-
-def _gradient(
-    weight: Floats, bias: Floats, x: Floats, others: Floats, true: Floats, inverse: np.float32
-) -> tuple[Floats, Floats]:
-    """Return the gradient of the mean over queries of the cross-entropy of their true neighbours.
-
-    ``others`` are the (n, .) bits of other blocks, -1 or 1.
-    """
-    queries = _queries(len(x))
-    bits = np.tanh(x @ (weight * inverse).T + bias)
-    asked = bits[queries]
-    # of +-1 bits the product is L - 2 distance: a constant does not matter to the softmax
-    rate = np.float32(0.5 / max(1.0, FALL * (bits.shape[1] + others.shape[1])))
-    push = asked @ bits.T
-    push += others[queries] @ others.T
-    push *= rate
-    push[np.arange(len(queries)), queries] = -np.inf
-    push -= push.max(axis=1, keepdims=True)
-    np.exp(push, out=push)
-    push /= push.sum(axis=1, keepdims=True)
-    push -= true
-    push *= rate / np.float32(len(queries))
-    slope = push.T @ asked
-    slope[queries] += push @ bits
-    slope *= 1.0 - bits * bits
-    return (slope.T @ x) * inverse, slope.sum(axis=0)
+    found = true_neighbours(x, x[queries], wanted + 1)
+    # the query itself, or of many points at the same place any one, goes
+    itself = found == queries[:, None]
+    itself[~itself.any(axis=1), 0] = True
+    others: NDArray[np.int64] = found[~itself].reshape(len(queries), wanted)
+    return others

@@ -7,6 +7,7 @@ parameters (see the tests): this is what they are checked against.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from streammac.models.base import Array, Block, LocalData, NestedModel, Objective, Tensors
 from streammac.models.local import VisitKey, VisitPlan, enter, minibatches, z_pass
@@ -32,13 +33,20 @@ def w_step(
     blocks: tuple[Block, ...] = model.initial_blocks(dim) if fresh else model.blocks(dim, groups)
     params = model.regrouped(params, groups)
     new: Tensors = dict(params)
+    memos: dict[str, dict[Any, Any]] = {member: {} for member in order}
     for number, block in enumerate(blocks):
         start = number % len(order)
         state = model.start(block, dim, params, age)
         for lap in range(block.laps):
             for member in (*order[start:], *order[:start]):
-                key = VisitKey(epoch, lap, block.name, member)
-                batches = minibatches(shards[member], plan, key, sample=block.sample, fresh=fresh)
+                batches = minibatches(
+                    shards[member],
+                    plan,
+                    VisitKey(epoch, lap, member),
+                    sample=block.sample,
+                    fresh=fresh,
+                    memo=memos[member],
+                )
                 state = model.visit(block, params, state, lap, batches)
             state = model.end_lap(block, params, state, lap)
         new.update(state)

@@ -44,7 +44,7 @@ def ring_order(members: Sequence[str], seed: int, epoch: int) -> tuple[str, ...]
 def minibatch_rows(
     points: int,
     minibatch: int,
-    key: tuple[int, int, int, str, str],
+    key: tuple[int, int, int, str],
     *,
     limit: int | None = None,
     recency: float = 0.0,
@@ -57,7 +57,7 @@ def minibatch_rows(
         Points of the shard; rows are counted from the oldest.
     minibatch : int
         Rows per minibatch, at most: a small shard gets smaller ones (`LEAST_STEPS`).
-    key : (seed, epoch, lap, block name, member name)
+    key : (seed, epoch, lap, member name)
         What the order depends on.
     limit : int, optional
         Use at most about so many points (whole runs), drawn without replacement.
@@ -65,8 +65,8 @@ def minibatch_rows(
         With a limit: 0 draws all runs alike; otherwise a run's chance falls by a factor e over
         ``1 / recency`` of the shard, counted from the newest point backwards.
     """
-    seed, epoch, lap, block, member = key
-    rng = np.random.default_rng([seed, epoch, lap, _number(block), _number(member)])
+    seed, epoch, lap, member = key
+    rng = np.random.default_rng([seed, epoch, lap, _number(member)])
     runs = -(-points // RUN)
     count = runs if limit is None else min(runs, max(1, limit // RUN))
     if count == runs or recency == 0.0:

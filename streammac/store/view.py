@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streammac.points.stored_rows import StoredRows
 from streammac.store.errors import StoreError
 from streammac.store.points import Column, Schema
 from streammac.store.segment import Segment
@@ -117,6 +118,11 @@ class ShardView:
         parts = self._coordinates().parts
         for i, source, local in self._touched(rows):
             parts[i]()[local] = z[source]
+
+    def stored(self) -> StoredRows:
+        """Return all rows where they lie; raises as `z` does."""
+        x, z = self._x.parts, self._coordinates().parts
+        return StoredRows(self._starts, [part() for part in x], [part() for part in z])
 
     def _coordinates(self) -> Strip:
         if self._z is None:

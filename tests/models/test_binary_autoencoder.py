@@ -12,12 +12,13 @@ from sklearn.datasets import load_digits
 
 from streammac.models import kernels
 from streammac.models.arrays import ArrayShard
-from streammac.models.base import Batch, Block
+from streammac.models.base import Block
 from streammac.models.binary_autoencoder import ENUMERATE_BITS, BinaryAutoencoderModel
 from streammac.models.linear_svm import SvmState, train
 from streammac.models.local import VisitPlan
 from streammac.models.registry import ModelError, create
 from streammac.models.serial import parmac
+from tests.models.batches import batches_of
 
 
 def trained(model, x, epochs=3, members=2, minibatch=64):
@@ -181,7 +182,7 @@ class TestSchedule:
             state = model.start(block, 64, params, age)
             assert ("encoder/0-7/rests" in state) == rests
             assert (state["encoder/0-7/eta0"][0] == 0) == (age == 0), "a restart tunes anew"
-        batches = [Batch(digits()[:100], np.ones((100, 8), np.uint8))]
+        batches = batches_of(digits()[:100], np.ones((100, 8), np.uint8))
         after = model.visit(block, params, state, 1, batches)
         np.testing.assert_array_equal(after["encoder/0-7/weight"], params["encoder/0-7/weight"])
         ended = model.end_lap(block, params, after, 1)
@@ -235,13 +236,13 @@ class TestBlocks:
         z = rng.integers(0, 2, (60, 4), np.uint8)
         params = {"input/mean": np.full(3, 5.0, np.float32), "input/scale": np.full(1, 2.0)}
         block = model.blocks(3, 2)[1]
-        start = SvmState(np.ones((2, 3), np.float32), np.zeros(2, np.float32), 0.1, 7)
+        start = SvmState(np.ones((2, 3), np.float32), np.zeros(2, np.float32), np.full(2, 0.1), 7)
         state = {
             "encoder/2-3/weight": start.weight, "encoder/2-3/bias": start.bias,
             "encoder/2-3/eta0": np.array([0.1]), "encoder/2-3/steps": np.array([7]),
         }  # fmt: skip
         for lap in range(2):
-            batches = [Batch(x[i : i + 20].copy(), z[i : i + 20]) for i in (0, 20, 40)]
+            batches = batches_of(x, z, size=20)
             state = model.end_lap(
                 block, params, model.visit(block, params, state, lap, batches), lap
             )
@@ -303,7 +304,7 @@ class TestSvm:
         rng = np.random.default_rng(0)
         x = rng.standard_normal((2000, 5)).astype(np.float32)
         bits = (x @ rng.standard_normal((5, 3)) > 0.3).astype(np.uint8)
-        state = SvmState(np.zeros((3, 5), np.float32), np.zeros(3, np.float32))
+        state = SvmState.untuned(np.zeros((3, 5), np.float32), np.zeros(3, np.float32))
         for lap in range(20):
             batches = [(x[i : i + 50], bits[i : i + 50]) for i in range(0, 2000, 50)]
             state = train(state, batches, 1.0, 1e-5, average=lap == 19)
@@ -314,16 +315,16 @@ class TestSvm:
         rng = np.random.default_rng(0)
         x = rng.standard_normal((500, 5)).astype(np.float32)
         bits = (x[:, :2] > 0).astype(np.uint8)
-        start = SvmState(np.zeros((2, 5), np.float32), np.zeros(2, np.float32), eta0=0.1)
+        start = SvmState(np.zeros((2, 5), np.float32), np.zeros(2, np.float32), np.full(2, 0.1))
         small = train(start, [(x, bits)], 1.0, 1e-3, average=False)
         large = train(start, [(x * 64, bits)], 64.0, 1e-3, average=False)
         np.testing.assert_allclose(small.weight, large.weight, rtol=1e-5)
 
     def test_without_points_nothing_happens(self):
-        state = SvmState(np.ones((2, 5), np.float32), np.zeros(2, np.float32))
+        state = SvmState.untuned(np.ones((2, 5), np.float32), np.zeros(2, np.float32))
         after = train(state, [], 1.0, 1e-3, average=True).averaged()
         np.testing.assert_array_equal(after.weight, state.weight)
-        assert after.eta0 == 0.0
+        assert after.eta0.tolist() == [0.0, 0.0]
 
 
 class TestFirstModel:

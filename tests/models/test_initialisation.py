@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from streammac.models.base import Batch
 from streammac.models.initialisation import (
     JURY_LEAST,
     JURY_NEIGHBOURS,
@@ -21,6 +20,7 @@ from streammac.models.initialisation import (
     Initialisation,
 )
 from streammac.models.rotations import nearest_rotation, procrustes
+from tests.models.batches import batches_of
 
 RNG = np.random.default_rng(0)
 WIDTHS = np.array([5.0, 1.0, 3.0, 0.5])
@@ -30,7 +30,7 @@ MAKING = Initialisation(bits=2, rotations=3, starts=4, refined=2, seed=0)
 
 
 def batches(x, size=500):
-    return [Batch(x[i : i + size].copy(), None) for i in range(0, len(x), size)]
+    return batches_of(x, size=size)
 
 
 def lap(state, number, *shards, making=MAKING):

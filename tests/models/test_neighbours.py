@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.linear_svm import SvmState, train
-from streammac.models.neighbours import LEAST_POINTS, POOL, Neighbours
+from streammac.models.neighbours import LEAST_POINTS, POOL, Neighbours, Pool, nearest
 from streammac.models.retrieval import precision, true_neighbours
 from tests.models.test_binary_autoencoder import trained
 
@@ -44,10 +44,8 @@ def test_the_gradient_is_that_of_the_loss(part, length):
     bits = part.stop - part.start
     weight = RNG.standard_normal((bits, 5)).astype(np.float32)
     bias = RNG.standard_normal(bits).astype(np.float32)
-    neighbours = Neighbours(part, 1.0, 2.0, 5)
-    neighbours.add(x[:25], z[:25])
-    neighbours.add(x[25:], z[25:])
-    ((by_weight, by_bias),) = neighbours.gradients(weight, bias, rest=True)
+    slopes = Neighbours(part, 1.0).slopes(x @ weight.T / np.float32(2) + bias, z, nearest(x))
+    by_weight, by_bias = slopes.T @ x / 2.0, slopes.sum(axis=0)
 
     def at(w, b):
         return loss(w.astype(np.float64), b.astype(np.float64), x, z, part, 2.0)
@@ -65,51 +63,63 @@ def test_the_gradient_is_that_of_the_loss(part, length):
         assert by_bias[bit] == pytest.approx(slope, abs=2e-3)
 
 
+def met(begun: Pool, x, z) -> None:
+    begun.add(x, z)
+    begun.meet(x @ np.ones((5, 6), np.float32))
+
+
+def begun() -> Pool:
+    return Pool(Neighbours(slice(0, 6), 1.0), 5)
+
+
 def test_a_pool_is_used_once_when_it_is_full_and_the_rest_at_the_end():
     x, z = pool(POOL + 100)
-    weight, bias = np.ones((6, 5), np.float32), np.zeros(6, np.float32)
-    neighbours = Neighbours(slice(0, 6), 1.0, 1.0, 5)
-    neighbours.add(x[: POOL - 1], z[: POOL - 1])
-    assert not list(neighbours.gradients(weight, bias))
-    neighbours.add(x[POOL - 1 : POOL], z[POOL - 1 : POOL])
-    assert len(list(neighbours.gradients(weight, bias))) == 1
-    assert not list(neighbours.gradients(weight, bias, rest=True))
-    neighbours.add(x[POOL:], z[POOL:])
-    assert not list(neighbours.gradients(weight, bias))
-    assert len(list(neighbours.gradients(weight, bias, rest=True))) == 1
+    points = begun()
+    met(points, x[: POOL - 1], z[: POOL - 1])
+    assert points.slopes() is None
+    met(points, x[POOL - 1 : POOL], z[POOL - 1 : POOL])
+    assert len(points.slopes()[1]) == POOL
+    assert points.slopes(rest=True) is None
+    met(points, x[POOL:], z[POOL:])
+    assert points.slopes() is None
+    assert len(points.slopes(rest=True)[1]) == 100
 
 
 def test_too_few_points_are_nobodys_neighbours():
-    x, z = pool(LEAST_POINTS - 1)
-    neighbours = Neighbours(slice(0, 6), 1.0, 1.0, 5)
-    neighbours.add(x, z)
-    weight, bias = np.ones((6, 5), np.float32), np.zeros(6, np.float32)
-    assert not list(neighbours.gradients(weight, bias, rest=True))
+    points = begun()
+    met(points, *pool(LEAST_POINTS - 1))
+    assert points.slopes(rest=True) is None
+
+
+def test_points_that_were_not_met_yet_wait_for_the_next_pool():
+    x, z = pool(2 * POOL)
+    points = begun()
+    points.add(x[:POOL], z[:POOL])
+    points.add(x[POOL:], z[POOL:])
+    points.meet(x[:POOL] @ np.ones((5, 6), np.float32))
+    np.testing.assert_array_equal(points.slopes()[0], x[:POOL])
+    assert points.slopes(rest=True) is None
 
 
 def test_the_points_that_were_added_may_be_overwritten():
     x, z = pool(40)
-    weight, bias = np.ones((6, 5), np.float32), np.zeros(6, np.float32)
-    gradients = []
-    for spoil in (False, True):
-        neighbours = Neighbours(slice(0, 6), 1.0, 1.0, 5)
-        scratch = x.copy()
-        neighbours.add(scratch, z)
-        if spoil:
-            scratch[:] = 7.0
-        gradients += neighbours.gradients(weight, bias, rest=True)
-    np.testing.assert_array_equal(gradients[0][0], gradients[1][0])
+    points, scratch = begun(), x.copy()
+    met(points, scratch, z)
+    scratch[:] = 7.0
+    np.testing.assert_array_equal(points.slopes(rest=True)[0], x)
 
 
 def test_a_pass_of_sgd_goes_down_the_loss():
     x, z = pool(400)
     part = slice(0, 6)
-    state = SvmState(RNG.standard_normal((6, 5)).astype(np.float32), np.zeros(6, np.float32), 0.1)
-    neighbours = Neighbours(part, 100.0, 1.0, 5)
+    state = SvmState(
+        RNG.standard_normal((6, 5)).astype(np.float32), np.zeros(6, np.float32), np.full(6, 0.1)
+    )
+    points = Pool(Neighbours(part, 100.0), 5)
     after = state
     for _ in range(10):
-        neighbours.add(x, z)
-        after = train(after, [(x, z)], 1.0, 0.0, average=False, neighbours=neighbours)
+        points.add(x, z)
+        after = train(after, [(x, z)], 1.0, 0.0, average=False, pool=points)
     assert loss(after.weight, after.bias, x, z, part, 1.0) < 0.98 * loss(
         state.weight, state.bias, x, z, part, 1.0
     )
@@ -129,13 +139,16 @@ def test_codes_trained_with_it_retrieve_better():
 
 def test_who_is_near_is_a_matter_of_the_inputs_and_not_of_their_features():
     x, z = pool(60)
-    weight, bias = RNG.standard_normal((6, 8)).astype(np.float32), np.zeros(6, np.float32)
-    gradients = []
+    slopes = []
     for size in (1e-3, 1.0):
-        seen = np.concatenate([x, size * np.cos(50 * x[:, :3])], axis=1)
-        weight[:, 5:] /= size
-        neighbours = Neighbours(slice(0, 6), 1.0, 1.0, 5)
-        neighbours.add(seen, z)
-        gradients += neighbours.gradients(weight, bias, rest=True)
-        weight[:, 5:] *= size
-    np.testing.assert_allclose(gradients[0][0][:, :5], gradients[1][0][:, :5], atol=1e-5)
+        points = begun()
+        points.add(np.concatenate([x, size * np.cos(50 * x[:, :3])], axis=1), z)
+        points.meet(x @ np.ones((5, 6), np.float32))
+        slopes.append(points.slopes(rest=True)[1])
+    np.testing.assert_array_equal(*slopes)
+
+
+def test_points_at_one_place_have_others_for_neighbours():
+    near = nearest(np.ones((40, 5), np.float32))
+    assert near.shape == (10, 5)
+    assert not (near == np.arange(0, 40, 4)[:, None]).any()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streammac.client import Model
 from streammac.models.arrays import ArrayShard
-from streammac.models.base import Batch, Objective
+from streammac.models.base import Objective
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.estimator import BinaryAutoencoder
 from streammac.models.local import VisitPlan
@@ -29,6 +29,7 @@ from streammac.models.outliers import (
 )
 from streammac.models.serial import parmac
 from streammac.points.range import ROWS, largest
+from tests.models.batches import batches_of
 
 DIM = 8
 POINTS = 3000
@@ -177,7 +178,7 @@ def test_a_minibatch_of_outliers_alone_trains_nothing():
     block = model.blocks(DIM, groups=2)[0]
     state = model.start(block, DIM, model.regrouped(params, 2), 1)
     x, z = np.full((4, DIM), 1e14, np.float32), np.ones((4, 8), np.uint8)
-    after = model.visit(block, params, state, 0, [Batch(x, z)])
+    after = model.visit(block, params, state, 0, batches_of(x, z))
     np.testing.assert_array_equal(after[f"{block.name}/weight"], state[f"{block.name}/weight"])
     new, total = model.z_step(params, x.copy(), z, 0.01)
     np.testing.assert_array_equal(new, z)

@@ -17,7 +17,7 @@ from streammac.store import Retention, Schema, Shard
 from streammac.wire.messages import EpochPlan, Token
 from tests.ring.tally import TallyModel
 from workers.drift import GROUP, DriftWatch
-from workers.learner import Learner
+from workers.learner import Learner, Opened
 
 MODEL = TallyModel(blocks=1, laps=1)
 FRESH = EpochPlan(fresh=True)
@@ -136,9 +136,8 @@ def test_an_epoch_is_trained_on_the_points_that_were_there_when_it_opened():
     shard = shard_of(100)
     learner = Learner("w1", MODEL, shard, VisitPlan(minibatch=32))
     learner.do(OpenEpoch(1, 1, LATER, {}))
-    learner._data = ArrayShard(
-        shard.x(slice(None)), MODEL.coordinate_shape()
-    )  # frozen, as views are
+    frozen = ArrayShard(shard.x(slice(None)), MODEL.coordinate_shape())  # as views are
+    learner._opened = Opened(frozen)
     shard.extend(np.zeros((50, 2), np.float32))
     assert visited(learner.do(train_job(MODEL))) == 100
     learner.do(OpenEpoch(1, 2, LATER, {}))
