@@ -95,7 +95,6 @@ class Pass:
         count, made, _ = kernel.descend(
             rows,
             bounds,
-            self._first_bit,
             self.inputs,
             self.machines,
             self._scratch,
@@ -128,7 +127,13 @@ class Pass:
             raise IndexError(f"rows: expected positions in [0, {starts[-1]}), got {positions}")
         x_at, z_at = ([part.ctypes.data for part in parts] for parts in (x, z))
         return kernel.Rows(
-            x[0][:0], np.array(x_at), np.array(z_at), starts, z[0].shape[1], positions
+            x[0][:0],
+            np.array(x_at),
+            np.array(z_at),
+            starts,
+            z[0].shape[1],
+            self._first_bit,
+            positions,
         )
 
 

@@ -203,7 +203,8 @@ def _tune(
 
 def best_of(losses: Callable[[float], NDArray[np.float64]]) -> NDArray[np.float64]:
     """Return for each SVM the candidate with the least loss, (n,)."""
-    return np.array(CANDIDATES)[np.argmin([losses(eta0) for eta0 in CANDIDATES], axis=0)]
+    best: NDArray[np.intp] = np.argmin([losses(eta0) for eta0 in CANDIDATES], axis=0)
+    return np.array(CANDIDATES)[best]
 
 
 def hinges(activations: Floats, bits: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -102,7 +102,7 @@ class Neighbours:
         codes[:, self.part] = bits
         # of +-1 bits the product is L - 2 distance: a constant does not matter to the softmax
         rate = np.float32(0.5 / max(1.0, FALL * codes.shape[1]))
-        push: Floats = (codes[queries] * rate) @ codes.T
+        push: Floats = np.asarray((codes[queries] * rate) @ codes.T, np.float32)
         push[rows[:, 0], queries] = -np.inf
         push -= push.max(axis=1, keepdims=True)
         np.exp(push, out=push)

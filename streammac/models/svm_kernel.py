@@ -39,7 +39,8 @@ class Rows(NamedTuple):
     """Which rows to read, and where they lie.
 
     ``like`` (0, D) is of the type of the inputs; ``x_at``, ``z_at`` are the addresses of the parts, whose first rows
-    have the positions ``starts``; ``codes`` is the length of a row of z. ``positions`` increase within a minibatch.
+    have the positions ``starts``; ``codes`` is the length of a row of z; the first
+    machine learns its ``first_bit``, the others the next ones. ``positions`` increase within a minibatch.
     """
 
     like: NDArray[Any]
@@ -47,6 +48,7 @@ class Rows(NamedTuple):
     z_at: NDArray[np.int64]
     starts: NDArray[np.int64]
     codes: int
+    first_bit: int
     positions: NDArray[np.int64]
 
 
@@ -104,7 +106,8 @@ def scratch(machines: int, dim: int) -> Scratch:
 
 def _make_pointer(typing: Any, address: Any, like: Any) -> tuple[Any, Callable[..., Any]]:
     """Take an address for a pointer to items like those of an array."""
-    signature = types.CPointer(like.dtype)(address, like)
+    pointer: Any = types.CPointer
+    signature = pointer(like.dtype)(address, like)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
@@ -125,6 +128,7 @@ def _make_wide(typing: Any) -> tuple[Any, Callable[..., Any]]:
 
 _pointer: Any = intrinsic(_make_pointer)
 _wide: Any = intrinsic(_make_wide)
+_array: Any = numba.carray  # type: ignore[attr-defined]
 _CODES = np.zeros(0, np.uint8)
 
 
@@ -292,29 +296,18 @@ def _add_dense(tile: Any, push: Any, n: Any, gradient: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
-def _list_inside(
-    margins: Any,
-    codes_at: Any,
-    n: Any,
-    bits: Any,
-    inverse: Any,
-    bias: Any,
-    listed: Any,
-    factors: Any,
-    counts: Any,
-    by_bias: Any,
-) -> Any:
+def _list_inside(margins: Any, codes_at: Any, n: Any, bits: Any, scaling: Any, lists: Any) -> Any:
     """List for each machine the rows of the tile inside its margin; return how many pairs these are."""
     _wide()
+    inverse, bias = scaling
+    listed, factors, counts, by_bias = lists
     inside = 0
     for j in range(bits):
         k = 0
         pushed = np.float32(0)
         offset = bias[j]
         for i in range(n):
-            y = np.float32(2) * numba.carray(_pointer(codes_at[i] + j, _CODES), (1,))[
-                0
-            ] - np.float32(1)
+            y = np.float32(2) * _array(_pointer(codes_at[i] + j, _CODES), (1,))[0] - np.float32(1)
             activation = margins[i, j] * inverse + offset
             margins[i, j] = activation
             within = activation * y < np.float32(1)
@@ -365,16 +358,12 @@ def _take(address: Any, four: Any, like: Any, mean: Any, reach: Any, tile: Any, 
     """Put the row at an address, or ``four``, into the tile from its row ``n`` on; return whether they count."""
     _wide()
     if four:
-        return (
-            _fill_4(numba.carray(_pointer(address, like), (4, len(mean))), mean, tile, n) <= reach
-        )
-    return _fill(numba.carray(_pointer(address, like), (len(mean),)), mean, tile, n) <= reach
+        return _fill_4(_array(_pointer(address, like), (4, len(mean))), mean, tile, n) <= reach
+    return _fill(_array(_pointer(address, like), (len(mean),)), mean, tile, n) <= reach
 
 
 @numba.njit(cache=True, nogil=True)
-def descend(
-    rows: Any, bounds: Any, first_bit: Any, inputs: Any, m: Any, s: Any, plan: Any, seen: Any
-) -> Any:
+def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen: Any) -> Any:
     """Make SGD steps of the hinge loss, one for each minibatch ``rows.positions[bounds[b]:bounds[b + 1]]``.
 
     Parameters
@@ -383,8 +372,6 @@ def descend(
         What is read, and what is trained.
     bounds : (minibatches + 1,) int64
         Where they begin in the positions.
-    first_bit : int
-        The bit of z that the first machine learns; the others follow.
     plan : (share, decay, steps, average)
         Factor of all steps, lambda, points before these, whether to add up the weights.
     seen : (points,) int64, (points, machines) float32
@@ -400,10 +387,10 @@ def descend(
     share, decay, steps, average = plan
     kept, activations = seen
     machines = len(m.bias)
-    bits = min(machines, rows.codes - first_bit)
+    bits = min(machines, rows.codes - rows.first_bit)
     # fields are taken once: to take one is to count a reference
-    like, x_at, z_at, starts, _, positions = rows
-    mean, _, reach = inputs
+    like, x_at, z_at, starts, codes, first_bit, positions = rows
+    mean, inverse, reach = inputs
     tile, margins, codes_at, listed, factors, counts, gradient, by_bias = s
     weight, bias, weight_sum, bias_sum, eta0 = m
     row_bytes = len(mean) * like.itemsize
@@ -428,7 +415,7 @@ def descend(
                 at += count_here
                 if near:
                     for i in range(count_here):
-                        codes_at[n + i] = z_at[part] + (local + i) * rows.codes + first_bit
+                        codes_at[n + i] = z_at[part] + (local + i) * codes + first_bit
                         if keep:
                             kept[total + n + i] = position + i
                     n += count_here
@@ -436,7 +423,7 @@ def descend(
             for first in range(0, n, BLOCK):
                 _margins(tile, weight, margins, first, min(first + BLOCK, (n + 3) // 4 * 4))
             inside += _list_inside(
-                margins, codes_at, n, bits, inputs.inverse, bias, listed, factors, counts, by_bias
+                margins, codes_at, n, bits, (inverse, bias), (listed, factors, counts, by_bias)
             )
             if keep:
                 activations[total : total + n] = margins[:n]
@@ -449,7 +436,7 @@ def descend(
             eta = share * eta0[j] / (1.0 + decay * eta0[j] * steps)
             rate = np.float32(eta / count)
             shrink = np.float32(1.0 - eta * decay)
-            _update(weight[j], gradient[j], weight_sum[j], shrink, rate * inputs.inverse, average)
+            _update(weight[j], gradient[j], weight_sum[j], shrink, rate * inverse, average)
             bias[j] += rate * by_bias[j]
             by_bias[j] = np.float32(0)
             if average:
@@ -466,7 +453,7 @@ def follow(rows: Any, slopes: Any, rates: Any, inputs: Any, m: Any, s: Any) -> N
     ``slopes`` (points, machines) are its derivatives by their activations, ``rates`` (machines,) how far to go.
     """
     _wide()
-    like, x_at, _, starts, _, positions = rows
+    like, x_at, _, starts, _, _, positions = rows
     mean, inverse, _ = inputs
     tile, push, _, _, _, _, gradient, by_bias = s
     weight, bias, weight_sum, _, _ = m
