@@ -79,6 +79,7 @@ def main() -> None:
     with fed(settings, feed()) as cluster:
         cluster.wait(lambda s: s.epoch > 3, "three epochs")
         for name, child in cluster.children.items():
+            assert child.process.pid is not None
             pin(child.process.pid, 0 if name in OTHERS else 1)
         os.sched_setaffinity(0, {1})
         time.sleep(20.0)

@@ -24,7 +24,7 @@ from streammac.cli.dead_letters import dead_letters
 from streammac.cli.keys import keys
 from streammac.cli.models import encode, models
 from streammac.cli.plan import plan
-from streammac.cli.processes import coordinator, ingest, worker
+from streammac.cli.processes import coordinator, ingest, mpi_host, worker
 from streammac.cli.report import report
 from streammac.cli.status import status
 from streammac.cli.top import top
@@ -52,6 +52,7 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(command)
+app.command(hidden=True)(mpi_host)
 for name, group in GROUPS.items():
     app.add_typer(group, name=name)
 

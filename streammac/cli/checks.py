@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def check_start(loaded: Loaded, directory: RunDirectory) -> None:
     """Check whether a cluster can be started with these settings, and its feeds be read; see `check_settings`."""
     from streammac.settings.sources import ConfigurationError
+    from streammac.supervisor import mpi_starter
     from streammac.supervisor.local_cluster import MOST_WORKERS
 
     check_settings(loaded, directory)
@@ -30,6 +31,9 @@ def check_start(loaded: Loaded, directory: RunDirectory) -> None:
         raise ConfigurationError(
             f"{origin}: cluster.workers: expected {MOST_WORKERS} or less on one machine, got {workers}"
         )
+    if loaded.settings.network.transport == "mpi" and not mpi_starter.is_usable():
+        origin = loaded.origins.get("network.transport", "settings")
+        raise ConfigurationError(f"{origin}: {mpi_starter.MISSING}")
     _sources(loaded.settings.ingest.sources, loaded.settings.network.http_host)
 
 

@@ -157,6 +157,15 @@ def ingest(
     _end(lifeline, lambda: run(name, run_directory, coordinator, network, source, timeout))
 
 
+def mpi_host() -> None:
+    """Start workers inside an MPI job, as standard input says."""
+    from streammac.telemetry import logs
+    from workers.mpi_host import run
+
+    logs.configure("mpi", LogFormat.TEXT.value, quiet=False)
+    run()
+
+
 def _network(
     host: str,
     http_host: str,

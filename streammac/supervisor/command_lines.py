@@ -43,6 +43,8 @@ def arguments(
     network = settings.network
     command += ["--name", name, "--host", network.host, "--http-host", network.http_host]
     command += [word for one in network.http_names for word in ("--http-name", one)]
+    if role == "worker" and network.transport == "mpi":
+        command += ["--transport", "mpi"]
     return command + (["--insecure"] if network.insecure else [])
 
 

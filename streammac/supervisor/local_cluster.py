@@ -24,10 +24,10 @@ from streammac.link.request import Asker
 from streammac.run_directory import RunDirectory
 from streammac.security import KeyFolder, refuse_open_host
 from streammac.settings.schema import Settings
-from streammac.supervisor import ending, processes
+from streammac.supervisor import ending
 from streammac.supervisor.announcement import Announcement
-from streammac.supervisor.command_lines import arguments, reads_stdin
-from streammac.supervisor.processes import Child, Lifeline
+from streammac.supervisor.command_lines import reads_stdin
+from streammac.supervisor.launcher import Launcher
 from streammac.supervisor.requests import SupervisorSocket
 from streammac.supervisor.restart_policy import RestartPolicy
 from streammac.supervisor.roster import Roster
@@ -71,7 +71,7 @@ class LocalCluster:
     _announcement: Announcement | None = None
     _socket: SupervisorSocket | None = None
     _lock: IO[bytes] | None = None
-    _lifeline: Lifeline | None = None
+    _launcher: Launcher | None = None
 
     def __post_init__(self) -> None:
         """Ask with the directory's keys."""
@@ -112,7 +112,7 @@ class LocalCluster:
         document.save(directory.settings, self.settings.model_dump(mode="json"), keep_former=True)
         self._roster = Roster.load(directory.roster, self.settings.cluster.workers)
         self._roster.save()
-        self._lifeline = Lifeline()
+        self._launcher = Launcher(directory, self.settings, self.program, self._lock.fileno())
         self.coordinator.append(self._keep("coordinator", "coordinator"))
         for name in self._roster.names:
             self.workers.append(self._keep("worker", name))
@@ -137,18 +137,9 @@ class LocalCluster:
     def _keep(self, role: Role, name: str) -> SupervisedProcess:
         cluster = self.settings.cluster
         policy = RestartPolicy(cluster.restart_budget, cluster.restart_window_s)
-        spawn = functools.partial(self._spawn, role, name)
+        assert self._launcher is not None
+        spawn = functools.partial(self._launcher.start, role, name)
         return SupervisedProcess.start(name, role, spawn, policy, time.monotonic())
-
-    def _spawn(self, role: Role, name: str) -> Child:
-        assert self._lock is not None
-        assert self._lifeline is not None
-        # children inherit the lock: it is held until the last of them is gone
-        inherited = (self._lifeline.reading, self._lock.fileno())
-        line = arguments(role, name, self.directory, self.settings, inherited[0])
-        log = self.directory.logs / f"{name}.log"
-        stdin = reads_stdin(role, self.settings)
-        return processes.start(name, [*self.program, *line], log, inherited, stdin=stdin)
 
     # -- while it runs --------------------------------------------------------------------
 
@@ -315,9 +306,9 @@ class LocalCluster:
         if self._announcement is not None:
             self._announcement.close()
             self._announcement = None
-        if self._lifeline is not None:
-            self._lifeline.close()
-            self._lifeline = None
+        if self._launcher is not None:
+            self._launcher.close()
+            self._launcher = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None

@@ -6,6 +6,7 @@ with it; who starts them otherwise writes such a command themselves.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -15,12 +16,24 @@ ELASTIC = ("--with-ft", "ulfm")
 """The death of a rank is not the end of the others."""
 PLACING = ("--map-by", ":OVERSUBSCRIBE", "--bind-to", "none")
 """As many ranks as are asked for; each has several threads, which may run on any core."""
+COLLECTIVES = ("--mca", "coll", "^han,adapt,xhc,acoll,sm")
+"""Not these: they hang where processes have come one after the other, and what is small does without."""
 ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 """In a container everybody is root; what runs already with these rights gives them to its children alone."""
+
+MISSING = (
+    "network.transport: expected zeromq, for MPI is not installed here, got mpi - "
+    "pip install 'streammac[mpi]'"
+)
+
+
+def is_usable() -> bool:
+    """Return whether MPI is installed, with what workers need of it."""
+    return starter() is not None and importlib.util.find_spec("mpi4py") is not None
 
 
 def starter() -> list[str] | None:
     """Return the command before the number of ranks and the program; None if there is no MPI."""
     beside = str(Path(sys.executable).parent)
     program = shutil.which("mpiexec", path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
-    return None if program is None else [program, *ELASTIC, *PLACING]
+    return None if program is None else [program, *ELASTIC, *PLACING, *COLLECTIVES]

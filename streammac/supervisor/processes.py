@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from streammac.threads import VitalThread
 
@@ -24,12 +25,41 @@ TAIL_BYTES = 16 << 10
 _FRAMES = ("Traceback (most", " ", "During handling of", "The above exception was")
 
 
+class Process(Protocol):
+    """What a `subprocess.Popen` does, as far as it is needed here."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its number; None while it is being started."""
+        ...
+
+    def poll(self) -> int | None:
+        """Return its exit status, negative for a signal; None while it runs."""
+        ...
+
+    def send_signal(self, number: int, /) -> None:
+        """Send a signal."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        ...
+
+    def kill(self) -> None:
+        """End it."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """A process that was started here."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    process: Process
     log: Path
 
     @property

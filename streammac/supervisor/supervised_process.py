@@ -7,13 +7,12 @@ start the process is given; when, `restart_policy` knows.
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from streammac.errors import ExitCode
-from streammac.supervisor.processes import Child
+from streammac.supervisor.processes import Child, Process
 from streammac.supervisor.restart_policy import RestartPolicy
 from streammac.wire.status import ChildState, ChildStatus, Role
 
@@ -61,7 +60,7 @@ class SupervisedProcess:
         return cls(name, role, spawn, policy, spawn())
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> Process:
         """The process as the operating system knows it."""
         return self.child.process
 

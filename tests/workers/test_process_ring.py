@@ -1,4 +1,4 @@
-"""The ring of processes over ZeroMQ yields the serial reference's parameters, bit for bit."""
+"""The ring of processes, over ZeroMQ and over MPI, yields the serial reference's parameters, bit for bit."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from streammac.settings.schema import Settings
 from streammac.store import Schema, Shard
 from streammac.supervisor.local_cluster import LocalCluster
 from tests.patience import wait_for
+from tests.workers.mpi_program import mpiexec
 
 pytestmark = pytest.mark.processes
 
@@ -29,14 +30,16 @@ EPOCHS = 4
 MORE = 3
 """Epochs that two of the three train on."""
 BITS = 32
+POINTS = 1797
 OPTIONS = {"rotations": 5, "starts": 3, "refined": 2}
 PLAN = VisitPlan(seed=7, minibatch=Settings().training.minibatch)
 
 
-def settings_for(members: int, epochs: int, points: int) -> Settings:
+def settings_for(members: int, epochs: int, points: int, transport: str = "zeromq") -> Settings:
     return Settings.model_validate(
         {
             "cluster": {"workers": members, "seed": 7, "restart": "never"},
+            "network": {"transport": transport},
             "stream": {"dim": 64, "dtype": "float32"},
             "model": {"bits": BITS, "options": OPTIONS},
             "training": {"epochs": epochs, "deterministic": True, "start_points": points},
@@ -64,20 +67,26 @@ def assert_equal(got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarra
         np.testing.assert_array_equal(got[name], tensor, err_msg=name)
 
 
-def test_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):
-    """Three of them, and then two of these three, for whom the blocks are laid out anew."""
+def stored(directory: RunDirectory) -> dict[str, np.ndarray]:
+    """Store the points on three shards; return what each has."""
     x = load_digits().data.astype(np.float32)
     parts = {name: x[i::3] for i, name in enumerate(MEMBERS)}
-    directory = RunDirectory.create(tmp_path)
     for name, part in parts.items():
         shard = Shard.open(directory.shard(name), Schema(64), segment_bytes=64 * 4 * 100)
         for sequence, first in enumerate(range(0, len(part), 70)):
             shard.append(PointBlock(part[first : first + 70]), BatchId("test", 1, sequence), 0.0)
         shard.close()
+    return parts
+
+
+def test_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):
+    """Three of them, and then two of these three, for whom the blocks are laid out anew."""
+    directory = RunDirectory.create(tmp_path)
+    parts = stored(directory)
     model = BinaryAutoencoderModel(bits=BITS, **OPTIONS)
     shards = {name: ArrayShard(part, model.coordinate_shape()) for name, part in parts.items()}
     *_, (expected, _) = islice(parmac(model, shards, PLAN), EPOCHS)
-    assert_equal(trained(directory, settings_for(3, EPOCHS, len(x))), expected)
+    assert_equal(trained(directory, settings_for(3, EPOCHS, POINTS)), expected)
 
     del shards["w3"]
     for shard in shards.values():
@@ -91,3 +100,14 @@ def test_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):
             z_pass(model, params, shard, model.mu(epoch - 1))
     assert params.keys() != expected.keys()
     assert_equal(trained(directory, settings_for(2, EPOCHS + MORE, 1)), params)
+
+
+def test_processes_agree_over_mpi_too(tmp_path):
+    mpiexec()
+    directory = RunDirectory.create(tmp_path)
+    model = BinaryAutoencoderModel(bits=BITS, **OPTIONS)
+    parts = stored(directory).items()
+    shards = {name: ArrayShard(part, model.coordinate_shape()) for name, part in parts}
+    *_, (expected, _) = islice(parmac(model, shards, PLAN), EPOCHS)
+    assert_equal(trained(directory, settings_for(3, EPOCHS, POINTS, "mpi")), expected)
+    assert "over MPI: 3 of 3 members" in (directory.logs / "w1.log").read_text()

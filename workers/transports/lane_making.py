@@ -1,10 +1,14 @@
 """How lanes are made: of all processes that MPI started together, and again when some have come.
 
-Those who come are started by a *host* (`workers.mpi_host`), which is rank 0 of every lane it has a part in. It asks the
-processes of the lane whether they are ready, in a round that is over soon: who hangs makes nobody wait in a collective
-operation. Only when all are, it bids them to go. Then the dead are left out (`Shrink`), and those who have come are
-taken in (`Create_intercomm`, `Merge`), within milliseconds. If somebody dies in these, everybody stays with the former
-lane.
+Those who come are started by a *host* (`workers.mpi_host`), which is rank 0 of every lane it has a part in, and leads:
+
+1. It asks the processes of the lane whether they are ready (`ASK`, `READY`), in a round that is over soon. So who hangs
+   makes nobody wait in a collective operation, which burns a core.
+2. It bids all to go (`GO`). The dead are left out (`Shrink`), one who has come is taken in (`Create_intercomm`,
+   `Merge`), all within milliseconds, and each says that it has the new lane (`DONE`).
+3. If all have, it bids them go again for the next one who has come, or to use what they have (`USE`).
+
+Nobody sends in a lane that somebody may not have: if anybody dies on the way, all stay with the former one.
 """
 
 from __future__ import annotations
@@ -25,31 +29,74 @@ from workers.transports.lane import MPI, WORD, Card, Lane
 log = logging.getLogger(__name__)
 
 CARD_BYTES = 256
-LOOK_S = 0.005
+WORD_BYTES = 16
+LOOK_S = 0.002
+LED_S = 10.0
+"""So long the host may say nothing while a lane is made."""
 HOST = 0
 """Its rank."""
 BRIDGE = 7
 """Tag of the operation that connects two groups."""
-ASK, READY, GO = b"?", b"!", b">"
-"""The first bytes of words; the number of the round follows."""
+ASK, READY, GO, DONE, USE = b"?", b"!", b">", b".", b"="
+"""The first bytes of words; a number of the round may follow."""
+
+
+class NotMade(Exception):
+    """A lane was not made, or the host says nothing of it."""
 
 
 def first_lane(card: Card) -> Lane:
-    """Make the lane of the processes that MPI started with this one; whom a host started, it takes into its own."""
+    """Return the lane of the processes that MPI started with this one; who was started by a host is led into its lane.
+
+    Raises
+    ------
+    NotMade
+        If somebody died on the way.
+    """
     parent = MPI.Comm.Get_parent()
     if parent == MPI.COMM_NULL:
-        return introduced(MPI.COMM_WORLD.Dup(), card)
-    with_host = parent.Merge(high=True)
-    with_host.Set_errhandler(MPI.ERRORS_RETURN)
-    while not with_host.Iprobe(HOST, WORD):  # a collective operation would burn a core meanwhile
-        time.sleep(LOOK_S)
-    with guarded(MPI.COMM_WORLD.Shrink()) as newcomers:
-        bridge = newcomers.Create_intercomm(0, with_host, HOST, BRIDGE)
-        return introduced(bridge.Merge(high=True), card)
+        with _errors():
+            return introduced(MPI.COMM_WORLD.Dup(), card)
+    with _errors():
+        with_host = parent.Merge(high=True)
+        with_host.Set_errhandler(MPI.ERRORS_RETURN)
+        _word(with_host)
+        bridge = MPI.COMM_SELF.Create_intercomm(0, with_host, HOST, BRIDGE)
+        lane = introduced(bridge.Merge(high=True), card)
+    return _led(lane, card) or lane
 
 
-def grown(lane: Lane, card: Card, newcomers: Any = MPI.COMM_SELF, leader: int = 0) -> Lane:
-    """Make the lane of those who live and those who have come (all that live call this).
+def led(lane: Lane, card: Card) -> Lane:
+    """Return the lane into which the host leads those who live in this one.
+
+    Raises
+    ------
+    NotMade
+        If somebody died on the way.
+    """
+    with _errors():
+        following = grown(lane, card)
+    return _led(following, card) or following
+
+
+def _led(lane: Lane, card: Card) -> Lane | None:
+    """Follow the host from a lane that is new; None if that one is to be used."""
+    while True:
+        lane.send_word(HOST, DONE)
+        with _errors():
+            word = _word(lane.communicator)
+        if word == USE:
+            return lane
+        try:
+            with _errors():
+                lane = grown(lane, card)
+        except NotMade as error:
+            log.warning("%s", error)
+            return lane  # all have it
+
+
+def grown(lane: Lane, card: Card, newcomer: Any = MPI.COMM_SELF) -> Lane:
+    """Make the lane of those who live and one who has come; all that live call this.
 
     Parameters
     ----------
@@ -57,14 +104,22 @@ def grown(lane: Lane, card: Card, newcomers: Any = MPI.COMM_SELF, leader: int = 
         The former one.
     card : Card
         This process's.
-    newcomers : MPI.Intracomm
-        At the host: of it and those who have come.
-    leader : int
-        At the host: the first of them that lives.
+    newcomer : MPI.Intracomm
+        At the host: of it and who has come.
     """
     with guarded(lane.communicator.Shrink()) as alive:
-        bridge = alive.Create_intercomm(HOST, newcomers, leader, BRIDGE)
+        bridge = alive.Create_intercomm(HOST, newcomer, 1, BRIDGE)
         return introduced(bridge.Merge(high=False), card)
+
+
+def introduced(communicator: Any, card: Card) -> Lane:
+    """Return a lane of these processes; all call this."""
+    own = np.frombuffer(msgspec.msgpack.encode(card).ljust(CARD_BYTES, b"\0"), np.uint8)
+    every = np.empty((communicator.size, CARD_BYTES), np.uint8)
+    with guarded(communicator):
+        communicator.Allgather((own, MPI.BYTE), (every, MPI.BYTE))
+    cards = [msgspec.msgpack.decode(bytes(row).rstrip(b"\0"), type=Card) for row in every]
+    return Lane(communicator, cards)
 
 
 @contextmanager
@@ -78,14 +133,25 @@ def guarded(communicator: Any) -> Iterator[Any]:
         raise
 
 
-def introduced(communicator: Any, card: Card) -> Lane:
-    """Return a lane of these processes, which all call this."""
-    own = np.frombuffer(msgspec.msgpack.encode(card).ljust(CARD_BYTES, b"\0"), np.uint8)
-    every = np.empty((communicator.size, CARD_BYTES), np.uint8)
-    with guarded(communicator):
-        communicator.Allgather((own, MPI.BYTE), (every, MPI.BYTE))
-    cards = [msgspec.msgpack.decode(bytes(row).rstrip(b"\0"), type=Card) for row in every]
-    return Lane(communicator, cards)
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except MPI.Exception as error:
+        raise NotMade(f"MPI: {error}") from None
+
+
+def _word(communicator: Any) -> bytes:
+    """Wait for what the host says, without burning a core."""
+    end = time.monotonic() + LED_S
+    while not communicator.Iprobe(HOST, WORD):
+        if time.monotonic() > end:
+            raise NotMade(f"the host of the MPI job has said nothing for {LED_S:.0f} s")
+        time.sleep(LOOK_S)
+    word = np.zeros(WORD_BYTES, np.uint8)
+    status = MPI.Status()
+    communicator.Recv((word, MPI.BYTE), HOST, WORD, status)
+    return word.tobytes()[: status.Get_count(MPI.BYTE)][:1]
 
 
 class LaneMaker:
@@ -109,10 +175,12 @@ class LaneMaker:
         """Make the first one."""
         self._start(lambda: first_lane(self._card))
 
-    def take(self, timeout_s: float | None = None) -> Lane | None:
+    def take(self, timeout_s: float = 0.0) -> Lane | None:
         """Return the lane that was made meanwhile; None if there is none, even after so long."""
+        if not self._under_way:
+            return None
         try:
-            lane = self._lanes.get(timeout_s is not None, timeout_s)
+            lane = self._lanes.get(timeout_s > 0, timeout_s)
         except queue.Empty:
             return None
         self._under_way = False
@@ -128,7 +196,7 @@ class LaneMaker:
             if kind == ASK:
                 lane.send_word(HOST, READY + number)
             elif kind == GO:
-                self._start(lambda: grown(lane, self._card))
+                self._start(lambda: led(lane, self._card))
 
     def _start(self, make: Callable[[], Lane]) -> None:
         self._under_way = True
@@ -137,8 +205,8 @@ class LaneMaker:
             lane = None
             try:
                 lane = make()
-            except MPI.Exception as error:
-                log.warning("MPI: those who have come are reached over ZeroMQ: %s", error)
+            except NotMade as error:
+                log.warning("who has come is reached over ZeroMQ: %s", error)
             self._lanes.put(lane)
             self._made()
 
