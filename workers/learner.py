@@ -50,6 +50,11 @@ NUMERICAL = (ArithmeticError, np.linalg.LinAlgError)
 """What a step of training raises that cannot go on with its numbers."""
 
 
+SETTLED = 1e-3
+"""A Z step that changes no larger share of the coordinates has nothing left to improve. What users search by rests by
+then, and decoders that are fitted to a sample of the points let a few coordinates change their minds for ever."""
+
+
 class NotFinite(StreammacError, ArithmeticError):
     """A step of training has made numbers that are not finite: they go no further."""
 
@@ -124,6 +129,7 @@ class Learner:
     _entered: int = 0  # rows of smaller numbers have coordinates
     _usual: float = 0.0  # mean error of the points, by the newest model; 0: not known yet
     _resume: int = 0  # number of the row at which the next time-boxed Z step goes on
+    _calm: int = 0  # rows gone through since a Z step changed much
 
     def prepare(self) -> None:
         """Load now what the first jobs would load otherwise."""
@@ -235,10 +241,11 @@ class Learner:
         objective = z_pass(self.model, job.params, data, mu, first=resume, expired=self._timer())
         _check_finite({name: np.asarray(value) for name, value in asdict(objective).items()})
         self._usual = objective.error if objective.points else self._usual
-        self._resume = data.number(
-            (resume + objective.points + objective.left_out) % max(1, len(data))
-        )
-        return ZStepDone(job.view, job.epoch, objective)
+        seen = objective.points + objective.left_out
+        self._resume = data.number((resume + seen) % max(1, len(data)))
+        calm = self.model.rests(job.plan.age) and objective.changed <= SETTLED * objective.points
+        self._calm = self._calm + seen if calm else 0
+        return ZStepDone(job.view, job.epoch, objective, settled=self._calm >= len(data))
 
     def _timer(self) -> Callable[[], bool]:
         if self.visit_s is None:

@@ -115,6 +115,7 @@ class OpenWorker:
             self._take_points()
         self.mover.step(ready, now)
         if self.ring is not None:
+            self.ring.stored(self.shards.train.appended)
             self.ring.receive()
         if self.compute.wake in ready:
             self._take_result()
@@ -159,7 +160,8 @@ class OpenWorker:
         """Take part in the ring from now on: the model is built."""
         settings, transport = self.registration.settings, self.listeners.transport
         seed, epochs = settings.cluster.seed, settings.training.epochs
-        member = Member(self.link.name, learner.model, self.dim, seed, epochs)
+        rests = not settings.training.deterministic
+        member = Member(self.link.name, learner.model, self.dim, seed, epochs, rests=rests)
         metrics = self.listeners.metrics
         self.ring = RingSide(self.link, transport, metrics, member, learner, self.compute)
         for event in self._early:

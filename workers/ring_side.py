@@ -13,7 +13,15 @@ from typing import TypeAlias
 
 from streammac.link.coordinator import CoordinatorLink
 from streammac.ring.member import Member
-from streammac.ring.member_actions import Action, Answer, Report, Send, TrainDone
+from streammac.ring.member_actions import (
+    Action,
+    Answer,
+    NewPoints,
+    OpenEpoch,
+    Report,
+    Send,
+    TrainDone,
+)
 from streammac.telemetry.exporter import WorkerMetrics
 from streammac.wire.messages import (
     Drift,
@@ -23,6 +31,7 @@ from streammac.wire.messages import (
     RingMoving,
     Token,
     View,
+    Wake,
 )
 from streammac.wire.reports import RingProgress
 from workers.compute import ComputeThread, Result
@@ -32,7 +41,7 @@ from workers.transports.base import Transport, TransportError
 
 log = logging.getLogger(__name__)
 
-RingEvent: TypeAlias = View | Resume | Token | ModelState | RestartContinuation
+RingEvent: TypeAlias = View | Resume | Token | ModelState | Wake | RestartContinuation
 
 
 class RingSide:
@@ -71,6 +80,8 @@ class RingSide:
         self._compute = compute
         self._announced = 0
         """The newest view in which a visit was finished here."""
+        self._stored = 0
+        """Points ever stored here that the member knows of."""
         self._times = EpochTimes(time.monotonic())
         self._stays = Stays()
 
@@ -87,6 +98,12 @@ class RingSide:
             if isinstance(message, Token) and not message.final:
                 self._stays.arrived(message.block, now)
             self.handle(message)
+
+    def stored(self, points: int) -> None:
+        """Take notice of how many points were ever stored here to train on; call it often."""
+        if points > self._stored:
+            self._stored = points
+            self._do(self.member.handle(NewPoints()))
 
     def handle(self, event: RingEvent) -> None:
         """Take an event of the ring, from a peer or the coordinator."""
@@ -123,6 +140,9 @@ class RingSide:
                     self.link.tell(action.holdings)
                 case Report():
                     self._report(action)
+                case OpenEpoch():
+                    self._times.begin(time.monotonic())
+                    self._compute.submit(action)
                 case _:
                     self._compute.submit(action)
 

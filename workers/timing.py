@@ -31,12 +31,16 @@ class EpochTimes:
         self._began = now
         self._communicate_s = 0.0
 
+    def begin(self, now: float) -> None:
+        """Take notice that an epoch begins: what was before it was rest, and no wait."""
+        self._began = now
+
     def communicated(self, seconds: float) -> None:
         """Count time in which submodels were sent or received and there was nothing to compute."""
         self._communicate_s += seconds
 
     def close(self, now: float) -> dict[str, float]:
-        """Return what the epoch's time went into; the next epoch begins."""
+        """Return what the epoch's time went into; the next epoch begins, or rest."""
         wall, self._began = now - self._began, now
         communicate, self._communicate_s = self._communicate_s, 0.0
         return {

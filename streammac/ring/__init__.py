@@ -22,8 +22,12 @@ a member is     until                                         meanwhile it
 ``joining``     it has the model and all final copies         collects the copies of the epoch under way
 ``training``    it holds every block's final copy             trains, copies and forwards tokens
 ``z_step``      its own Z step is done                        queues tokens of the next epoch
-``resting``     (the epochs asked for are done)               answers views
+``resting``     somebody has something to train for           answers views
 ==============  ============================================  ========================================
+
+**Rest.** When nothing is left to train, members do not open the next epoch: they *rest* before it. The first of
+them that gets new points, or an order, opens it and wakes the others with `Wake`; so does every view, since somebody
+has come or gone. Nobody is woken any more once the epochs that were asked for are done.
 
 **The life of a view.** Who is in the ring changes while tokens are anywhere. The coordinator announces a
 `View`; a member that gets it is *frozen*: it finishes the job that it is at, but passes nothing on, and
@@ -39,6 +43,7 @@ module              its idea
 ``epoch``           what it knows and holds of the epoch under way: a value
 ``current_view``    the view that it is in: a value
 ``admission``       what becomes of a token that arrives
+``agenda``          what a member still has to train for
 ``itinerary``       where a token goes next
 ``rejoin``          how a member goes on after a view
 ``view_change``     the coordinator's half: one view from announcement to resumption

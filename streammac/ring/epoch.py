@@ -11,8 +11,9 @@ from typing import Literal, TypeAlias
 
 from streammac.models.base import Array, Block, NestedModel
 from streammac.models.shuffling import ring_order
+from streammac.ring.agenda import Agenda
 from streammac.ring.member_actions import Train, ZStepDone
-from streammac.wire.messages import EpochPlan, RestartContinuation, Token
+from streammac.wire.messages import EpochPlan, Token
 
 State: TypeAlias = Literal["joining", "training", "z_step", "resting"]
 
@@ -106,9 +107,7 @@ class Epoch:
         return params
 
 
-def plan_after(
-    plan: EpochPlan, restart: RestartContinuation | None, model: NestedModel, members: int
-) -> EpochPlan:
+def plan_after(plan: EpochPlan, agenda: Agenda, model: NestedModel, members: int) -> EpochPlan:
     """Return the plan of the next epoch, in which so many members are to train.
 
     The member that finishes the epoch's first block decides, and the decision rides on that block's last
@@ -116,10 +115,11 @@ def plan_after(
     its end before: where the feed replaces all points again and again, nothing else would ever be trained to the end,
     and points that enter in a fresh epoch are not watched for drift.
     """
-    age = 0 if plan.fresh else plan.age + 1
+    age, restart = 0 if plan.fresh else plan.age + 1, agenda.restart
     groups = model.groups_for(members)
     if restart is None or restart.number <= plan.restart or not model.rests(age):
-        return EpochPlan(age, restart=plan.restart, groups=groups)
+        rest = not plan.fresh and model.rests(plan.age) and agenda.is_empty(plan)
+        return EpochPlan(age, restart=plan.restart, groups=groups, rest=rest)
     if restart.fresh:
         return EpochPlan(fresh=True, restart=restart.number, groups=groups)
     return EpochPlan(model.warm_age, restart=restart.number, groups=groups)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from streammac.models.base import Array, Block, NestedModel
 from streammac.ring import admission, rejoin
 from streammac.ring.admission import Drop
+from streammac.ring.agenda import Agenda
 from streammac.ring.current_view import CurrentView
 from streammac.ring.epoch import Epoch, State, plan_after
 from streammac.ring.itinerary import next_stop, without
@@ -23,6 +24,7 @@ from streammac.ring.member_actions import (
     Action,
     Answer,
     Done,
+    NewPoints,
     OpenEpoch,
     Report,
     Send,
@@ -38,13 +40,16 @@ from streammac.wire.messages import (
     Resume,
     Token,
     View,
+    Wake,
 )
 from streammac.wire.reports import RingProgress
 
 MAX_WAITING, KEPT_WAITING = 10_000, 9_000
 """Tokens that may wait for their epoch or view; more can only come from a peer gone wrong."""
 
-Event: TypeAlias = View | Resume | Token | ModelState | RestartContinuation | Done
+Event: TypeAlias = (
+    View | Resume | Token | ModelState | Wake | RestartContinuation | NewPoints | Done
+)
 
 
 class Member:
@@ -61,7 +66,9 @@ class Member:
     seed : int
         Seed of the ring order, the same at all members.
     epochs : int
-        Rest after so many epochs; 0: never.
+        Rest for good after so many epochs; 0: never.
+    rests : bool
+        Rest where nothing is left to train.
 
     Attributes
     ----------
@@ -75,7 +82,16 @@ class Member:
         Counts what moves the ring on: visits, copies, Z steps.
     """
 
-    def __init__(self, name: str, model: NestedModel, dim: int, seed: int, epochs: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: NestedModel,
+        dim: int,
+        seed: int,
+        epochs: int = 0,
+        *,
+        rests: bool = False,
+    ) -> None:
         self.name = name
         self.model = model
         self.dim = dim
@@ -85,8 +101,8 @@ class Member:
         self.epoch = Epoch(0, EpochPlan(), "joining", blocks={})
         self.dropped: Counter[Drop] = Counter()
         self.progress = 0
-        self.restart: RestartContinuation | None = None
-        self.waiting: list[Token | ModelState] = []
+        self.agenda = Agenda(rests)
+        self.waiting: list[Token | ModelState | Wake] = []
         """What came before its view or epoch was opened here."""
 
     def handle(self, event: Event) -> list[Action]:
@@ -100,9 +116,14 @@ class Member:
                 return self._receive(event)
             case ModelState():
                 return self._catch_up(event)
+            case Wake():
+                return self._woken(event)
             case RestartContinuation():
-                self.restart = event
-                return []
+                self.agenda.restart = event
+                return self._wake_all()
+            case NewPoints():
+                self.agenda.new_points = True
+                return self._wake_all()
             case TrainDone():
                 return self._train_done(event)
             case ZStepDone():
@@ -160,7 +181,7 @@ class Member:
             return self._finish() + self._take_waiting()
         self.epoch = rejoin.go_on(self.epoch, self.view.members, resume, self.seed, self.name)
         if self.epoch.state == "resting":
-            return []
+            return self._begin()
         actions: list[Action] = []
         for block, holder in sorted(resume.holders.items()):
             here = block in self.epoch.copies and block not in self.epoch.holding
@@ -196,14 +217,51 @@ class Member:
 
         ``anew``: the model does not come from what was trained here before.
         """
-        if self._is_beyond(number):
-            self.epoch = self._new_epoch(number, plan, "resting", base, former)
-            return []
-        if not plan.fresh:
+        if not plan.fresh and not self._is_beyond(number):
             base = self.model.regrouped(base, plan.groups)
-        self.epoch = self._new_epoch(number, plan, "training", base, former)
-        opened = OpenEpoch(self.view.number, number, plan, base, anew)
+        self.epoch = self._new_epoch(number, plan, "resting", base, former)
+        if not plan.rest:
+            return self._begin(anew=anew)
+        if anew:  # the points here are to get their coordinates
+            return self._begin(anew=True) + self._tell_all()
+        if self.view.resume_of(number) is not None:  # the others have begun it
+            return self._begin()
+        return self._take_waiting() + self._wake_all()
+
+    def _begin(self, *, anew: bool = False) -> list[Action]:
+        """Begin the epoch at hand, unless all epochs are done that were asked for."""
+        epoch = self.epoch
+        if self._is_beyond(epoch.number):
+            return []
+        assert epoch.base is not None
+        epoch.state = "training"
+        self.agenda.new_points = False
+        opened = OpenEpoch(self.view.number, epoch.number, epoch.plan, epoch.base, anew)
         return [opened, *self._start(), *self._take_waiting()]
+
+    def _wake_all(self) -> list[Action]:
+        """Begin the epoch before which the ring rests, if there is something to do, and tell the others."""
+        epoch = self.epoch
+        if epoch.state != "resting" or self.view.frozen or self.view.outside:
+            return []
+        if self.agenda.is_empty(epoch.plan) or self._is_beyond(epoch.number):
+            return []
+        return self._begin() + self._tell_all()
+
+    def _tell_all(self) -> list[Action]:
+        wake = Wake(self.view.number, self.epoch.number)
+        return [Send(name, wake) for name in without(self.view.members, self.name)]
+
+    def _woken(self, wake: Wake) -> list[Action]:
+        epoch = self.epoch
+        if self.view.is_early(wake.view) or wake.epoch > epoch.number:
+            return self._wait(wake)
+        return self._begin() if self._is_to_begin(wake) else []
+
+    def _is_to_begin(self, message: Token | Wake) -> bool:
+        """Return whether somebody else has begun the epoch before which this member rests."""
+        current = message.view == self.view.number and message.epoch == self.epoch.number
+        return current and self.epoch.state == "resting" and not self.view.frozen
 
     def _is_beyond(self, number: int) -> bool:
         return 0 < self.epochs <= number
@@ -249,7 +307,7 @@ class Member:
 
     # -- tokens ---------------------------------------------------------------------------
 
-    def _wait(self, message: Token | ModelState) -> list[Action]:
+    def _wait(self, message: Token | ModelState | Wake) -> list[Action]:
         """Keep what comes too early; if there is no room, what is furthest ahead goes: it was never meant."""
         self.waiting.append(message)
         if len(self.waiting) > MAX_WAITING:
@@ -263,6 +321,10 @@ class Member:
         return [action for message in waiting for action in self.handle(message)]
 
     def _receive(self, token: Token) -> list[Action]:
+        begun = self._begin() if self._is_to_begin(token) else []
+        return begun + self._admit(token)
+
+    def _admit(self, token: Token) -> list[Action]:
         match admission.admit(token, self.view, self.epoch, self.name):
             case Drop() as reason:
                 self.dropped[reason] += 1
@@ -316,7 +378,7 @@ class Member:
             return self._pass_on(replace(token, lap=token.lap + 1, itinerary=epoch.trainers))
         plan = None
         if epoch.is_first(block):
-            plan = plan_after(epoch.plan, self.restart, self.model, len(self.view.members))
+            plan = plan_after(epoch.plan, self.agenda, self.model, len(self.view.members))
         others = without(self.view.members, self.name)
         return self._copy(replace(token, itinerary=others, final=True, plan=plan))
 
@@ -349,6 +411,7 @@ class Member:
         if (done.epoch, self.epoch.state) != (self.epoch.number, "z_step"):
             return []  # it was of an epoch that has been given up
         self.epoch.z_step_done = done
+        self.agenda.settled = done.settled
         self.progress += 1
         return [] if self.view.frozen else self._finish()
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from streammac.models.base import Array, Block, Objective, Tensors
-from streammac.wire.messages import EpochPlan, EpochReport, Holdings, ModelState, Token
+from streammac.wire.messages import EpochPlan, EpochReport, Holdings, ModelState, Token, Wake
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a token, or a whole model, to another member."""
+    """Send a token, a whole model, or word that an epoch begins, to another member."""
 
     to: str
-    message: Token | ModelState
+    message: Token | ModelState | Wake
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +108,17 @@ class TrainDone:
 
 @dataclass(frozen=True, slots=True)
 class ZStepDone:
-    """A `ZStep` job is done."""
+    """A `ZStep` job is done; ``settled``: all points were gone through by now, and hardly any changed."""
 
     view: int
     epoch: int
     objective: Objective
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewPoints:
+    """Points to train on have been stored."""
 
 
 Job: TypeAlias = OpenEpoch | Train | ZStep

@@ -107,12 +107,15 @@ class EpochPlan(Value):
         Number of the newest restart order that has been carried out.
     groups : int
         In how many groups the submodels of each kind travel.
+    rest : bool
+        As it was planned, nothing was left to train: nobody begins the epoch before somebody has something to do.
     """
 
     age: Count = 0
     fresh: bool = False
     restart: Count = 0
     groups: Count = 1
+    rest: bool = False
 
 
 class View(Message):
@@ -342,6 +345,13 @@ class ModelState(Message):
     view: Count
     epoch: Count
     tensors: Tensors
+
+
+class Wake(Message):
+    """Who rests is to begin this epoch: the sender has something to train for."""
+
+    view: Count
+    epoch: Count
 
 
 # -- learning: worker -> coordinator -------------------------------------------------------------

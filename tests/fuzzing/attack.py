@@ -33,6 +33,7 @@ from streammac.wire.messages import (
     Routes,
     Shutdown,
     Token,
+    Wake,
 )
 from streammac.wire.status import ClusterStatus
 from tests.fuzzing.values import hostile
@@ -52,7 +53,7 @@ ORDERS = (Shutdown, DrainRequest, PinVersion)
 LIKELY: dict[str, list[type[Message]]] = {
     "control": [Register, Register, Heartbeat, Holdings, HeldOutPoints, ProbeAnswer, Goodbye],
     "data": [OpenSession, Points, Points],
-    "ring": [Token, Token, ModelState],
+    "ring": [Token, Token, ModelState, Wake],
     "client": [Push],
 }
 """What each socket takes; of all other messages there are some, too."""

@@ -34,6 +34,7 @@ from streammac.wire.messages import (
     StatusReply,
     StreamSchema,
     Token,
+    Wake,
 )
 from streammac.wire.status import from_json, to_json
 from tests.fuzzing.values import hostile
@@ -107,7 +108,7 @@ def test_a_member_goes_on_training(seed: int) -> None:
     member = Member("w1", TallyModel(), 2, seed=0)
     begin(member, ["w1", "w2"])
     before = (member.view, member.epoch.number, member.epoch.state)
-    for message in arriving([Token, ModelState], seed):
+    for message in arriving([Token, ModelState, Wake], seed):
         member.handle(message)
     assert (member.view, member.epoch.number, member.epoch.state) == before
 

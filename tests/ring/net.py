@@ -40,9 +40,12 @@ def begin(member: Member, names: Collection[str], number: int = 1, **more) -> li
 class Net:
     """Members, messages in flight and jobs in progress; `step` lets one random thing happen."""
 
-    def __init__(self, names, epochs, seed, laps=2, blocks=3) -> None:
+    def __init__(self, names, epochs, seed, laps=2, blocks=3, *, rests=False) -> None:
         self.rng = random.Random(seed)
         self.epochs = epochs
+        self.rests = rests
+        self.unsettled: dict[str, int] = {}
+        """How many Z steps of a member still change something."""
         self.model = TallyModel(blocks, laps)
         self.members: dict[str, Member] = {}
         self.messages: list[tuple[str, object]] = []
@@ -57,7 +60,9 @@ class Net:
         self.view(names)
 
     def add(self, name) -> None:
-        self.members[name] = Member(name, self.model, 2, seed=5, epochs=self.epochs)
+        self.members[name] = Member(
+            name, self.model, 2, seed=5, epochs=self.epochs, rests=self.rests
+        )
         self.jobs[name] = []
 
     def view(self, names, leaving=()) -> None:
@@ -136,7 +141,9 @@ class Net:
                 state = self.model.end_lap(job.block, job.params, state, token.lap)
             self.feed(name, TrainDone(job, state))
         elif isinstance(job, ZStep):
-            self.feed(name, ZStepDone(job.view, job.epoch, Objective(points=1)))
+            left = self.unsettled[name] = max(0, self.unsettled.get(name, 0) - 1)
+            done = ZStepDone(job.view, job.epoch, Objective(points=1), settled=left == 0)
+            self.feed(name, done)
 
     def step(self) -> bool:
         busy = [name for name, jobs in self.jobs.items() if jobs]

@@ -9,9 +9,9 @@ from collections.abc import Collection, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from streammac.errors import StreammacError
-from streammac.wire.messages import ModelState, Token
+from streammac.wire.messages import ModelState, Token, Wake
 
-RingMessage: TypeAlias = Token | ModelState
+RingMessage: TypeAlias = Token | ModelState | Wake
 
 
 class TransportError(StreammacError):

@@ -11,7 +11,7 @@ from typing import Any
 import zmq
 
 from streammac.wire.codec import encode
-from streammac.wire.messages import ModelState, Token
+from streammac.wire.messages import ModelState, Token, Wake
 from streammac.wire.sockets import MessageSocket, connect
 from workers.transports.base import RingMessage, TransportError
 from workers.transports.known_lines import KnownLines
@@ -49,7 +49,7 @@ class ZeroMQTransport:
         inbox = context.socket(zmq.ROUTER)
         inbox.linger = 0
         inbox.router_handover = True  # a member whose connection broke is back from the same line
-        self._inbox = MessageSocket[RingMessage](inbox, "a member", Token, ModelState)
+        self._inbox = MessageSocket[RingMessage](inbox, "a member", Token, ModelState, Wake)
         port = inbox.bind_to_random_port(f"tcp://{host}")
         self.address = f"tcp://{host}:{port}"
         self._unusable = 0
