@@ -187,7 +187,9 @@ class Coordinator:
         change = self.views.change
         if change is None and self.waiting is None:
             orders += self._new_view(now)
-        elif change is not None and self.stall.stalled(change, self.membership, now):
+        elif change is not None and self.stall.stalled(
+            change, self.membership, now, rests=self.resting is not None
+        ):
             text = "nothing moves and nobody works: a token may be lost"
             orders += [self.note("stall", "", text), *self._new_view(now)]
             self.stall.view = self.views.number
@@ -319,7 +321,7 @@ class Coordinator:
         missed = self.views.reminder(beat)
         if missed is not None:
             orders.append(Tell(identity, missed))
-        return orders + self._members_changed(now, routes=back)
+        return orders + self._rouse(peer) + self._members_changed(now, routes=back)
 
     def _goodbye(self, message: Goodbye, now: float) -> list[Action]:
         peer = self.membership.find(message.name, message.incarnation)
@@ -449,6 +451,25 @@ class Coordinator:
         here = self.membership.of("worker")
         return len(here), sum(peer.ready for peer in here)
 
+    @property
+    def resting(self) -> str | None:
+        """Why there are no epochs at present, in words: nothing is left to train; None while there are."""
+        change = self.views.change
+        if change is None or change.resume is None:
+            return None
+        reports = [self.membership.peers[name].worker.ring for name in change.names]
+        if not all(report.resting for report in reports):
+            return None
+        epochs = {report.epoch for report in reports}
+        if self._has_done(min(epochs)):
+            return f"all {self.settings.training.epochs:,} epochs are done"
+        # else a report is lost, and the next epoch has to tell what it would have told
+        return "nothing new to train on" if epochs == {self.progress.epoch} else None
+
+    def _has_done(self, epoch: int) -> bool:
+        """Return whether all epochs are done that were asked for, where this is the next one."""
+        return 0 < self.settings.training.epochs <= epoch
+
     def _new_view(self, now: float) -> list[Action]:
         leavers = self.views.leavers()
         change = self.views.renew(self.epoch_reports.began, now)
@@ -530,6 +551,18 @@ class Coordinator:
             text = f"{count:,} points are too far from the others: they have no part in training"
             orders.append(self.note("outliers", "", text))
         return orders + self._order(restart, "new data")
+
+    def _rouse(self, peer: Peer) -> list[Action]:
+        """See to it that the ring does not rest where there is an order: no report of an epoch tells of it then."""
+        plan, continuation = self.progress.plan, self.progress.continuation
+        if self.resting is None or self._has_done(self.progress.epoch):
+            return []
+        points = self.membership.points_to_train_on
+        restart = continuation.grown(points, self.accounts.accepted, plan)
+        if restart is not None:
+            return self._order(restart, "new data")
+        missed = continuation.missed(plan)
+        return [] if missed is None else [Tell(peer.identity, missed)]
 
     def _drift(self, vote: Drift, now: float) -> list[Action]:
         shards, ever = self.membership.shards, self.accounts.accepted

@@ -70,6 +70,8 @@ class Health:
         )
 
     def _observe(self, status: ClusterStatus, now: float) -> None:
+        if status.resting:  # how long it rests says nothing of how long epochs take
+            self._epochs.clear()
         if not self._epochs or status.epoch != self._epochs[-1][1]:
             self._epochs.append((now, status.epoch))
             while len(self._epochs) > 2 and now - self._epochs[0][0] > RECENT_S:
@@ -98,6 +100,8 @@ class Health:
             stored = f"{status.points.stored:,} points stored so far"
             return _answer("training", "warn", "Not training yet", stored)
         more = f"epoch {status.epoch:,}, {_version(status)}"
+        if status.resting:
+            return _answer("training", "good", f"Resting: {status.resting}", more)
         (began, first), (seen, last) = self._epochs[0], self._epochs[-1]
         pace = (last - first) / (seen - began) if seen > began else 0.0
         silence = now - seen

@@ -34,13 +34,14 @@ class StallWatch:
         """Begin anew."""
         self._since, self._hops = now, ()
 
-    def stalled(self, change: ViewChange, membership: Membership, now: float) -> bool:
-        """Return whether the ring stands still; asked regularly."""
+    def stalled(
+        self, change: ViewChange, membership: Membership, now: float, *, rests: bool
+    ) -> bool:
+        """Return whether the ring stands still although it does not rest; asked regularly."""
         reports = [membership.peers[name].worker.ring for name in change.names]
         hops = tuple(report.hops for report in reports)
         busy = any(report.working for report in reports)
-        resting = all(report.resting for report in reports)
-        if busy or resting or hops != self._hops:
+        if busy or rests or hops != self._hops:
             self._since, self._hops = now, hops
         return now - self._since > STALL_S
 

@@ -95,6 +95,7 @@ def status(coordinator: Coordinator) -> ClusterStatus:
         view=coordinator.view.number if coordinator.view else 0,
         epoch=coordinator.progress.epoch,
         waiting=coordinator.waiting,
+        resting=coordinator.resting,
         points=points(coordinator),
         workers=tuple(_worker(peer, weight(peer.name)) for peer in workers),
         ingest=tuple(_ingest(peer) for peer in members.of("ingest", alive=False)),

@@ -256,6 +256,8 @@ class ClusterStatus(msgspec.Struct, frozen=True):
     ----------
     answers : tuple of Answer
         What people ask first, as the coordinator sees it (`streammac.coordinator.health`).
+    resting : str or None
+        Why there are no epochs at present, although nothing is waited for: nothing is left to train.
     stale : bool
         The coordinator is away, and this is the last that it told; who shows it says so.
     """
@@ -265,6 +267,7 @@ class ClusterStatus(msgspec.Struct, frozen=True):
     view: int = 0
     epoch: int = 0
     waiting: str | None = None
+    resting: str | None = None
     points: PointCounts = PointCounts()
     workers: tuple[WorkerStatus, ...] = ()
     ingest: tuple[IngestStatus, ...] = ()

@@ -465,6 +465,67 @@ def test_where_nothing_moves_a_new_view_gathers_the_copies():
         assert sent(core.tick(now + step), View) == [], "somebody is at work"
 
 
+def rest(core, now, points=100, epoch=6):
+    """Have both workers say that they rest before an epoch; return the orders that follow."""
+    ring = {"view": core.views.number, "hops": 7, "epoch": epoch, "resting": True}
+    orders = []
+    for name in ("w1", "w2"):
+        beat = Heartbeat(name, 1, report_of(points, ring=ring))
+        orders += core.handle(name.encode(), beat, now)
+    core.handle(b"i1", Heartbeat("i1", 1, ingest=IngestReport()), now)
+    return orders + core.tick(now)
+
+
+def at_rest():
+    core, _ = cluster()
+    answer(core, "w1")
+    answer(core, "w2")
+    finish(core, 5, following=EpochPlan(6, rest=True))
+    return core
+
+
+def test_a_ring_that_rests_is_no_stall():
+    core = at_rest()
+    for step in range(100):
+        assert rest(core, now=2.0 + step) == []
+        assert status(core).resting == "nothing new to train on"
+    # whoever is woken has not moved anything yet
+    core.handle(b"w1", Heartbeat("w1", 1, report_of(100, ring={"epoch": 6, "hops": 7})), 102.5)
+    assert core.tick(102.5) == []
+    assert status(core).resting is None
+
+
+def test_a_ring_that_rests_though_an_epoch_is_not_known_to_be_done_is_woken():
+    core = at_rest()
+    orders = [order for step in range(5) for order in rest(core, now=2.0 + step, epoch=7)]
+    assert status(core).resting is None
+    assert sent(orders, View)
+
+
+def test_a_ring_that_has_done_all_epochs_says_so_and_is_left_alone():
+    core = Coordinator(settings(epochs=6), "c")
+    core, _ = cluster(core=core)
+    answer(core, "w1")
+    answer(core, "w2")
+    for step in range(10):  # the report of the last one is lost
+        assert sent(rest(core, now=2.0 + step, points=900), View) == []
+    assert status(core).resting == "all 6 epochs are done"
+
+
+def test_new_data_begins_the_continuation_of_a_ring_that_rests_and_an_order_that_is_lost_is_repeated():
+    core = at_rest()
+    rest(core, now=2.0)
+    orders = rest(core, now=3.0, points=130)
+    order = RestartContinuation(1, fresh=False)
+    assert ("w1", order) in sent(orders, RestartContinuation)
+    assert sent(rest(core, now=3.5, points=130), RestartContinuation) == [
+        ("w1", order),
+        ("w2", order),
+    ]
+    finish(core, 6, following=EpochPlan(2, restart=1))
+    assert sent(rest(core, now=4.0, points=130, epoch=7), RestartContinuation) == []
+
+
 def test_a_worker_that_leaves_hands_over_what_it_holds():
     core, _ = cluster()
     orders = core.handle(b"w2", Leaving("w2", 1), now=1.0)

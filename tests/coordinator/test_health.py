@@ -110,6 +110,16 @@ def test_an_epoch_that_takes_long_is_no_stall(watched: Watched) -> None:
     assert found[0].tone == "warn"
 
 
+def test_a_ring_that_rests_is_no_stall(watched: Watched) -> None:
+    for second in range(10):
+        watched.see(replace(STATUS, epoch=second))
+    for _ in range(100):
+        found = watched.see(replace(STATUS, epoch=10, resting="nothing new to train on"))
+        assert said(found)[0] == "good: Resting: nothing new to train on"
+    assert found[0].more == "epoch 10, model version 2"
+    assert said(watched.see(replace(STATUS, epoch=11)))[0] == "good: Training, 1.0 epochs/s"
+
+
 def test_whether_the_feed_keeps_up(watched: Watched) -> None:
     assert answers(ingest=())[1] == "warn: No ingest node"
     assert answers(ingest=(replace(NODE, state="lost"),))[1] == "warn: No ingest node"
