@@ -321,7 +321,31 @@ class Cluster:
         assert self._heal_epoch is not None
         if not resting and core.progress.epoch < self._heal_epoch + EPOCHS_AFTERWARDS:
             found.append(f"no more than {core.progress.epoch - self._heal_epoch} epochs end")
-        return found + self._moves + self._open_books
+        return found + self._unrest + self._moves + self._open_books
+
+    @property
+    def _unrest(self) -> list[str]:
+        """Why the ring does not rest, or should not, in a story in which it has to: nothing comes any more."""
+        core, staying = self.coordinator.core, [w for w in self.alive if not w.is_asked_to_leave]
+        if self.model.chance is None:
+            return []
+        found = [f"{worker.name} does not rest" for worker in staying if not worker.rests]
+        progress = core.progress
+        if core.resting is None:
+            found.append(
+                f"the coordinator does not know that the ring rests before {progress.epoch}"
+            )
+        rule, books = progress.continuation.rule, core.accounts
+        order = progress.continuation.missed(progress.plan)
+        due = rule.due(core.membership.points_to_train_on, books.accepted)
+        if not self.size.epochs and (order is not None or due is not None):
+            found.append(f"order {order} is not carried out, or a {due} beginning is due")
+        return found
+
+    def bring_points(self) -> None:
+        """Some points more come to a ring that rests."""
+        self.note("some points")
+        self.nodes[self.clients[0].name].push_once()
 
     @property
     def _moves(self) -> list[str]:

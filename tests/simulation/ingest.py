@@ -52,6 +52,7 @@ class Client:
         self.name = name
         self.every_s = every_s
         self.ends = False
+        self.pauses = False
         self.pushes = 0
         self.open: dict[int, int] = {}
         """Pushes without an answer, and their points."""
@@ -151,10 +152,15 @@ class IngestProcess(Process):
         if self.client.ends:
             return
         rng = self.kernel.rng
-        if self.outbox.sender.has_room:
+        if self.outbox.sender.has_room and not self.client.pauses:
             self._take(self.client.push(rng.randint(1, 4)))
             self._flush()
         self.after(2.0 * self.client.every_s * rng.random(), self._push)
+
+    def push_once(self) -> None:
+        """Take some points more from a client that had ended."""
+        self._take(self.client.push(3))
+        self._flush()
 
     def _take(self, number: int) -> None:
         points, client = self.client.open[number], self.client.name

@@ -17,7 +17,7 @@ from streammac.models.base import Array, Block
 from streammac.ring.member import Event, Member
 from streammac.ring.member_actions import Action, OpenEpoch, Report, Send, Train, TrainDone
 from streammac.ring.view_change import ViewChange
-from streammac.wire.messages import EpochPlan, EpochReport, ModelState, Resume, Token, View
+from streammac.wire.messages import EpochPlan, EpochReport, ModelState, Resume, Token, View, Wake
 from tests.simulation.kernel import Violation
 from tests.simulation.visits import Visit, VisitedModel, Visits
 
@@ -275,6 +275,24 @@ class RingRules:
                 if isinstance(action, Report):
                     self._reports(worker, action)
         self._is_alone_with_its_tokens(worker, member, actions)
+        self._rests_rightly(worker, member)
+
+    def _rests_rightly(self, worker: WorkerProcess, member: Member) -> None:
+        """Nobody rests who has something to do."""
+        view, agenda = member.view, member.agenda
+        if (
+            not worker.rests
+            or view.outside
+            or view.leaving
+            or 0 < member.epochs <= member.epoch.number
+        ):
+            return
+        if worker.has_new_points:
+            raise Violation(f"{worker.name} rests, and has points that it has not trained on")
+        if not agenda.settled:
+            raise Violation(f"{worker.name} rests, and its last Z step left something to improve")
+        if agenda.restart is not None and agenda.restart.number > member.epoch.plan.restart:
+            raise Violation(f"{worker.name} rests, and has not carried out order {agenda.restart}")
 
     def _keeps_to_its_view(
         self, worker: WorkerProcess, member: Member, event: Event, actions: list[Action]
@@ -397,4 +415,4 @@ def mark_of(tensors: Mapping[str, np.ndarray]) -> int:
 def _view_of(event: object) -> int | None:
     if isinstance(event, View):
         return event.number
-    return event.view if isinstance(event, Token | ModelState | Resume) else None
+    return event.view if isinstance(event, Token | ModelState | Wake | Resume) else None

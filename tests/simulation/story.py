@@ -8,12 +8,12 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
 
 from tests.simulation.cluster import Cluster, Size
-from tests.simulation.kernel import Kernel
+from tests.simulation.kernel import Kernel, Violation
 from tests.simulation.themes import theme_of
 from tests.simulation.worker import Pace
 
@@ -33,6 +33,11 @@ MOVING = 0.4
 MAX_MOVES = 3
 ADOPTING = 0.3
 """Share of the stories in which the ring goes on from other models than those that it has trained."""
+RESTING = 0.25
+"""Share of the stories in which the feed pauses, and the ring rests where nothing is left to train."""
+MAX_PAUSES = 5
+ROUSED_S = 20.0
+"""Points that come to a ring that rests are trained on within that time, and it rests again."""
 MORE_FAULTS_MOVING = 4
 """Besides, so many may come while points are moved."""
 PATIENT_S = 600.0
@@ -155,8 +160,14 @@ class Story:
         self._theme = theme_of(seed)
         if self._theme is not None:
             size = self._theme.applied(size)
+        # chance of its own, and short epochs, since a continuation is to come to its end
+        self._rests = random.Random(f"rests {seed}")
+        is_resting = self._rests.random() < RESTING
+        if is_resting:
+            size = replace(size, pace=replace(size.pace, visit=0.02, z_step=0.02))
         self._folder = tempfile.TemporaryDirectory(dir=DISKS, prefix="simulated-")
         self.cluster = Cluster(self.kernel, size, Path(self._folder.name))
+        self.cluster.model.chance = self._rests if is_resting else None
         self.cluster.rules.on_view = self._on_view
         # where much goes wrong, one fault may mend what another has broken: so there are quiet stories, too
         self._is_quiet = rng.random() < 0.4
@@ -205,12 +216,23 @@ class Story:
         for _ in range(self._orders):
             moment = begin + TROUBLED_S * self._moves.random()
             kernel.after(moment, self._do_unless_healed, self._move, ())
+        if cluster.model.chance is not None:
+            for _ in range(self._rests.randint(1, MAX_PAUSES)):
+                moment = begin + TROUBLED_S * self._rests.random()
+                kernel.after(moment, self._do_unless_healed, self._pause, ())
         kernel.run(begin + TROUBLED_S + 1.0, lambda: False)
         cluster.heal()
         self._healed = True
         kernel.run(kernel.now + CALM_S, self._is_over)
         cluster.check_the_end()
         core = cluster.coordinator.core
+        if cluster.model.chance is not None:
+            view = core.views.number
+            cluster.bring_points()
+            kernel.run(kernel.now + ROUSED_S, self._is_over)
+            cluster.check_the_end()
+            if core.views.number != view:
+                raise Violation("stuck: it took a view to wake the ring")
         return Outcome(
             kernel.now,
             kernel.events,
@@ -344,6 +366,18 @@ class Story:
             self.cluster.rot(name, self._rots)
             delay = 0.05 + 3.0 * self._rots.random()
             self.kernel.after(delay, self._do_unless_healed, self.cluster.start, (name,))
+
+    def _pause(self) -> None:
+        """The feed pauses for some time."""
+        self.cluster.note("pause")
+        for client in self.cluster.clients:
+            client.pauses = True
+        self._later(1.0, 10.0, self._feed)
+
+    def _feed(self) -> None:
+        self.cluster.note("feed")
+        for client in self.cluster.clients:
+            client.pauses = False
 
     def _move(self) -> None:
         """A worker is to give points to the others, and something may happen to any of them meanwhile."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from streammac.models.base import Array, Block, Objective
 from streammac.models.layout import names, rows
 from streammac.ring.member_actions import Train
 from tests.ring.tally import TallyModel
+
+UNSETTLED = 0.1
+"""Share of the Z steps that leave something to improve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,11 @@ class VisitedModel(TallyModel):
     """Blocks ``b/0-1`` ... whose state is one array, named like the block.
 
     The number of blocks is another one with every worker more or less, and never more than there are submodels.
+
+    Attributes
+    ----------
+    chance : Random or None
+        Chance of Z steps that leave something to improve, where the ring rests when nothing is left; None: never.
     """
 
     family = "visited"
@@ -61,6 +70,7 @@ class VisitedModel(TallyModel):
         super().__init__(submodels, laps)
         self._submodels = submodels
         self._laps = laps
+        self.chance: Random | None = None
 
     def initial_blocks(self, dim: int) -> tuple[Block, ...]:
         return (Block("origin", laps=1), *self.blocks(dim, 1))
@@ -90,6 +100,6 @@ class VisitedModel(TallyModel):
         state = job.token.tensors[name]
         return {name: np.append(state, visits.add(visit)) if job.visits else state}
 
-    def improve(self, points: int) -> Objective:
-        """Do a Z step."""
-        return Objective(points=points)
+    def improve(self, points: int) -> tuple[Objective, bool]:
+        """Do a Z step; return also whether it leaves nothing to improve."""
+        return Objective(points=points), self.chance is None or self.chance.random() > UNSETTLED

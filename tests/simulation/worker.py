@@ -22,6 +22,7 @@ from streammac.ring.member_actions import (
     Answer,
     Done,
     Job,
+    NewPoints,
     OpenEpoch,
     Report,
     Send,
@@ -52,6 +53,7 @@ from streammac.wire.messages import (
     Stop,
     Token,
     View,
+    Wake,
 )
 from streammac.wire.reports import RingProgress, WorkerReport
 from tests.files.failing_disk import Died
@@ -140,6 +142,8 @@ class WorkerProcess(Process):
         self._retained_at = 0.0
         self.member: Member | None = None
         self.jobs: deque[Job] = deque()
+        self.trained_on = 0
+        """Points ever stored here when the newest epoch took its snapshot."""
         self.is_asked_to_leave = False
         self.departure = Departure(Interrupt())
         self.ended = False
@@ -162,7 +166,7 @@ class WorkerProcess(Process):
                     self._configured = True
                     self._open()
                     self.after(self.pace.load * self.kernel.rng.random(), self._begin)
-            case View() | Resume() | RestartContinuation() | Token() | ModelState():
+            case View() | Resume() | RestartContinuation() | Token() | ModelState() | Wake():
                 self.say("got", sender, message)
                 self._ring(message)
             case OpenSession() | Points():
@@ -287,6 +291,8 @@ class WorkerProcess(Process):
         except Died:
             self.dies(self.name)
             return
+        if self.model.chance is not None:
+            self._ring(NewPoints())
         for sender, answer in answers:
             self.say("answers", sender, answer)
             self.network.send(self, sender, "data", answer)
@@ -313,9 +319,21 @@ class WorkerProcess(Process):
 
     # -- the ring -------------------------------------------------------------------------
 
+    @property
+    def rests(self) -> bool:
+        """Return whether it waits for something to do."""
+        member = self.member
+        return member is not None and member.epoch.state == "resting" and not member.view.frozen
+
+    @property
+    def has_new_points(self) -> bool:
+        """Return whether points are here that came after the snapshot of the newest epoch."""
+        return self.store is not None and self.store.shard.appended > self.trained_on
+
     def _begin(self) -> None:
         seed, epochs = self.settings.cluster.seed, self.settings.training.epochs
-        self.member = Member(self.name, self.model, DIM, seed, epochs)
+        rests = self.model.chance is not None
+        self.member = Member(self.name, self.model, DIM, seed, epochs, rests=rests)
         early, self._early = self._early, []
         for event in early:
             self._ring(event)
@@ -373,6 +391,7 @@ class WorkerProcess(Process):
 
     def _result(self, job: Job) -> Done | None:
         if isinstance(job, OpenEpoch):
+            self.trained_on = self.store.shard.appended if self.store is not None else 0
             return None
         if isinstance(job, Train):
             token = job.token
@@ -381,7 +400,8 @@ class WorkerProcess(Process):
             )
             return TrainDone(job, self.model.train(job, visit, self.visits))
         points = self.store.shard.points if self.store is not None else 0
-        return ZStepDone(job.view, job.epoch, self.model.improve(points))
+        objective, settled = self.model.improve(points)
+        return ZStepDone(job.view, job.epoch, objective, settled)
 
     def _handle(self, done: Done) -> None:
         assert self.member is not None
