@@ -205,8 +205,10 @@ def test_a_frozen_member_that_rests_waits_for_its_view():
     ],
 )
 def test_rest_is_planned_where_nothing_is_left(plan, agenda, rest):
-    following = plan_after(plan, agenda, TallyModel())
-    assert following == EpochPlan(plan.age + 1, restart=plan.restart, rest=rest)
+    model = TallyModel()
+    following = plan_after(plan, agenda, model, members=3)
+    expected = EpochPlan(plan.age + 1, restart=plan.restart, groups=model.groups_for(3), rest=rest)
+    assert following == expected
 
 
 def test_who_joins_never_rests_before_its_points_have_been_trained_on():

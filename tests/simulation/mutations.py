@@ -27,6 +27,7 @@ from streammac.delivery.records import Handed
 from streammac.delivery.session import Session
 from streammac.points.batch_id_set import BatchIdSet
 from streammac.ring import admission, recovery, rejoin
+from streammac.ring.agenda import Agenda
 from streammac.ring.member import Member
 from streammac.ring.view_change import ViewChange
 from streammac.store import Shard
@@ -266,6 +267,32 @@ def _believes_old_answers(original, change, holdings):
     return original(change, replace(holdings, resumed=change.view.number))
 
 
+# -- rest ------------------------------------------------------------------------------------------
+
+
+def _overlooks(what, idle):
+    def change(original, agenda, plan):
+        return original(dataclasses.replace(agenda, **{what: idle}), plan)
+
+    return change
+
+
+def _tells_nobody(original, member):
+    return []
+
+
+def _looks_after_nothing(original, core, peer):
+    return []
+
+
+def _believes_that_it_knows_all(original, core):
+    change = core.views.change
+    if change is None or change.resume is None:
+        return None
+    reports = [core.membership.peers[name].worker.ring for name in change.names]
+    return "nothing new to train on" if all(report.resting for report in reports) else None
+
+
 MUTATIONS = (
     Mutation(
         "old tokens",
@@ -371,6 +398,36 @@ MUTATIONS = (
         "adopted again",
         "Each view has the ring go on from the model that it was to go on from once.",
         ((Progress, "resumed", _adopts_again),),
+    ),
+    Mutation(
+        "points overlooked",
+        "A member rests although points have come.",
+        ((Agenda, "is_empty", _overlooks("new_points", False)),),
+    ),
+    Mutation(
+        "rest too soon",
+        "A member rests although its Z step left something to improve.",
+        ((Agenda, "is_empty", _overlooks("settled", True)),),
+    ),
+    Mutation(
+        "orders overlooked",
+        "A member rests although it has an order.",
+        ((Agenda, "is_empty", _overlooks("restart", None)),),
+    ),
+    Mutation(
+        "nobody woken",
+        "Who begins an epoch before which the ring rests tells nobody.",
+        ((Member, "_tell_all", _tells_nobody),),
+    ),
+    Mutation(
+        "rest not looked after",
+        "The coordinator waits for the end of an epoch while the ring rests: with orders that are due, or were lost.",
+        ((Coordinator, "_rouse", _looks_after_nothing),),
+    ),
+    Mutation(
+        "rest believed",
+        "The coordinator takes the ring for resting although it does not know of the end of its last epoch.",
+        ((Coordinator, "resting", _believes_that_it_knows_all),),
     ),
     Mutation(
         "not durable",
