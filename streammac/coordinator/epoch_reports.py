@@ -9,7 +9,7 @@ from streammac.models.base import Array
 from streammac.wire.messages import EpochPlan, EpochReport, Resume
 
 MAX_OPEN = 64
-"""Epochs whose reports are awaited at a time; workers are never more than two apart."""
+"""Epochs whose reports are awaited at a time; workers are never more than two apart, but their messages may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,8 @@ class EpochReports:
         self._open.setdefault(report.epoch, {})[report.name] = report
         while len(self._open) > MAX_OPEN:
             del self._open[min(self._open)]
-        return self._result(report.epoch)
+        # it may be the oldest: the reports of one whose connection was slow come all at once
+        return self._result(report.epoch) if report.epoch in self._open else None
 
     def _result(self, epoch: int) -> EpochResult | None:
         reports = self._open[epoch]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streammac.coordinator.epoch_reports import EpochReports
+from streammac.coordinator.epoch_reports import MAX_OPEN, EpochReports
 from streammac.wire.messages import EpochPlan, EpochReport, Resume
 
 NAMES = ("a", "b", "c")
@@ -54,6 +54,15 @@ def test_who_is_gone_has_not_ended_the_epoch_that_the_ring_goes_on_with():
     result = epoch_reports.add(report("b", 5))
     assert result is not None
     assert result.params["w"] == ord("a"), "the model is the ring's"
+
+
+def test_reports_that_come_very_late_are_no_trouble():
+    epoch_reports = EpochReports()
+    epoch_reports.begin(*resumed(4, ("a", "b")))
+    epochs = range(3, 3 + MAX_OPEN + 5)
+    assert [epoch_reports.add(report("a", 4, epoch)) for epoch in epochs] == [None] * len(epochs)
+    results = [epoch_reports.add(report("b", 4, epoch)) for epoch in epochs]
+    assert [r.epoch for r in results if r is not None] == list(epochs[5:])
 
 
 def test_when_members_began_anew_outlives_the_coordinator():

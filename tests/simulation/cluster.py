@@ -23,6 +23,7 @@ from tests.simulation.store import WorkerDisk
 from tests.simulation.visits import VisitedModel, Visits
 from tests.simulation.worker import Pace, WorkerProcess
 
+MANY_POINTS = 200
 EPOCHS_AFTERWARDS = 2
 """So many epochs must end once the faults have stopped."""
 
@@ -343,9 +344,9 @@ class Cluster:
         return found
 
     def bring_points(self) -> None:
-        """Some points more come to a ring that rests."""
-        self.note("some points")
-        self.nodes[self.clients[0].name].push_once()
+        """Points come at once to a ring that rests, so many that a beginning is due as soon as it rests again."""
+        self.note("many points")
+        self.nodes[self.clients[0].name].push_once(MANY_POINTS)
 
     @property
     def _moves(self) -> list[str]:

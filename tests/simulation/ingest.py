@@ -157,9 +157,9 @@ class IngestProcess(Process):
             self._flush()
         self.after(2.0 * self.client.every_s * rng.random(), self._push)
 
-    def push_once(self) -> None:
-        """Take some points more from a client that had ended."""
-        self._take(self.client.push(3))
+    def push_once(self, points: int) -> None:
+        """Take points more from a client that had ended."""
+        self._take(self.client.push(points))
         self._flush()
 
     def _take(self, number: int) -> None:

@@ -285,14 +285,6 @@ def _looks_after_nothing(original, core, peer):
     return []
 
 
-def _believes_that_it_knows_all(original, core):
-    change = core.views.change
-    if change is None or change.resume is None:
-        return None
-    reports = [core.membership.peers[name].worker.ring for name in change.names]
-    return "nothing new to train on" if all(report.resting for report in reports) else None
-
-
 MUTATIONS = (
     Mutation(
         "old tokens",
@@ -423,11 +415,6 @@ MUTATIONS = (
         "rest not looked after",
         "The coordinator waits for the end of an epoch while the ring rests: with orders that are due, or were lost.",
         ((Coordinator, "_rouse", _looks_after_nothing),),
-    ),
-    Mutation(
-        "rest believed",
-        "The coordinator takes the ring for resting although it does not know of the end of its last epoch.",
-        ((Coordinator, "resting", _believes_that_it_knows_all),),
     ),
     Mutation(
         "not durable",

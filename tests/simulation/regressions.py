@@ -20,6 +20,7 @@ REGRESSIONS: dict[int, str] = {
     60008: "what only one had, because the others were gone, counted as more hops than one when it was gone, too",
     71096: "a worker that began to move points was taken for one that is through, at a word that was older, and waited",
     90096: "the routes to a worker that moves its points were lost, and not told again",
+    100114: "reports of more epochs than are awaited came before those of another worker",
     6130: "a late copy of a batch that had moved on to a third worker was stored again",
 }
 
