@@ -31,6 +31,7 @@ NAMES = (
     "metrics_overhead",
     "messages",
     "probe_agreement",
+    "at_rest",
 )
 log = logging.getLogger("benchmarks")
 

@@ -52,8 +52,9 @@ def wait_for_rest(client: Client) -> None:
     end = time.monotonic() + PATIENCE_S
     rested = 0
     while rested < 3 and time.monotonic() < end:
-        age = client.status().age
-        rested = rested + 1 if age is not None and age >= RESTING_AGE else 0
+        status = client.status()
+        rests = status.resting is not None or (status.age or 0) >= RESTING_AGE
+        rested = rested + 1 if rests else 0
         time.sleep(1.0)
 
 

@@ -39,6 +39,12 @@ OVERVIEW = Row(
         stat_of("Stored", "Points in the shards now.", "short", of(m.POINTS, 'state="stored"')),
         stat_of("Ingest", "Points acknowledged per second.", "cps", ACKNOWLEDGED),
         stat_of("Epoch", "Mean duration of the last epochs.", "s", EPOCH_MEAN),
+        stat_of(
+            "Resting",
+            "1 while there are no epochs because nothing is left to train: new points wake the ring.",
+            "short",
+            of(m.RESTING),
+        ),
         stat_of("Version", "Model version that users get.", "short", of(m.PROMOTED)),
         stat_of(
             "Last recovery",

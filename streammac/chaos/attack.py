@@ -190,8 +190,8 @@ def whole(status: ClusterStatus) -> bool:
 
 
 def is_over(injection: Injection, before: ClusterStatus, now: ClusterStatus) -> bool:
-    """Return whether what an injection did is undone, or done, and an epoch has passed."""
-    if now.epoch <= before.epoch:
+    """Return whether what an injection did is undone, or done, and an epoch has passed, if there was one to come."""
+    if now.epoch <= before.epoch and now.resting is None:
         return False
     if injection.fault in HANGS:
         return True

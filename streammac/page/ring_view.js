@@ -56,13 +56,14 @@ export function ringView(container) {
 
 function described(status, members, lost) {
   const parts = [`Ring of ${members.length} workers, view ${status.view}, epoch ${status.epoch}.`];
+  if (status.resting) parts.push(`Resting: ${status.resting}.`);
   if (lost.length) parts.push(`Lost: ${lost.slice(0, 5).map((one) => one.name).join(", ")}.`);
   return `${parts.join(" ")} The table below has every worker.`;
 }
 
 function label(centre, status, members, many) {
   const texts = [
-    "epoch",
+    status.resting ? "rests before epoch" : "epoch",
     whole(status.epoch),
     `view ${whole(status.view)}`,
     many ? `${whole(members.length)} workers` : status.model_version ? `model ${whole(status.model_version)}` : "no model yet",

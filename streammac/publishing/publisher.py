@@ -34,6 +34,8 @@ from streammac.wire.status import Quality
 log = logging.getLogger(__name__)
 
 END_PATIENCE_S = 10.0
+RETRY_S = 1.0
+"""An epoch that could not be written is tried again after so long."""
 MOST_WAITING = 8
 """Epochs that wait to be published; of more, those that came first give way."""
 
@@ -186,18 +188,26 @@ class Publisher:
             try:
                 self._take(*wanted)
                 self._trouble = None
-            except OSError as error:  # the next epoch tries again
+            except OSError as error:
                 log.warning("epoch %d is not published: %s", wanted[0].epoch, error)
                 self._trouble = error
+                self._keep(wanted)
             except UNUSABLE as error:
                 trouble = f"epoch {wanted[0].epoch}: {type(error).__name__}: {error}"
                 log.error("not published: %s", trouble)
                 self._tell(trouble=trouble)
 
+    def _keep(self, wanted: tuple[EpochResult, int]) -> None:
+        """Have an epoch tried again, unless a newer one waits: where the ring rests there is none to come."""
+        with self._signal:
+            if not self._waiting and not self._ending:
+                self._waiting.append(wanted)
+
     def _next(self, last: float) -> tuple[EpochResult, int] | None:
         """Wait for an epoch that is to be looked at; None: there is none, and it is time to end.
 
-        Between two of them is the publishing interval, unless the continuation is over.
+        Between two of them is the publishing interval, unless the continuation is over, and a pause where the disk takes
+        nothing.
         """
         with self._signal:
             while True:
@@ -208,7 +218,10 @@ class Publisher:
                     return newest
                 over = self._rests(self._waiting[-1][0])
                 over &= len(self._waiting) > 1 or not self._leader.over
-                pause = self._settings.publish.interval_s - (time.monotonic() - last)
+                pause = self._settings.publish.interval_s
+                if self._trouble is not None:
+                    over, pause = False, max(pause, RETRY_S)
+                pause -= time.monotonic() - last
                 if over or pause <= 0:
                     return self._waiting.popleft()
                 self._signal.wait(pause)

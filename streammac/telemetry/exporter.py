@@ -215,6 +215,7 @@ class CoordinatorMetrics(ProcessMetrics):
         values = {
             metrics.VIEW: status.view,
             metrics.EPOCH: status.epoch,
+            metrics.RESTING: status.resting is not None,
             metrics.OBJECTIVE: status.objective,
             metrics.PENALISED: status.penalised,
             metrics.VIOLATED: status.violated,

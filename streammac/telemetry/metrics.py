@@ -226,6 +226,9 @@ POINTS = Series(
     ("state",),
 )
 EPOCH = Series("streammac_epoch", "gauge", "next epoch that is not known to be complete")
+RESTING = Series(
+    "streammac_resting", "gauge", "1 while there are no epochs because nothing is left to train"
+)
 EPOCHS = Series("streammac_epochs_total", "counter", "epochs finished by the whole ring")
 EPOCH_PHASES = Series(
     "streammac_epoch_phase_seconds_total",
@@ -314,7 +317,7 @@ DRIFTS = Series(
 
 COORDINATOR = (
     BUILD, VIEW, MEMBERS, WORKER_UP, WEIGHT, FAILURES, RECOVERY_LAST, RECOVERY_SECONDS, EVENTS,
-    COORDINATOR_MALFORMED, POINTS, EPOCH, EPOCHS, EPOCH_PHASES, EPOCH_SECONDS, OBJECTIVE, PENALISED,
+    COORDINATOR_MALFORMED, POINTS, EPOCH, RESTING, EPOCHS, EPOCH_PHASES, EPOCH_SECONDS, OBJECTIVE, PENALISED,
     VIOLATED, LEFT_OUT, MU, IMBALANCE, MODEL_VERSION, PROMOTED, PUBLISHED, EXAMINED, QUALITY,
     MEASURES, MARGINS, *PROPERTIES.values(), DRIFTS, HANDSHAKE_FAILURES,
 )  # fmt: skip

@@ -37,6 +37,7 @@ def line(status: ClusterStatus | None, elapsed_s: float) -> str:
         f"{len(status.members)} workers, epoch {status.epoch}, model {status.model_version}, "
         f"objective {number(status.objective)}{measured}"
         f"{f', {status.waiting}' if status.waiting else ''}"
+        f"{f', resting: {status.resting}' if status.resting else ''}"
         f"{', the coordinator is away' if status.stale else ''}"
     )
 

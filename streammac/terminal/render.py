@@ -242,7 +242,8 @@ def _learning(status: ClusterStatus, trend: Trend | None, glyphs: Glyphs) -> Ren
     table = _grid()
     trend = trend or Trend()
     violated = "" if status.violated is None else f", violated {status.violated:.1%}"
-    table.add_row("epoch", f"{status.epoch}, mu {number(status.mu)}{violated}")
+    rests = f", resting: {status.resting}" if status.resting else ""
+    table.add_row("epoch", f"{status.epoch}, mu {number(status.mu)}{violated}{rests}")
     table.add_row("objective", _course(number(status.objective), trend.objective, glyphs))
     quality = status.quality
     if quality is None:
