@@ -216,6 +216,43 @@ def test_time_boxed_z_steps_go_on_where_the_last_one_stopped():
     assert touched.max() - touched.min() <= 1, "and none got two before another got one"
 
 
+class ChangingModel(TallyModel):
+    """Its Z steps change a share of the coordinates."""
+
+    def __init__(self, changed: float) -> None:
+        super().__init__()
+        self.changed = changed
+
+    def z_step(self, params, x, z, mu):
+        return z, Objective(points=len(x), changed=self.changed * len(x))
+
+
+@pytest.mark.parametrize(
+    ("changed", "age", "settled"),
+    [(0.0, 3, True), (0.0005, 3, True), (0.002, 3, False), (0.0, 2, False)],
+)
+def test_a_z_step_that_hardly_changes_anything_at_the_end_of_a_continuation_is_settled(
+    changed, age, settled
+):
+    learner = Learner("w1", ChangingModel(changed), shard_of(3 * CHUNK), VisitPlan())
+    plan = EpochPlan(age)
+    learner.do(OpenEpoch(1, 1, plan, {}))
+    done = learner.do(ZStep(1, 1, plan, {}))
+    assert done.settled == settled
+
+
+def test_a_time_boxed_z_step_is_settled_when_all_points_have_been_gone_through():
+    model, plan = ChangingModel(0.0), EpochPlan(3)
+    learner = Learner("w1", model, shard_of(5 * CHUNK), VisitPlan(), visit_s=2.5, clock=Clock())
+    learner.do(OpenEpoch(1, 1, plan, {}))
+    settled = [learner.do(ZStep(1, 1, plan, {})).settled for _ in range(3)]
+    assert settled == [False, True, True]
+    model.changed = 1.0
+    assert not learner.do(ZStep(1, 1, plan, {})).settled
+    model.changed = 0.0
+    assert not learner.do(ZStep(1, 1, plan, {})).settled, "points were left that had changed"
+
+
 def test_a_cancelled_visit_stops_after_one_minibatch():
     learner = Learner("w1", MODEL, shard_of(3200), VisitPlan(minibatch=32), cancelled=lambda: True)
     learner.do(OpenEpoch(1, 1, LATER, {}))
