@@ -206,8 +206,8 @@ class Publisher:
     def _next(self, last: float) -> tuple[EpochResult, int] | None:
         """Wait for an epoch that is to be looked at; None: there is none, and it is time to end.
 
-        Between two of them is the publishing interval, unless the continuation is over, and where the disk takes nothing
-        a pause.
+        Between two of them is the publishing interval, unless the continuation is over, and a pause where the disk
+        takes nothing.
         """
         with self._signal:
             while True:
