@@ -17,6 +17,7 @@ from streammac.models.local import VisitPlan, enter, z_pass
 from streammac.models.retrieval import precision, precisions, true_neighbours
 from streammac.models.serial import w_step
 from streammac.publishing.promotion import Difference, standard_error
+from streammac.ring.agenda import Agenda
 from streammac.ring.epoch import plan_after
 from streammac.wire.messages import EpochPlan, RestartContinuation
 
@@ -99,7 +100,7 @@ class Cluster:
     def begin_warm(self) -> None:
         """Order a warm continuation, though nothing is new."""
         order = RestartContinuation(self.plan.restart + 1, fresh=False)
-        self.plan = plan_after(self.plan, order, self.model, WORKERS)
+        self.plan = plan_after(self.plan, Agenda(restart=order), self.model, WORKERS)
 
     def _train(self) -> None:
         plan = self.plan
@@ -117,7 +118,7 @@ class Cluster:
         self.continuation.grown(self.points, self.points, self.plan)
         order = self.continuation.missed(self.plan)
         if not self._rested or order is not None:
-            self.plan = plan_after(self.plan, order, self.model, WORKERS)
+            self.plan = plan_after(self.plan, Agenda(restart=order), self.model, WORKERS)
 
     @property
     def _rested(self) -> bool:

@@ -50,3 +50,10 @@ def rows_at_distances(
     counts = np.zeros((len(queries), bits + 1), np.int32)
     count_rows(words(queries), words(codes), rows, wanted, counts)
     return counts
+
+
+def compile_all() -> None:
+    """Compile what is used here for the types that are used."""
+    codes = np.zeros((1, 8), np.uint8)
+    at_distances(codes, codes, 64)
+    rows_at_distances(codes, codes, np.zeros((1, 1), np.int64), np.ones((1, 1), np.bool_), 64)
