@@ -88,6 +88,38 @@ class Opened:
 
 
 @dataclass(slots=True)
+class Sweep:
+    """How far Z steps have come that may not get through all points at a time.
+
+    Attributes
+    ----------
+    resume : int
+        Number of the row at which the next one goes on.
+    calm : int
+        Rows gone through since one changed much.
+    """
+
+    resume: int = 0
+    calm: int = 0
+
+    def start(self, data: Snapshot) -> int:
+        """Return the position at which a Z step begins."""
+        position = data.position(self.resume)
+        return position if position < len(data) else 0
+
+    def went(self, data: Snapshot, start: int, objective: Objective, *, over: bool) -> bool:
+        """Take what a Z step came to that began there; return whether nothing is left to improve.
+
+        ``over``: so is the continuation.
+        """
+        seen = objective.points + objective.left_out
+        self.resume = data.number((start + seen) % max(1, len(data)))
+        is_calm = over and objective.changed <= SETTLED * objective.points
+        self.calm = self.calm + seen if is_calm else 0
+        return self.calm >= len(data)
+
+
+@dataclass(slots=True)
 class Learner:
     """One worker's learning.
 
@@ -128,8 +160,7 @@ class Learner:
     _opened: Opened | None = None
     _entered: int = 0  # rows of smaller numbers have coordinates
     _usual: float = 0.0  # mean error of the points, by the newest model; 0: not known yet
-    _resume: int = 0  # number of the row at which the next time-boxed Z step goes on
-    _calm: int = 0  # rows gone through since a Z step changed much
+    _sweep: Sweep = field(default_factory=Sweep)
 
     def prepare(self) -> None:
         """Load now what the first jobs would load otherwise."""
@@ -235,17 +266,13 @@ class Learner:
             enter(self.model, job.params, data, 0)
             self._entered = data.number(len(data))
         mu = self.model.mu(job.plan.age)
-        resume = data.position(self._resume) if self.visit_s is not None else 0
-        if resume >= len(data):
-            resume = 0
-        objective = z_pass(self.model, job.params, data, mu, first=resume, expired=self._timer())
+        start = self._sweep.start(data)
+        objective = z_pass(self.model, job.params, data, mu, first=start, expired=self._timer())
         _check_finite({name: np.asarray(value) for name, value in asdict(objective).items()})
         self._usual = objective.error if objective.points else self._usual
-        seen = objective.points + objective.left_out
-        self._resume = data.number((resume + seen) % max(1, len(data)))
-        calm = self.model.rests(job.plan.age) and objective.changed <= SETTLED * objective.points
-        self._calm = self._calm + seen if calm else 0
-        return ZStepDone(job.view, job.epoch, objective, settled=self._calm >= len(data))
+        over = self.model.rests(job.plan.age)
+        settled = self._sweep.went(data, start, objective, over=over)
+        return ZStepDone(job.view, job.epoch, objective, settled)
 
     def _timer(self) -> Callable[[], bool]:
         if self.visit_s is None:
