@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data import fashion_mnist, siftsmall
+from benchmarks.report import Cell, Report
 from streammac.coordinator.continuation import Continuation
 from streammac.models.alignment import alignment
 from streammac.models.arrays import ArrayShard
@@ -155,10 +157,13 @@ def changed(
     )
 
 
-def growth() -> None:
-    """Print what becomes of a model whose points double."""
+def growth(*, short: bool) -> Report:
+    """Return what becomes of a model whose points double."""
     task = fashion_mnist()
     x = np.random.default_rng(0).permutation(np.asarray(task.database))
+    if short:
+        x = x[: len(x) // 10]
+        task = replace(task, database=x)
     half, queries = len(x) // 2, np.random.default_rng(1).permutation(task.queries)
     outside = Judge(queries[JURY:], x)
     precise = task.near()
@@ -172,20 +177,13 @@ def growth() -> None:
             asked, codes, precise, task.retrieved
         )
 
-    def row(name: str, of: Cluster, than: Mapping[str, Array]) -> float:
-        recall, precise = quality(of.current)
-        share = f"{changed(of.model, of.current, than, x[:10_000]):.1%}" if than else ""
-        print(
-            f"| {name} | {of.epoch} | {recall:.4f} | {precise:.4f} | {of.promotions} | {share} |",
-            flush=True,
-        )
-        return recall
+    def row(name: str, of: Cluster, than: Mapping[str, Array]) -> tuple[Cell, ...]:
+        share = changed(of.model, of.current, than, x[:10_000]) if than else None
+        return (name, of.epoch, *quality(of.current), of.promotions, share)
 
-    print(
-        "| points | epochs | recall | precision | promotions | bits changed |\n|---|---|---|---|---|---|"
-    )
     cluster = Cluster(BITS, x[:half], Judge(queries[:JURY], x[:half]))
     recalls: list[float] = []
+    rows = []
     for part in range(PARTS + 1):
         before, promotions = cluster.current, 0
         if part:
@@ -195,42 +193,56 @@ def growth() -> None:
             if cluster.promotions != promotions:
                 promotions = cluster.promotions
                 recalls.append(float(outside(cluster.model, cluster.current).mean()))
-        row(f"{cluster.points:,}", cluster, before)
+        rows.append(row(f"{cluster.points:,}", cluster, before))
     fit = Cluster(BITS, x, cluster.judge)
     for _ in fit.run():
         pass
-    row("fresh fit on all", fit, cluster.current)
-    print(f"\nLargest loss at a promotion: {max(0.0, *-np.diff(recalls)):.4f}")
+    rows.append(row("fresh fit on all", fit, cluster.current))
+    lost = max(0.0, *-np.diff(recalls))
+    return Report(
+        f"Points that double, Fashion-MNIST, {BITS} bits",
+        {
+            "points": "",
+            "epochs": "d",
+            "recall": ".4f",
+            "precision": ".4f",
+            "promotions": "d",
+            "bits changed": ".1%",
+        },
+        tuple(rows),
+        f"Of the current version, at the end of each part. Largest loss at a promotion: {lost:.4f}.",
+        {"lost": lost},
+    )
 
 
-def stationary() -> None:
-    """Print what becomes of a model that is trained again and again on the same points."""
-    print("\n| bits | epochs | first rest | best rest | last rest | current version | promotions |")
-    print("|---|---|---|---|---|---|---|")
+def stationary(*, short: bool) -> Report:
+    """Return what becomes of a model that is trained again and again on the same points."""
     task = siftsmall()
     x = np.random.default_rng(0).permutation(np.asarray(task.database))
-    for bits in task.bits:
+    rows = []
+    for bits in task.bits[:1] if short else task.bits:
         # the queries that come with the set are too few: half of those that are held out judge, half measure
         outside = Judge(x[JURY : 2 * JURY], x[2 * JURY :])
         cluster = Cluster(bits, x[2 * JURY :], Judge(x[:JURY], x[2 * JURY :]))
         found = []
-        for _ in range(1 + CONTINUATIONS):
+        for _ in range(2 if short else 1 + CONTINUATIONS):
             for _ in cluster.run():
                 pass
             found.append(float(outside(cluster.model, cluster.params).mean()))
             cluster.begin_warm()
         current = float(outside(cluster.model, cluster.current).mean())
-        print(
-            f"| {bits} | {cluster.epoch} | {found[0]:.4f} | {max(found):.4f} | {found[-1]:.4f} | "
-            f"{current:.4f} | {cluster.promotions} |",
-            flush=True,
-        )
+        rests = (found[0], max(found), found[-1])
+        rows.append((bits, cluster.epoch, *rests, current, cluster.promotions))
+    return Report(
+        "Recall where points do not change, siftsmall",
+        {"bits": "d", "epochs": "d"}
+        | dict.fromkeys(("first rest", "best rest", "last rest", "current version"), ".4f")
+        | {"promotions": "d"},
+        tuple(rows),
+        "A short, warm continuation follows the other; verdicts decide what goes on.",
+    )
 
 
-def main() -> None:
-    growth()
-    stationary()
-
-
-if __name__ == "__main__":
-    main()
+def run(*, short: bool = False) -> Iterator[Report]:
+    yield growth(short=short)
+    yield stationary(short=short)

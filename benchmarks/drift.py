@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from benchmarks.clusters import PUSH_S, fed
+from benchmarks.report import Report
 from streammac.client import Client, Model
 from streammac.models import BinaryAutoencoder
 from streammac.models.retrieval import precision, true_neighbours
@@ -22,7 +23,7 @@ KEPT_S = 15.0
 """Age up to which points are kept."""
 CALM_S = 25.0
 """Time before the change."""
-LOOK_S, LOOKS = 3.0, 16
+LOOK_S, LOOKS, SHORT_LOOKS = 3.0, 16, 2
 """Between two looks after the change, and how many there are."""
 NEAR_ENOUGH = 0.02
 """Precision less than that of codes fitted to the new kind alone."""
@@ -76,14 +77,16 @@ class NewKind:
         return self._precision(*(model.encode(x) for x in self._sets))
 
 
-def looks(cluster: LiveCluster, kind: NewKind, feed: Feed) -> Iterator[tuple[float, int, float]]:
+def looks(
+    cluster: LiveCluster, kind: NewKind, feed: Feed, count: int
+) -> Iterator[tuple[float, int, float]]:
     """Change the feed; yield seconds and epochs since then, and the precision of the current version."""
     status = cluster.wait(lambda s: s.quality is not None, "a measured model")
     time.sleep(CALM_S)
     status = cluster.wait(lambda s: True, "a status")
     feed.change()
     began, epoch = time.monotonic(), status.epoch
-    for look in range(LOOKS):
+    for look in range(count):
         time.sleep(max(0.0, began + (look + 1) * LOOK_S - time.monotonic()))
         status = cluster.wait(lambda s: True, "a status")
         with Client(cluster.directory.root) as client:
@@ -91,10 +94,9 @@ def looks(cluster: LiveCluster, kind: NewKind, feed: Feed) -> Iterator[tuple[flo
         yield time.monotonic() - began, status.epoch - epoch, found
 
 
-def main() -> None:
+def run(*, short: bool = False) -> Iterator[Report]:
     kind = NewKind()
-    print(f"Codes fitted to the new kind alone: {kind.best:.3f}\n")
-    print("| | seconds: precision (epochs) | back within 0.02 for good after |\n|---|---|---|")
+    rows, lines = [], []
     for enabled in (True, False):
         settings = {
             "model": {"bits": BITS},
@@ -103,20 +105,29 @@ def main() -> None:
         }
         feed = Feed()
         with fed(settings, feed.push) as cluster:
-            seen = list(looks(cluster, kind, feed))
+            seen = list(looks(cluster, kind, feed, SHORT_LOOKS if short else LOOKS))
             drifts = cluster.wait(lambda s: True, "a status").drift_events
+        name = "with detection" if enabled else "without"
         good = [found >= kind.best - NEAR_ENOUGH for _, _, found in seen]
         first = len(good) - next((i for i, ok in enumerate(reversed(good)) if not ok), len(good))
-        back = "not within the time"
-        if first < len(seen):
-            seconds, epochs, _ = seen[first]
-            back = f"{seconds:.0f} s, {epochs} epochs"
-        curve = ", ".join(f"{s:.0f}: {found:.3f} ({e})" for s, e, found in seen)
-        print(
-            f"| {f'{drifts} drifts seen' if enabled else 'without detection'} | {curve} | {back} |",
-            flush=True,
-        )
-
-
-if __name__ == "__main__":
-    main()
+        back, epochs = seen[first][:2] if first < len(seen) else (None, None)
+        rows.append((name, drifts, back, epochs, seen[-1][2]))
+        lines += [(name, *one) for one in seen]
+    yield Report(
+        f"A feed that changes wholly: back within {NEAR_ENOUGH} for good",
+        {
+            "": "",
+            "drifts noticed": "d",
+            "after, s": ".0f",
+            "epochs": "d",
+            "precision at the end": ".3f",
+        },
+        tuple(rows),
+        f"Codes fitted to the new kind alone have {kind.best:.3f}. An empty cell: not within the time.",
+    )
+    yield Report(
+        "The way there",
+        {"": "", "s": ".0f", "epochs": "d", "precision": ".3f"},
+        tuple(lines),
+        "Precision of the current version for the new kind.",
+    )

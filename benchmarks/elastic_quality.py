@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.clusters import wait_for_rest
 from benchmarks.data import fashion_mnist
+from benchmarks.report import Report
 from benchmarks.ring_quality import CHUNK_S, CHUNKS, measure
 from streammac.client import Client, Model
 from streammac.wire.status import PointCounts
@@ -53,22 +54,30 @@ def trained(
             return client.model(), status.points, status.view, lives
 
 
-def main() -> None:
+def run(*, short: bool = False) -> Iterator[Report]:
     task = fashion_mnist()
     near = task.near()
     x = task.database[np.random.default_rng(0).permutation(len(task.database))]
-    print("| changes | precision | views | sent | stored | stored twice | workers at the end |")
-    print("|---|---|---|---|---|---|---|")
-    for changes in ({}, CHANGES):
+    rows, figures = [], {}
+    for changes in (CHANGES,) if short else ({}, CHANGES):
         with tempfile.TemporaryDirectory() as folder:
             model, points, view, lives = trained(Path(folder), x, changes)
         twice = points.stored + points.away - points.sent
-        print(
-            f"| {len(changes)} | {measure(task, near, model):.4f} | {view} | {points.sent:,} "
-            f"| {points.stored:,} | {twice:,} | {lives} |",
-            flush=True,
-        )
-
-
-if __name__ == "__main__":
-    main()
+        found = measure(task, near, model)
+        figures[f"precision_{len(changes)}"] = found
+        rows.append((len(changes), found, view, points.sent, points.stored, twice, lives))
+    yield Report(
+        f"Fashion-MNIST, {BITS} bits, in {CHUNKS} chunks, while members come and go",
+        {
+            "changes": "d",
+            "precision": ".4f",
+            "views": "d",
+            "sent": ",d",
+            "stored": ",d",
+            "stored twice": ",d",
+            "workers at the end": "",
+        },
+        tuple(rows),
+        "The same stream without changes, and with ten.",
+        figures,
+    )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.clusters import PATIENCE_S, running
+from benchmarks.report import Report, Spread
 from streammac.settings.schema import Settings
 
 POINTS, DIM, BATCH = 1_000_000, 128, 1024
@@ -45,21 +47,22 @@ def ingest_s(folder: Path, feed: Path) -> float:
     raise SystemExit("the feed was not stored in time")
 
 
-def main() -> None:
+def run(*, short: bool = False) -> Iterator[Report]:
     x = np.random.default_rng(0).random((POINTS, DIM), np.float32)
     rates, ratios = [], []
     with tempfile.TemporaryDirectory() as folder:
         feed = Path(folder) / "feed.npy"
         np.save(feed, x)
-        for number in range(REPEATS):
+        for number in range(1 if short else REPEATS):
             plain = write_s(Path(folder) / "plain", x)
             ours = ingest_s(Path(folder) / f"run{number}", feed)
             rates.append(POINTS / ours)
             ratios.append(plain / ours)
-    print(f"points of {DIM} float32, batches of {BATCH}, one worker, median of {REPEATS} runs:")
-    print(f"{np.median(rates):,.0f} points/s ({min(rates):,.0f} to {max(rates):,.0f}),")
-    print(f"{np.median(ratios):.2f} of the speed of plain writes of the same bytes")
-
-
-if __name__ == "__main__":
-    main()
+    rate, ratio = Spread.of(rates), Spread.of(ratios)
+    yield Report(
+        f"Ingest: {DIM} float32, batches of {BATCH}, one worker, `file` acknowledgements",
+        {"points": ",d", "points/s": ",.0f", "of plain writes": ".2f"},
+        ((POINTS, rate, ratio),),
+        "Beside plain writes of the same bytes to a file.",
+        {"rate": rate, "of_plain": ratio},
+    )

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-
 from benchmarks.clusters import fed
+from benchmarks.report import Report, Spread
 from benchmarks.slow_worker import feed
 from streammac.wire.status import ClusterStatus
 from tests.workers.live_cluster import LiveCluster, states
@@ -67,7 +67,7 @@ def joined(cluster: LiveCluster) -> tuple[float, float, float, int]:
     return rate(begin, start), during, productive[0] - start[0], epochs
 
 
-def main() -> None:
+def run(*, short: bool = False) -> Iterator[Report]:
     settings = {
         "cluster": {"workers": 2, "heartbeat_s": 0.1},
         "model": {"bits": 32, "options": {"mu_factor": 1.0, "rotations": 5}},
@@ -75,24 +75,29 @@ def main() -> None:
         "training": {"growth": 1e6},
         "publish": {"interval_s": 5.0},
     }
-    ratios = []
-    with fed(settings, feed()) as cluster:
-        cluster.wait(lambda s: s.epoch > 3, "three epochs")
-        for name, child in cluster.children.items():
-            assert child.process.pid is not None
-            pin(child.process.pid, 0 if name in OTHERS else 1)
-        os.sched_setaffinity(0, {1})
-        time.sleep(20.0)
-        for _ in range(REPEATS):
-            before, during, seconds, epochs = joined(cluster)
-            ratios.append(during / before)
-            print(
-                f"visits/s of the others {before:.1f}, while one joins {during:.1f}: {ratios[-1]:.2f}; "
-                f"first visit of the joiner after {seconds:.1f} s, {epochs} epochs after it entered",
-                flush=True,
-            )
-    print(f"median {np.median(ratios):.2f}")
-
-
-if __name__ == "__main__":
-    main()
+    affinity = os.sched_getaffinity(0)
+    try:
+        with fed(settings, feed()) as cluster:
+            cluster.wait(lambda s: s.epoch > 3, "three epochs")
+            for name, child in cluster.children.items():
+                assert child.process.pid is not None
+                pin(child.process.pid, 0 if name in OTHERS else 1)
+            os.sched_setaffinity(0, {1})
+            time.sleep(2.0 if short else 20.0)
+            found = [joined(cluster) for _ in range(1 if short else REPEATS)]
+    finally:
+        os.sched_setaffinity(0, affinity)
+    ratio = Spread.of(during / before for before, during, _, _ in found)
+    yield Report(
+        "Two workers while a third one joins",
+        {
+            "visits/s before": ".1f",
+            "while it joins": ".1f",
+            "ratio": ".2f",
+            "its first visit after, s": ".1f",
+            "epochs until then": "d",
+        },
+        tuple((b, d, d / b, seconds, epochs) for b, d, seconds, epochs in found),
+        "Visits of the two that were there; the joiner has another core.",
+        {"ratio": ratio},
+    )

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 
 from benchmarks.clusters import running, wait_for_epochs
+from benchmarks.report import Report, Spread
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.status import status
 from streammac.files.writes import Writes
@@ -99,7 +100,7 @@ def work_of_an_epoch(worker: str, urls: list[str], pause_s: float) -> tuple[floa
     while time.monotonic() + pause_s < end:
         time.sleep(pause_s)
         for url in urls:
-            scrape_s(f"{url}/metrics")
+            scrape_s(url)
     time.sleep(max(0.0, end - time.monotonic()))
     after = scrape(worker)
     epochs = after[metrics.WORKER_EPOCHS.name] - before[metrics.WORKER_EPOCHS.name]
@@ -107,7 +108,7 @@ def work_of_an_epoch(worker: str, urls: list[str], pause_s: float) -> tuple[floa
     return work / epochs, (time.monotonic() - begin) / epochs
 
 
-def cluster(folder: Path) -> None:
+def cluster(folder: Path, rounds: int) -> Iterator[Report]:
     feed = folder / "feed.npy"
     np.save(feed, np.random.default_rng(0).random((POINTS, DIM), np.float32))
     settings = Settings.model_validate(
@@ -124,28 +125,28 @@ def cluster(folder: Path) -> None:
         urls = [str(process.metrics_url) for process in (*now.workers, *now.ingest)]
         urls.append(now.coordinator.metrics_url)
         worker = str(now.workers[0].metrics_url)
-        ratios, walls = [], []
-        for _ in range(ROUNDS):
+        rows = []
+        for _ in range(rounds):
             before, begin = scrape(worker), time.monotonic()
             plain, plain_wall = work_of_an_epoch(worker, urls, MEASURED_S)
             share = share_of_time(before, scrape(worker), time.monotonic() - begin)
             watched, watched_wall = work_of_an_epoch(worker, urls, 1.0)
-            ratios.append(watched / plain)
-            walls.append(watched_wall / plain_wall)
-            print(
-                f"processor time of an epoch {plain:.3f} s, scraped every second {watched:.3f} s; "
-                f"metrics take {share:.3%} of a worker's time",
-                flush=True,
-            )
+            rows.append((plain, watched, watched / plain, watched_wall / plain_wall, share))
         took = sorted(scrape_s(worker) for _ in range(SCRAPES))
-    for what, found in (("processor time", ratios), ("duration", walls)):
-        print(
-            f"{what} of an epoch, scraped every second over not: median {np.median(found):.3f} "
-            f"({min(found):.3f} to {max(found):.3f})"
-        )
-    print(
-        f"a scrape of a worker that trains: median {1000 * took[SCRAPES // 2]:.1f} ms, "
-        f"95 % within {1000 * took[int(0.95 * SCRAPES)]:.1f} ms"
+    work, wall, share = (Spread.of(row[number] for row in rows) for number in (2, 3, 4))
+    yield Report(
+        f"An epoch, scraped every second and not: {WORKERS} workers, {POINTS:,} points of {DIM}, {BITS} bits",
+        {
+            "processor time, s": ".3f",
+            "scraped": ".3f",
+            "ratio": ".3f",
+            "ratio of durations": ".3f",
+            "metrics, of a worker's time": ".3%",
+        },
+        tuple(rows),
+        f"A scrape of a worker that trains: median {1000 * took[SCRAPES // 2]:.1f} ms, "
+        f"95 % within {1000 * took[int(0.95 * SCRAPES)]:.1f} ms.",
+        {"work": work, "wall": wall, "share": share},
     )
 
 
@@ -160,18 +161,18 @@ def registered(workers: int) -> Coordinator:
     return core
 
 
-def page(folder: Path, workers: int) -> float:
+def page(folder: Path, workers: int, measured_s: float) -> float:
     """Return the share of a core that snapshots and one open page take."""
     folder.mkdir()
     core, live = registered(workers), Live(RunDirectory(folder), Writes(lambda *_: None))
     url, close = serve(Starlette(routes=routes(live)), "127.0.0.1", 0)
     reader = subprocess.Popen([sys.executable, "-c", READ_FOR_EVER, f"{url}/events"])
-    end, begin = time.monotonic() + PAGE_S, time.process_time()
+    end, begin = time.monotonic() + measured_s, time.process_time()
     try:
         while (now := time.monotonic()) < end:
             live.step(now, lambda: status(core), lambda: targets(core, url))
             time.sleep(0.1)
-        return (time.process_time() - begin) / PAGE_S
+        return (time.process_time() - begin) / measured_s
     finally:
         reader.kill()
         reader.wait()
@@ -179,26 +180,26 @@ def page(folder: Path, workers: int) -> float:
         close()
 
 
-def discovery(folder: Path) -> None:
+def discovery(folder: Path) -> Iterator[tuple[str, float]]:
+    """Yield how many milliseconds the answers of a large cluster take, by path."""
     folder.mkdir()
     core, live = registered(1000), Live(RunDirectory(folder), Writes(lambda *_: None))
     live.step(0.0, lambda: status(core), lambda: targets(core, "http://127.0.0.1:1/metrics"))
     url, close = serve(Starlette(routes=routes(live)), "127.0.0.1", 0)
     for path in ("sd", "status"):
         took = 1000 * float(np.median([scrape_s(f"{url}/{path}") for _ in range(20)]))
-        print(f"/{path} with 1,000 workers: {took:.1f} ms")
+        yield path, took
     live.closed = True
     close()
 
 
-def main() -> None:
+def run(*, short: bool = False) -> Iterator[Report]:
     with tempfile.TemporaryDirectory() as folder:
-        cluster(Path(folder))
-        for workers in (PAGE_WORKERS, 1000):
-            share = page(Path(folder) / f"page{workers}", workers)
-            print(f"the page, open once, with {workers} workers: {share:.1%} of a core")
-        discovery(Path(folder) / "discovery")
-
-
-if __name__ == "__main__":
-    main()
+        yield from cluster(Path(folder), 1 if short else ROUNDS)
+        pages = [
+            (count, page(Path(folder) / f"page{count}", count, 2.0 if short else PAGE_S))
+            for count in (PAGE_WORKERS, 1000)
+        ]
+        answers = tuple((f"/{path}", ms) for path, ms in discovery(Path(folder) / "discovery"))
+    yield Report("The page, open once", {"workers": ",d", "of a core": ".1%"}, tuple(pages))
+    yield Report("With 1,000 workers", {"path": "", "ms": ".1f"}, answers)

@@ -6,6 +6,7 @@ the evaluation for other queries among all points. ITQ: the probe's own beside t
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from benchmarks.data import fashion_mnist, siftsmall
+from benchmarks.report import Cell, Report
 from ingest.cutting import Origin, cut
 from streammac.delivery.batch import Ticket
 from streammac.models import layout
@@ -34,6 +36,8 @@ from streammac.publishing.probe import Prober
 from streammac.settings.schema import HeldOut
 from streammac.store import Schema, Shard
 from workers.probe_thread import ProbeThread
+
+log = logging.getLogger(__name__)
 
 BITS = 32
 EPOCHS = 9
@@ -123,7 +127,7 @@ def fed(x: Floats) -> tuple[Floats, Floats]:
     return np.concatenate(parts[True]), np.concatenate(parts[False])
 
 
-def agree(name: str, database: Floats, queries: Floats) -> None:
+def agree(name: str, database: Floats, queries: Floats, most: int | None) -> tuple[Cell, ...]:
     held_out, x = fed(np.random.default_rng(0).permutation(database))
     model = BinaryAutoencoderModel(bits=BITS)
     near = true_neighbours(x, queries, NEAR)
@@ -139,33 +143,54 @@ def agree(name: str, database: Floats, queries: Floats) -> None:
     inside, outside, margins = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         workers = Workers(Path(folder), model, x)
-        for kind, params in versions(model, x):
+        for kind, params in islice(versions(model, x), most):
             measured = workers.measure(prober, model, params)
             inside.append((measured.model, measured.itq))
             margins.append(measured.measures["recall_100"]["model"].margin)
             outside.append(recall(lambda points, p=params: model.encode(p, points)))  # type: ignore[misc]
-            print(f"    {name} {kind:10} probe {inside[-1][0]:.4f}  outside {outside[-1]:.4f}")
+            log.info("%s %-10s probe %.4f  outside %.4f", name, kind, inside[-1][0], outside[-1])
         workers.close()
     probe, theirs = np.array(inside).T
     true = np.array(outside)
     clear = np.abs(true - itq) > CLEAR
     right = np.sign(probe - theirs)[clear] == np.sign(true - itq)[clear]
-    print(
-        f"{name}: {len(true)} versions, {measured.queries} queries, {measured.points} points: rank correlation "
-        f"{spearmanr(probe, true).statistic:.3f}, sign of (model - ITQ) right in {right.sum()} of {clear.sum()}, "
-        f"mean |difference| {np.abs(probe - true).mean():.4f}, margin {np.mean(margins):.4f}, "
-        f"ITQ {theirs[0]:.4f} / outside {itq:.4f}",
-        flush=True,
+    return (
+        name,
+        len(true),
+        measured.queries,
+        measured.points,
+        float(spearmanr(probe, true).statistic),
+        f"{right.sum()} of {clear.sum()}",
+        float(np.abs(probe - true).mean()),
+        float(np.mean(margins)),
+        float(theirs[0]),
+        itq,
     )
 
 
-def main() -> None:
-    task = fashion_mnist()
-    agree(task.name, np.asarray(task.database, np.float32), task.queries)
+def run(*, short: bool = False) -> Iterator[Report]:
+    rows = []
+    most = 3 if short else None
     task = siftsmall()
     x = np.random.default_rng(1).permutation(np.asarray(task.database, np.float32))
-    agree(task.name, x[1000:], x[:1000])
-
-
-if __name__ == "__main__":
-    main()
+    rows.append(agree(task.name, x[1000:], x[:1000], most))
+    if not short:
+        task = fashion_mnist()
+        rows.append(agree(task.name, np.asarray(task.database, np.float32), task.queries, most))
+    yield Report(
+        f"The probe beside an evaluation from outside, {BITS} bits",
+        {
+            "data": "",
+            "versions": "d",
+            "queries": ",d",
+            "points": ",d",
+            "rank correlation": ".3f",
+            "sign of (model - ITQ) right": "",
+            "mean difference": ".4f",
+            "margin": ".4f",
+            "ITQ": ".4f",
+            "ITQ from outside": ".4f",
+        },
+        tuple(rows),
+        f"The sign counts where model and ITQ differ by more than {CLEAR}.",
+    )

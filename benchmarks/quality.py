@@ -6,19 +6,24 @@ the queries that the tables are of.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
 
 from benchmarks.data import Task, fashion_mnist, glove, siftsmall
+from benchmarks.report import Cell, Report, Spread
 from streammac.models.arrays import ArrayShard
 from streammac.models.base import Array
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.local import VisitPlan
 from streammac.models.retrieval import Encode, baselines, precision
 from streammac.models.serial import parmac
+
+log = logging.getLogger(__name__)
 
 EPOCHS = 11
 SEEDS = 3
@@ -108,36 +113,43 @@ def beside(questions: Questions, bits: int) -> dict[str, np.ndarray]:
     return {name: np.mean(values, axis=0) for name, values in scores.items()}
 
 
-def row(questions: Questions, jury: Questions, bits: int, features: int = 0) -> str:
-    """Return a line of the table."""
+Line: TypeAlias = tuple[Cell, ...]
+
+
+def lines(
+    questions: Questions, jury: Questions, bits: int, features: int, seeds: int
+) -> tuple[Line, Line]:
+    """Return a line of the table of precision and one of that of recall."""
     others = beside(questions, bits)
     runs = []
-    for seed in range(SEEDS):
+    for seed in range(seeds):
         model = BinaryAutoencoderModel(bits=bits, seed=seed, features=features)
         runs.append(first_and_best(questions, jury, model))
     first, best = np.array(runs).swapaxes(0, 1)  # (seeds, 2) each
     name = questions.task.name + (f", {features} features" if features else "")
-    cells = [name, str(bits)]
-    for measure in (0, 1):
-        known = [others[name][measure] for name in ("random", "pca", "itq")]
-        cells += [f"{value:.3f}" for value in (*known, first[:, measure].mean())]
-        ours = best[:, measure]
-        cells.append(f"**{ours.mean():.3f}** ({ours.min():.3f} to {ours.max():.3f})")
-    return f"| {' | '.join(cells)} |"
+    log.info("%s, %d bits: %s", name, bits, best.mean(axis=0).round(4))
+
+    def line(measure: int) -> Line:
+        known = (float(others[name][measure]) for name in ("random", "pca", "itq"))
+        initial = float(first[:, measure].mean())
+        return (name, bits, *known, initial, Spread.mean(best[:, measure]))
+
+    return line(0), line(1)
 
 
-def main() -> None:
-    others = "random | PCA | ITQ | initial"
-    print(f"| data | bits | {others} | precision | {others} | recall |")
-    print("|---" * 12 + "|")
-    for load in (siftsmall, glove, fashion_mnist):
+def run(*, short: bool = False) -> Iterator[Report]:
+    found: list[tuple[Line, Line]] = []
+    seeds = 1 if short else SEEDS
+    for load in (siftsmall,) if short else (siftsmall, glove, fashion_mnist):
         task = load()
         questions, jury = Questions.of(task), Questions.of(held_out(task))
-        for bits in BITS:
-            print(row(questions, jury, bits), flush=True)
+        for bits in BITS[:1] if short else BITS:
+            found.append(lines(questions, jury, bits, 0, seeds))
         if load is glove:  # where bent hash functions are worth most
-            print(row(questions, jury, 32, FEATURES), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+            found.append(lines(questions, jury, 32, FEATURES, seeds))
+    columns = {"data": "", "bits": "d"}
+    columns |= dict.fromkeys(("random", "PCA", "ITQ", "initial", "trained"), ".3f")
+    about = f"Mean, least and largest of {seeds} seeds; initial: before hash functions are trained."
+    yield Report("Precision", columns, tuple(precise for precise, _ in found), about)
+    title = f"Recall of the {NEAREST} nearest among the first {FIRST}"
+    yield Report(title, columns, tuple(recalled for _, recalled in found), about)

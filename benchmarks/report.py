@@ -30,6 +30,16 @@ class Spread(NamedTuple):
         found = np.fromiter(values, float)
         return cls(float(np.median(found)), float(found.min()), float(found.max()))
 
+    @classmethod
+    def mean(cls, values: Iterable[float]) -> Spread:
+        """Return the mean with least and largest.
+
+        >>> Spread.mean([1.0, 1.0, 2.5])
+        Spread(middle=1.5, least=1.0, largest=2.5)
+        """
+        found = np.fromiter(values, float)
+        return cls(float(found.mean()), float(found.min()), float(found.max()))
+
 
 Cell: TypeAlias = str | int | float | Spread | None
 """None: nothing to tell."""
@@ -100,6 +110,8 @@ def told(value: Cell, form: str = FIGURE) -> str:
     match value:
         case None:
             return ""
+        case Spread(middle, least, largest) if least == largest:
+            return format(middle, form)
         case Spread(middle, least, largest):
             return f"{middle:{form}} ({least:{form}} to {largest:{form}})"
         case str():

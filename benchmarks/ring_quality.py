@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.clusters import running, wait_for_rest
 from benchmarks.data import Task, baseline_precisions, fashion_mnist
+from benchmarks.report import Report
 from streammac.client import Model
 from streammac.models.retrieval import precision
 from streammac.settings.schema import Settings
@@ -35,22 +37,30 @@ def measure(task: Task, near: np.ndarray, model: Model) -> float:
     return precision(*codes, near, task.retrieved)
 
 
-def main() -> None:
+def run(*, short: bool = False) -> Iterator[Report]:
     task = fashion_mnist()
     near = task.near()
     x = task.database[np.random.default_rng(0).permutation(len(task.database))]
-    print("| bits | ITQ | one feed | 20 chunks | sent | accepted | stored |")
-    print("|---|---|---|---|---|---|---|")
-    for bits in task.bits:
+    rows = []
+    for bits in task.bits[:1] if short else task.bits:
         itq = baseline_precisions(task, near, bits)["itq"]
         scores = []
         with tempfile.TemporaryDirectory() as folder:
             for chunks in (1, CHUNKS):
                 model, points = trained(Path(folder) / str(chunks), x, bits, chunks)
-                scores.append(f"**{measure(task, near, model):.3f}**")
-        counts = " | ".join(f"{n:,}" for n in (points.sent, points.accepted, points.stored))
-        print(f"| {bits} | {itq:.3f} | {' | '.join(scores)} | {counts} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+                scores.append(measure(task, near, model))
+        rows.append((bits, itq, *scores, points.sent, points.accepted, points.stored))
+    yield Report(
+        "Precision through a ring of three processes, Fashion-MNIST",
+        {
+            "bits": "d",
+            "ITQ": ".3f",
+            "one feed": ".3f",
+            f"{CHUNKS} chunks": ".3f",
+            "sent": ",d",
+            "accepted": ",d",
+            "stored": ",d",
+        },
+        tuple(rows),
+        "Of the version that is current when the hash functions have come to rest.",
+    )

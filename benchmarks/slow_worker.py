@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from benchmarks.clusters import PUSH_S, background, fed
+from benchmarks.report import Cell, Report
 from streammac.client import Client
 from tests.workers.live_cluster import LiveCluster
 
@@ -20,6 +21,7 @@ KEPT_S = 15.0
 SLICE_S = 0.02
 """A slowed worker runs for one slice of three."""
 WINDOW_S = 10.0
+WINDOWS = 6
 SLOW = "w2"
 
 
@@ -57,32 +59,38 @@ def window(cluster: LiveCluster) -> tuple[float, float, dict[str, int]]:
     return (t1 - t0) / max(1, e1 - e0), float(np.median(imbalances)), points
 
 
-def main() -> None:
+def run(*, short: bool = False) -> Iterator[Report]:
     settings = {
         "model": {"bits": BITS, "options": {"mu_factor": 1.0, "rotations": 5}},
         "store": {"retain_s": KEPT_S, "segment_bytes": 1 << 20},
         "training": {"growth": 1e6},
         "publish": {"interval_s": 5.0},
     }
+    rows: list[tuple[Cell, ...]] = []
+    figures = {}
     with fed(settings, feed()) as cluster:
         time.sleep(2 * KEPT_S)
         even, _, _ = window(cluster)
-        print("| | epoch, s | of the ideal | largest over mean busy time | points |")
-        print("|---|---|---|---|---|")
-        print(f"| both at full speed | {even:.3f} | | | |", flush=True)
+        rows.append(("both at full speed", even, None, None, None))
         ideal = even * 2 / (1 + 1 / 3)
         with background(duty(cluster, SLOW)):
             slowed = time.monotonic()
-            for _ in range(6):
+            for _ in range(1 if short else WINDOWS):
                 epoch, imbalance, points = window(cluster)
                 after = time.monotonic() - slowed
                 shares = ", ".join(f"{name} {count:,}" for name, count in points.items())
-                print(
-                    f"| {SLOW} slowed, after {after:.0f} s | {epoch:.3f} | {epoch / ideal:.2f} "
-                    f"| {imbalance:.2f} | {shares} |",
-                    flush=True,
-                )
-
-
-if __name__ == "__main__":
-    main()
+                rows.append((f"after {after:.0f} s", epoch, epoch / ideal, imbalance, shares))
+                figures[f"imbalance_{after:.0f}"] = imbalance
+    yield Report(
+        f"{SLOW} of two workers slowed to a third",
+        {
+            "": "",
+            "epoch, s": ".3f",
+            "of the ideal": ".2f",
+            "largest over mean busy time": ".2f",
+            "points": "",
+        },
+        tuple(rows),
+        f"{RATE:,} points/s arrive, and are kept for {KEPT_S:.0f} s.",
+        figures,
+    )

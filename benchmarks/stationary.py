@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from benchmarks.data import siftsmall
 from benchmarks.quality import curve
+from benchmarks.report import Report
 
 EPOCHS = 300
 SHOWN = (0, 1, 2, 3, 5, 7, 9, 15, 30, 60, 100, 200, 299)
 
 
-def main() -> None:
+def run(*, short: bool = False) -> Iterator[Report]:
     task = siftsmall()
     near = task.near()
-    print("| bits | " + " | ".join(str(e) for e in SHOWN) + " | best | last - best |")
-    print("|---" * (len(SHOWN) + 3) + "|")
-    for bits in task.bits:
-        scores = curve(task, near, bits, EPOCHS)
-        shown = " | ".join(f"{scores[e]:.3f}" for e in SHOWN)
+    count = 10 if short else EPOCHS
+    shown = [epoch for epoch in SHOWN if epoch < count]
+    rows, figures = [], {}
+    for bits in task.bits[:1] if short else task.bits:
+        scores = curve(task, near, bits, count)
         best = int(np.argmax(scores))
-        drop = scores[-1] - scores[best]
-        print(f"| {bits} | {shown} | {scores[best]:.3f} (epoch {best}) | {drop:+.4f} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+        figures[f"lost_{bits}"] = scores[-1] - scores[best]
+        rows.append(
+            (bits, *(scores[e] for e in shown), scores[best], best, scores[-1] - scores[best])
+        )
+    yield Report(
+        f"Precision after so many epochs of {count}, siftsmall",
+        {"bits": "d"}
+        | {str(epoch): ".3f" for epoch in shown}
+        | {"best": ".3f", "of epoch": "d", "last - best": "+.4f"},
+        tuple(rows),
+        "On data that does not change.",
+        figures,
+    )
