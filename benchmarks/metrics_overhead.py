@@ -133,7 +133,7 @@ def cluster(folder: Path, rounds: int) -> Iterator[Report]:
             watched, watched_wall = work_of_an_epoch(worker, urls, 1.0)
             rows.append((plain, watched, watched / plain, watched_wall / plain_wall, share))
         took = sorted(scrape_s(worker) for _ in range(SCRAPES))
-    work, wall, share = (Spread.of(row[number] for row in rows) for number in (2, 3, 4))
+    work, wall, of_time = (Spread.of(row[number] for row in rows) for number in (2, 3, 4))
     yield Report(
         f"An epoch, scraped every second and not: {WORKERS} workers, {POINTS:,} points of {DIM}, {BITS} bits",
         {
@@ -146,7 +146,7 @@ def cluster(folder: Path, rounds: int) -> Iterator[Report]:
         tuple(rows),
         f"A scrape of a worker that trains: median {1000 * took[SCRAPES // 2]:.1f} ms, "
         f"95 % within {1000 * took[int(0.95 * SCRAPES)]:.1f} ms.",
-        {"work": work, "wall": wall, "share": share},
+        {"work": work, "wall": wall, "share": of_time},
     )
 
 
