@@ -12,7 +12,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
-.PHONY: demo test hosts check format docs bench corrupt simulate simulate-mutations fuzz fuzz-records mutants screenshot clean
+.PHONY: demo test hosts slurm check format docs bench corrupt simulate simulate-mutations fuzz fuzz-records mutants screenshot clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -24,6 +24,10 @@ test: $(READY)
 # joins, deaths, cut cables and lost hosts between network namespaces, with keys; needs root
 hosts: $(READY)
 	$(BIN)/python -m pytest -m netns tests/hosts
+
+# a cluster as a job of a real Slurm on this machine; needs slurm-wlm, munge and root
+slurm: $(READY)
+	$(BIN)/python -m pytest -m slurm tests/slurm
 
 check: $(READY)
 	$(BIN)/ruff check .

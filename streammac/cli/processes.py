@@ -69,10 +69,15 @@ def coordinator(
         settings = Settings.model_validate(document.decode(run_directory.settings.read_bytes()))
     else:
         from streammac.cli.checks import check_settings
+        from streammac.supervisor.command_lines import former_ports
 
         loaded = load_settings(config, directory, insecure=insecure)
         check_settings(loaded, run_directory)
         settings = loaded.settings
+        network = settings.network
+        former = former_ports(run_directory, network)
+        control_port = network.coordinator_port or former[0]
+        http_port = http_port or network.http_port or former[1]
         document.save(run_directory.settings, settings.model_dump(mode="json"), keep_former=True)
     settings = _on_ports(settings, control_port, http_port)
     _end(lifeline, lambda: run(run_directory, settings))

@@ -20,9 +20,13 @@ class Interrupt:
         self.count += 1
 
     def catch(self) -> None:
-        """Have the process's signals counted here from now on; SIGHUP unless ``nohup`` has it ignored."""
+        """Have the process's signals counted here from now on.
+
+        Who started it may have it ignore some: ``nohup`` SIGHUP, a batch system's script SIGTERM. Shells have what
+        runs in the background ignore SIGINT; that is not meant for us.
+        """
         for number in SIGNALS:
-            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            if number is signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self)
 
     @property

@@ -38,7 +38,7 @@ def arguments(
     command += ["--log-format", settings.logs.format]
     command += ["--quiet"] if settings.logs.quiet else []
     if role == "coordinator":
-        control, http = _coordinator_ports(directory, settings.network)
+        control, http = former_ports(directory, settings.network)
         return [*command, "--control-port", str(control), "--http-port", str(http)]
     network = settings.network
     command += ["--name", name, "--host", network.host, "--http-host", network.http_host]
@@ -48,12 +48,14 @@ def arguments(
     return command + (["--insecure"] if network.insecure else [])
 
 
-def _coordinator_ports(directory: RunDirectory, network: Network) -> tuple[int, int]:
-    """Return where the coordinator of this run listened, 0 for any port: if it comes back, it does so there.
+def former_ports(directory: RunDirectory, network: Network) -> tuple[int, int]:
+    """Return where the coordinator that died here listened, 0 for any port: if it comes back, it does so there.
 
     Members find it at its control port alone. Where somebody else took its port for HTTP meanwhile, any other will do.
     """
     announced = directory.last_announced("coordinator") or {}
+    if announced.get("host", socket.gethostname()) != socket.gethostname():
+        announced = {}  # its ports were those of another host
     addresses = (announced.get("control", ""), announced.get("http_url", ""))
     control, http = (urlsplit(address).port or 0 for address in addresses)
     return control, http if http and _is_free(network.http_host, http) else network.http_port

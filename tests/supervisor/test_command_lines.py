@@ -46,6 +46,8 @@ def test_a_coordinator_comes_back_where_it_was(tmp_path: Path) -> None:
         # somebody else has it by now: no reason not to come back
         assert ports() == ["--control-port", "5555", "--http-port", "0"]
     assert ports() == ["--control-port", "5555", "--http-port", str(port)]
+    directory.announce("coordinator", {**known, "host": "another"})
+    assert ports() == ["--control-port", "0", "--http-port", "0"], "on a disk that hosts share"
 
 
 def test_an_ingest_node_reads_standard_input_if_it_is_a_source() -> None:

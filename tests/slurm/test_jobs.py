@@ -1,0 +1,150 @@
+"""A cluster as a job of a real Slurm: with keys; it loses a node, grows, shrinks, is requeued, and ends.
+
+The tests are one story, in their order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streammac.client import Client
+from streammac.link.attached import Attached
+from streammac.run_directory import RunDirectory
+from streammac.wire.status import ClusterStatus
+from tests.patience import PATIENCE_S, wait_for
+from tests.slurm.slurm import Slurm
+from tests.workers.live_cluster import kinds, states
+
+pytestmark = [pytest.mark.processes, pytest.mark.slurm]
+
+SCRIPT = Path(__file__).parents[2] / "deploy" / "slurm" / "streammac.sbatch"
+POINTS, PUSHED = 100_000, 3000
+
+
+class Cluster:
+    """The jobs of one cluster, and what it tells."""
+
+    def __init__(self, slurm: Slurm) -> None:
+        self.slurm = slurm
+        self.directory = RunDirectory(slurm.root / "run")
+        self.job = self.more = ""
+
+    @property
+    def joined(self) -> str:
+        """Name of the worker of the further job: it has points on its node's own disk."""
+        return f"j{self.more}-{self.slurm.nodes(self.more)}-0"
+
+    def submit(self, what: str, nodes: int, *words: str, **variables: str) -> str:
+        options = [f"--nodes={nodes}", "--begin=now"]
+        settings = {"STREAMMAC_MODEL__BITS": "16", "STREAMMAC_CLUSTER__HEARTBEAT_S": "1"}
+        where = str(self.directory.root)
+        return self.slurm.submit(SCRIPT, options, [what, where, *words], **settings, **variables)
+
+    def status(self) -> ClusterStatus | None:
+        return Attached(self.directory).status() if self.directory.keys.exists() else None
+
+    def wait(self, until: Callable[[ClusterStatus], object], what: str) -> ClusterStatus:
+        end, status = time.monotonic() + PATIENCE_S, None
+        while time.monotonic() < end:
+            status = self.status()
+            if status is not None and until(status):
+                return status
+            time.sleep(0.1)
+        raise TimeoutError(f"{what}: not within {PATIENCE_S} s; {status}")
+
+    def ends(self, job: str) -> None:
+        self.slurm.run("scancel", "--signal=TERM", job)
+        wait_for(lambda: self.slurm.state(job) not in ("RUNNING", "COMPLETING"))
+        assert self.slurm.state(job) == "COMPLETED", self.slurm.output(job)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Slurm() as slurm:
+        yield Cluster(slurm)
+
+
+def test_a_job_trains_on_two_nodes_and_its_codes_beat_itq(cluster: Cluster):
+    cluster.job = cluster.submit("cluster", 2, "--source", f"digits:?limit={POINTS}")
+    status = cluster.wait(lambda s: s.points.accepted == POINTS, "all points")
+    assert states(status) == {"w0": "alive", "w1": "alive"}
+    assert all(worker.points > POINTS / 10 for worker in status.workers)
+    assert not status.coordinator.address.startswith("tcp://127."), "other nodes reach it"
+    cluster.wait(lambda s: s.quality and (s.quality.model or 0) > (s.quality.itq or 1), "a model")
+
+
+def test_a_process_that_dies_is_started_again_by_its_job(cluster: Cluster):
+    status = cluster.wait(lambda s: True, "a status")
+    os.kill(next(w.pid for w in status.workers if w.name == "w1"), signal.SIGKILL)
+    os.kill(status.coordinator.pid, signal.SIGKILL)
+    before = status.coordinator
+    status = cluster.wait(
+        lambda s: s.coordinator.pid != before.pid and set(states(s).values()) == {"alive"}, "both"
+    )
+    assert status.coordinator.address == before.address
+    assert cluster.wait(lambda s: not s.points.away, "its points").points.stored == POINTS
+
+
+def test_a_node_that_is_lost_does_not_end_the_job(cluster: Cluster):
+    slurm = cluster.slurm
+    slurm.run("scontrol", "update", "nodename=n2", "state=down", "reason=test")
+    status = cluster.wait(lambda s: states(s)["w1"] == "lost", "its loss")
+    assert status.points.stored + status.points.away == POINTS
+    slurm.run("scontrol", "update", "nodename=n2", "state=resume")
+    assert slurm.state(cluster.job) == "RUNNING"
+
+
+def test_another_job_lets_more_workers_join(cluster: Cluster):
+    disk = cluster.slurm.root / "disk"
+    cluster.more = cluster.submit("workers", 1, STREAMMAC_LOCAL=str(disk))
+    cluster.wait(lambda s: states(s).get(cluster.joined) == "alive", "a worker more")
+    with Client(cluster.directory.root) as client:
+        points = np.random.default_rng(0).integers(256, size=(PUSHED, 128), dtype=np.uint8)
+        assert client.push(points).accepted == PUSHED
+    cluster.wait(lambda s: points_of(s, cluster.joined), "points that went there")
+    assert (disk / cluster.joined / "shards").is_dir()
+
+
+def test_ending_that_job_takes_its_points_to_the_others(cluster: Cluster):
+    name = cluster.joined
+    cluster.ends(cluster.more)
+    status = cluster.wait(lambda s: states(s)[name] == "left", "its leave")
+    assert "left" in kinds(status, name)
+    assert not points_of(status, name)
+
+
+def test_a_job_that_is_requeued_goes_on_with_all_its_points(cluster: Cluster):
+    before = cluster.wait(lambda s: True, "a status")
+    cluster.slurm.run("scontrol", "requeue", cluster.job)
+    wait_for(lambda: cluster.slurm.state(cluster.job) == "PENDING")
+    cluster.slurm.run("scontrol", "update", f"jobid={cluster.job}", "starttime=now")
+
+    def back(status: ClusterStatus) -> bool:
+        again = status.coordinator.pid != before.coordinator.pid
+        return again and status.points.stored == POINTS + PUSHED
+
+    status = cluster.wait(back, "all points")
+    assert states(status)["w0"] == states(status)["w1"] == "alive"
+    assert status.model_version >= before.model_version
+
+
+def test_the_end_is_in_good_order(cluster: Cluster):
+    cluster.ends(cluster.job)
+    last = json.loads(cluster.directory.last_status.read_text())["status"]
+    assert {one["state"] for one in (*last["workers"], *last["ingest"])} == {"left"}
+    points = last["points"]
+    wanted = POINTS + PUSHED
+    assert points["sent"] == points["accepted"] == points["stored"] == wanted
+    assert points["away"] == points["damaged"] == points["dropped"] == 0
+
+
+def points_of(status: ClusterStatus, name: str) -> int:
+    return next((w.points for w in status.workers if w.name == name), 0)
