@@ -37,6 +37,7 @@ from streammac.link.whereabouts import Whereabouts
 from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.settings.schema import Network
+from streammac.threads import take_short_turns
 from streammac.wire.codec import Message
 from streammac.wire.messages import (
     Ack,
@@ -339,6 +340,7 @@ def run(
         Of the process.
     """
     keep_freed_memory()
+    take_short_turns()
     interrupt = Interrupt()
     interrupt.catch()
     claim = Claim.take(directory, name)

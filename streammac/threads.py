@@ -8,12 +8,25 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable
 
 from streammac.errors import ExitCode
 
 log = logging.getLogger(__name__)
+
+TURN_S = 0.0005
+"""So long a thread keeps the interpreter that others want."""
+
+
+def take_short_turns() -> None:
+    """Let the I/O loop have the interpreter soon, whatever other threads compute.
+
+    It gives it up with each call of the kernel. By default it would then wait up to 5 ms to get it back, many times
+    for one batch.
+    """
+    sys.setswitchinterval(TURN_S)
 
 
 class VitalThread(threading.Thread):

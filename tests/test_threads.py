@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from streammac.threads import TURN_S, take_short_turns
+
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
 import time
@@ -37,3 +39,11 @@ def test_every_thread_is_one_of_these():
     files = [f for part in ("streammac", "workers", "ingest") for f in (ROOT / part).rglob("*.py")]
     assert len(files) > 100
     assert [f for f in files if own.search(f.read_text())] == []
+
+
+def test_a_thread_that_computes_does_not_keep_the_interpreter(monkeypatch):
+    said: list[float] = []
+    monkeypatch.setattr(sys, "setswitchinterval", said.append)
+    take_short_turns()
+    assert said == [TURN_S]
+    assert sys.getswitchinterval() > TURN_S, "more than by default"

@@ -29,6 +29,7 @@ from streammac.run_directory import RunDirectory
 from streammac.security import open_context
 from streammac.settings.schema import Network
 from streammac.telemetry import metrics
+from streammac.threads import take_short_turns
 from streammac.wire.codec import Message
 from streammac.wire.messages import (
     Drain,
@@ -306,6 +307,7 @@ def run(
         Of the process.
     """
     keep_freed_memory()
+    take_short_turns()
     interrupt = Interrupt()
     interrupt.catch()
     claim = Claim.take(directory, name)

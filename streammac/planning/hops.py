@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import zmq
 
 from streammac.planning.constants import HopCost
+from streammac.threads import VitalThread
 from streammac.wire.messages import ModelState, Token
 
 SIZES = (1 << 12, 1 << 20)
@@ -57,7 +59,7 @@ def measure(here: End, there: End, rounds: int = ROUNDS) -> HopCost:
     for end in ends.values():
         end.connect({name: other.address for name, other in ends.items()})
     over = threading.Event()
-    echo = threading.Thread(target=_echo, args=(there, over.is_set))
+    echo = VitalThread("echo", partial(_echo, there, over.is_set))
     echo.start()
     try:
         small, large = (min(_hops(here, size, rounds)) for size in SIZES)
