@@ -36,6 +36,8 @@ WARM = 0.3
 """A warm continuation begins with so much of the largest penalty: what has been learned is not let go."""
 TRAINED = ("encoder/", "decoder/", "init/decoder", "init/offset")
 """What the W step makes anew."""
+_SUMS = "sums of all decoders"
+"""Under this name they are in the memo of an epoch's points."""
 LEAST_BLOCK_BITS = 8
 """Smaller blocks would spend their time on moving memory."""
 
@@ -196,21 +198,32 @@ class BinaryAutoencoderModel(NestedModel):
         """See `NestedModel.visit`."""
         if block.name == "init":
             return self._initial.visit(state, lap, batches)
-        mean, scale = params["input/mean"], float(params["input/scale"][0])
         if block.name.startswith("encoder"):
             if f"{block.name}/rests" in state:
                 return state
             svm = self._descend(block, params, _unpack(block.name, state), lap, batches)
             return _pack(block.name, svm)
-        outputs = layout.rows(block.name)
         sums = Sums.of(state, f"{block.name}/")
+        sums.include(self._sums(params, batches), layout.rows(block.name))
+        return sums.tensors(f"{block.name}/")
+
+    def _sums(self, params: Mapping[str, Array], batches: Iterable[Batch]) -> Sums:
+        """Return what all decoders need of one shard's points, made at the first visit of one in an epoch."""
+        mean, scale = params["input/mean"], float(params["input/scale"][0])
+        sums = Sums.empty(self.bits, len(mean))
         for batch in batches:
-            z, target = _coordinates_of(batch), centred(batch.x[:, outputs], mean[outputs])
+            if _SUMS in batch.memo:
+                known: Sums = batch.memo[_SUMS]
+                return known
+            z, target = _coordinates_of(batch), centred(batch.x, mean)
             beyond = far(target, reach(scale, len(mean)))
             if beyond is not None:
                 z, target = z[~beyond], target[~beyond]
             sums.add(z, target, 1.0 / scale)
-        return sums.tensors(f"{block.name}/")
+            memo = batch.memo
+        if sums.gram.any():
+            memo[_SUMS] = sums
+        return sums
 
     def _descend(
         self,

@@ -51,6 +51,11 @@ class Sums:
         cross *= np.float32(scale)
         self.cross += cross
 
+    def include(self, others: Sums, outputs: slice) -> None:
+        """Add the sums of others, which have these of their outputs in common."""
+        self.gram += others.gram
+        self.cross += others.cross[:, outputs]
+
 
 def solve(gram: Array, cross: Array) -> tuple[Floats, Floats]:
     """Return the weights (outputs, L) and the offsets (outputs,); zeros where nothing was added."""

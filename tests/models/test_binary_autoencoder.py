@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice, product
 
 import numpy as np
@@ -255,6 +256,50 @@ class TestBlocks:
         assert state.keys() == {
             f"encoder/2-3/{name}" for name in ("weight", "bias", "eta0", "steps")
         }
+
+
+class TestDecoders:
+    """They need sums over a shard's points, which are made once in an epoch."""
+
+    def visited(self, x, z, groups, memo):
+        model = BinaryAutoencoderModel(bits=4)
+        params = {"input/mean": np.full(6, 5.0, np.float32), "input/scale": np.full(1, 2.0)}
+        blocks = model.blocks(6, groups)[-groups:]
+        found = []
+        for block in blocks:
+            batches = [replace(b, memo=memo) for b in batches_of(x, z, size=20)]
+            state = model.visit(block, params, model.start(block, 6, params, 1), 0, batches)
+            found.append([state[f"{block.name}/{name}"] for name in ("gram", "cross")])
+        return found
+
+    def points(self):
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((50, 6)).astype(np.float32) + 5.0
+        return x, rng.integers(0, 2, (50, 4), np.uint8)
+
+    def test_of_one_member_share_them(self):
+        x, z = self.points()
+        ((gram, cross),) = self.visited(x, z, 1, {})
+        codes = np.concatenate([z, np.ones((50, 1))], axis=1)
+        np.testing.assert_allclose(gram, codes.T @ codes)
+        np.testing.assert_allclose(cross, codes.T @ (x - 5.0) / 2.0, rtol=1e-4, atol=1e-4)
+        memo = {}
+        first, second, third = self.visited(x, z, 3, memo)
+        for one in (first, second, third):
+            np.testing.assert_array_equal(one[0], gram)
+        np.testing.assert_array_equal(
+            np.concatenate([first[1], second[1], third[1]], axis=1), cross
+        )
+        (again,) = self.visited(np.full_like(x, np.nan), z, 1, memo)  # nobody looks at the points
+        np.testing.assert_array_equal(again[1], cross)
+
+    def test_leave_out_a_point_that_is_far_although_its_part_is_not(self):
+        x, z = self.points()
+        near = self.visited(x[1:], z[1:], 3, {})
+        x[0, 0] = 1e6
+        for one, other in zip(near, self.visited(x, z, 3, {}), strict=True):
+            assert one[0][-1, -1] == other[0][-1, -1] == 49
+            np.testing.assert_allclose(one[1], other[1], rtol=1e-4, atol=1e-4)
 
 
 class TestTraining:
