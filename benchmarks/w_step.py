@@ -129,8 +129,8 @@ def measured(task: Task, repeats: int) -> Iterator[Report]:
          "times SGDClassifier": ".0f"},
         tuple(rows),
         f"A whole visit of all blocks in the last lap, averages included, after {EPOCHS} epochs; hinge loss alone."
-        " Counted are the two products with all points, of which one needs only those inside the margin; the peak of one"
-        f" thread is {peak / 1e9:.0f} GFLOP/s. SGDClassifier.partial_fit learns the same bits one by one.",
+        " Counted are the two products with all points, of which one needs only those inside the margin; the peak of"
+        f" one thread is {peak / 1e9:.0f} GFLOP/s. SGDClassifier.partial_fit learns the same bits one by one.",
         figures,
     )  # fmt: skip
     yield Report(
