@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.linear_model import SGDClassifier
 
 from benchmarks.data import Task, fashion_mnist, siftsmall
-from benchmarks.report import Report
+from benchmarks.report import Cell, Report
 from streammac.models.base import Array, Block, LocalData, Tensors
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.local import VisitKey, VisitPlan, enter, minibatches, z_pass
@@ -69,9 +69,9 @@ class Trained:
             self.params = w_step(self.model, shards, self.params, plan, age + 1, age, 1)
             z_pass(self.model, self.params, self.view, self.model.mu(age))
 
-    def visits(self, kind: str, groups: int, **options: float) -> Callable[[], object]:
+    def visits(self, kind: str, groups: int, *, neighbours: bool = True) -> Callable[[], object]:
         """Return what makes the last lap's visit of all blocks of a kind, in so many groups."""
-        model = replace(self.model, **options)
+        model = self.model if neighbours else replace(self.model, neighbours=0.0)
         params = dict(model.regrouped(self.params, groups))
         blocks = [b for b in model.blocks(self.view.dim, groups) if b.name.startswith(kind)]
         states = {b.name: model.start(b, self.view.dim, params, EPOCHS) for b in blocks}
@@ -105,10 +105,12 @@ def measured(task: Task, repeats: int) -> Iterator[Report]:
         trained = Trained(Path(folder), x)
         what = f"{task.name}, {len(x):,} x {x.shape[1]} {x.dtype}, {BITS} bits"
         peak, other = peak_flops(repeats), scikit_learn_s(trained, repeats)
-        rows, parts, figures = [], [], {}
+        rows: list[tuple[Cell, ...]] = []
+        parts: list[tuple[Cell, ...]] = []
+        figures: dict[str, float] = {}
         for size in BLOCKS:
             groups = BITS // size
-            hinge = least_s(trained.visits("encoder", groups, neighbours=0.0), repeats)
+            hinge = least_s(trained.visits("encoder", groups, neighbours=False), repeats)
             share = 4.0 * len(x) * x.shape[1] * BITS / hinge / peak
             times = other * len(x) * BITS / hinge
             rows.append((size, hinge / len(x) * 1e6, share, times))
