@@ -5,12 +5,20 @@ from __future__ import annotations
 import logging
 import time
 
+import numpy as np
 import pytest
 import zmq
 from msgspec import structs
 
 from streammac.wire.codec import encode
-from streammac.wire.messages import OpenSession, PleaseRegister, StatusReply, StatusRequest, Stop
+from streammac.wire.messages import (
+    HeldOutPoints,
+    OpenSession,
+    PleaseRegister,
+    StatusReply,
+    StatusRequest,
+    Stop,
+)
 from streammac.wire.sockets import AHEAD_NS, SAID, MessageSocket
 from tests.patience import wait_for
 
@@ -96,3 +104,17 @@ def test_who_is_not_there_costs_a_warning(pair, caplog):
     with caplog.at_level(logging.WARNING):
         server.send(Stop(), b"nobody")
     assert "could not send Stop to a client b'nobody'" in caplog.text
+
+
+def test_messages_that_leave_together_come_together_and_their_arrays_cannot_be_written(pair):
+    server, client = pair
+    client.kinds = (HeldOutPoints,)
+    client.send(StatusRequest())
+    arrived(server)
+    sent = [
+        HeldOutPoints("w1", {"x": np.full((rows, 64), rows, np.float32)}) for rows in (2, 3, 900)
+    ]
+    server.send_all(sent, b"w1")
+    got = [message.tensors["x"] for _, message in arrived(client, 3)]
+    assert [(len(x), x[0, 0]) for x in got] == [(2, 2), (3, 3), (900, 900)]
+    assert not any(x.flags.writeable for x in got)
