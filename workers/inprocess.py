@@ -13,7 +13,8 @@ from streammac.models.local import VisitPlan
 from streammac.ring.member import Member
 from streammac.ring.member_actions import Answer, Report, Send
 from streammac.wire.messages import EpochPlan, MemberAddress, Resume, View
-from workers.learner import Learner, SnapshotSource
+from workers.learner import Learner
+from workers.snapshot import SnapshotSource
 from workers.transports.inprocess import Hub, InProcessTransport
 
 

@@ -10,40 +10,24 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from streammac.errors import StreammacError
-from streammac.models.base import Array, Floats, LocalData, NestedModel, Objective, Tensors
+from streammac.models.base import Array, Floats, NestedModel, Objective, Tensors
 from streammac.models.local import VisitKey, VisitPlan, enter, minibatches, z_pass
 from streammac.points.range import told_not_finite
 from streammac.ring.member_actions import Done, Job, OpenEpoch, Train, TrainDone, ZStep, ZStepDone
 from streammac.settings.schema import Settings, visit_budget
 from streammac.store import Shard
 from workers.drift import DriftWatch
+from workers.snapshot import Recent, Snapshot, SnapshotSource
 
 log = logging.getLogger(__name__)
 
-
-class Snapshot(LocalData, Protocol):
-    """The points of a shard at one moment. Rows keep their numbers while their positions move."""
-
-    def number(self, position: int) -> int:
-        """Return the number of the row at a position; of ``len(self)``, one more than the last row's."""
-        ...
-
-    def position(self, number: int) -> int:
-        """Return where the row of a number is, or the next one that is still there."""
-        ...
-
-
-class SnapshotSource(Protocol):
-    """A shard, as far as the learner needs one."""
-
-    def view(self) -> Snapshot:
-        """Return the points that are there now."""
-        ...
+LEAST_RECENT = 1000
+"""A drift is told of with its first points: so many of the newest have a part in training, whatever their kind."""
 
 
 NUMERICAL = (ArithmeticError, np.linalg.LinAlgError)
@@ -218,14 +202,31 @@ class Learner:
     def _open(self, job: OpenEpoch) -> None:
         data = self.shard.view()
         self._opened = Opened(data)
-        if job.plan.fresh:
-            return  # no parameters to compute coordinates with; they all enter when the model is made
         first = data.position(self._entered)
-        if job.anew:
-            self._new_model()
-            enter(self.model, job.params, data, 0, stop=first)
-        enter(self.model, job.params, data, first, observe=self._observe)
-        self._entered = data.number(len(data))
+        # also before a new model is made: what has come may be of another kind
+        if not job.plan.fresh or (job.params and not job.anew):
+            if job.anew:
+                self._new_model()
+                enter(self.model, job.params, data, 0, stop=first)
+            enter(self.model, job.params, data, first, observe=self._observe)
+            self._entered = data.number(len(data))
+        self._opened = Opened(self._recent(data, job.params))
+
+    def _recent(self, data: Snapshot, params: Mapping[str, Array]) -> Snapshot:
+        """Return what has a part in training: after a drift what has come since, until that is as much as there was.
+
+        A model of both kinds is good for neither, and what users search for is of the new one.
+        """
+        watch = self.drift
+        if watch is None or not watch.since:
+            return data
+        watch.before = watch.before or len(data) - watch.since
+        if watch.since < watch.before:
+            return Recent(data, max(0, len(data) - max(LEAST_RECENT, watch.since)))
+        # those from before have had no part meanwhile
+        enter(self.model, params, data, 0, stop=max(0, len(data) - watch.since))
+        watch.since = watch.before = 0
+        return data
 
     def _observe(self, errors: Floats) -> None:
         if self.drift is not None and self._usual > 0:

@@ -20,7 +20,7 @@ from streammac.models.measures import Measures
 from streammac.models.registry import create
 from streammac.threads import VitalThread
 from streammac.wire.messages import OpenProbe, ProbeAnswer, ProbeQuestion
-from workers.learner import Snapshot, SnapshotSource
+from workers.snapshot import Snapshot, SnapshotSource
 
 log = logging.getLogger(__name__)
 

@@ -27,6 +27,8 @@ class Renewal:
         Points stored at the last beginning, and ever stored by then; 0 before the first one.
     fresh_points, fresh_ever : int
         The same, of the last fresh one.
+    drifted_ever : int
+        So many points had ever been stored when a drift was noticed; 0: there was none, or it is over.
     replaced_ever : int
         There was a drift; once so many points have ever been stored, none of the old kind is left. Until then a
         model that goes on from the old one has no future: all beginnings are fresh. 0: no drift.
@@ -38,6 +40,7 @@ class Renewal:
     ever: int = 0
     fresh_points: int = 0
     fresh_ever: int = 0
+    drifted_ever: int = 0
     replaced_ever: int = 0
 
     @property
@@ -66,8 +69,8 @@ class Renewal:
         if begin == "fresh":
             self.fresh_points, self.fresh_ever = points, ever
             if ever >= self.replaced_ever:
-                self.replaced_ever = 0
+                self.drifted_ever = self.replaced_ever = 0
 
     def drifted(self, points: int, ever: int) -> None:
         """Take notice that what comes now is of another kind."""
-        self.replaced_ever = ever + points
+        self.drifted_ever, self.replaced_ever = ever, ever + points

@@ -1,7 +1,7 @@
 """The held-out sample: a bounded random sample of the points of the feed that are never trained on.
 
 Some of them ask what measures a model (`streammac.publishing.probe`). They are to tell of the same time as the points
-that are stored: what came before all of those is left out.
+that are stored: what came before all of those, or before a drift, is left out.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ class Drawn:
         Random ones of the held-out points.
     of : int
         How many held-out points there were.
-    changes : int
-        `HeldOutSample.changes` when they were drawn.
+    changes, left_out : int
+        Those of the `HeldOutSample` when they were drawn.
     """
 
     queries: Floats
     of: int
     changes: int
+    left_out: int
 
 
 class HeldOutSample:
@@ -54,8 +55,8 @@ class HeldOutSample:
 
     Attributes
     ----------
-    changes : int
-        Points that have ever been taken.
+    changes, left_out : int
+        Points that have ever been taken, and those that have become too old.
     """
 
     def __init__(self, settings: HeldOutSettings, seed: int) -> None:
@@ -68,7 +69,7 @@ class HeldOutSample:
         """How many points had been accepted when each of them came, at most."""
         self._filled = 0
         self._oldest = 0
-        self.changes = 0
+        self.changes = self.left_out = 0
 
     def add(self, x: Array) -> int:
         """Take (n, D) held-out points; return how many are refused: not finite, out of range, or of another length.
@@ -85,8 +86,6 @@ class HeldOutSample:
                 self._points = np.empty((self._settings.points, x.shape[1]), np.float32)
             if x.shape[1] != self._points.shape[1]:
                 return offered
-            if self._filled + len(x) > len(self._points):
-                self._leave_out()
             room = min(len(x), len(self._points) - self._filled)
             places = np.concatenate(
                 [
@@ -99,35 +98,35 @@ class HeldOutSample:
             self.changes += len(x)
         return offered - len(x)
 
-    def see(self, accepted: int, stored: int) -> None:
-        """Take notice that of so many points that were ever accepted the newest ``stored`` are stored."""
+    def see(self, accepted: int, newest: int) -> None:
+        """Take notice that of so many points that were ever accepted the newest ``newest`` are to be asked for."""
         with self._lock:
             self._came[self._came == JUST_NOW] = accepted
-            self._oldest = accepted - stored
+            self._oldest = accepted - newest
+            self._leave_out()
 
     def sample(self) -> Floats | None:
         """Return the points that tell of those that are stored, (n, D); None while there are too few."""
         with self._lock:
             if self._points is None or self._filled < LEAST_POINTS:
                 return None
-            self._leave_out()
             return self._points[: self._filled].copy()
 
     def _leave_out(self) -> None:
-        """Forget what came before all that is stored, but not the newest few."""
-        assert self._points is not None
+        """Forget what is too old, but not the newest few."""
         came = self._came[: self._filled]
-        if self._filled <= FEWEST or came.min() >= self._oldest:
+        if self._points is None or self._filled <= FEWEST or came.min() >= self._oldest:
             return
         stay = np.flatnonzero(came >= min(self._oldest, np.sort(came)[-FEWEST]))
+        self.left_out += self._filled - len(stay)
         self._filled = len(stay)
         self._points[: len(stay)], self._came[: len(stay)] = self._points[stay], came[stay]
 
     def draw(self) -> Drawn | None:
         """Draw queries, the same ones of the same points; None while there are too few points."""
-        changes, points = self.changes, self.sample()
+        changes, left_out, points = self.changes, self.left_out, self.sample()
         if points is None:
             return None
         sample = near_points(points)
         order = np.random.default_rng([self._seed, 3]).permutation(len(sample))
-        return Drawn(sample[order[: self._settings.queries]], len(points), changes)
+        return Drawn(sample[order[: self._settings.queries]], len(points), changes, left_out)

@@ -180,7 +180,8 @@ class Prober:
         if stored.workers.keys() != probe.stored.workers.keys():
             return True
         grown = (stored.appended - probe.stored.appended) / probe.stored.points
-        changed = (self.held_out.changes - probe.held_out.changes) / probe.held_out.of
+        sample, drawn = self.held_out, probe.held_out
+        changed = max(sample.changes - drawn.changes, sample.left_out - drawn.left_out) / drawn.of
         paused = time.monotonic() < probe.pause_until
         return max(grown, changed) > (OUTDATED_SHARE if paused else RENEW_SHARE)
 

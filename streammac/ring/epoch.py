@@ -112,8 +112,7 @@ def plan_after(plan: EpochPlan, agenda: Agenda, model: NestedModel, members: int
 
     The member that finishes the epoch's first block decides, and the decision rides on that block's last
     round: everybody must hold the block before going on, so all agree without a barrier. What is under way comes to
-    its end before: where the feed replaces all points again and again, nothing else would ever be trained to the end,
-    and points that enter in a fresh epoch are not watched for drift.
+    its end before: where the feed replaces all points again and again, nothing else would ever be trained to the end.
     """
     age, restart = 0 if plan.fresh else plan.age + 1, agenda.restart
     groups = model.groups_for(members)

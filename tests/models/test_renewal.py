@@ -62,7 +62,9 @@ def test_after_a_drift_new_models_are_made_until_none_of_the_old_kind_is_left():
     assert beginnings(rule, [100, 100], window=1000) == []
     rule.drifted(1000, 1200)
     rule.begun("warm", 1000, 1200)
+    assert rule.drifted_ever == 1200
     assert beginnings(rule, [125] * 16, window=1000) == ["fresh"] * 4 + ["warm"] * 3 + ["fresh"]
+    assert rule.drifted_ever == 0, "it is over"
 
 
 ARRIVALS = st.lists(st.integers(0, 700), max_size=60)

@@ -17,7 +17,8 @@ from streammac.store import Retention, Schema, Shard
 from streammac.wire.messages import EpochPlan, Token
 from tests.ring.tally import TallyModel
 from workers.drift import GROUP, DriftWatch
-from workers.learner import Learner, Opened
+from workers.learner import LEAST_RECENT, Learner, Opened
+from workers.snapshot import Recent
 
 MODEL = TallyModel(blocks=1, laps=1)
 FRESH = EpochPlan(fresh=True)
@@ -313,6 +314,18 @@ class TestDrift:
         watch.observe(rng.gamma(4.0, 0.2, 400 * GROUP).astype(np.float32))
         assert watch.take() is None
 
+    def test_it_counts_the_points_since_the_change(self):
+        rng = np.random.default_rng(0)
+        watch = DriftWatch(delta=0.002)
+        watch.observe(rng.gamma(4.0, 0.1, 12_800).astype(np.float32))
+        assert watch.since == 0
+        for _ in range(20):
+            watch.observe(rng.gamma(4.0, 0.2, 101).astype(np.float32))
+        assert watch.since == pytest.approx(2020, abs=8 * GROUP)
+        watch.reset()
+        watch.observe(rng.gamma(4.0, 0.1, 500).astype(np.float32))
+        assert watch.since == pytest.approx(2520, abs=8 * GROUP), "of another model, too"
+
 
 class WatchedModel(TallyModel):
     """The error of a point is its first number, its coordinate says with which parameters it entered."""
@@ -336,3 +349,79 @@ def test_with_another_model_all_points_enter_anew_and_the_watch_with_it():
     learner.do(OpenEpoch(2, 3, LATER, {"now": 3}, anew=True))
     assert set(data.view().z(slice(None)).ravel()) == {3}
     assert len(watch._rest) == 0
+
+
+def drifting() -> tuple[Learner, ArrayShard]:
+    """A learner whose points are of another kind since the two thousandth of three thousand."""
+    data, watch = shard_of(2000), DriftWatch(0.002)
+    learner = Learner("w1", WatchedModel(blocks=1, laps=1), data, VisitPlan(), drift=watch)
+    learner._usual = 1.0
+    learner.do(OpenEpoch(1, 1, LATER, {"now": 1}))
+    data.extend(np.ones((1000, 2), np.float32))
+    learner.do(OpenEpoch(1, 2, LATER, {"now": 1}))
+    watch.since = 1000  # whatever it is believed to be at first
+    return learner, data
+
+
+def test_after_a_drift_training_is_on_what_has_come_since():
+    learner, data = drifting()
+    data.extend(np.ones((500, 2), np.float32))
+    learner.do(OpenEpoch(1, 3, LATER, {"now": 2}))
+    assert visited(learner.do(train_job(learner.model, 3))) == 1500
+    assert learner.do(ZStep(1, 3, LATER, {"now": 2})).objective.points == 1500
+    learner.do(OpenEpoch(1, 4, FRESH, {"now": 2}))
+    assert visited(learner.do(train_job(learner.model, 4, fresh=True))) == 1500
+    learner.do(ZStep(1, 4, FRESH, {"now": 3}))
+    assert data.z(slice(1990, 2010)).ravel().tolist() == [1] * 10 + [3] * 10
+
+
+def test_as_soon_as_as_many_have_come_as_there_were_all_points_count_again():
+    learner, data = drifting()
+    learner.do(OpenEpoch(1, 3, LATER, {"now": 3}))
+    data.extend(np.ones((1000, 2), np.float32))
+    learner.do(OpenEpoch(1, 4, LATER, {"now": 4}))
+    assert visited(learner.do(train_job(learner.model, 4))) == 4000
+    assert set(data.z(slice(0, 2000)).ravel()) == {4}, "by the model that there is now"
+    data.extend(np.ones((10, 2), np.float32))
+    learner.do(OpenEpoch(1, 5, LATER, {"now": 5}))
+    assert visited(learner.do(train_job(learner.model, 5))) == 4010
+
+
+def test_the_first_points_after_a_drift_are_not_alone():
+    learner, _ = drifting()
+    learner.drift.since = 100
+    learner.do(OpenEpoch(1, 3, LATER, {"now": 2}))
+    assert visited(learner.do(train_job(learner.model, 3))) == LEAST_RECENT
+
+
+def test_points_that_enter_before_a_new_model_is_made_are_watched():
+    data, watch = shard_of(100), DriftWatch(0.002)
+    learner = Learner("w1", WatchedModel(blocks=1), data, VisitPlan(), drift=watch)
+    learner._usual = 1.0
+    learner.do(OpenEpoch(1, 1, LATER, {"now": 1}))
+    data.extend(np.full((50, 2), 7.0, np.float32))
+    learner.do(OpenEpoch(1, 2, FRESH, {"now": 1}))
+    assert watch.newest == 7.0
+    data.extend(np.full((50, 2), 9.0, np.float32))
+    learner.do(OpenEpoch(2, 3, FRESH, {}, anew=True))  # nothing is known of any model
+    assert watch.newest == 7.0
+
+
+@pytest.mark.parametrize("first", [0, 3, 10, 17, 29])
+def test_the_newest_rows_are_the_same_wherever_they_lie(tmp_path, first):
+    shard = Shard.open(tmp_path / "s", Schema(2), segment_bytes=100)
+    shard.coordinates((3,), np.dtype(np.uint8))
+    x = np.arange(60, dtype=np.float32).reshape(30, 2)
+    for number, part in enumerate(np.array_split(x, 5)):
+        shard.append(PointBlock(part), BatchId("s", 1, number), 0.0)
+    recent = Recent(shard.view(), first)
+    assert len(recent) == 30 - first
+    np.testing.assert_array_equal(recent.x(slice(0, None)), x[first:])
+    recent.set_z(slice(0, 1), np.ones((1, 3), np.uint8))
+    stored = recent.stored()
+    counts = np.diff(stored.starts)
+    for parts, rows in ((stored.x, recent.x(slice(0, None))), (stored.z, recent.z(slice(0, None)))):
+        whole = [part[:count] for part, count in zip(parts, counts, strict=True)]
+        np.testing.assert_array_equal(np.concatenate(whole), rows)
+    assert recent.position(recent.number(0)) == 0
+    shard.close()
