@@ -1,20 +1,25 @@
-"""List the benchmarks, or run some: ``python -m benchmarks [--short] [--results FOLDER] [NAME ...|all]``."""
+"""List the benchmarks, or run some: ``python -m benchmarks [--short] [--results FOLDER] [NAME ...|all]``.
+
+``python -m benchmarks guard`` compares this tree with a former commit.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import machine, results
+from benchmarks import guard, machine, results
 from benchmarks.report import Report
 
 NAMES = (
     "w_step",
     "z_step",
+    "time_to_quality",
     "first_model",
     "ingest",
     "speedup",
@@ -37,6 +42,9 @@ log = logging.getLogger("benchmarks")
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["guard"]:
+        guard.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="which; without any they are listed"
