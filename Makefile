@@ -42,10 +42,17 @@ format: $(READY)
 docs: $(READY)
 	$(BIN)/python -m tools.reference docs
 	$(BIN)/python -m monitoring
+	$(BIN)/python -m benchmarks pages
 
 # make bench ONLY="w_step ingest"; SHORT=1 to see that they run
 bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m benchmarks $(if $(SHORT),--short) $(or $(ONLY),all)
+	$(BIN)/python -m benchmarks pages
+
+# make guard AGAINST=v0.1: is anything slower than it was then?
+guard: $(READY)
+	$(BIN)/python -m benchmarks guard $(if $(AGAINST),--against $(AGAINST))
 
 # make simulate SEEDS=2000, or SEED=17 to run that one again (LINES=200 of its trace, MUTATION="all adopt" with a bug)
 simulate: $(READY)

@@ -1,6 +1,7 @@
 """List the benchmarks, or run some: ``python -m benchmarks [--short] [--results FOLDER] [NAME ...|all]``.
 
-``python -m benchmarks guard`` compares this tree with a former commit.
+``python -m benchmarks guard`` compares this tree with a former commit, ``python -m benchmarks pages`` makes README's
+figures and docs/performance.md from the results.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import guard, machine, results
+from benchmarks import guard, machine, pages, results
 from benchmarks.report import Report
 
 NAMES = (
@@ -44,6 +45,9 @@ log = logging.getLogger("benchmarks")
 def main() -> None:
     if sys.argv[1:2] == ["guard"]:
         guard.main(sys.argv[2:])
+        return
+    if sys.argv[1:] == ["pages"]:
+        pages.write()
         return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
