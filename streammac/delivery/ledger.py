@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -39,7 +38,8 @@ class LedgerError(StreammacError):
 
 def pack(record: Record, kinds: Sequence[type[Record]]) -> bytes:
     """Return the bytes of a record of one of these kinds."""
-    values = [getattr(record, field.name) for field in fields(record)]
+    names: tuple[str, ...] = record.__match_args__
+    values = [getattr(record, name) for name in names]
     body: bytes = msgpack.packb([kinds.index(type(record)), *values])
     return body
 

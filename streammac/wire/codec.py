@@ -113,18 +113,17 @@ def _encoded(msg: Message) -> _Encoded:
 def encode_all(messages: Iterable[Message]) -> Iterator[list[bytes | memoryview]]:
     """Yield frames to be sent one after the other: small messages in bundles, large ones by themselves."""
     bundle: list[_Encoded] = []
+    left = BUNDLE_BYTES
     for encoded in map(_encoded, messages):
         size = encoded.size
-        if bundle and sum(one.size for one in bundle) + size > BUNDLE_BYTES:
+        if bundle and size > min(left, SMALL_BYTES):
             yield _bundled(bundle)
-            bundle = []
+            bundle, left = [], BUNDLE_BYTES
         if size > SMALL_BYTES:
-            if bundle:
-                yield _bundled(bundle)
-                bundle = []
             yield encoded.frames()
         else:
             bundle.append(encoded)
+            left -= size
     if bundle:
         yield _bundled(bundle)
 
