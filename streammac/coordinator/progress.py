@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from msgspec import structs
@@ -59,15 +59,18 @@ class Progress:
         old = state if params and "plan" in state else {}
         self.params = dict(params or {}) if old else {}
         self.epoch = int(old.get("epoch", 0))
-        self.plan = EpochPlan(**old["plan"]) if old else EpochPlan(fresh=True)
+        self.plan = EpochPlan(fresh=True)
+        if old:
+            self.plan = EpochPlan(**_known(old["plan"], EpochPlan.__struct_fields__))
         self.result: EpochResult | None = None
         self.published = (0, 0, False)
         self.adoption: Verdict | None = None
         self.unpublished = ""
         self._judged: Verdict | None = None
         self._outliers = 0.0
+        memory = _known(old.get("renewal", {}), Renewal().memory)
         self.continuation = Continuation(
-            Renewal(training.growth, training.renewal, **old.get("renewal", {})),
+            Renewal(training.growth, training.renewal, **memory),
             enabled=not training.deterministic,
             number=int(state.get("restart", 0)),
             drifts=int(state.get("drifts", 0)),
@@ -119,6 +122,11 @@ class Progress:
             "renewal": self.continuation.rule.memory,
             "drifts": self.continuation.drifts,
         }
+
+
+def _known(values: Mapping[str, Any], names: Container[str]) -> dict[str, Any]:
+    """Return what this release knows of what another one may have written."""
+    return {name: value for name, value in values.items() if name in names}
 
 
 def resumed(state: dict[str, Any], following: Mapping[str, Any]) -> dict[str, Any]:

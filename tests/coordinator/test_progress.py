@@ -64,6 +64,14 @@ def test_training_goes_on_after_the_version_that_there_is_and_numbers_only_grow(
     assert resumed(state, {}) == state
 
 
+def test_what_a_newer_release_remembered_besides_is_left_out():
+    former = Progress(Training())
+    former.advance(RESULT)
+    state = json.loads(json.dumps(former.durable()))
+    newer = state | {part: state[part] | {"wings": 2} for part in ("plan", "renewal")}
+    assert Progress(Training(), newer, PARAMS).durable() == state
+
+
 def test_a_model_without_what_was_remembered_of_it_is_not_gone_on_from():
     progress = Progress(Training(), {}, PARAMS)
     assert (progress.epoch, progress.plan, progress.params) == (0, EpochPlan(fresh=True), {})
