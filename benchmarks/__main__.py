@@ -24,6 +24,7 @@ NAMES = (
     "first_model",
     "ingest",
     "speedup",
+    "hops",
     "plan",
     "quality",
     "stationary",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,17 @@ def wait_for_rest(client: Client) -> None:
         time.sleep(1.0)
 
 
-def epoch_seconds(folder: Path, x: NDArray[Any], workers: int, measured_s: float) -> float:
-    """Return the seconds of one epoch of a cluster that has these points, while hash functions do not rest."""
+def epoch_seconds(
+    folder: Path,
+    x: NDArray[Any],
+    workers: int,
+    measured_s: float,
+    changed: Mapping[str, dict[str, Any]] | None = None,
+) -> float:
+    """Return the seconds of one epoch of a cluster that has these points, while hash functions do not rest.
+
+    ``changed`` has tables of settings that are to be others.
+    """
     folder.mkdir()
     np.save(folder / "feed.npy", x)
     settings = Settings.model_validate(
@@ -71,6 +80,7 @@ def epoch_seconds(folder: Path, x: NDArray[Any], workers: int, measured_s: float
             "publish": {"interval_s": 5.0},
             "held_out": {"share": 0.002},
         }
+        | dict(changed or {})
     )
     with running(folder / "run", settings) as client:
         wait_for_epochs(client)

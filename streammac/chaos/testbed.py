@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,25 @@ ROOM_FOR_POINTS = 3
 """Of a file system of its own: bytes, and times the feed's."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What kind of cluster chaos is to start.
+
+    Attributes
+    ----------
+    workers : int
+        How many.
+    rate : float
+        Points per second that it is fed.
+    transport : str
+        What tokens travel by.
+    """
+
+    workers: int
+    rate: float
+    transport: str = "zeromq"
+
+
 class Testbed:
     """A cluster under load; starts when it is entered, and ends in good order.
 
@@ -46,12 +66,10 @@ class Testbed:
     ----------
     folder : Path
         An empty or missing directory.
-    workers : int
-        How many.
+    wanted : Wanted
+        What kind of cluster.
     points : int
         Length of the feed; more than will be read.
-    rate : float
-        Points per second.
     seed : int
         Of the feed and of training.
     limited : bool
@@ -60,7 +78,7 @@ class Testbed:
     """
 
     def __init__(
-        self, folder: Path, workers: int, points: int, rate: float, seed: int, *, limited: bool
+        self, folder: Path, wanted: Wanted, points: int, seed: int, *, limited: bool
     ) -> None:
         if folder.exists() and any(folder.iterdir()):
             raise Failure(
@@ -71,7 +89,7 @@ class Testbed:
         self.folder = folder = folder.absolute()
         self.directory = RunDirectory(folder / "run")
         self.cluster = Attached(self.directory)
-        self._workers, self._rate, self._seed, self._points = workers, rate, seed, points
+        self._wanted, self._seed, self._points = wanted, seed, points
         self._limited = limited
         self._stack = ExitStack()
         self._up: subprocess.Popen[bytes] | None = None
@@ -91,8 +109,9 @@ class Testbed:
                 size = ROOM + ROOM_FOR_POINTS * feed.stat().st_size
                 self._stack.enter_context(own_file_system(self.directory.root, size))
         command = [sys.executable, "-m", "streammac", "up", "--no-ui"]
-        command += ["--dir", str(self.directory.root), "--workers", str(self._workers)]
-        command += ["--bits", str(BITS), "--source", f"{feed}?rate={self._rate:g}"]
+        command += ["--dir", str(self.directory.root), "--workers", str(self._wanted.workers)]
+        command += ["--bits", str(BITS), "--source", f"{feed}?rate={self._wanted.rate:g}"]
+        command += ["--transport", self._wanted.transport]
         command += ["--summary", str(self.folder / "summary.json")]
         settings = SETTINGS | {"STREAMMAC_CLUSTER__SEED": str(self._seed)}
         with (self.folder / "up.log").open("wb") as log:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from streammac.cli.options import JsonOption, number, seconds
+from streammac.cli.options import JsonOption, TransportName, TransportOption, number, seconds
 from streammac.errors import ExitCode, Failure
 
 if TYPE_CHECKING:
     from streammac.chaos.faults import Fault
+    from streammac.chaos.testbed import Wanted
     from streammac.chaos.verdict import Evidence, Outcome, PointAudit
     from streammac.link.attached import Attached
     from streammac.run_directory import RunDirectory
@@ -63,12 +64,14 @@ def chaos(
             "--rate", min=1, max=1e9, callback=number, help="Points per second, in its own cluster."
         ),
     ] = RATE,
+    transport: TransportOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Kill, stop, add and remove processes at random, let disks fill up and rot; then count every point."""
     from rich.console import Console
 
     from streammac.chaos.report import line, report
+    from streammac.chaos.testbed import Wanted
     from streammac.chaos.verdict import complaints, to_json
     from streammac.terminal.render import glyphs_for
 
@@ -82,7 +85,9 @@ def chaos(
     assert folder is not None
     with (
         _terminable(),
-        _field(folder, workers, rate, length + MARGIN_S, seed, weights) as (cluster, count),
+        _field(
+            folder, Wanted(workers, rate, transport or TransportName.ZEROMQ), length, seed, weights
+        ) as (cluster, count),
     ):
         own = cluster.directory.root != folder
         weights = _possible(weights, cluster.directory, all_of_them=own or bool(only))
@@ -149,8 +154,7 @@ def _possible(
 @contextmanager
 def _field(
     folder: Path,
-    workers: int,
-    rate: float,
+    wanted: Wanted,
     length_s: float,
     seed: int,
     weights: Mapping[Fault, int],
@@ -173,9 +177,9 @@ def _field(
     from streammac.chaos.feed import NUMBERS
     from streammac.chaos.testbed import Testbed
 
-    points = min(NUMBERS, int(rate * length_s))
+    points = min(NUMBERS, int(wanted.rate * (length_s + MARGIN_S)))
     limited = Fault.FULL_DISK in weights
-    with Testbed(folder, workers, points, rate, seed, limited=limited) as testbed:
+    with Testbed(folder, wanted, points, seed, limited=limited) as testbed:
         yield testbed.cluster, testbed.audit
 
 

@@ -1,0 +1,98 @@
+"""How fast a token travels from worker to worker, over MPI and over ZeroMQ, and what that means for an epoch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.clusters import epoch_seconds
+from benchmarks.report import Cell, Report, Spread
+from streammac.supervisor.mpi_starter import MISSING, ROOT, is_usable, starter
+
+SIZES = {1 << 10: 2000, 1 << 16: 1000, 1 << 20: 200, 16 << 20: 10}
+"""Bytes of a token, and how many hops are measured in a round."""
+ROUNDS = 5
+SHORT = 20
+WAYS = ("mpi4py", "MPI, looking", "MPI", "ZeroMQ ipc", "ZeroMQ tcp")
+POINTS, DIM, WORKERS = 2000, 128, 2
+EPOCHS_S, SHORT_S = 8.0, 1.0
+TURNING = {"mu_factor": 1.0, "rotations": 5}
+SMALL = TURNING | {"block_bits": 4}
+LARGE = TURNING | {"block_bits": 32}
+
+
+def run(*, short: bool = False) -> Iterator[Report]:
+    if not is_usable():
+        raise RuntimeError(MISSING)
+    wanted = [(size, max(3, hops // SHORT) if short else hops) for size, hops in SIZES.items()]
+    yield _hops(wanted, 1 if short else ROUNDS)
+    yield _epochs(1 if short else 3, SHORT_S if short else EPOCHS_S)
+
+
+def _hops(wanted: list[tuple[int, int]], rounds: int) -> Report:
+    command = starter()
+    assert command is not None
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = [folder, json.dumps(wanted), str(rounds)]
+        done = subprocess.run(
+            [*command, "-n", "2", sys.executable, "-m", "benchmarks.hop_ranks", *arguments],
+            env=os.environ | ROOT,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+    found = json.loads(done.stdout)
+    rows = []
+    figures = {}
+    for size, _ in wanted:
+        least = {way: min(found[str(size)][way]) for way in WAYS}
+        rows.append((_told(size), *(least[way] * 1e6 for way in WAYS), size / least["MPI"] / 1e9))
+        figures[f"mpi_over_bare_{size}"] = least["MPI, looking"] / least["mpi4py"]
+        figures[f"tcp_over_mpi_{size}"] = least["ZeroMQ tcp"] / least["MPI"]
+    columns = {f"{way}, us": ",.1f" for way in WAYS}
+    return Report(
+        "A hop between two processes of one machine",
+        {"token": "", **columns, "MPI, GB/s": ".2f"},
+        tuple(rows),
+        "Half of a ping-pong, the middle one of a round, the least of several rounds. mpi4py alone "
+        "sends one buffer and looks all the time; the others encode, decode and make new arrays, as "
+        "workers do. 'MPI, looking' looks all the time, too; in the others the receiver sleeps.",
+        figures,
+    )
+
+
+def _epochs(repeats: int, measured_s: float) -> Report:
+    x = np.random.default_rng(0).normal(size=(POINTS, DIM)).astype(np.float32)
+    rows: list[tuple[Cell, ...]] = []
+    figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, options in (("16 and 16 small", SMALL), ("2 and 2 large", LARGE)):
+            seconds: dict[str, list[float]] = {"zeromq": [], "mpi": []}
+            for number in range(repeats):
+                for transport, taken in seconds.items():
+                    here = Path(folder) / f"{kind}-{transport}-{number}"
+                    changed = {"model": {"bits": 64, "options": options}}
+                    changed["network"] = {"transport": transport}
+                    taken.append(epoch_seconds(here, x, WORKERS, measured_s, changed))
+            both = zip(seconds["zeromq"], seconds["mpi"], strict=True)
+            ratio = Spread.of(zeromq / mpi for zeromq, mpi in both)
+            spreads = (Spread.of(seconds[t]) for t in ("zeromq", "mpi"))
+            rows.append((kind, *spreads, ratio))
+            figures[f"epoch_{'small' if options is SMALL else 'large'}"] = ratio
+    return Report(
+        f"Epochs: {POINTS:,} points of {DIM} dimensions, 64 bits, {WORKERS} workers",
+        {"blocks": "", "ZeroMQ, s": ".3f", "MPI, s": ".3f", "MPI faster": ".2f"},
+        tuple(rows),
+        "Epochs in which hash functions train.",
+        figures,
+    )
+
+
+def _told(size: int) -> str:
+    return f"{size >> 20} MB" if size >= 1 << 20 else f"{size >> 10} kB"
