@@ -204,13 +204,16 @@ class Lane:
     def _match(self) -> None:
         """Begin to receive all that has come."""
         faults = 0
+        status = self._status
+        # one that has just come is often matched by the second look only
+        improbe = self.communicator.Improbe
         while not self.broken:
             try:
-                message = self.communicator.Improbe(status=self._status)
-                if message is None:
+                message = improbe(status=status) or improbe(status=status)
+                if not message:
                     return
-                rank, tag = self._status.Get_source(), self._status.Get_tag()
-                buffer = np.empty(self._status.Get_count(MPI.BYTE), np.uint8)
+                rank, tag = status.source, status.tag
+                buffer = np.empty(status.Get_count(MPI.BYTE), np.uint8)
                 request = message.Irecv((buffer, MPI.BYTE))
             except MPI.Exception as error:
                 faults += 1
