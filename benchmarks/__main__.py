@@ -11,11 +11,9 @@ import importlib
 import logging
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import guard, machine, pages, results
-from benchmarks.report import Report
 
 NAMES = (
     "w_step",
@@ -87,18 +85,10 @@ def _title(name: str) -> str:
 def _measured(name: str, *, short: bool) -> results.Result:
     """Run one; print each table as it comes."""
     reports, facts, begin = [], machine.facts(), time.monotonic()
-    for report in _reports(name, short=short):
+    for report in importlib.import_module(f"benchmarks.{name}").run(short=short):
         print(report.markdown(), "\n", flush=True)
         reports.append(report)
     return results.Result(facts, round(time.monotonic() - begin, 1), tuple(reports))
-
-
-def _reports(name: str, *, short: bool) -> Iterator[Report]:
-    module = importlib.import_module(f"benchmarks.{name}")
-    if hasattr(module, "run"):
-        yield from module.run(short=short)
-    else:
-        module.main()  # prints by itself
 
 
 if __name__ == "__main__":

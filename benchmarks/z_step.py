@@ -7,11 +7,12 @@ import os
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy is imported
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from benchmarks.data import Task, fashion_mnist, siftsmall
+from benchmarks.report import Report
 from streammac.models.arrays import ArrayShard
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.local import CHUNK, VisitPlan, enter, z_pass
@@ -32,7 +33,7 @@ def least_s(run: Callable[[], object]) -> float:
     return min(times)
 
 
-def row(task: Task, bits: int) -> str:
+def row(task: Task, bits: int) -> tuple[str, int, float, float]:
     """Return a line of the table: of the epoch after the first one."""
     model = BinaryAutoencoderModel(bits=bits, rotations=5)
     shard = ArrayShard(task.database[:POINTS], model.coordinate_shape())
@@ -51,17 +52,17 @@ def row(task: Task, bits: int) -> str:
     product = least_s(lambda: [x @ small.T for _ in range(len(shard) // CHUNK)])
     product *= len(shard) / (len(shard) // CHUNK * CHUNK)
     seconds = least_s(step)
-    cells = (f"{seconds / len(shard) * 1e6:.1f}", f"{seconds / product:.1f}")
-    return f"| {task.name} | {bits} | {' | '.join(cells)} |"
+    return task.name, bits, seconds / len(shard) * 1e6, seconds / product
 
 
-def main() -> None:
-    print("| data | bits | us per point | times the product with the inputs |")
-    print("|---|---|---|---|")
-    for task in (fashion_mnist(), siftsmall()):
-        for bits in BITS:
-            print(row(task, bits), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def run(*, short: bool = False) -> Iterator[Report]:
+    tasks = (siftsmall(),) if short else (fashion_mnist(), siftsmall())
+    rows = [row(task, bits) for task in tasks for bits in BITS[: 1 if short else None]]
+    yield Report(
+        "Z step",
+        {"data": "", "bits": "d", "us per point": ".1f", "times the product": ".1f"},
+        tuple(rows),
+        "Beside the product of the points with weights and decoders, which it cannot do without; least of "
+        f"{REPEATS} runs, processor time of one thread.",
+        {f"z_step_{name}_{bits}": us for name, bits, us, _ in rows},
+    )

@@ -1,9 +1,12 @@
 """What benchmarks tell, and how it is kept."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from benchmarks import results
+from benchmarks.__main__ import NAMES
 from benchmarks.report import Report, Spread
 
 REPORT = Report(
@@ -36,3 +39,12 @@ def test_a_file_of_something_else_is_refused(tmp_path):
 def test_a_row_has_as_many_values_as_there_are_columns():
     with pytest.raises(ValueError, match="Speed: 2 columns, but a row of 1"):
         Report("Speed", {"a": "", "b": ""}, (("x",),))
+
+
+def test_every_benchmark_yields_reports():
+    folder = Path(results.__file__).parent
+    for name in NAMES:
+        assert (
+            "def run(*, short: bool = False) -> Iterator[Report]:"
+            in (folder / f"{name}.py").read_text()
+        ), name

@@ -30,6 +30,12 @@ def test_the_real_model_is_measured(measured):
         # weights of 16 inputs, in training with their sums
         assert measured.token_bytes(piece, final=False) >= measured.token_bytes(piece, final=True)
         assert measured.token_bytes(piece, final=True) > 8 * 16 * 4
+    # decoders share one pass over the points: in more blocks they do not take longer
+    alone, parts = (
+        sum(measured.visit_s(p, 10**6) for p in WORK.pieces(count) if p.kind == "decoder")
+        for count in (1, 2)
+    )
+    assert parts == pytest.approx(alone, rel=0.1)
     assert measured.z_step_s(4096) > measured.z_step_s(64) > 0
 
 
