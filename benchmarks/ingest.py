@@ -38,7 +38,7 @@ LOADED = {
 LOADS = "Latency is from when it is due to its acknowledgement, which comes when all of its points are stored."
 
 
-def run(short: bool) -> Iterator[Report]:
+def run(*, short: bool = False) -> Iterator[Report]:
     points, seconds = (POINTS // 10, 2.0) if short else (POINTS, SECONDS)
     x = np.random.default_rng(0).random((points, DIM), np.float32)
     with tempfile.TemporaryDirectory() as folder:
