@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streammac.models.base import Array, Floats
 from streammac.models.outliers import near_points
@@ -33,14 +34,16 @@ class Drawn:
         Random ones of the held-out points.
     of : int
         How many held-out points there were.
-    changes, left_out : int
-        Those of the `HeldOutSample` when they were drawn.
+    changes : int
+        `HeldOutSample.changes` when they were drawn.
+    came : (of,) int64
+        How many points had been accepted when each of those came.
     """
 
     queries: Floats
     of: int
     changes: int
-    left_out: int
+    came: NDArray[np.int64]
 
 
 class HeldOutSample:
@@ -55,8 +58,8 @@ class HeldOutSample:
 
     Attributes
     ----------
-    changes, left_out : int
-        Points that have ever been taken, and those that have become too old.
+    changes : int
+        Points that have ever been taken.
     """
 
     def __init__(self, settings: HeldOutSettings, seed: int) -> None:
@@ -68,8 +71,8 @@ class HeldOutSample:
         self._came = np.zeros(settings.points, np.int64)
         """How many points had been accepted when each of them came, at most."""
         self._filled = 0
-        self._oldest = 0
-        self.changes = self.left_out = 0
+        self._stored_since = self._drifted = 0
+        self.changes = 0
 
     def add(self, x: Array) -> int:
         """Take (n, D) held-out points; return how many are refused: not finite, out of range, or of another length.
@@ -86,6 +89,8 @@ class HeldOutSample:
                 self._points = np.empty((self._settings.points, x.shape[1]), np.float32)
             if x.shape[1] != self._points.shape[1]:
                 return offered
+            if self._filled + len(x) > len(self._points):
+                self._make_room(self._points)
             room = min(len(x), len(self._points) - self._filled)
             places = np.concatenate(
                 [
@@ -98,35 +103,60 @@ class HeldOutSample:
             self.changes += len(x)
         return offered - len(x)
 
-    def see(self, accepted: int, newest: int) -> None:
-        """Take notice that of so many points that were ever accepted the newest ``newest`` are to be asked for."""
+    def see(self, accepted: int, stored: int, since: int = 0) -> None:
+        """Take notice of what queries are to tell of.
+
+        Parameters
+        ----------
+        accepted : int
+            Points that were ever accepted.
+        stored : int
+            So many of the newest are stored.
+        since : int
+            As many had been accepted when a drift was noticed; 0: there is none.
+        """
         with self._lock:
             self._came[self._came == JUST_NOW] = accepted
-            self._oldest = accepted - newest
-            self._leave_out()
+            self._stored_since, self._drifted = accepted - stored, since
 
     def sample(self) -> Floats | None:
-        """Return the points that tell of those that are stored, (n, D); None while there are too few."""
+        """Return the points that are to ask, (n, D); None while there are too few."""
+        asking = self._asking()
+        return None if asking is None else asking[0]
+
+    def too_old(self, drawn: Drawn) -> int:
+        """Return how many of the points that were drawn from are not to ask any more."""
+        with self._lock:
+            return int((drawn.came < self._oldest(self._drifted)).sum())
+
+    def _oldest(self, since: int) -> int:
+        """Return when the oldest came that is to ask: not before all that is stored, but the newest few in any case."""
+        first = max(self._stored_since, since)
+        newest = np.sort(self._came[: self._filled])[-FEWEST:]
+        return min(first, int(newest[0])) if len(newest) else first
+
+    def _asking(self) -> tuple[Floats, NDArray[np.int64]] | None:
+        """Return the points that are to ask, and when they came."""
         with self._lock:
             if self._points is None or self._filled < LEAST_POINTS:
                 return None
-            return self._points[: self._filled].copy()
+            came = self._came[: self._filled]
+            asking = np.flatnonzero(came >= self._oldest(self._drifted))
+            return self._points[asking], came[asking]
 
-    def _leave_out(self) -> None:
-        """Forget what is too old, but not the newest few."""
+    def _make_room(self, points: Floats) -> None:
+        """Forget what came before all that is stored."""
         came = self._came[: self._filled]
-        if self._points is None or self._filled <= FEWEST or came.min() >= self._oldest:
-            return
-        stay = np.flatnonzero(came >= min(self._oldest, np.sort(came)[-FEWEST]))
-        self.left_out += self._filled - len(stay)
+        stay = np.flatnonzero(came >= self._oldest(0))
         self._filled = len(stay)
-        self._points[: len(stay)], self._came[: len(stay)] = self._points[stay], came[stay]
+        points[: len(stay)], self._came[: len(stay)] = points[stay], came[stay]
 
     def draw(self) -> Drawn | None:
         """Draw queries, the same ones of the same points; None while there are too few points."""
-        changes, left_out, points = self.changes, self.left_out, self.sample()
-        if points is None:
+        changes, asking = self.changes, self._asking()
+        if asking is None:
             return None
+        points, came = asking
         sample = near_points(points)
         order = np.random.default_rng([self._seed, 3]).permutation(len(sample))
-        return Drawn(sample[order[: self._settings.queries]], len(points), changes, left_out)
+        return Drawn(sample[order[: self._settings.queries]], len(points), changes, came)

@@ -181,7 +181,7 @@ class Prober:
             return True
         grown = (stored.appended - probe.stored.appended) / probe.stored.points
         sample, drawn = self.held_out, probe.held_out
-        changed = max(sample.changes - drawn.changes, sample.left_out - drawn.left_out) / drawn.of
+        changed = max(sample.changes - drawn.changes, sample.too_old(drawn)) / drawn.of
         paused = time.monotonic() < probe.pause_until
         return max(grown, changed) > (OUTDATED_SHARE if paused else RENEW_SHARE)
 

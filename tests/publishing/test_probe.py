@@ -239,30 +239,32 @@ class TestHeldOutSample:
         held_out = HeldOutSample(HeldOut(points=1000), 0)
         for second in range(10):
             held_out.add(np.full((60, 2), second, np.float32))
-            held_out.see(accepted=1000 * (second + 1), newest=5000)
+            held_out.see(accepted=1000 * (second + 1), stored=5000)
         assert held_out.draw().queries.min() == 4, "the five thousand that are stored came since"
         assert held_out.draw().of == len(held_out.sample()) == 360
         held_out.add(np.full((700, 2), 10, np.float32))
         assert held_out.draw().queries.min() == 4, "there was room for them"
-        held_out.see(accepted=100_000, newest=500)
+        held_out.see(accepted=100_000, stored=500)
         assert (held_out.sample() == 10).all()
 
-    def test_those_that_are_left_out_count_as_changes_of_their_own(self):
+    def test_what_came_before_a_drift_asks_nothing_until_that_is_over(self):
         held_out = HeldOutSample(HeldOut(points=1000), 0)
         for second in range(5):
             held_out.add(np.full((200, 2), second, np.float32))
-            held_out.see(accepted=1000 * (second + 1), newest=5000)
+            held_out.see(accepted=1000 * (second + 1), stored=5000)
         before = held_out.draw()
-        held_out.see(accepted=5000, newest=0)  # a drift
-        after = held_out.draw()
-        assert (before.of, after.of, after.left_out - before.left_out) == (1000, 200, 800)
-        assert after.changes == before.changes
+        assert held_out.too_old(before) == 0
+        held_out.see(accepted=5000, stored=5000, since=5000)
+        assert (held_out.sample() == 4).all()
+        assert (held_out.draw().of, held_out.too_old(before)) == (200, 800)
+        held_out.see(accepted=5000, stored=5000)
+        assert len(held_out.sample()) == 1000
 
     def test_the_newest_few_ask_however_little_is_stored(self):
         held_out = HeldOutSample(HeldOut(points=1000), 0)
         for second in range(10):
             held_out.add(np.full((60, 2), second, np.float32))
-            held_out.see(accepted=1000 * (second + 1), newest=100)
+            held_out.see(accepted=1000 * (second + 1), stored=100)
         assert held_out.draw().queries.min() == 6
         assert len(held_out.sample()) == 4 * 60
 

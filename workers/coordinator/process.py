@@ -228,12 +228,10 @@ class CoordinatorProcess:
         self._do([self.core.note("malformed", message.name, text)])
 
     def _see_points(self) -> None:
-        """Tell those that measure how far back queries may reach: as the stored points do, or to a drift."""
+        """Tell those that measure of what queries are to tell: of the stored points, and of those since a drift."""
         now = points(self.core)
-        reach = now.stored + now.away
-        if drifted := self.core.progress.continuation.rule.drifted_ever:
-            reach = min(reach, now.accepted - drifted)
-        self.publisher.prober.held_out.see(now.accepted, reach)
+        drifted = self.core.progress.continuation.rule.drifted_ever
+        self.publisher.prober.held_out.see(now.accepted, now.stored + now.away, drifted)
 
     def _answered(self, answer: ProbeAnswer) -> None:
         refused = self.publisher.prober.inquiry.answer(answer)
