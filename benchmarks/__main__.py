@@ -37,6 +37,7 @@ NAMES = (
     "messages",
     "probe_agreement",
     "at_rest",
+    "freshness",
 )
 log = logging.getLogger("benchmarks")
 

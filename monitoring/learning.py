@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitoring.panels import Dashboard, Mark, Panel, Row, Steps, stat_of
-from monitoring.queries import each, increase, of, rate, total
+from monitoring.queries import each, increase, of, quantile, rate, total
 from streammac.telemetry import metrics as m
 
 MARGIN: Steps = ((None, "red"), (0, "green"))
@@ -59,6 +59,18 @@ TRAINING = Row(
             "drifts and restarts of the continuation.",
             "short",
             [(of(m.OBJECTIVE), "nested model"), (of(m.PENALISED), "penalised objective")],
+        ),
+        Panel(
+            "Freshness",
+            "From the acknowledgement of the oldest point that is new in a version to that version, and how long the "
+            "oldest one has been waiting now. training.refresh bounds it.",
+            "s",
+            [
+                (quantile(0.5, m.FRESHNESS), "half of the versions"),
+                (quantile(0.95, m.FRESHNESS), "95 % of the versions"),
+                (of(m.UNPUBLISHED), "waiting now"),
+                (of(m.REFRESH), "promised"),
+            ],
         ),
         Panel(
             "Constraint violation",

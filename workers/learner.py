@@ -22,6 +22,7 @@ from streammac.ring.member_actions import Done, Job, OpenEpoch, Train, TrainDone
 from streammac.settings.schema import Settings, visit_budget
 from streammac.store import Shard
 from workers.drift import DriftWatch
+from workers.pace import Pace, pace_of
 from workers.snapshot import Recent, Snapshot, SnapshotSource
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,8 @@ class Opened:
 
     data: Snapshot
     memo: dict[Any, Any] = field(default_factory=dict)
+    newest: int | None = None
+    """From this position on points are new in it; None: that is of no consequence."""
 
 
 @dataclass(slots=True)
@@ -117,8 +120,8 @@ class Learner:
         The points.
     plan : VisitPlan
         How visits sample the shard.
-    visit_s : float or None
-        Time budget of a visit and of the Z step, seconds.
+    pace : Pace or None
+        Time budget of visits and Z steps.
     drift : DriftWatch or None
         Watches the error of new points, as they enter.
     cancelled : callable
@@ -134,7 +137,7 @@ class Learner:
     model: NestedModel
     shard: SnapshotSource
     plan: VisitPlan
-    visit_s: float | None = None
+    pace: Pace | None = None
     drift: DriftWatch | None = None
     cancelled: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
@@ -200,9 +203,10 @@ class Learner:
                     return None
 
     def _open(self, job: OpenEpoch) -> None:
+        began, before = self.clock(), self._entered
         data = self.shard.view()
         self._opened = Opened(data)
-        first = data.position(self._entered)
+        first = data.position(before)
         # also before a new model is made: what has come may be of another kind
         if not job.plan.fresh or (job.params and not job.anew):
             if job.anew:
@@ -210,7 +214,16 @@ class Learner:
                 enter(self.model, job.params, data, 0, stop=first)
             enter(self.model, job.params, data, first, observe=self._observe)
             self._entered = data.number(len(data))
-        self._opened = Opened(self._recent(data, job.params))
+        points = self._recent(data, job.params)
+        self._opened = Opened(points, newest=self._keep_pace(job, began, points, before))
+
+    def _keep_pace(self, job: OpenEpoch, began: float, points: Snapshot, before: int) -> int | None:
+        """Begin an epoch's time; return the position of its first new point, if visits are to begin with those."""
+        if self.pace is None or job.plan.fresh:
+            return None
+        laps = [block.laps for block in self.model.blocks(points.dim, job.plan.groups)]
+        self.pace.begin(began, sum(laps), max(sum(laps), job.trainers * max(laps)))
+        return points.position(before) if self.pace.hurries else None
 
     def _recent(self, data: Snapshot, params: Mapping[str, Array]) -> Snapshot:
         """Return what has a part in training: after a drift what has come since, until that is as much as there was.
@@ -248,10 +261,10 @@ class Learner:
             batches = minibatches(
                 self._epoch.data,
                 self.plan,
-                VisitKey(token.epoch, token.lap, self.name),
+                VisitKey(token.epoch, token.lap, self.name, self._epoch.newest),
                 sample=job.block.sample,
                 fresh=job.fresh,
-                expired=self._timer(),
+                expired=self._timer(fresh=job.fresh),
                 memo=self._epoch.memo,
             )
             state = self.model.visit(job.block, job.params, state, token.lap, batches)
@@ -268,17 +281,20 @@ class Learner:
             self._entered = data.number(len(data))
         mu = self.model.mu(job.plan.age)
         start = self._sweep.start(data)
-        objective = z_pass(self.model, job.params, data, mu, first=start, expired=self._timer())
+        objective = z_pass(
+            self.model, job.params, data, mu, first=start, expired=self._timer(fresh=job.plan.fresh)
+        )
         _check_finite({name: np.asarray(value) for name, value in asdict(objective).items()})
         self._usual = objective.error if objective.points else self._usual
         over = self.model.rests(job.plan.age)
         settled = self._sweep.went(data, start, objective, over=over)
         return ZStepDone(job.view, job.epoch, objective, settled)
 
-    def _timer(self) -> Callable[[], bool]:
-        if self.visit_s is None:
+    def _timer(self, *, fresh: bool) -> Callable[[], bool]:
+        if self.pace is None or (fresh and self.pace.hurries):  # a new model takes what it takes
             return self.cancelled
-        end = self.clock() + self.visit_s
+        now = self.clock()
+        end = now + self.pace.next_s(now)
         return lambda: self.clock() > end or self.cancelled()
 
 
@@ -292,14 +308,14 @@ def learner_for(
     model = create(settings.model.family, bits=settings.model.bits, **settings.model.options)
     shape, dtype = model.coordinate_shape()
     shard.coordinates(shape, dtype)
-    points, seconds = visit_budget(training.visit_budget)
+    points, _ = visit_budget(training.visit_budget)
     watch = settings.drift.enabled and not training.deterministic
     return Learner(
         name,
         model,
         shard,
         VisitPlan(settings.cluster.seed, training.minibatch, points, training.recency),
-        visit_s=None if training.deterministic else seconds,
+        pace=None if training.deterministic else pace_of(training),
         drift=DriftWatch(settings.drift.delta) if watch else None,
         cancelled=cancelled,
     )

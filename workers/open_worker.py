@@ -189,6 +189,7 @@ class OpenWorker:
             ring=self.ring.progress,
             train_s=work.train,
             z_step_s=work.z_step,
+            untrained_s=self.ring.untrained_s,
             failed_steps=learner.failed_steps,
             failed_step=learner.failed_step,
         )

@@ -36,7 +36,7 @@ from streammac.wire.messages import (
 from streammac.wire.reports import RingProgress
 from workers.compute import ComputeThread, Result
 from workers.learner import Learner, PhaseTimes
-from workers.timing import EpochTimes, Stays
+from workers.timing import EpochTimes, Stays, Untrained
 from workers.transports.base import Transport, TransportError
 
 log = logging.getLogger(__name__)
@@ -84,6 +84,7 @@ class RingSide:
         """Points ever stored here that the member knows of."""
         self._times = EpochTimes(time.monotonic())
         self._stays = Stays()
+        self._untrained = Untrained()
 
     # -- what happens ---------------------------------------------------------------------
 
@@ -103,6 +104,7 @@ class RingSide:
         """Take notice of how many points were ever stored here to train on; call it often."""
         if points > self._stored:
             self._stored = points
+            self._untrained.stored(time.monotonic())
             self._do(self.member.handle(NewPoints()))
 
     def handle(self, event: RingEvent) -> None:
@@ -142,6 +144,7 @@ class RingSide:
                     self._report(action)
                 case OpenEpoch():
                     self._times.begin(time.monotonic())
+                    self._untrained.begin()
                     self._compute.submit(action)
                 case _:
                     self._compute.submit(action)
@@ -162,11 +165,12 @@ class RingSide:
                 self.metrics.hopped(stayed)
 
     def _report(self, report: Report) -> None:
-        seconds = self._times.close(time.monotonic())
+        now = time.monotonic()
+        seconds, waited_s = self._times.close(now), self._untrained.done(now)
         self.metrics.epoch_done(seconds)
         mu = self.learner.model.mu(report.plan.age)
         sums = {name: float(value) for name, value in asdict(report.objective).items()}
-        self.link.tell(report.message(self.link.name, mu, sums, seconds))
+        self.link.tell(report.message(self.link.name, mu, sums, seconds, waited_s))
 
     # -- reports --------------------------------------------------------------------------
 
@@ -174,6 +178,11 @@ class RingSide:
     def progress(self) -> RingProgress:
         """How far it is, for heartbeats and the goodbye."""
         return self.member.ring_progress(busy=self._compute.busy)
+
+    @property
+    def untrained_s(self) -> float:
+        """Age of the oldest point here that no finished epoch had, 0: there is none."""
+        return self._untrained.age_s(time.monotonic())
 
     @property
     def work(self) -> PhaseTimes:

@@ -51,6 +51,42 @@ class EpochTimes:
         }
 
 
+class Untrained:
+    """How long the oldest points wait here that no finished epoch had.
+
+    >>> untrained = Untrained()
+    >>> untrained.stored(10.0)
+    >>> untrained.begin()
+    >>> untrained.stored(13.0)  # too late for this epoch
+    >>> untrained.age_s(14.0), untrained.done(15.0), untrained.age_s(15.0)
+    (4.0, 5.0, 2.0)
+    """
+
+    def __init__(self) -> None:
+        self._here: float | None = None
+        self._in_epoch: float | None = None
+
+    def stored(self, now: float) -> None:
+        """Take notice that points have been stored."""
+        self._here = now if self._here is None else self._here
+
+    def begin(self) -> None:
+        """Take notice that an epoch begins, with all points that are here."""
+        # one that was given up comes again
+        self._in_epoch = self._here if self._in_epoch is None else self._in_epoch
+        self._here = None
+
+    def done(self, now: float) -> float:
+        """Take notice that it is finished; return the age of the oldest point that is new in it, 0: none is."""
+        since, self._in_epoch = self._in_epoch, None
+        return now - since if since is not None else 0.0
+
+    def age_s(self, now: float) -> float:
+        """Return the age of the oldest point that no finished epoch had, 0: there is none."""
+        oldest = self._in_epoch if self._in_epoch is not None else self._here
+        return now - oldest if oldest is not None else 0.0
+
+
 class Stays:
     """How long each block in training stays here.
 

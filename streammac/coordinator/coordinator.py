@@ -165,7 +165,7 @@ class Coordinator:
             case StreamSchema():
                 return self._agree(message)
             case EpochReport():
-                return self._report(identity, message)
+                return self._report(identity, message, now)
             case Drift():
                 return self._drift(message, now)
         text = f"ignored a message that is not for a coordinator: {type(message).__name__}"
@@ -184,6 +184,8 @@ class Coordinator:
         if self.views.gives_up_waiting(now):
             orders += self._members_changed(now)
         orders += self._share_out(now)
+        waiting = (peer.worker.untrained_s for peer in self.membership.of("worker"))
+        self.progress.freshness.look(waiting, now)
         change = self.views.change
         if change is None and self.waiting is None:
             orders += self._new_view(now)
@@ -533,7 +535,8 @@ class Coordinator:
 
     # -- learning -------------------------------------------------------------------------
 
-    def _report(self, identity: bytes, report: EpochReport) -> list[Action]:
+    def _report(self, identity: bytes, report: EpochReport, now: float) -> list[Action]:
+        self.progress.freshness.trained(report.epoch, report.waited_s, now)
         missed = self.progress.continuation.missed(report.following)
         orders: list[Action] = [] if missed is None else [Tell(identity, missed)]
         self.routing.measure(report)

@@ -18,11 +18,14 @@ class Freshness:
     Attributes
     ----------
     newest_s : float or None
-        What the oldest of the points had waited for that came with the newest version; None before the first one.
+        How long the oldest of the points had waited that came with the newest version; None before the first one.
+    waiting_s : float
+        Age of the oldest point that no version was trained with, when it was looked at last; 0: there was none.
     """
 
     def __init__(self) -> None:
         self.newest_s: float | None = None
+        self.waiting_s = 0.0
         self._oldest: dict[int, float] = {}
         """Epoch to the time at which the oldest of its new points was acknowledged, monotonic seconds."""
 
@@ -43,10 +46,7 @@ class Freshness:
         self.newest_s = now - min(self._oldest.pop(number) for number in done)
         return self.newest_s
 
-    def waiting_s(self, untrained_s: Iterable[float], now: float) -> float:
-        """Return the age of the oldest point that no published version was trained with; 0: there is none.
-
-        ``untrained_s`` are the ages that the workers tell of points that no finished epoch had.
-        """
+    def look(self, untrained_s: Iterable[float], now: float) -> None:
+        """Look at what waits; ``untrained_s`` are the ages that workers tell of points that no finished epoch had."""
         trained = (now - since for since in self._oldest.values())
-        return max((*untrained_s, *trained), default=0.0)
+        self.waiting_s = max((*untrained_s, *trained), default=0.0)

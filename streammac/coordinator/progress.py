@@ -9,6 +9,7 @@ from msgspec import structs
 
 from streammac.coordinator.continuation import Continuation
 from streammac.coordinator.epoch_reports import EpochResult
+from streammac.coordinator.freshness import Freshness
 from streammac.coordinator.verdict import Verdict
 from streammac.models.base import Array
 from streammac.models.renewal import Renewal
@@ -45,6 +46,8 @@ class Progress:
         When the penalty begins anew.
     adoption : Verdict or None
         What the ring is to go on from, as soon as it is brought to a stop.
+    freshness : Freshness
+        How long points wait for a version that was trained with them.
     unpublished : str
         Why the newest epoch could not be published; empty if it was.
     """
@@ -66,6 +69,7 @@ class Progress:
         self.published = (0, 0, False)
         self.adoption: Verdict | None = None
         self.unpublished = ""
+        self.freshness = Freshness()
         self._judged: Verdict | None = None
         self._outliers = 0.0
         memory = _known(old.get("renewal", {}), Renewal().memory)

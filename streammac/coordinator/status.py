@@ -8,6 +8,7 @@ from msgspec import convert
 
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.membership import Peer
+from streammac.settings.schema import duration_s
 from streammac.wire.status import (
     ClusterStatus,
     FailureCounts,
@@ -99,6 +100,9 @@ def status(coordinator: Coordinator) -> ClusterStatus:
         points=points(coordinator),
         workers=tuple(_worker(peer, weight(peer.name)) for peer in workers),
         ingest=tuple(_ingest(peer) for peer in members.of("ingest", alive=False)),
+        refresh_s=duration_s(coordinator.settings.training.refresh),
+        freshness_s=coordinator.progress.freshness.newest_s,
+        unpublished_s=coordinator.progress.freshness.waiting_s,
         drift_events=coordinator.progress.continuation.drifts,
         failures=convert(coordinator.failures.counts, FailureCounts),
         recovery=convert(coordinator.failures.recoveries, Recovery),

@@ -65,11 +65,14 @@ class VisitKey:
         When it is.
     member : str
         Whose shard a block is trained on.
+    newest : int or None
+        Rows from this one on come by turns with the others, see `minibatch_rows`.
     """
 
     epoch: int
     lap: int
     member: str
+    newest: int | None = None
 
 
 def minibatches(
@@ -92,7 +95,9 @@ def minibatches(
     limit = _smaller(sample, plan.budget)
     scratch = np.empty((plan.minibatch + RUN, data.dim), np.float32)
     memo = {} if memo is None else memo
-    for rows in minibatch_rows(len(data), plan.minibatch, order, limit=limit, recency=plan.recency):
+    for rows in minibatch_rows(
+        len(data), plan.minibatch, order, limit=limit, recency=plan.recency, newest=key.newest
+    ):
         yield Batch(data, rows, fresh, scratch, memo)
         if expired():
             return

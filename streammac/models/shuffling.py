@@ -41,6 +41,14 @@ def ring_order(members: Sequence[str], seed: int, epoch: int) -> tuple[str, ...]
     return tuple(names[i] for i in rng.permutation(len(names)))
 
 
+def _alternating(order: NDArray[np.int64], first: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the same runs, those marked ``first`` and the others by turns for as long as there are both."""
+    one, other = order[first], order[~first]
+    pairs = min(len(one), len(other))
+    mixed = np.stack([one[:pairs], other[:pairs]], axis=1).ravel()
+    return np.concatenate([mixed, one[pairs:], other[pairs:]])
+
+
 def minibatch_rows(
     points: int,
     minibatch: int,
@@ -48,6 +56,7 @@ def minibatch_rows(
     *,
     limit: int | None = None,
     recency: float = 0.0,
+    newest: int | None = None,
 ) -> Iterator[NDArray[np.int64]]:
     """Yield the row numbers of each minibatch of one visit, each in increasing order.
 
@@ -64,6 +73,8 @@ def minibatch_rows(
     recency : float
         With a limit: 0 draws all runs alike; otherwise a run's chance falls by a factor e over
         ``1 / recency`` of the shard, counted from the newest point backwards.
+    newest : int, optional
+        Every second run is of the rows from this one on, as long as there are such: for a visit that may end early.
     """
     seed, epoch, lap, member = key
     rng = np.random.default_rng([seed, epoch, lap, _number(member)])
@@ -74,6 +85,9 @@ def minibatch_rows(
     else:
         weight = np.exp(-recency * (runs - 1 - np.arange(runs)) / runs)
         order = rng.choice(runs, size=count, replace=False, p=weight / weight.sum())
+    if newest is not None:
+        ends = np.minimum(order * RUN + RUN, points)
+        order = _alternating(order, ends > newest)
     per_batch = max(1, min(minibatch // RUN, count // LEAST_STEPS))
     for first in range(0, count, per_batch):
         starts = np.sort(order[first : first + per_batch]) * RUN

@@ -56,6 +56,8 @@ class Published:
         Of the current version.
     first_s : float
         Unix time of the first version of this process, 0 before it.
+    examined : int
+        Newest epoch that was looked at; -1 before it.
     examined_s : float
         Unix time at which an epoch was looked at last: published, or its hash functions were those of a version.
     trouble : str
@@ -68,6 +70,7 @@ class Published:
     pinned: bool = False
     quality: Quality | None = None
     first_s: float = 0.0
+    examined: int = -1
     examined_s: float = 0.0
     trouble: str = ""
 
@@ -109,7 +112,9 @@ class Publisher:
         self.prober = Prober(settings.held_out, settings.cluster.seed)
         spec = settings.model
         self._model = create(spec.family, bits=spec.bits, **spec.options)
-        self._waiting: deque[tuple[EpochResult, int]] = deque(maxlen=MOST_WAITING)
+        # where points must not wait, only the newest epoch counts
+        most = MOST_WAITING if settings.training.refresh is None else 1
+        self._waiting: deque[tuple[EpochResult, int]] = deque(maxlen=most)
         self._signal = threading.Condition()
         self._writing = threading.RLock()  # the thread and whoever pins: one at a time
         self._ending = False
@@ -240,7 +245,7 @@ class Publisher:
             self._publish(result, points, functions)
         elif self._rests(result) and not self._leader.over:
             self._conclude(result, version)
-        self._tell(examined_s=time.time(), trouble="")
+        self._tell(examined=result.epoch, examined_s=time.time(), trouble="")
         self._show()
 
     def _publish(self, result: EpochResult, points: int, functions: str) -> None:

@@ -236,7 +236,8 @@ class Member:
         assert epoch.base is not None
         epoch.state = "training"
         self.agenda.new_points = False
-        opened = OpenEpoch(self.view.number, epoch.number, epoch.plan, epoch.base, anew)
+        number, trainers = epoch.number, len(epoch.trainers)
+        opened = OpenEpoch(self.view.number, number, epoch.plan, epoch.base, anew, trainers)
         return [opened, *self._start(), *self._take_waiting()]
 
     def _wake_all(self) -> list[Action]:

@@ -33,7 +33,7 @@ class Answer:
 class OpenEpoch:
     """Take a snapshot of the shard for this epoch; points that are new get their coordinates.
 
-    ``anew``: so do all others. What they have is of another model.
+    ``anew``: so do all others. What they have is of another model. ``trainers``: so many members train in it.
     """
 
     view: int
@@ -41,6 +41,7 @@ class OpenEpoch:
     plan: EpochPlan
     params: Mapping[str, Array]
     anew: bool = False
+    trainers: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +82,12 @@ class Report:
     params: Mapping[str, Array] | None
 
     def message(
-        self, name: str, mu: float, sums: Mapping[str, float], seconds: Mapping[str, float]
+        self,
+        name: str,
+        mu: float,
+        sums: Mapping[str, float],
+        seconds: Mapping[str, float],
+        waited_s: float = 0.0,
     ) -> EpochReport:
         """Return it as a message of the member with this name, with what only the process round it knows."""
         return EpochReport(
@@ -94,6 +100,7 @@ class Report:
             mu=mu,
             sums=dict(sums),
             seconds=dict(seconds),
+            waited_s=waited_s,
             tensors=dict(self.params or {}),
         )
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 MOST_WORKERS = 10_000
 """Workers of one cluster."""
@@ -24,6 +32,8 @@ Seconds = Annotated[float, Field(gt=0, le=1e9)]
 Pause = Annotated[float, Field(ge=0.01, le=60)]
 """Time between two things that a process does again and again: neither a busy loop nor a standstill."""
 Host = Annotated[str, Field(min_length=1, max_length=255)]
+LEAST_REFRESH_S = 1.0
+"""A shorter time is not even enough to measure a model."""
 _BUDGET = 'expected a number of points or seconds, e.g. 20000 or "2s"'
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)")
 
@@ -48,6 +58,31 @@ def visit_budget(value: int | str | None) -> tuple[int | None, float | None]:
     elif (isinstance(value, int) or value.strip().isdecimal()) and int(value) > 0:
         return int(value), None
     raise ValueError(_BUDGET)
+
+
+def duration_s(value: str | None) -> float | None:
+    """Return the seconds of a duration; None of None.
+
+    >>> duration_s("5s"), duration_s("500ms"), duration_s(None)
+    (5.0, 0.5, None)
+
+    Raises
+    ------
+    ValueError
+        If it is none, or not more than nothing.
+    """
+    if value is None:
+        return None
+    seconds = None if value.strip().isdecimal() else visit_budget(value)[1]
+    if seconds is None:
+        raise ValueError('expected seconds, e.g. "5s"')
+    return seconds
+
+
+def _checked_refresh(value: str | None) -> str | None:
+    if (duration_s(value) or 1e9) < LEAST_REFRESH_S:
+        raise ValueError(f'expected at least "{LEAST_REFRESH_S:g}s"')
+    return value
 
 
 def _checked_budget(value: object) -> object:
@@ -153,6 +188,10 @@ class Training(Section):
         None,
         description='bound of a visit: points (20000) or seconds ("2s"); none: the whole shard',
     )
+    refresh: Annotated[str | None, AfterValidator(_checked_refresh)] = Field(
+        None,
+        description='points are in a published version after so long, e.g. "5s": visits take as long as that allows',
+    )
     recency: float = Field(
         0.0, ge=0, le=1e3, description="preference for recent points under a budget"
     )
@@ -172,6 +211,13 @@ class Training(Section):
     deterministic: bool = Field(
         False, description="same data, same parameters: no time budgets, no restarts"
     )
+
+    @field_validator("refresh")
+    @classmethod
+    def _is_the_only_bound_of_time(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and visit_budget(info.data.get("visit_budget"))[1] is not None:
+            raise ValueError("expected none beside a visit_budget in seconds")
+        return value
 
 
 class Store(Section):

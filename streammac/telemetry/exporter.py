@@ -215,6 +215,8 @@ class CoordinatorMetrics(ProcessMetrics):
         values = {
             metrics.VIEW: status.view,
             metrics.EPOCH: status.epoch,
+            metrics.UNPUBLISHED: status.unpublished_s,
+            metrics.REFRESH: status.refresh_s,
             metrics.RESTING: status.resting is not None,
             metrics.OBJECTIVE: status.objective,
             metrics.PENALISED: status.penalised,
@@ -276,6 +278,10 @@ class CoordinatorMetrics(ProcessMetrics):
     def recovered(self, seconds: float) -> None:
         """Take a recovery: how long the ring stood still."""
         self.observe(metrics.RECOVERY_SECONDS, seconds)
+
+    def published(self, waited_s: float) -> None:
+        """Take how long the oldest of the points had waited that are new in a version."""
+        self.observe(metrics.FRESHNESS, waited_s)
 
     def epoch_done(self, result: FinishedEpoch) -> None:
         """Take a finished epoch of the whole ring."""

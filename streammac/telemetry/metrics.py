@@ -242,6 +242,20 @@ EPOCH_SECONDS = Series(
     "duration of an epoch, mean over workers",
     buckets=EPOCH_BUCKETS,
 )
+FRESHNESS = Series(
+    "streammac_freshness_seconds",
+    "histogram",
+    "from the acknowledgement of the oldest point that is new in a version to that version",
+    buckets=(0.5, 1, 2, 3, 5, 7, 10, 15, 30, 60, 300),
+)
+UNPUBLISHED = Series(
+    "streammac_unpublished_points_age_seconds",
+    "gauge",
+    "age of the oldest acknowledged point that no version was trained with, 0: there is none",
+)
+REFRESH = Series(
+    "streammac_refresh_seconds", "gauge", "what training.refresh promises; missing without it"
+)
 OBJECTIVE = Series("streammac_objective", "gauge", "error of the nested model per point")
 PENALISED = Series(
     "streammac_penalised_objective", "gauge", "error plus mu times constraint violation, per point"
@@ -317,7 +331,8 @@ DRIFTS = Series(
 
 COORDINATOR = (
     BUILD, VIEW, MEMBERS, WORKER_UP, WEIGHT, FAILURES, RECOVERY_LAST, RECOVERY_SECONDS, EVENTS,
-    COORDINATOR_MALFORMED, POINTS, EPOCH, RESTING, EPOCHS, EPOCH_PHASES, EPOCH_SECONDS, OBJECTIVE, PENALISED,
+    COORDINATOR_MALFORMED, POINTS, EPOCH, RESTING, EPOCHS, EPOCH_PHASES, EPOCH_SECONDS, FRESHNESS, UNPUBLISHED,
+    REFRESH, OBJECTIVE, PENALISED,
     VIOLATED, LEFT_OUT, MU, IMBALANCE, MODEL_VERSION, PROMOTED, PUBLISHED, EXAMINED, QUALITY,
     MEASURES, MARGINS, *PROPERTIES.values(), DRIFTS, HANDSHAKE_FAILURES,
 )  # fmt: skip

@@ -244,6 +244,9 @@ def _learning(status: ClusterStatus, trend: Trend | None, glyphs: Glyphs) -> Ren
     violated = "" if status.violated is None else f", violated {status.violated:.1%}"
     rests = f", resting: {status.resting}" if status.resting else ""
     table.add_row("epoch", f"{status.epoch}, mu {number(status.mu)}{violated}{rests}")
+    if status.freshness_s is not None:
+        promise = f", promised {status.refresh_s:g} s" if status.refresh_s else ""
+        table.add_row("freshness", f"points in a version after {status.freshness_s:.1f} s{promise}")
     table.add_row("objective", _course(number(status.objective), trend.objective, glyphs))
     quality = status.quality
     if quality is None:

@@ -363,7 +363,7 @@ class EpochReport(Message):
     ``sums`` add up over workers (the fields of `streammac.models.base.Objective`); ``seconds`` says where
     this worker's time went (``train``, ``z_step``, ``wait``). The first member of the epoch's ring
     order sends the model along; ``following`` is the plan of the next epoch; ``trainers`` are the members
-    that report on this one.
+    that report on this one. ``waited_s`` is the age of the oldest point that is new in it, 0: none is.
     """
 
     view: Count
@@ -375,6 +375,7 @@ class EpochReport(Message):
     mu: Amount
     sums: Reals
     seconds: Reals
+    waited_s: Amount = 0.0
     tensors: Tensors = field(default_factory=dict)
 
 

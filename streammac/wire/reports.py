@@ -88,6 +88,8 @@ class WorkerReport(Value):
     train_s: Seconds = 0.0
     """Of its epoch, as `z_step_s`."""
     z_step_s: Seconds = 0.0
+    untrained_s: Seconds = 0.0
+    """Age of the oldest point that no epoch had which is finished here; 0: there is none."""
     failed_steps: Count = 0
     """Steps of training that failed on their numbers since it began."""
     failed_step: Reason = ""

@@ -256,6 +256,12 @@ class ClusterStatus(msgspec.Struct, frozen=True):
     ----------
     answers : tuple of Answer
         What people ask first, as the coordinator sees it (`streammac.coordinator.health`).
+    refresh_s : float or None
+        What is promised for the two below (`training.refresh`); None: nothing is.
+    freshness_s : float or None
+        How long the oldest of the points had waited that are new in the newest version; None before the first one.
+    unpublished_s : float
+        Age of the oldest point that no version was trained with; 0: there is none.
     resting : str or None
         Why there are no epochs at present, although nothing is waited for: nothing is left to train.
     stale : bool
@@ -271,6 +277,9 @@ class ClusterStatus(msgspec.Struct, frozen=True):
     points: PointCounts = PointCounts()
     workers: tuple[WorkerStatus, ...] = ()
     ingest: tuple[IngestStatus, ...] = ()
+    refresh_s: float | None = None
+    freshness_s: float | None = None
+    unpublished_s: float = 0.0
     drift_events: int = 0
     failures: FailureCounts = FailureCounts()
     recovery: Recovery = Recovery()

@@ -46,6 +46,18 @@ def test_a_limit_is_kept_in_whole_runs(points, limit):
         assert len(rows) > limit - 2 * RUN
 
 
+@given(points=st.integers(RUN, 5000), newest=st.integers(0, 5000))
+def test_new_points_come_by_turns_and_nothing_is_lost(points, newest):
+    plain = list(minibatch_rows(points, RUN, KEY))
+    turns = list(minibatch_rows(points, RUN, KEY, newest=newest))
+    assert sorted(row for rows in turns for row in rows) == list(range(points))
+    new = [rows[-1] >= newest for rows in turns]
+    pairs = min(sum(new), len(new) - sum(new))
+    assert new[: 2 * pairs] == [True, False] * pairs
+    of_old = [rows[0] for rows in plain if rows[-1] < newest]
+    assert [rows[0] for rows in turns if rows[-1] < newest] == of_old, "in the order that they had"
+
+
 def test_recency_prefers_new_points_and_leaves_old_ones_a_chance():
     drawn = np.concatenate(
         [

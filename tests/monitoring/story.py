@@ -39,6 +39,7 @@ def settings() -> dict[str, object]:
     return {
         "network": {"http_port": free_port(), "coordinator_port": free_port()},
         "model": {"bits": 16, "options": {"starts": 3, "refined": 1, "mu_factor": 1.1}},
+        "training": {"refresh": "60s"},
         "store": {"retain_points": 1000, "segment_bytes": 1 << 16},
         "ingest": {"batch_points": 64, "window_bytes": 1 << 18},
         "held_out": {"share": 0.1, "points": 1000, "queries": 500},

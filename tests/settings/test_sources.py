@@ -123,6 +123,18 @@ def test_the_error_for_a_visit_budget(tmp_path: Path) -> None:
             'got 1.5 - e.g. 20000 or "2s"',
         ),
         (
+            '[training]\nrefresh = "20000"',
+            'streammac.toml: training.refresh: expected seconds, got "20000" - e.g. "5s"',
+        ),
+        (
+            '[training]\nrefresh = "10ms"',
+            'streammac.toml: training.refresh: expected at least "1s", got "10ms"',
+        ),
+        (
+            '[training]\nrefresh = "5s"\nvisit_budget = "2s"',
+            'streammac.toml: training.refresh: expected none beside a visit_budget in seconds, got "5s"',
+        ),
+        (
             "[training]\ndeterministic = 7",
             "streammac.toml: training.deterministic: expected true or false, got 7 - e.g. false",
         ),

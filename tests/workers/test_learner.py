@@ -18,6 +18,7 @@ from streammac.wire.messages import EpochPlan, Token
 from tests.ring.tally import TallyModel
 from workers.drift import GROUP, DriftWatch
 from workers.learner import LEAST_RECENT, Learner, Opened
+from workers.pace import Even, Refreshing
 from workers.snapshot import Recent
 
 MODEL = TallyModel(blocks=1, laps=1)
@@ -188,10 +189,39 @@ def test_points_that_retention_dropped_do_not_shift_what_has_entered(tmp_path):
 
 def test_a_time_budget_ends_a_visit_early():
     learner = Learner(
-        "w1", MODEL, shard_of(3200), VisitPlan(minibatch=32), visit_s=3.0, clock=Clock()
+        "w1", MODEL, shard_of(3200), VisitPlan(minibatch=32), pace=Even(3.0), clock=Clock()
     )
     learner.do(OpenEpoch(1, 1, LATER, {}))
     assert 32 <= visited(learner.do(train_job(MODEL))) < 320
+
+
+def test_where_points_must_not_wait_visits_begin_with_the_new_ones_and_end_with_the_epoch():
+    shard, clock = shard_of(3200), Clock()
+    seen: list[np.ndarray] = []
+
+    class Seeing(TallyModel):
+        def visit(self, block, params, state, lap, batches):
+            batches = list(batches)
+            seen.extend(batch.rows for batch in batches)
+            return super().visit(block, params, state, lap, batches)
+
+    model = Seeing(blocks=1, laps=1)
+    pace = Refreshing(refresh_s=90.0)
+    learner = Learner("w1", model, shard, VisitPlan(minibatch=32), pace=pace, clock=clock)
+    learner.do(OpenEpoch(1, 1, FRESH, {}))
+    learner.do(train_job(model, fresh=True))
+    assert sum(len(rows) for rows in seen) == 3200, "a new model has no time to keep to"
+    learner.do(ZStep(1, 1, FRESH, {}))
+    shard.extend(np.zeros((320, 2), np.float32))
+    learner.do(OpenEpoch(1, 2, LATER, {}))
+    began = clock.now
+    seen.clear()
+    learner.do(train_job(model, 2))
+    assert clock.now - began <= pace.epoch_s / 2 + 2
+    rows = np.concatenate(seen)
+    new = rows >= 3200
+    assert abs(int(new.sum()) - int((~new).sum())) <= 64
+    assert new.any()
 
 
 def test_a_point_budget_bounds_a_visit():
@@ -208,7 +238,7 @@ def test_time_boxed_z_steps_go_on_where_the_last_one_stopped():
 
     model = Touching(blocks=1)
     shard = shard_of(5 * CHUNK)
-    learner = Learner("w1", model, shard, VisitPlan(), visit_s=2.5, clock=Clock())
+    learner = Learner("w1", model, shard, VisitPlan(), pace=Even(2.5), clock=Clock())
     learner.do(OpenEpoch(1, 1, LATER, {}))
     for _ in range(5):
         learner.do(ZStep(1, 1, LATER, {}))
@@ -244,7 +274,7 @@ def test_a_z_step_that_hardly_changes_anything_at_the_end_of_a_continuation_is_s
 
 def test_a_time_boxed_z_step_is_settled_when_all_points_have_been_gone_through():
     model, plan = ChangingModel(0.0), EpochPlan(3)
-    learner = Learner("w1", model, shard_of(5 * CHUNK), VisitPlan(), visit_s=2.5, clock=Clock())
+    learner = Learner("w1", model, shard_of(5 * CHUNK), VisitPlan(), pace=Even(2.5), clock=Clock())
     learner.do(OpenEpoch(1, 1, plan, {}))
     settled = [learner.do(ZStep(1, 1, plan, {})).settled for _ in range(3)]
     assert settled == [False, True, True]

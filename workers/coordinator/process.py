@@ -179,7 +179,7 @@ class CoordinatorProcess:
                 self._do(self.core.disconnected(name, incarnation, since, now))
             self._do(self.core.tick(now))
             self._watch_all()
-            self._do(self._published())
+            self._do(self._published(now))
             self._do(self.core.judged(self.publisher.verdict, now))
             self._ask()
             self.live.step(now, self.status, lambda: targets(self.core, self.own.metrics_url))
@@ -211,10 +211,13 @@ class CoordinatorProcess:
                 case _:
                     self._do(self.core.handle(identity, message, now))
 
-    def _published(self) -> list[Action]:
-        now = self.publisher.published
+    def _published(self, now: float) -> list[Action]:
+        there = self.publisher.published
+        waited_s = self.core.progress.freshness.published(there.examined, now)
+        if waited_s is not None:
+            self.metrics.published(waited_s)
         return self.core.published(
-            now.version, now.current, now.reason, now.trouble, pinned=now.pinned
+            there.version, there.current, there.reason, there.trouble, pinned=there.pinned
         )
 
     def _observe(self, message: HeldOutPoints) -> None:
