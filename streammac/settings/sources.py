@@ -23,8 +23,14 @@ from streammac.files import document
 from streammac.settings.schema import Settings
 
 PREFIX = "STREAMMAC_"
-OTHER_VARIABLES = ("STREAMMAC_KEYS", "STREAMMAC_DATA", "STREAMMAC_REQUIRE", "STREAMMAC_SCREENSHOT")
-"""Variables that are no settings: a client's keys, and what benchmarks and tests look for."""
+OTHER_VARIABLES = (
+    "STREAMMAC_KEYS",
+    "STREAMMAC_LOCAL",
+    "STREAMMAC_DATA",
+    "STREAMMAC_REQUIRE",
+    "STREAMMAC_SCREENSHOT",
+)
+"""Variables that are no settings: a client's keys, a folder of jobs, and what benchmarks and tests look for."""
 DEFAULT_FILE = Path("streammac.toml")
 """Read, where it exists, if no file is named."""
 LASTING = ("model.family", "model.bits", "stream.dim", "stream.dtype")
