@@ -28,7 +28,6 @@ from streammac.models.linear_svm import (
     rates,
 )
 from streammac.models.neighbours import LEAST_POINTS, POOL, Neighbours, nearest
-from streammac.models.outliers import centred
 
 SLICE = 16
 """Minibatches that are trained without a look at the clock."""
@@ -56,7 +55,7 @@ class Pass:
     ) -> None:
         self._state = state
         self._first_bit = first_bit
-        self.inputs = inputs
+        self._inputs = inputs
         self._stored = batch.data.stored()
         self._count, self._dim = state.weight.shape
         machines = -(-self._count // kernel.MULTIPLE) * kernel.MULTIPLE
@@ -95,7 +94,7 @@ class Pass:
         count, made, _ = kernel.descend(
             rows,
             bounds,
-            self.inputs,
+            self._inputs,
             self.machines,
             self._scratch,
             plan,
@@ -116,10 +115,16 @@ class Pass:
             self._rows(positions),
             every,
             _filled(step, machines),
-            self.inputs,
+            self._inputs,
             self.machines,
             self._scratch,
         )
+
+    def points(self, positions: NDArray[np.int64]) -> Floats:
+        """Return these points, centred, (n, D)."""
+        found = np.empty((len(positions), self._dim), np.float32)
+        kernel.gather(self._rows(positions), self._inputs, found)
+        return found
 
     def _rows(self, positions: NDArray[np.int64]) -> kernel.Rows:
         starts, x, z = self._stored
@@ -188,24 +193,20 @@ def _with_neighbours(
             positions = np.concatenate([kept for kept, _ in met])
             activations = np.concatenate([found for _, found in met])
             z = np.concatenate([last.data.z(rows) for rows in _increasing(positions)])
-            slopes = loss.slopes(activations, z, _nearest(last, positions, visit.inputs.mean))
+            slopes = loss.slopes(activations, z, _nearest(visit, last, positions))
             step = BESIDE * loss.weight * rates(eta0, decay, visit.steps)
             visit.follow(positions, slopes, step)
         if ended:
             return
 
 
-def _nearest(batch: Batch, positions: NDArray[np.int64], mean: Floats) -> NDArray[np.int64]:
+def _nearest(visit: Pass, batch: Batch, positions: NDArray[np.int64]) -> NDArray[np.int32]:
     """Return the true neighbours in a pool, found once for all visits of the same epoch."""
     key = blake2b(positions.tobytes(), digest_size=16).digest()
     if key not in batch.memo:
-        x = np.empty((len(positions), batch.data.dim), np.float32)
-        first = 0
-        for rows in _increasing(positions):
-            batch.data.x(rows, x[first : first + len(rows)])
-            first += len(rows)
-        batch.memo[key] = nearest(centred(x, mean)).astype(np.int32)
-    return np.asarray(batch.memo[key])
+        batch.memo[key] = nearest(visit.points(positions)).astype(np.int32)
+    found: NDArray[np.int32] = batch.memo[key]
+    return found
 
 
 def _increasing(positions: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -86,7 +86,9 @@ class Neighbours:
     part: slice
     weight: float
 
-    def slopes(self, activations: Floats, z: NDArray[np.uint8], near: NDArray[np.int64]) -> Floats:
+    def slopes(
+        self, activations: Floats, z: NDArray[np.uint8], near: NDArray[np.integer]
+    ) -> Floats:
         """Return the loss's derivatives by the activations ``Wx + b`` of a pool's points, (n, bits).
 
         The loss is the mean over queries of the cross-entropy of their true neighbours ``near`` (`nearest`).

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from numba.core import types
+from llvmlite import ir
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -126,6 +127,22 @@ def _make_wide(typing: Any) -> tuple[Any, Callable[..., Any]]:
     return types.void(), generate
 
 
+def _make_prefetch(typing: Any, address: Any) -> tuple[Any, Callable[..., Any]]:
+    """Ask for the cache line of an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        number = ir.IntType(32)
+        pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        # to read, into the second-level cache, data
+        builder.call(prefetch, [pointer, number(0), number(2), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(address), generate
+
+
+_prefetch: Any = intrinsic(_make_prefetch)
 _pointer: Any = intrinsic(_make_pointer)
 _wide: Any = intrinsic(_make_wide)
 _array: Any = numba.carray  # type: ignore[attr-defined]
@@ -347,10 +364,10 @@ def _part_of(starts: Any, position: Any, part: Any) -> Any:
 
 
 @numba.njit(cache=True, nogil=True)
-def _four(positions: Any, at: Any, end: Any, n: Any, stop: Any) -> Any:
-    """Return whether the next 4 rows lie together, in a part that ends at ``stop``, and have room in the tile."""
+def _four(positions: Any, at: Any, end: Any, stop: Any) -> Any:
+    """Return whether the next 4 rows, of those up to ``end``, lie together in a part that ends at ``stop``."""
     last = positions[at] + 3
-    return at + 4 <= end and n + 4 <= TILE and positions[at + 3] == last and last < stop
+    return at + 4 <= end and positions[at + 3] == last and last < stop
 
 
 @numba.njit(cache=True, nogil=True)
@@ -407,7 +424,7 @@ def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen
                 part = _part_of(starts, position, part)
                 local = position - starts[part]
                 address = x_at[part] + local * row_bytes
-                four = _four(positions, at, end, n, starts[part + 1]) and _take(
+                four = _four(positions, at, min(end, at + TILE - n), starts[part + 1]) and _take(
                     address, True, like, mean, reach, tile, n
                 )
                 near = four or _take(address, False, like, mean, reach, tile, n)
@@ -420,7 +437,17 @@ def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen
                             kept[total + n + i] = position + i
                     n += count_here
             # rows that fill up a block of 4 are those of former tiles
+            ahead = at
             for first in range(0, n, BLOCK):
+                # the next tile's rows come while there is enough to compute
+                for i in range(ahead, min(ahead + BLOCK, len(positions))):
+                    part = _part_of(starts, positions[i], part)
+                    local = positions[i] - starts[part]
+                    address = x_at[part] + local * row_bytes
+                    _prefetch(z_at[part] + local * codes + first_bit)
+                    for line in range(0, row_bytes, 64):
+                        _prefetch(address + line)
+                ahead += BLOCK
                 _margins(tile, weight, margins, first, min(first + BLOCK, (n + 3) // 4 * 4))
             inside += _list_inside(
                 margins, codes_at, n, bits, (inverse, bias), (listed, factors, counts, by_bias)
@@ -467,7 +494,7 @@ def follow(rows: Any, slopes: Any, rates: Any, inputs: Any, m: Any, s: Any) -> N
             at = first + i
             part = _part_of(starts, positions[at], part)
             address = x_at[part] + (positions[at] - starts[part]) * row_bytes
-            four = _four(positions, at, first + n, i, starts[part + 1])
+            four = _four(positions, at, first + n, starts[part + 1])
             _take(address, four, like, mean, np.float32(0), tile, i)
             i += 4 if four else 1
         for i in range(n):
@@ -480,3 +507,19 @@ def follow(rows: Any, slopes: Any, rates: Any, inputs: Any, m: Any, s: Any) -> N
         _update(weight[j], gradient[j], weight_sum[j], np.float32(1), rate * inverse, False)
         bias[j] += rate * by_bias[j]
         by_bias[j] = np.float32(0)
+
+
+@numba.njit(cache=True, nogil=True)
+def gather(rows: Any, inputs: Any, out: Any) -> None:
+    """Put all rows, centred, into ``out`` (points, D)."""
+    _wide()
+    like, x_at, _, starts, _, _, positions = rows
+    mean, _, _ = inputs
+    row_bytes = len(mean) * like.itemsize
+    at = part = 0
+    while at < len(positions):
+        part = _part_of(starts, positions[at], part)
+        address = x_at[part] + (positions[at] - starts[part]) * row_bytes
+        four = _four(positions, at, len(positions), starts[part + 1])
+        _take(address, four, like, mean, np.float32(0), out, at)
+        at += 4 if four else 1
