@@ -134,7 +134,8 @@ def _make_prefetch(typing: Any, address: Any) -> tuple[Any, Callable[..., Any]]:
         number = ir.IntType(32)
         pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
         kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
-        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        insert: Any = cgutils.get_or_insert_function
+        prefetch = insert(builder.module, kind, "llvm.prefetch.p0")
         # to read, into the second-level cache, data
         builder.call(prefetch, [pointer, number(0), number(2), number(1)])
         return context.get_dummy_value()
