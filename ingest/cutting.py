@@ -82,7 +82,9 @@ def _held_out(count: int, origin: Origin) -> NDArray[np.bool_]:
     digest = hashlib.blake2b(name, digest_size=16).digest()
     early = origin.before + np.arange(count) < FEW
     share = np.where(early, min(0.5, MORE * origin.share), origin.share)
-    return np.random.default_rng(list(digest)).random(count) < share
+    # an array as a seed takes a third of the time of a list of the same numbers
+    seed = np.frombuffer(digest, np.uint8).astype(np.uint32)
+    return np.random.default_rng(seed).random(count) < share
 
 
 def _batch(

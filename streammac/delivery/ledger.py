@@ -103,8 +103,8 @@ class Ledger(Generic[S]):
         self._log.end = self._compacted = contents.end
 
     def _check(self, path: Path, contents: Contents) -> None:
-        begun = os.fstat(self._lock.fileno()).st_size > 0
-        if begun and not contents.entries:
+        self._begun = os.fstat(self._lock.fileno()).st_size > 0
+        if self._begun and not contents.entries:
             raise LedgerError(f"{path}: is {'empty' if path.exists() else 'missing'} - {REMEDY}")
         if contents.damage is not None:
             raise LedgerError(f"{path}: is damaged at byte {contents.damage} - {REMEDY}")
@@ -122,9 +122,10 @@ class Ledger(Generic[S]):
         if not self._pending:
             return
         self._log.append(map(self._pack, self._pending))
-        if os.fstat(self._lock.fileno()).st_size == 0:
+        if not self._begun:
             self._lock.write(b"begun\n")  # from now on there is something to miss
             self._lock.flush()
+            self._begun = True
         for record in self._pending:
             self.state.apply(record)
         self._pending.clear()

@@ -91,3 +91,9 @@ def test_batches_fit_into_frames_and_headers_however_wide_their_points_and_keys_
     assert sum((m.keys for m in decoded), ()) == keys
     assert max(m.tensors["x"].nbytes for m in decoded) <= 8 << 20
     assert sum(len(m.tensors["x"]) for m in decoded) == count + 20
+
+
+def test_what_is_held_out_of_a_feed_does_not_change_with_the_release():
+    cut_now = messages(points(64), origin(batch_points=64, before=1 << 30))
+    held_out = [m.tensors["x"][:, 0].astype(int).tolist() for m in cut_now if m.held_out]
+    assert held_out[0][:12] == [1, 4, 8, 9, 13, 15, 18, 22, 23, 28, 32, 33]
