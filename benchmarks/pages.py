@@ -51,24 +51,20 @@ ROWS = (
         "{} / {} / {}",
     ),
     Row(
-        "ingest end to end, `file` acknowledgements, one worker, 128 float32, batches of 1024",
+        "ingest end to end, `file` acknowledgements, one worker, 128 float32, batches of 1024 / 32",
         "ingest",
-        (("rate_1024", ",.0f"), ("of_plain_1024", ".2f")),
-        "{} points/s; {} of plain writes of the same bytes",
-    ),
-    Row("the same with keys", "ingest", (("of_plain_1024_CURVE", ".2f"),), "{} of plain writes"),
-    Row("the same with batches of 32", "ingest", (("rate_32", ",.0f"),), "{} points/s"),
-    Row(
-        "pushes of 1024, from a push to its acknowledgement at half load: 99 % within",
-        "ingest",
-        (("push_p99_ms_1024", ".1f"),),
-        "{} ms",
+        (
+            ("points_per_s_1024_none", ",.0f"),
+            ("points_per_s_32_none", ",.0f"),
+            ("share_of_plain_1024_none", ".2f"),
+        ),
+        "{} / {} points/s; {} of plain writes of the same bytes",
     ),
     Row(
-        "NDJSON over HTTP, 100 points of 64 numbers a request, two workers training; at half load 99 % within",
+        "text over HTTP: NDJSON of 64 numbers a point, 16 connections, two workers training",
         "ingest",
         (("http_rate", ",.0f"), ("http_p99_ms", ".0f")),
-        "{} points/s; {} ms",
+        "{} points/s; at half of it 99 % within {} ms",
     ),
     Row(
         "epoch with two workers against one, two cores (60,000 x 784 uint8, 32 bits)",

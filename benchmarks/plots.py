@@ -77,15 +77,11 @@ def time_to_quality(results: Results, axes: Axes) -> None:
 
 
 def ingest(results: Results, axes: Axes) -> None:
-    """Points per second, of each way in."""
-    rows = [
-        (str(row[0]), rate)
-        for report in results["ingest"].reports
-        if "points/s" in report.columns
-        for row, rate in zip(report.rows, numbers(report, "points/s"), strict=True)
-    ]
-    names = [f"{name} ({number})" for number, (name, _) in enumerate(rows, 1)]
-    axes.barh(names, [rate for _, rate in rows])
+    """Points per second of a feed, by what comes before the rate in its table."""
+    report = results["ingest"].reports[0]
+    before = list(report.columns).index("points/s")
+    names = [" ".join(map(str, ("batches of", *row[:before]))) for row in report.rows]
+    axes.barh(names, numbers(report, "points/s"))
     axes.set(xlabel="points per second")
 
 
