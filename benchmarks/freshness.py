@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.clusters import background, running
 from benchmarks.data import siftsmall
+from benchmarks.report import Cell, Report
 from streammac.client import Client
 from streammac.settings.schema import Settings
 
@@ -19,6 +21,8 @@ BATCH = 1000
 KEPT = 200_000
 """Points that each worker keeps."""
 SETTLING_S, MEASURED_S = 20.0, 45.0
+SHORT = 0.2
+"""Part of these times that is enough to see that it runs."""
 
 
 def anonymous_bytes(pid: int) -> int:
@@ -27,7 +31,7 @@ def anonymous_bytes(pid: int) -> int:
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
 
 
-def feed(client: Client, rate: int):  # type: ignore[no-untyped-def]
+def feed(client: Client, rate: int) -> Iterator[None]:
     """Push variations of real points, so many per second."""
     known, rng = siftsmall().database, np.random.default_rng(0)
     due = time.monotonic()
@@ -39,12 +43,12 @@ def feed(client: Client, rate: int):  # type: ignore[no-untyped-def]
         yield
 
 
-def measure(client: Client, rate: int) -> None:
-    time.sleep(SETTLING_S)
+def measure(client: Client, rate: int, part: float) -> tuple[Cell, ...]:
+    time.sleep(part * SETTLING_S)
     before, begin = client.status(), time.monotonic()
     memory = [anonymous_bytes(worker.pid) for worker in before.workers]
     waited, waiting, last = [], [], before
-    while time.monotonic() - begin < MEASURED_S:
+    while time.monotonic() - begin < part * MEASURED_S:
         time.sleep(0.1)
         now = client.status()
         waiting.append(now.unpublished_s)
@@ -58,17 +62,22 @@ def measure(client: Client, rate: int) -> None:
         np.percentile([float(s or 0.0) for s in waited] or [np.nan], [50, 95]),
         np.percentile(waiting, 95),
     )
-    print(
-        f"{rate:,} points/s wanted, {stored:,.0f} stored: {(last.epoch - before.epoch) / elapsed:.2f} epochs/s, "
-        f"{last.model_version - before.model_version} versions; oldest point of a version {each[0]:.1f} s, "
-        f"95 % {each[1]:.1f} s; oldest point that waits, 95 % of the time {age:.1f} s; "
-        f"memory of a worker {max(memory) / 1e6:.0f} MB, {grown / 1e6:+.0f} MB",
-        flush=True,
+    return (
+        rate,
+        stored,
+        (last.epoch - before.epoch) / elapsed,
+        last.model_version - before.model_version,
+        float(each[0]),
+        float(each[1]),
+        float(age),
+        max(memory) / 1e6,
+        grown / 1e6,
     )
 
 
-def main() -> None:
-    for rate in RATES:
+def run(*, short: bool = False) -> Iterator[Report]:
+    rows = []
+    for rate in RATES[:1] if short else RATES:
         settings = Settings.model_validate(
             {
                 "cluster": {"workers": WORKERS},
@@ -83,8 +92,21 @@ def main() -> None:
             Client(Path(folder)) as pusher,
             background(feed(pusher, rate)),
         ):
-            measure(client, rate)
-
-
-if __name__ == "__main__":
-    main()
+            rows.append(measure(client, rate, SHORT if short else 1.0))
+    yield Report(
+        f'`refresh = "{REFRESH}"`, {WORKERS} workers that keep {KEPT:,} points each, {BITS} bits',
+        {
+            "points/s wanted": ",d",
+            "stored": ",.0f",
+            "epochs/s": ".2f",
+            "versions": "d",
+            "oldest point of a version, s": ".1f",
+            "of 95 %": ".1f",
+            "oldest that waits, 95 % of the time, s": ".1f",
+            "memory of a worker, MB": ".0f",
+            "grown by, MB": "+.0f",
+        },
+        tuple(rows),
+        "Anonymous memory, of the largest worker.",
+        {f"freshness_{row[0]}": float(row[5]) for row in rows if isinstance(row[5], float)},
+    )
