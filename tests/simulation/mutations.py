@@ -196,9 +196,13 @@ def _stores_in_any_session(original, receiver, batch):
     return batch.sender in receiver.sessions
 
 
-def _acknowledges_what_failed(original, receiver, batch, now):
-    taken = original(receiver, batch, now)
-    return dataclasses.replace(taken, outcome="stored") if taken.outcome == "refused" else taken
+def _acknowledges_what_failed(original, receiver, together, now):
+    return [
+        (peer, dataclasses.replace(taken, outcome="stored"))
+        if taken.outcome == "refused"
+        else (peer, taken)
+        for peer, taken in original(receiver, together, now)
+    ]
 
 
 def _forgets_batch_ids(original, shard):
@@ -241,6 +245,10 @@ def _takes_the_returned_at_their_word(original, core, name):
 
 def _waits_for_one_answer(original, change):
     return original(change) or bool(change.answers)
+
+
+def _forgets_what_failed(original, shard, waiting, outcomes):
+    return original(shard, waiting, list(outcomes))
 
 
 def _does_nothing(original, *args, **kwargs):
@@ -425,6 +433,11 @@ MUTATIONS = (
         "refusal acknowledged",
         "What the disk did not take is acknowledged all the same.",
         ((Receiver, "_stored", _acknowledges_what_failed),),
+    ),
+    Mutation(
+        "half written",
+        "Of batches that are written together, all count where the disk took only some.",
+        ((Shard, "_write_all", _forgets_what_failed),),
     ),
     Mutation(
         "nothing revoked",
