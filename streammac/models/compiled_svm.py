@@ -54,9 +54,12 @@ class Pass:
         self, state: SvmState, batch: Batch, first_bit: int, inputs: kernel.Inputs
     ) -> None:
         self._state = state
-        self._first_bit = first_bit
         self._inputs = inputs
-        self._stored = batch.data.stored()
+        self._stored = batch.data.stored()  # held: the loops get addresses
+        starts, x, z = self._stored
+        x_at, z_at = (np.array([part.ctypes.data for part in parts]) for parts in (x, z))
+        nobody = np.zeros(0, np.int64)
+        self._every = kernel.Rows(x[0][:0], x_at, z_at, starts, z[0].shape[1], first_bit, nobody)
         self._count, self._dim = state.weight.shape
         machines = -(-self._count // kernel.MULTIPLE) * kernel.MULTIPLE
         lanes = -(-self._dim // LANES) * LANES
@@ -127,19 +130,10 @@ class Pass:
         return found
 
     def _rows(self, positions: NDArray[np.int64]) -> kernel.Rows:
-        starts, x, z = self._stored
-        if len(positions) and not 0 <= positions.min() <= positions.max() < starts[-1]:
-            raise IndexError(f"rows: expected positions in [0, {starts[-1]}), got {positions}")
-        x_at, z_at = ([part.ctypes.data for part in parts] for parts in (x, z))
-        return kernel.Rows(
-            x[0][:0],
-            np.array(x_at),
-            np.array(z_at),
-            starts,
-            z[0].shape[1],
-            self._first_bit,
-            positions,
-        )
+        count = self._every.starts[-1]
+        if len(positions) and not 0 <= positions.min() <= positions.max() < count:
+            raise IndexError(f"rows: expected positions in [0, {count}), got {positions}")
+        return self._every._replace(positions=positions)
 
 
 def train(

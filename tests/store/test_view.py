@@ -54,6 +54,17 @@ def test_increasing_positions_are_those_of_the_whole(sizes, data):
     np.testing.assert_array_equal(view.z(rows), z[rows])
 
 
+@given(sizes, st.sampled_from([np.float32, np.uint8]))
+def test_rows_where_they_lie_are_those_of_the_whole_and_no_copy(sizes, dtype):
+    view, x, _ = view_of(sizes, dtype)
+    stored = view.stored()
+    assert stored.starts.tolist() == np.cumsum([0, *sizes]).tolist()
+    np.testing.assert_array_equal(np.concatenate(stored.x), x)
+    assert {part.dtype for part in stored.x} == {np.dtype(dtype)}
+    stored.z[0][:] = 7
+    assert (view.z(slice(0, sizes[0])) == 7).all()
+
+
 @given(sizes, st.data())
 def test_coordinates_that_are_set_are_read_again(sizes, data):
     view, x, z = view_of(sizes)
