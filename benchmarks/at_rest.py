@@ -44,8 +44,9 @@ def until(there: Attached, wanted: Callable[[ClusterStatus], bool], what: str) -
 
 def measure(root: Path, up: subprocess.Popen[bytes], measured_s: float) -> Iterator[Report]:
     there = Attached(RunDirectory(root))
+    until(there, lambda s: s.resting is not None, "rest")
+    time.sleep(SETTLING_S)  # the last epochs are still to be published, and may be gone on from
     status = until(there, lambda s: s.resting is not None, "rest")
-    time.sleep(SETTLING_S)
     pids = {"supervisor": up.pid, "coordinator": status.coordinator.pid}
     pids |= {process.name: process.pid for process in (*status.workers, *status.ingest)}
     before, begin = {name: cpu_s(pid) for name, pid in pids.items()}, time.monotonic()

@@ -19,6 +19,8 @@ from streammac.supervisor.processes import Child, Lifeline
 from streammac.wire.status import ClusterStatus
 from tests.patience import PATIENCE_S
 
+RESTED_S = 2.0
+"""A ring that has rested for so long, with what is known of it, had no reason to wake."""
 PROGRAM = (sys.executable, "-m", "streammac")
 
 
@@ -98,9 +100,17 @@ class LiveCluster:
         raise TimeoutError(f"{what}: not within {PATIENCE_S} s; {status}")
 
     def epochs(self, more: int) -> ClusterStatus:
-        """Wait for so many further epochs."""
+        """Wait for so many further epochs, or until there is nothing left to train for a while."""
         now = self.wait(lambda s: True, "a status").epoch
-        return self.wait(lambda s: s.epoch >= now + more, f"{more} more epochs after {now}")
+        newest, since = now, time.monotonic()
+
+        def are_over(status: ClusterStatus) -> bool:
+            nonlocal newest, since
+            if status.epoch != newest or status.resting is None:
+                newest, since = status.epoch, time.monotonic()
+            return status.epoch >= now + more or time.monotonic() - since > RESTED_S
+
+        return self.wait(are_over, f"{more} more epochs after {now}")
 
 
 def states(status: ClusterStatus) -> dict[str, str]:
