@@ -22,6 +22,8 @@ from streammac.run_directory import RunDirectory
 from streammac.supervisor.mpi_starter import MISSING, ROOT, starter
 from streammac.supervisor.processes import POLL_S, Child
 
+LOG = "mpi.log"
+"""What MPI itself has to say, beside the logs of the processes."""
 LIFELINE = 9
 """The descriptor by which workers see that the supervisor is gone."""
 END_S = 5.0
@@ -64,11 +66,14 @@ class RankProcess:
         Where its shell writes how it fares.
     job : subprocess.Popen
         What it does not outlive, as far as we know.
+    log : Path
+        Its own; if it was never started, that is said there.
     """
 
-    def __init__(self, record: Path, job: subprocess.Popen[bytes]) -> None:
+    def __init__(self, record: Path, job: subprocess.Popen[bytes], log: Path) -> None:
         self._record = record
         self._job = job
+        self._log = log
         self._signals: list[int] = []
         """Sent before it was there."""
         self.returncode: int | None = None
@@ -82,8 +87,17 @@ class RankProcess:
             self._look()
             if self.returncode is None and not self._runs(over=over):
                 self._look()  # it may have been written meanwhile
-                self.returncode = -signal.SIGKILL if self.returncode is None else self.returncode
+                if self.returncode is None:
+                    self._lost()
         return self.returncode
+
+    def _lost(self) -> None:
+        self.returncode = -signal.SIGKILL
+        if self.pid is None:
+            with contextlib.suppress(OSError), self._log.open("a") as log:
+                log.write(
+                    f"MPI ended before it started this worker, see {self._log.parent / LOG}\n"
+                )
 
     def _look(self) -> None:
         try:
@@ -176,7 +190,7 @@ class MpiJob:
         command = starter()
         if command is None:
             raise Failure(ExitCode.CONFIGURATION, MISSING)
-        log = self._directory.logs / "mpi.log"
+        log = self._directory.logs / LOG
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             return subprocess.Popen(
@@ -207,7 +221,7 @@ class MpiJob:
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(order) + b"\n")
         self._process.stdin.flush()
-        return Child(name, RankProcess(record, self._process), log)
+        return Child(name, RankProcess(record, self._process, log), log)
 
     def close(self) -> None:
         """End the job, when its workers have ended."""

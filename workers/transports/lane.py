@@ -33,6 +33,8 @@ __all__ = ["MPI", "Card", "Lane", "alone", "elastic", "end_together"]
 
 log = logging.getLogger(__name__)
 
+EAGER = 1 << 12
+"""Messages of no more bytes leave when they are sent."""
 SEND_QUEUE = 1000
 """Messages that may be under way to one rank; more means that it takes none."""
 REAPED = 32
@@ -132,7 +134,8 @@ class Lane:
     @property
     def in_transit(self) -> bool:
         """Whether something moves on only while it is looked at."""
-        return bool(self._outgoing) or any(self._incoming.values())
+        long = any(len(buffer) > EAGER for _, _, buffer in self._outgoing)
+        return long or any(self._incoming.values())
 
     # -- out ------------------------------------------------------------------------------
 
