@@ -1,6 +1,7 @@
 """Two ranks that pass a token to and fro, by several ways in turn: ``mpiexec -n 2 python -m benchmarks.hop_ranks``.
 
-`benchmarks.hops` starts it, and reads from its output a line of JSON: seconds per hop, by size and way.
+`benchmarks.hops` starts it, and reads from its output a line of JSON: seconds and work of a hop, by size and way, and
+what it takes to wait.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from workers.transports.zeromq import ZeroMQTransport
 
 NAMES = ("w1", "w2")
 TURN_MS = 100
+IDLE_S = 1.0
 Hop = Callable[[], None]
 
 
@@ -110,15 +112,35 @@ def connected(transport: Transport) -> Transport:
     return transport
 
 
-def measured(way: Any, message: Token, hops: int) -> float:
-    """Return the seconds of a hop, the middle one of many."""
+def measured(way: Any, message: Token, hops: int) -> tuple[float, float]:
+    """Return the seconds of a hop, the middle one of many, and what it takes of both processes' time, on average."""
     rank = MPI.COMM_WORLD.rank
     seconds = []
+    before = time.process_time()
     for _ in range(hops):
         begin = time.perf_counter()
         way.hop(NAMES[1 - rank], message, first=rank == 0)
         seconds.append(time.perf_counter() - begin)
-    return float(np.median(seconds)) / 2
+    work = MPI.COMM_WORLD.allreduce(time.process_time() - before)
+    return float(np.median(seconds)) / 2, work / hops / 2
+
+
+def waited(wait: Callable[[], None], look: Callable[[], object]) -> float:
+    """Return the share of a core that it takes to wait for what does not come."""
+    MPI.COMM_WORLD.Barrier()
+    begin, before = time.monotonic(), time.process_time()
+    while (seconds := time.monotonic() - begin) < IDLE_S:
+        look()
+        wait()
+    return (time.process_time() - before) / seconds
+
+
+def idle(mpi: MpiTransport, asleep: Sleeping) -> dict[str, float]:
+    """Return what the ways of waiting take."""
+    return {
+        "asleep, with a bell": waited(asleep.wait, mpi.receive),
+        "a look every millisecond": waited(lambda: time.sleep(0.001), mpi.receive),
+    }
 
 
 def main() -> None:
@@ -131,11 +153,11 @@ def main() -> None:
     ways = {
         "mpi4py": Bare(),
         "MPI, looking": Looking(connected(mpi)),
-        "MPI": Sleeping(mpi),
+        "MPI": (asleep := Sleeping(mpi)),
         "ZeroMQ tcp": Sleeping(connected(ZeroMQTransport(context))),
         "ZeroMQ ipc": Ipc(context, f"ipc://{folder}/hop", first=rank == 0),
     }
-    found: dict[str, dict[str, list[float]]] = {}
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for size, hops in wanted:
         message = token(size)
         for _ in range(rounds):
@@ -143,8 +165,9 @@ def main() -> None:
                 MPI.COMM_WORLD.Barrier()
                 row = found.setdefault(str(size), {}).setdefault(name, [])
                 row.append(measured(way, message, hops))
+    shares = idle(mpi, asleep)
     if rank == 0:
-        print(json.dumps(found), flush=True)
+        print(json.dumps({"hops": found, "idle": shares}), flush=True)
     MPI.COMM_WORLD.Barrier()
     os._exit(0)
 

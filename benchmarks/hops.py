@@ -21,6 +21,7 @@ SIZES = {1 << 10: 2000, 1 << 16: 1000, 1 << 20: 200, 16 << 20: 10}
 ROUNDS = 5
 SHORT = 20
 WAYS = ("mpi4py", "MPI, looking", "MPI", "ZeroMQ ipc", "ZeroMQ tcp")
+ASLEEP = ("MPI", "ZeroMQ ipc", "ZeroMQ tcp")
 POINTS, DIM, WORKERS = 2000, 128, 2
 EPOCHS_S, SHORT_S = 8.0, 1.0
 TURNING = {"mu_factor": 1.0, "rotations": 5}
@@ -32,11 +33,11 @@ def run(*, short: bool = False) -> Iterator[Report]:
     if not is_usable():
         raise RuntimeError(MISSING)
     wanted = [(size, max(3, hops // SHORT) if short else hops) for size, hops in SIZES.items()]
-    yield _hops(wanted, 1 if short else ROUNDS)
+    yield from _hops(wanted, 1 if short else ROUNDS)
     yield _epochs(1 if short else 3, SHORT_S if short else EPOCHS_S)
 
 
-def _hops(wanted: list[tuple[int, int]], rounds: int) -> Report:
+def _hops(wanted: list[tuple[int, int]], rounds: int) -> Iterator[Report]:
     command = starter()
     assert command is not None
     with tempfile.TemporaryDirectory() as folder:
@@ -47,23 +48,37 @@ def _hops(wanted: list[tuple[int, int]], rounds: int) -> Report:
             stdout=subprocess.PIPE,
             check=True,
         )
-    found = json.loads(done.stdout)
-    rows = []
+    told = json.loads(done.stdout)
+    found = told["hops"]
+    rows: list[tuple[Cell, ...]] = []
     figures = {}
     for size, _ in wanted:
-        least = {way: min(found[str(size)][way]) for way in WAYS}
-        rows.append((_told(size), *(least[way] * 1e6 for way in WAYS), size / least["MPI"] / 1e9))
+        least = {way: min(took for took, _ in found[str(size)][way]) for way in WAYS}
+        work = {way: min(work for _, work in found[str(size)][way]) for way in ASLEEP}
+        rows.append(
+            (_told(size), *(least[way] * 1e6 for way in WAYS), *(work[way] * 1e6 for way in ASLEEP))
+        )
         figures[f"mpi_over_bare_{size}"] = least["MPI, looking"] / least["mpi4py"]
         figures[f"tcp_over_mpi_{size}"] = least["ZeroMQ tcp"] / least["MPI"]
+        figures[f"work_tcp_over_mpi_{size}"] = work["ZeroMQ tcp"] / work["MPI"]
     columns = {f"{way}, us": ",.1f" for way in WAYS}
-    return Report(
+    columns |= {f"work of {way}, us": ",.1f" for way in ASLEEP}
+    yield Report(
         "A hop between two processes of one machine",
-        {"token": "", **columns, "MPI, GB/s": ".2f"},
+        {"token": "", **columns},
         tuple(rows),
         "Half of a ping-pong, the middle one of a round, the least of several rounds. mpi4py alone "
         "sends one buffer and looks all the time; the others encode, decode and make new arrays, as "
-        "workers do. 'MPI, looking' looks all the time, too; in the others the receiver sleeps.",
+        "workers do. 'MPI, looking' looks all the time, too; in the others the receiver sleeps, and work is "
+        "what both processes compute for a hop, threads of ZeroMQ included.",
         figures,
+    )
+    yield Report(
+        "What a rank takes to wait for a token",
+        {"way": "", "of a core": ".1%"},
+        tuple(told["idle"].items()),
+        "Nothing is sent meanwhile. A worker sleeps, with a bell.",
+        {"idle_rank": told["idle"]["asleep, with a bell"]},
     )
 
 
