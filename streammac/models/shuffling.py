@@ -26,6 +26,10 @@ LEAST_STEPS = 32
 shard would leave a submodel half trained, and epochs would wander instead of converging."""
 
 
+AHEAD = 64
+"""Minibatches whose rows are made at a time."""
+
+
 def _number(name: str) -> int:
     return zlib.crc32(name.encode())
 
@@ -89,7 +93,13 @@ def minibatch_rows(
         ends = np.minimum(order * RUN + RUN, points)
         order = _alternating(order, ends > newest)
     per_batch = max(1, min(minibatch // RUN, count // LEAST_STEPS))
-    for first in range(0, count, per_batch):
-        starts = np.sort(order[first : first + per_batch]) * RUN
-        rows = (starts[:, None] + np.arange(RUN)).ravel()
-        yield rows[rows < points] if rows[-1] >= points else rows
+    # many minibatches at a time: one by one they would take as long as training on them, where points are short
+    within = np.arange(RUN)
+    for first in range(0, count, per_batch * AHEAD):
+        some = order[first : first + per_batch * AHEAD]
+        whole = len(some) // per_batch * per_batch
+        for runs_of in (some[:whole].reshape(-1, per_batch), some[whole:][None]):
+            starts = np.sort(runs_of, axis=1) * RUN
+            for rows in (starts[:, :, None] + within).reshape(len(starts), -1):
+                if len(rows):
+                    yield rows[rows < points] if rows[-1] >= points else rows
