@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from tests.workers.live_cluster import kinds, states
 pytestmark = [pytest.mark.processes, pytest.mark.slurm]
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "slurm" / "streammac.sbatch"
-POINTS, PUSHED = 100_000, 3000
+POINTS = 100_000
 
 
 class Cluster:
@@ -36,6 +37,7 @@ class Cluster:
         self.slurm = slurm
         self.directory = RunDirectory(slurm.root / "run")
         self.job = self.more = ""
+        self.pushed = 0
 
     @property
     def joined(self) -> str:
@@ -59,6 +61,10 @@ class Cluster:
                 return status
             time.sleep(0.1)
         raise TimeoutError(f"{what}: not within {PATIENCE_S} s; {status}")
+
+    def last(self) -> dict[str, Any]:
+        """Return the last status, of a cluster that has ended."""
+        return json.loads(self.directory.last_status.read_text())["status"]
 
     def ends(self, job: str) -> None:
         self.slurm.run("scancel", "--signal=TERM", job)
@@ -106,10 +112,14 @@ def test_another_job_lets_more_workers_join(cluster: Cluster):
     disk = cluster.slurm.root / "disk"
     cluster.more = cluster.submit("workers", 1, STREAMMAC_LOCAL=str(disk))
     cluster.wait(lambda s: states(s).get(cluster.joined) == "alive", "a worker more")
+    points = np.random.default_rng(0).integers(256, size=(500, 128), dtype=np.uint8)
     with Client(cluster.directory.root) as client:
-        points = np.random.default_rng(0).integers(256, size=(PUSHED, 128), dtype=np.uint8)
-        assert client.push(points).accepted == PUSHED
-    cluster.wait(lambda s: points_of(s, cluster.joined), "points that went there")
+
+        def some_go_there() -> bool:
+            cluster.pushed += client.push(points).accepted
+            return points_of(cluster.wait(lambda _: True, "a status"), cluster.joined) > 0
+
+        wait_for(some_go_there)
     assert (disk / cluster.joined / "shards").is_dir()
 
 
@@ -129,7 +139,7 @@ def test_a_job_that_is_requeued_goes_on_with_all_its_points(cluster: Cluster):
 
     def back(status: ClusterStatus) -> bool:
         again = status.coordinator.pid != before.coordinator.pid
-        return again and status.points.stored == POINTS + PUSHED
+        return again and status.points.stored == POINTS + cluster.pushed
 
     status = cluster.wait(back, "all points")
     assert states(status)["w0"] == states(status)["w1"] == "alive"
@@ -138,10 +148,10 @@ def test_a_job_that_is_requeued_goes_on_with_all_its_points(cluster: Cluster):
 
 def test_the_end_is_in_good_order(cluster: Cluster):
     cluster.ends(cluster.job)
-    last = json.loads(cluster.directory.last_status.read_text())["status"]
+    last = cluster.last()
     assert {one["state"] for one in (*last["workers"], *last["ingest"])} == {"left"}
     points = last["points"]
-    wanted = POINTS + PUSHED
+    wanted = POINTS + cluster.pushed
     assert points["sent"] == points["accepted"] == points["stored"] == wanted
     assert points["away"] == points["damaged"] == points["dropped"] == 0
 
