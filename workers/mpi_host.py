@@ -47,6 +47,8 @@ exit $code
 Who was killed by a signal is killed once more here, so that MPI hears of a death and not of an error.
 """
 READ = 1 << 16
+NEWCOMER = 1
+"""The rank of one who has come, beside this process."""
 
 
 class Host:
@@ -62,10 +64,12 @@ class Host:
         self._bell = Doorbell("127.0.0.1")
         self._card = Card("", "", self._bell.address)
         self.lane = Lane(MPI.COMM_SELF.Dup(), [self._card])
-        self._starting: list[threading.Thread] = []
+        self._starting: dict[threading.Thread, Path] = {}
+        """And where the end of what they start is recorded."""
         self._come: deque[Any] = deque()
         """Communicators of this process and one that has come, which is not in the lane yet."""
         self._round = 0
+        self._missing: set[int] = set()
 
     @property
     def busy(self) -> bool:
@@ -79,7 +83,7 @@ class Host:
         )  # here, not in the thread: operations of one communicator have an order
         alone.Set_errhandler(MPI.ERRORS_RETURN)
         thread = threading.Thread(target=self._spawn, args=(order, alone), daemon=True)
-        self._starting.append(thread)
+        self._starting[thread] = Path(order.record)
         thread.start()
 
     def _spawn(self, order: Order, alone: Any) -> None:
@@ -97,10 +101,15 @@ class Host:
 
     def step(self) -> None:
         """Lead those who have come into the lane, once all are there that are being started."""
-        self._starting = [thread for thread in self._starting if thread.is_alive()]
+        # MPI waits for ever, asleep, for one that was killed before it had said anything
+        self._starting = {
+            thread: record
+            for thread, record in self._starting.items()
+            if thread.is_alive() and not _has_ended(record)
+        }
         if self._starting or not self._come or not self._said(ASK, READY, ROUND_S):
             return
-        while self._come:
+        for _ in range(len(self._come)):
             if not self._take_in(self._come.popleft()):
                 return
         self._say(USE)
@@ -108,11 +117,15 @@ class Host:
 
     def _take_in(self, both: Any) -> bool:
         """Make the lane with one who has come; return whether the others still follow."""
-        if both.Get_failed().size:
-            return True
+        try:
+            if not _is_ready(both):
+                self._come.append(both)  # it hangs: perhaps later
+                return True
+        except MPI.Exception:
+            return True  # it has died
         self._say(GO)
         try:
-            both.Isend((GO, MPI.BYTE), 1, WORD).Free()
+            both.Send((GO, MPI.BYTE), NEWCOMER, WORD)
             lane = grown(self.lane, self._card, both)
         except MPI.Exception as error:
             log.warning("who has come is reached over ZeroMQ: %s", error)
@@ -132,7 +145,9 @@ class Host:
         answered: set[int] = set()
         while missing := set(self.lane.others) - answered:
             if time.monotonic() > end:
-                log.info("no answer %r of ranks %s", answer, missing)
+                if missing != self._missing:
+                    log.info("no answer %r of ranks %s", answer, missing)
+                self._missing = missing
                 return False
             self.lane.receive()
             while self.lane.words:
@@ -151,6 +166,27 @@ class Host:
             for rank in self.lane.others:
                 self.lane.send_word(rank, kind + self._number)
                 self._bell.ring(self.lane.cards[rank].bell)
+
+
+def _has_ended(record: Path) -> bool:
+    """Return whether a shell has written how its worker ended."""
+    try:
+        return record.read_text().count("\n") > 1
+    except OSError:
+        return False
+
+
+def _is_ready(both: Any) -> bool:
+    """Return whether one who has come answers."""
+    both.Send((ASK, MPI.BYTE), NEWCOMER, WORD)
+    end = time.monotonic() + ROUND_S
+    while not both.Iprobe(NEWCOMER, WORD):
+        if time.monotonic() > end:
+            return False
+        time.sleep(LOOK_S)
+    while both.Iprobe(NEWCOMER, WORD):  # of former rounds, too
+        both.Recv((bytearray(len(READY)), MPI.BYTE), NEWCOMER, WORD)
+    return True
 
 
 def carry_out(host: Host, lines: Collection[bytes]) -> None:

@@ -96,6 +96,8 @@ class Lane:
         Messages that were none.
     broken : bool
         It is of no use any more.
+    listens_only : bool
+        Others may send in it; whether all can, nobody has said.
     """
 
     def __init__(self, communicator: Any, cards: Sequence[Card]) -> None:
@@ -104,7 +106,7 @@ class Lane:
         self.cards = cards
         self.words: deque[tuple[int, bytes]] = deque()
         self.malformed = 0
-        self.broken = False
+        self.broken = self.listens_only = False
         self._dead: frozenset[int] = frozenset()
         self._outgoing: deque[tuple[int, Any, Frame]] = deque()
         self._queued: Counter[int] = Counter()

@@ -6,7 +6,8 @@ Those who come are started by a *host* (`workers.mpi_host`), which is rank 0 of 
    makes nobody wait in a collective operation, which burns a core.
 2. It bids all to go (`GO`). The dead are left out (`Shrink`), one who has come is taken in (`Create_intercomm`,
    `Merge`), all within milliseconds, and each says that it has the new lane (`DONE`).
-3. If all have, it bids them go again for the next one who has come, or to use what they have (`USE`).
+3. If all have, it bids them go again for the next one who has come, or to use what they have (`USE`); else it revokes
+   the new one.
 
 Nobody sends in a lane that somebody may not have: if anybody dies on the way, all stay with the former one.
 """
@@ -30,9 +31,8 @@ log = logging.getLogger(__name__)
 
 CARD_BYTES = 256
 WORD_BYTES = 16
-LOOK_S = 0.002
-LED_S = 10.0
-"""So long the host may say nothing while a lane is made."""
+LOOK_S, PATIENT_S = 0.002, 0.02
+"""Between two looks for a word: of the others, who wait for milliseconds; of who comes, and may wait for long."""
 HOST = 0
 """Its rank."""
 BRIDGE = 7
@@ -60,10 +60,11 @@ def first_lane(card: Card) -> Lane:
     with _errors():
         with_host = parent.Merge(high=True)
         with_host.Set_errhandler(MPI.ERRORS_RETURN)
-        _word(with_host)
+        while _word(with_host, PATIENT_S) == ASK:
+            with_host.Send((READY, MPI.BYTE), HOST, WORD)
         bridge = MPI.COMM_SELF.Create_intercomm(0, with_host, HOST, BRIDGE)
         lane = introduced(bridge.Merge(high=True), card)
-    return _led(lane, card) or lane
+    return _led(lane, card)
 
 
 def led(lane: Lane, card: Card) -> Lane:
@@ -76,15 +77,23 @@ def led(lane: Lane, card: Card) -> Lane:
     """
     with _errors():
         following = grown(lane, card)
-    return _led(following, card) or following
+    return _led(following, card)
 
 
-def _led(lane: Lane, card: Card) -> Lane | None:
-    """Follow the host from a lane that is new; None if that one is to be used."""
+def _led(lane: Lane, card: Card) -> Lane:
+    """Follow the host from a lane that is new; return the one that is to be used.
+
+    If the host dies before it says whether all have the lane, it is only listened to: others may have heard that.
+    """
     while True:
         lane.send_word(HOST, DONE)
-        with _errors():
-            word = _word(lane.communicator)
+        try:
+            word = _word(lane.communicator, LOOK_S)
+        except MPI.Exception as error:
+            if lane.communicator.Is_revoked():
+                raise NotMade(f"MPI: {error}") from None
+            lane.listens_only = True
+            return lane
         if word == USE:
             return lane
         try:
@@ -141,17 +150,13 @@ def _errors() -> Iterator[None]:
         raise NotMade(f"MPI: {error}") from None
 
 
-def _word(communicator: Any) -> bytes:
+def _word(communicator: Any, look_s: float) -> bytes:
     """Wait for what the host says, without burning a core."""
-    end = time.monotonic() + LED_S
     while not communicator.Iprobe(HOST, WORD):
-        if time.monotonic() > end:
-            raise NotMade(f"the host of the MPI job has said nothing for {LED_S:.0f} s")
-        time.sleep(LOOK_S)
+        time.sleep(look_s)
     word = np.zeros(WORD_BYTES, np.uint8)
-    status = MPI.Status()
-    communicator.Recv((word, MPI.BYTE), HOST, WORD, status)
-    return word.tobytes()[: status.Get_count(MPI.BYTE)][:1]
+    communicator.Recv((word, MPI.BYTE), HOST, WORD)
+    return word.tobytes()[:1]
 
 
 class LaneMaker:

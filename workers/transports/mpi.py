@@ -130,8 +130,9 @@ class MpiTransport:
         self._admitted += self._lines.renew(lines)
         self.listen(self._maker.take())
         self._ways = {}
-        if self._lanes:
-            lane = self._lanes[-1]
+        usable = [lane for lane in self._lanes if not lane.listens_only]
+        if usable:
+            lane = usable[-1]
             ranks = lane.ranks
             self._ways = {n: (lane, ranks[a]) for n, a in peers.items() if a in ranks}
             log.info("over MPI: %d of %d members", self.over_mpi, len(peers))
