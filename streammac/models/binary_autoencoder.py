@@ -38,8 +38,10 @@ TRAINED = ("encoder/", "decoder/", "init/decoder", "init/offset")
 """What the W step makes anew."""
 _SUMS = "sums of all decoders"
 """Under this name they are in the memo of an epoch's points."""
-LEAST_BLOCK_BITS = 8
-"""Smaller blocks would spend their time on moving memory."""
+BLOCKS_PER_MEMBER = 2
+"""Blocks of hash functions, if that makes none of them narrower than `NARROW`."""
+NARROW, LEAST_BLOCK_BITS = 8, 4
+"""Bits of a block below which each bit takes clearly longer, and of the smallest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +136,24 @@ class BinaryAutoencoderModel(NestedModel):
 
     def blocks(self, dim: int, groups: int) -> tuple[Block, ...]:
         """Return the groups of hash functions, then the groups of decoders."""
-        encoders = [Block(name, self.laps) for name in layout.names("encoder", self.bits, groups)]
+        unit = LEAST_BLOCK_BITS if self.block_bits is None else 1
+        bits = layout.names("encoder", self.bits, groups, unit)
+        encoders = [Block(name, self.laps) for name in bits]
         decoders = [Block(name, 1) for name in layout.names("decoder", dim, groups)]
         return (*encoders, *decoders)
 
     def groups_for(self, members: int) -> int:
-        """Return as many groups as members, but none below 8 bits."""
-        size = self.block_bits or max(LEAST_BLOCK_BITS, -(-self.bits // max(1, members)))
-        return -(-self.bits // size)
+        """Return two groups for each member, so that hops hide behind work, as long as blocks are not narrow.
+
+        Narrow ones take more time for each bit, and the neighbours' loss sees fewer bits at a time. So there are some
+        only where otherwise somebody would have none.
+        """
+        if self.block_bits is not None:
+            return -(-self.bits // self.block_bits)
+        if members <= 1:
+            return 1
+        wide = min(BLOCKS_PER_MEMBER * members, self.bits // NARROW)
+        return max(1, wide, min(members, self.bits // LEAST_BLOCK_BITS))
 
     def regrouped(self, params: Mapping[str, Array], groups: int) -> Mapping[str, Array]:
         """See `NestedModel.regrouped`."""

@@ -14,14 +14,21 @@ import numpy as np
 from streammac.models.base import Array
 
 
-def names(kind: str, total: int, groups: int) -> list[str]:
+def names(kind: str, total: int, groups: int, unit: int = 1) -> list[str]:
     """Return the names of the blocks of so many rows, in so many groups at most, as equal as can be.
 
-    >>> names("encoder", 20, 3)
-    ['encoder/0-5', 'encoder/6-12', 'encoder/13-19']
+    Groups begin at multiples of ``unit``, unless there are more groups than units.
+
+    >>> names("decoder", 20, 3)
+    ['decoder/0-5', 'decoder/6-12', 'decoder/13-19']
+    >>> names("encoder", 20, 3, unit=4)
+    ['encoder/0-3', 'encoder/4-11', 'encoder/12-19']
     """
     groups = max(1, min(groups, total))
-    bounds = [total * i // groups for i in range(groups + 1)]
+    units = -(-total // unit)
+    if units < groups:
+        units, unit = total, 1
+    bounds = [min(total, unit * (units * i // groups)) for i in range(groups + 1)]
     return [f"{kind}/{bounds[i]}-{bounds[i + 1] - 1}" for i in range(groups)]
 
 

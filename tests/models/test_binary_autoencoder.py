@@ -173,7 +173,7 @@ class TestSchedule:
 
     def test_hash_functions_rest_once_an_epoch_has_ended_at_the_cap(self):
         model = BinaryAutoencoderModel(
-            bits=8, rotations=2, mu_start=0.01, mu_factor=2.0, mu_cap=0.1
+            bits=8, block_bits=8, rotations=2, mu_start=0.01, mu_factor=2.0, mu_cap=0.1
         )
         params, _ = trained(model, digits()[:100], epochs=2)
         (block, *_) = model.blocks(64, 1)
@@ -211,18 +211,23 @@ class TestSchedule:
 class TestBlocks:
     @pytest.mark.parametrize(
         ("bits", "members", "groups"),
-        [(32, 1, 1), (32, 2, 2), (32, 3, 3), (32, 4, 4), (32, 9, 4), (32, 0, 1), (4, 1, 1)],
-    )
-    def test_are_as_many_as_members_but_none_is_tiny(self, bits, members, groups):
+        [
+            (32, 0, 1), (32, 1, 1), (32, 2, 4), (32, 3, 4), (32, 5, 5), (32, 8, 8), (32, 99, 8),
+            (64, 2, 4), (64, 3, 6), (64, 12, 12), (16, 3, 3), (4, 5, 1), (3, 5, 1),
+        ],
+    )  # fmt: skip
+    def test_are_two_for_each_member_but_few_are_narrow_and_none_is_tiny(
+        self, bits, members, groups
+    ):
         assert BinaryAutoencoderModel(bits=bits).groups_for(members) == groups
         assert BinaryAutoencoderModel(bits=bits, block_bits=3).groups_for(members) == -(-bits // 3)
 
     @pytest.mark.parametrize(("dim", "decoders"), [(64, 4), (4, 4), (3, 3), (1, 1)])
     def test_go_as_many_laps_as_they_need(self, dim, decoders):
-        model = BinaryAutoencoderModel(bits=20, laps=5, sample=77, rotations=11)
+        model = BinaryAutoencoderModel(bits=32, laps=5, sample=77, rotations=11)
         blocks = model.blocks(dim, groups=4)
         assert blocks[:4] == tuple(
-            Block(f"encoder/{first}-{first + 4}", 5) for first in (0, 5, 10, 15)
+            Block(f"encoder/{first}-{first + 7}", 5) for first in (0, 8, 16, 24)
         )
         assert [(block.name.split("/")[0], block.laps) for block in blocks[4:]] == [
             ("decoder", 1)
@@ -314,14 +319,14 @@ class TestTraining:
         assert last.violated / last.points < 0.002
 
     def test_the_step_size_is_tuned_once_and_travels(self):
-        model = BinaryAutoencoderModel(bits=8, rotations=5)
+        model = BinaryAutoencoderModel(bits=8, block_bits=8, rotations=5)
         params, _ = trained(model, digits(), epochs=3)
         assert params["encoder/0-7/eta0"][0] > 0
         # two epochs of two laps over every point
         assert params["encoder/0-7/steps"][0] == 2 * 2 * len(digits())
 
     def test_a_restart_tunes_the_step_size_anew_and_keeps_the_weights(self):
-        model = BinaryAutoencoderModel(bits=8, rotations=5)
+        model = BinaryAutoencoderModel(bits=8, block_bits=8, rotations=5)
         params, _ = trained(model, digits(), epochs=3)
         block = model.blocks(64, 1)[0]
         state = model.start(block, 64, params, age=0)

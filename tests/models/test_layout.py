@@ -20,7 +20,7 @@ def params_of(bits: int, groups: int) -> dict[str, np.ndarray]:
         "init/encoder": np.ones((bits, DIM), np.float32),
     }
     weight = np.arange(bits * DIM, dtype=np.float32).reshape(bits, DIM)
-    for name in layout.names("encoder", bits, groups):
+    for name in layout.names("encoder", bits, groups, unit=4):
         rows = layout.rows(name)
         params[f"{name}/weight"] = weight[rows]
         params[f"{name}/bias"] = np.arange(bits, dtype=np.float32)[rows]
@@ -40,6 +40,17 @@ def test_groups_have_every_row_once_and_are_as_equal_as_can_be(total, groups):
     assert [i for part in rows for i in range(part.start, part.stop)] == list(range(total))
     sizes = {part.stop - part.start for part in rows}
     assert max(sizes) - min(sizes) <= 1
+
+
+@given(total=st.integers(1, 300), groups=st.integers(1, 80), unit=st.integers(1, 8))
+def test_groups_begin_at_multiples_if_there_are_enough(total, groups, unit):
+    rows = [layout.rows(name) for name in layout.names("encoder", total, groups, unit)]
+    assert len(rows) == min(groups, total)
+    assert [i for part in rows for i in range(part.start, part.stop)] == list(range(total))
+    if groups * unit <= total:
+        assert all(part.start % unit == 0 for part in rows)
+        sizes = [part.stop - part.start for part in rows]
+        assert max(sizes) - min(sizes) < 2 * unit
 
 
 @given(bits=st.integers(1, 40), before=st.integers(1, 12), after=st.integers(1, 12))

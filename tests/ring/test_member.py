@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from streammac.models.base import Objective
+from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.shuffling import ring_order
 from streammac.ring.admission import Drop
+from streammac.ring.epoch import plan_after
 from streammac.ring.member import KEPT_WAITING, MAX_WAITING, Member
 from streammac.ring.member_actions import Train, TrainDone, ZStepDone
 from streammac.wire.messages import EpochPlan, RestartContinuation, Resume, Token, View
@@ -100,6 +102,17 @@ def test_a_restart_takes_effect_in_the_same_epoch_everywhere(seed, after, fresh)
     assert after_it == list(range(first, first + len(after_it)))
     former = [next(iter(plan)).age for e, plan in sorted(plans.items()) if e < restarted[0]]
     assert former[-1] >= 2, "what was under way came to its end"
+
+
+@pytest.mark.parametrize(
+    "order", [None, RestartContinuation(1, False), RestartContinuation(1, True)]
+)
+def test_the_next_epoch_is_laid_out_for_those_who_are_to_train_in_it(order):
+    model = BinaryAutoencoderModel(bits=64)
+    resting = next(age for age in range(100) if model.rests(age))
+    for members in (1, 3, 8):
+        plan = plan_after(EpochPlan(resting, groups=2), order, model, members)
+        assert plan.groups == model.groups_for(members)
 
 
 def test_blocks_start_where_the_ring_order_says():

@@ -146,7 +146,7 @@ class Story:
         )
         size = Size(
             workers=rng.randint(3, 6) if rng.random() < 0.8 else rng.randint(1, 2),
-            submodels=rng.randint(2, 4),
+            submodels=rng.randint(3, 5),
             laps=rng.randint(1, 2),
             epochs=rng.choice([0, 0, 0, 12]),
             pace=pace,

@@ -46,7 +46,7 @@ THEMES = {
     3: Theme(
         {"kill": 2, "drain": 3, "join": 2},
         3,
-        {"slowest_s": 0.05, "jitter": 0.1, "submodels": 2, "laps": 1, "epochs": 0},
+        {"slowest_s": 0.05, "jitter": 0.1, "submodels": 3, "laps": 1, "epochs": 0},
         {"visit": 0.02, "z_step": 0.02},
     ),
     4: Theme(

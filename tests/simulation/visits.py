@@ -79,7 +79,7 @@ class VisitedModel(TallyModel):
         return tuple(Block(name, self._laps) for name in names("b", self._submodels, groups))
 
     def groups_for(self, members: int) -> int:
-        return 1 + members % self._submodels
+        return 2 + members % (self._submodels - 1)
 
     def regrouped(self, params: Mapping[str, Array], groups: int) -> Mapping[str, Array]:
         """Give each block the visits of those of which it has submodels."""

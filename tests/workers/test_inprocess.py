@@ -62,7 +62,7 @@ def test_a_ring_that_adopts_a_model_trains_as_the_serial_reference_does_from_it(
 @pytest.mark.parametrize("members", [1, 2, 4])
 def test_a_ring_with_more_or_fewer_members_trains_as_the_serial_reference_does(members):
     """Its first epoch is the one that the former ring planned; then blocks are laid out for those who are there."""
-    model = BinaryAutoencoderModel(bits=32, rotations=2, starts=2, refined=1)
+    model = BinaryAutoencoderModel(bits=64, rotations=2, starts=2, refined=1)
     early = InProcessRing(model, shards(3, model), PLAN).run(3)
     planned, wanted = model.groups_for(3), model.groups_for(members)
     assert planned != wanted
