@@ -38,10 +38,8 @@ TRAINED = ("encoder/", "decoder/", "init/decoder", "init/offset")
 """What the W step makes anew."""
 _SUMS = "sums of all decoders"
 """Under this name they are in the memo of an epoch's points."""
-BLOCKS_PER_MEMBER = 2
-"""Blocks of hash functions, if that makes none of them narrower than `NARROW`."""
-NARROW, LEAST_BLOCK_BITS = 8, 4
-"""Bits of a block below which each bit takes clearly longer, and of the smallest ones."""
+LEAST_BLOCK_BITS = 4
+"""The compiled loops train hash functions four by four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +141,14 @@ class BinaryAutoencoderModel(NestedModel):
         return (*encoders, *decoders)
 
     def groups_for(self, members: int) -> int:
-        """Return two groups for each member, so that hops hide behind work, as long as blocks are not narrow.
+        """Return as many groups as members, as long as each has four bits; with decoders each member has two blocks.
 
-        Narrow ones take more time for each bit, and the neighbours' loss sees fewer bits at a time. So there are some
-        only where otherwise somebody would have none.
+        More of them would hide hops better. But what the neighbours' loss costs does not depend on a block's width, and
+        it sees fewer bits at a time in narrow ones.
         """
         if self.block_bits is not None:
             return -(-self.bits // self.block_bits)
-        if members <= 1:
-            return 1
-        wide = min(BLOCKS_PER_MEMBER * members, self.bits // NARROW)
-        return max(1, wide, min(members, self.bits // LEAST_BLOCK_BITS))
+        return max(1, min(members, self.bits // LEAST_BLOCK_BITS))
 
     def regrouped(self, params: Mapping[str, Array], groups: int) -> Mapping[str, Array]:
         """See `NestedModel.regrouped`."""

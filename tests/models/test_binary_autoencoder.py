@@ -212,13 +212,11 @@ class TestBlocks:
     @pytest.mark.parametrize(
         ("bits", "members", "groups"),
         [
-            (32, 0, 1), (32, 1, 1), (32, 2, 4), (32, 3, 4), (32, 5, 5), (32, 8, 8), (32, 99, 8),
-            (64, 2, 4), (64, 3, 6), (64, 12, 12), (16, 3, 3), (4, 5, 1), (3, 5, 1),
+            (32, 0, 1), (32, 1, 1), (32, 2, 2), (32, 3, 3), (32, 8, 8), (32, 99, 8), (64, 12, 12),
+            (16, 3, 3), (4, 5, 1), (3, 5, 1),
         ],
     )  # fmt: skip
-    def test_are_two_for_each_member_but_few_are_narrow_and_none_is_tiny(
-        self, bits, members, groups
-    ):
+    def test_are_as_many_as_members_but_none_is_tiny(self, bits, members, groups):
         assert BinaryAutoencoderModel(bits=bits).groups_for(members) == groups
         assert BinaryAutoencoderModel(bits=bits, block_bits=3).groups_for(members) == -(-bits // 3)
 

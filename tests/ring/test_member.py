@@ -12,6 +12,7 @@ from streammac.models.base import Objective
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.shuffling import ring_order
 from streammac.ring.admission import Drop
+from streammac.ring.agenda import Agenda
 from streammac.ring.epoch import plan_after
 from streammac.ring.member import KEPT_WAITING, MAX_WAITING, Member
 from streammac.ring.member_actions import Train, TrainDone, ZStepDone
@@ -111,7 +112,7 @@ def test_the_next_epoch_is_laid_out_for_those_who_are_to_train_in_it(order):
     model = BinaryAutoencoderModel(bits=64)
     resting = next(age for age in range(100) if model.rests(age))
     for members in (1, 3, 8):
-        plan = plan_after(EpochPlan(resting, groups=2), order, model, members)
+        plan = plan_after(EpochPlan(resting, groups=2), Agenda(order), model, members)
         assert plan.groups == model.groups_for(members)
 
 

@@ -29,7 +29,7 @@ MEMBERS = ("w1", "w2", "w3")
 EPOCHS = 4
 MORE = 3
 """Epochs that two of the three train on."""
-BITS = 48
+BITS = 32
 POINTS = 1797
 OPTIONS = {"rotations": 5, "starts": 3, "refined": 2}
 PLAN = VisitPlan(seed=7, minibatch=Settings().training.minibatch)
