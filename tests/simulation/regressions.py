@@ -35,7 +35,7 @@ FOUND_SOON = (
     "one answer",
     "view not persisted",
     "nothing revoked",
-    "not durable",
+    "owners forgotten",
     "moves forgotten",
 )
 """Mutations that are looked at in every test run: one of the first few seeds finds them, whatever stories there are."""
