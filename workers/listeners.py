@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from streammac.errors import ExitCode, Failure
 from streammac.link.http_server import serve_process
 from streammac.link.pulse import Pulse
@@ -12,6 +14,8 @@ from streammac.wire.fields import Addresses
 from workers.point_endpoint import PointSocket
 from workers.transports.base import Transport
 from workers.transports.zeromq import ZeroMQTransport
+
+log = logging.getLogger(__name__)
 
 
 class Listeners:
@@ -82,6 +86,8 @@ def _transport(context: SecureContext, line: str, network: Network) -> Transport
             f"network.transport: expected zeromq, for MPI is not usable here, got mpi: {error} - "
             "pip install 'streammac[mpi]'",
         ) from None
+    if context.keys is not None:
+        log.warning("tokens travel over MPI, which does not encrypt them: see docs/security.md")
     transport = MpiTransport(zeromq, network.host, line)
     transport.begin()
     return transport
