@@ -125,7 +125,6 @@ def test_the_manual_word_by_word(cluster: Cluster):
     status = cluster.wait(lambda s: s.model_version and s.points.stored > POINTS, "a model")
     assert states(status) == {"w1": "alive"}
     assert status.points.accepted == POINTS + 10
-    assert status.failures.crash == status.failures.hang == 0
 
 
 def test_who_has_no_key_that_is_allowed_hears_nothing(cluster: Cluster, tmp_path: Path):
@@ -170,10 +169,11 @@ def test_a_host_behind_a_cut_cable_is_given_up_and_rejoins_when_it_is_mended(clu
     assert status.points.away
     cluster.goes_on()
     host.mend()
-    status = cluster.wait(lambda s: states(s)["w1"] == "alive" and hops(s, "w1") > 2, "its return")
-    assert status.failures.hang == before.hang + 1
-    assert status.failures.fenced == before.fenced + 1
-    assert not status.points.away
+    # on a busy machine another one may be taken for lost meanwhile, and be back soon
+    status = cluster.wait(lambda s: not s.points.away and hops(s, "w1") > 2, "its return")
+    assert states(status)["w1"] == "alive"
+    assert status.failures.hang > before.hang
+    assert status.failures.fenced > before.fenced
 
 
 @pytest.mark.hosts
