@@ -195,17 +195,21 @@ def carry_out(host: Host, lines: Collection[bytes]) -> None:
         host.start(msgspec.json.decode(line, type=Order))
 
 
-def run() -> None:
-    """Carry out orders until there are no more: whoever gives them is gone then."""
+def run(lifeline: str) -> None:
+    """Carry out orders until an empty one comes, or whoever gives them is gone: then this pipe closes."""
     host = Host()
     inbox = selectors.DefaultSelector()
     inbox.register(0, selectors.EVENT_READ)
+    end = inbox.register(os.open(lifeline, os.O_RDONLY), selectors.EVENT_READ)
     text = b""
     while True:
-        if inbox.select(TURN_S if host.busy else None):
+        ready = [key for key, _ in inbox.select(TURN_S if host.busy else None)]
+        if end in ready:
+            os._exit(0)  # the end of a job does not wait for the end of all its processes
+        if ready:
             news = os.read(0, READ)
-            if not news:
-                os._exit(0)  # the end of a job does not wait for the end of all its processes
             *lines, text = (text + news).split(b"\n")
+            if not news or b"" in lines:
+                os._exit(0)
             carry_out(host, lines)
         host.step()

@@ -162,13 +162,13 @@ def ingest(
     _end(lifeline, lambda: run(name, run_directory, coordinator, network, source, timeout))
 
 
-def mpi_host() -> None:
+def mpi_host(lifeline: Annotated[str, typer.Argument()]) -> None:
     """Start workers inside an MPI job, as standard input says."""
     from streammac.telemetry import logs
     from workers.mpi_host import run
 
     logs.configure("mpi", LogFormat.TEXT.value, quiet=False)
-    run()
+    run(lifeline)
 
 
 def _network(

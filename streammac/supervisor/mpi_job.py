@@ -194,7 +194,7 @@ class MpiJob:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             return subprocess.Popen(
-                [*command, "-n", "1", *self._program, "mpi-host"],
+                [*command, "-n", "1", *self._program, "mpi-host", self._lifeline],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -227,6 +227,7 @@ class MpiJob:
         """End the job, when its workers have ended."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
+            self._process.stdin.write(b"\n")
             self._process.stdin.close()
         try:
             self._process.wait(END_S)
