@@ -13,16 +13,17 @@ import logging
 import os
 import selectors
 import struct
-import threading
 import time
 from collections import deque
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from streammac.supervisor.mpi_job import Order
+from streammac.threads import VitalThread
 from workers.transports.doorbell import Doorbell
 from workers.transports.lane import MPI, WORD, Card, Lane
 from workers.transports.lane_making import ASK, DONE, GO, READY, USE, grown
@@ -64,7 +65,7 @@ class Host:
         self._bell = Doorbell("127.0.0.1")
         self._card = Card("", "", self._bell.address)
         self.lane = Lane(MPI.COMM_SELF.Dup(), [self._card])
-        self._starting: dict[threading.Thread, Path] = {}
+        self._starting: dict[VitalThread, Path] = {}
         """And where the end of what they start is recorded."""
         self._come: deque[Any] = deque()
         """Communicators of this process and one that has come, which is not in the lane yet."""
@@ -82,7 +83,7 @@ class Host:
             MPI.COMM_SELF.Dup()
         )  # here, not in the thread: operations of one communicator have an order
         alone.Set_errhandler(MPI.ERRORS_RETURN)
-        thread = threading.Thread(target=self._spawn, args=(order, alone), daemon=True)
+        thread = VitalThread(f"start of {order.name}", partial(self._spawn, order, alone))
         self._starting[thread] = Path(order.record)
         thread.start()
 

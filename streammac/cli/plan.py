@@ -145,19 +145,17 @@ def _measured(workload: Workload, x: Array | None, workers: list[int]) -> Consta
 
 def _hop() -> HopCost:
     """Measure a hop between two sockets of this machine."""
-    import zmq
-
     from streammac.planning.hops import measure
+    from streammac.security import open_context
     from workers.transports.zeromq import ZeroMQTransport
 
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    here, there = ZeroMQTransport(context), ZeroMQTransport(context)
-    try:
-        return measure(here, there)
-    finally:
-        here.close()
-        there.close()
-        context.term()
+    with open_context(None, insecure=True) as context:
+        here, there = ZeroMQTransport(context), ZeroMQTransport(context)
+        try:
+            return measure(here, there)
+        finally:
+            here.close()
+            there.close()
 
 
 COLUMNS = (

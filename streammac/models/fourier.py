@@ -1,7 +1,7 @@
 """Random Fourier features, with which linear hash functions bend (Rahimi & Recht, NIPS 2007).
 
-Products of ``cos(frequencies x + phases)`` approximate a Gaussian kernel. Its width is the usual distance between two
-points, so that the features need a seed and the number of inputs, and no point leaves its shard.
+Products of ``cos(frequencies x + phases)`` approximate a Gaussian kernel. Its width is a share of the usual distance
+between two points, so that the features need a seed and the number of inputs, and no point leaves its shard.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 from streammac.models.base import Array, Floats, Tensors
 
 NAMES = ("input/frequencies", "input/phases")
+WIDTH = 0.7
+"""Of the kernel, in usual distances between two points."""
 _KIND = 1
 """Keeps the seed apart from that of the rotations."""
 
@@ -23,7 +25,7 @@ def drawn(count: int, dim: int, seed: int) -> Tensors:
         return {}
     rng = np.random.default_rng([seed, dim, _KIND])
     # scaled inputs have a mean variance of 1: two points are about sqrt(2 dim) apart
-    frequencies = rng.standard_normal((count, dim)) / np.sqrt(2.0 * dim)
+    frequencies = rng.standard_normal((count, dim)) / (WIDTH * np.sqrt(2.0 * dim))
     phases = rng.uniform(0.0, 2.0 * np.pi, count)
     values = (frequencies.astype(np.float32), phases.astype(np.float32))
     return dict(zip(NAMES, values, strict=True))

@@ -37,7 +37,7 @@ def test_a_table_for_people(constants):
     answer = run("--constants", constants, "--points", "1000000", "--workers", "1,8")
     assert answer.exit_code == 0
     assert "speed-up" in answer.stdout
-    assert "6.14" in answer.stdout
+    assert "7.98" in answer.stdout
     assert max(map(len, answer.stdout.splitlines())) <= 80
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
-from streammac.models.fourier import drawn, features
+from streammac.models.fourier import WIDTH, drawn, features
 from streammac.models.layout import joined
 from tests.models.test_binary_autoencoder import trained
 
@@ -18,7 +18,7 @@ def test_their_products_are_those_of_a_gaussian_kernel_less_a_mean():
     x = rng.standard_normal((200, 10)).astype(np.float32) * SCALE
     seen = features(drawn(20_000, 10, 0) | {"input/scale": SCALE}, x)
     distances = ((x[:, None] - x[None]) ** 2).sum(axis=2) / SCALE**2
-    wanted = np.exp(-distances / (2 * 2 * 10)) * 10
+    wanted = np.exp(-distances / (2 * WIDTH**2 * 2 * 10)) * 10
     found = seen @ seen.T / SCALE**2
     centre = np.eye(200) - 1 / 200
     np.testing.assert_allclose(centre @ found @ centre, centre @ wanted @ centre, atol=0.3)

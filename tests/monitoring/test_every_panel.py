@@ -37,7 +37,7 @@ CHAPTERS = {
     ("learning", "Drift", "alarms of workers"): "drift",
     ("learning", "Drift", "drifts"): "drift",
     ("learning", "Continuation begun anew", "restarts"): "drift",
-    ("learning", "Promoted and kept back", "promoted"): "healthy",
+    ("learning", "Promoted and kept back", "promoted"): "drift",
 }
 """What is above zero in which chapter."""
 MARKS = {
