@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -49,10 +50,13 @@ def test_drift_is_noticed_and_mu_drops_back(tmp_path):
             before = client.status().mu
             # other pixels: the same numbers in another order, for as long as it takes until both workers have seen some
             other = x[:, rng.permutation(64)]
-            for part in np.array_split(np.tile(other, (3, 1)), 12):
-                if seen()[0] == 0:
-                    client.push(part, timeout_s=PATIENCE_S)
-                    time.sleep(0.3)
-            wait_for(lambda: seen()[0] >= 1)
+            parts = itertools.cycle(np.array_split(other, 4))
+
+            def noticed() -> bool:
+                client.push(next(parts), timeout_s=PATIENCE_S)
+                time.sleep(0.3)
+                return seen()[0] >= 1
+
+            wait_for(noticed)
             wait_for(lambda: client.status().mu < before)
             wait_for(lambda: client.status().mu == before)
