@@ -10,12 +10,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from ingest.sources.digits import DigitSource
 from streammac.client import Client
 from streammac.link.attached import Attached
 from streammac.run_directory import RunDirectory
@@ -27,7 +29,7 @@ from tests.workers.live_cluster import kinds, states
 pytestmark = [pytest.mark.processes, pytest.mark.slurm]
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "slurm" / "streammac.sbatch"
-POINTS = 100_000
+POINTS, CHUNK = 100_000, 1000
 
 
 class Cluster:
@@ -79,7 +81,10 @@ def cluster() -> Iterator[Cluster]:
 
 
 def test_a_job_trains_on_two_nodes_and_its_codes_beat_itq(cluster: Cluster):
-    cluster.job = cluster.submit("cluster", 2, "--source", f"digits:?limit={POINTS}")
+    feed = cluster.slurm.root / "digits.npy"  # a file: the job that is requeued goes on in it
+    chunks = islice(DigitSource().chunks(CHUNK), POINTS // CHUNK)
+    np.save(feed, np.concatenate([chunk.x for chunk in chunks]))
+    cluster.job = cluster.submit("cluster", 2, "--source", str(feed))
     status = cluster.wait(lambda s: s.points.accepted == POINTS, "all points")
     assert states(status) == {"w0": "alive", "w1": "alive"}
     assert all(worker.points > POINTS / 10 for worker in status.workers)
