@@ -80,9 +80,9 @@ def ingest(results: Results, axes: Axes) -> None:
     """Points per second of a feed, by what comes before the rate in its table."""
     report = results["ingest"].reports[0]
     before = list(report.columns).index("points/s")
-    names = [" ".join(map(str, ("batches of", *row[:before]))) for row in report.rows]
-    axes.barh(names, numbers(report, "points/s"))
-    axes.set(xlabel="points per second")
+    names = [", keys: ".join(map(str, row[:before])) for row in report.rows]
+    axes.barh(names, [rate / 1000 for rate in numbers(report, "points/s")])
+    axes.set(xlabel="thousand points per second")
 
 
 def roofline(results: Results, axes: Axes) -> None:
