@@ -25,6 +25,8 @@ BITS = 32
 """Of the clusters whose epochs are timed."""
 RESTING_AGE = 10
 """At this age of the continuation the hash functions have come to rest."""
+PUSHES = 20
+"""In so many pieces a feed goes to workers that are there."""
 PUSH_S = 0.1
 """Points of a steady feed come so often."""
 
@@ -37,6 +39,13 @@ def running(folder: Path, settings: Settings) -> Iterator[Client]:
         directory.wait_for("coordinator", PATIENCE_S)
         with Client(folder) as client:
             yield client
+
+
+def wait_for_workers(client: Client, number: int) -> None:
+    """Wait until so many workers are there, or patience is over."""
+    end = time.monotonic() + PATIENCE_S
+    while len(client.status().workers) < number and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 def wait_for_epochs(client: Client) -> ClusterStatus:
@@ -70,12 +79,10 @@ def epoch_seconds(
     ``changed`` has tables of settings that are to be others.
     """
     folder.mkdir()
-    np.save(folder / "feed.npy", x)
     settings = Settings.model_validate(
         {
             "cluster": {"workers": workers},
             "model": {"bits": BITS, "options": {"mu_factor": 1.0, "rotations": 5}},
-            "ingest": {"sources": [str(folder / "feed.npy")]},
             "training": {"start_points": int(len(x) * 0.9), "growth": 100.0, "renewal": 100.0},
             "publish": {"interval_s": 5.0},
             "held_out": {"share": 0.002},
@@ -83,6 +90,10 @@ def epoch_seconds(
         | dict(changed or {})
     )
     with running(folder / "run", settings) as client:
+        # who comes first would have all points, and the others nothing to do
+        wait_for_workers(client, workers)
+        for rows in np.array_split(x, PUSHES):
+            client.push(rows)
         wait_for_epochs(client)
         first, begin = _next_epoch(client)
         time.sleep(measured_s)
