@@ -100,6 +100,7 @@ def minibatch_rows(
         whole = len(some) // per_batch * per_batch
         for runs_of in (some[:whole].reshape(-1, per_batch), some[whole:][None]):
             starts = np.sort(runs_of, axis=1) * RUN
-            for rows in (starts[:, :, None] + within).reshape(len(starts), -1):
+            # the width is said: numpy infers none where there are no rows
+            for rows in (starts[:, :, None] + within).reshape(len(starts), starts.shape[1] * RUN):
                 if len(rows):
                     yield rows[rows < points] if rows[-1] >= points else rows

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streammac.models import shuffling
 from streammac.models.shuffling import LEAST_STEPS, RUN, minibatch_rows, ring_order
 
 KEY = (0, 1, 0, "w1")
 
 
-@given(points=st.integers(0, 3000), minibatch=st.integers(1, 600))
-def test_a_visit_meets_every_row_once(points, minibatch):
-    batches = list(minibatch_rows(points, minibatch, KEY))
+# few ahead: so that a small shard, too, has more of them than are made at a time, and a last one that is not full
+@given(
+    points=st.integers(0, 3000), minibatch=st.integers(1, 600), ahead=st.sampled_from([1, 2, 64])
+)
+def test_a_visit_meets_every_row_once(points, minibatch, ahead):
+    with mock.patch.object(shuffling, "AHEAD", ahead):
+        batches = list(minibatch_rows(points, minibatch, KEY))
     assert sorted(row for rows in batches for row in rows) == list(range(points))
     assert all((np.diff(rows) > 0).all() for rows in batches)
     assert all(len(rows) <= max(minibatch, RUN) for rows in batches)
