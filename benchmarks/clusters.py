@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streammac.client import Client
+from streammac.errors import StreammacError
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
 from streammac.supervisor.local_cluster import LocalCluster
@@ -33,12 +34,23 @@ PUSH_S = 0.1
 
 @contextmanager
 def running(folder: Path, settings: Settings) -> Iterator[Client]:
-    """Run a cluster with a client of it."""
+    """Run a cluster with a client of it.
+
+    Raises
+    ------
+    SystemExit
+        If one of its processes has ended meanwhile: nobody starts it again here, and nothing that was measured counts.
+    """
     directory = RunDirectory(folder)
-    with LocalCluster(directory, settings):
-        directory.wait_for("coordinator", PATIENCE_S)
-        with Client(folder) as client:
-            yield client
+    with LocalCluster(directory, settings) as cluster:
+        try:
+            directory.wait_for("coordinator", PATIENCE_S)
+            with Client(folder) as client:
+                yield client
+        finally:
+            ended = [c.child.exit_message() for c in cluster.children if c.exit_code is not None]
+            if ended:
+                raise SystemExit("\n".join(ended))
 
 
 def wait_for_workers(client: Client, number: int) -> None:
@@ -133,13 +145,22 @@ def steadily(push: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def background(work: Iterator[None]) -> Iterator[None]:
-    """Advance ``work`` in a thread until the block ends."""
-    over = threading.Event()
+    """Advance ``work`` in a thread until the block ends.
+
+    Raises
+    ------
+    StreammacError
+        Of the work.
+    """
+    over, failures = threading.Event(), []
 
     def go() -> None:
-        for _ in work:
-            if over.is_set():
-                return
+        try:
+            for _ in work:
+                if over.is_set():
+                    return
+        except StreammacError as error:
+            failures.append(error)
 
     thread = threading.Thread(target=go)
     thread.start()
@@ -148,3 +169,5 @@ def background(work: Iterator[None]) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+    if failures:
+        raise failures[0]

@@ -29,8 +29,10 @@ SHORT = 0.2
 
 def anonymous_bytes(pid: int) -> int:
     """Return the memory of a process that is backed by no file."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon"):
+            return 1024 * int(line.split()[1])
+    raise SystemExit(f"process {pid} has ended")
 
 
 def feed(client: Client, rate: int) -> Iterator[None]:
