@@ -23,6 +23,7 @@ from streammac.models.arrays import ArrayShard
 from streammac.models.base import Array, Tensors
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.local import VisitKey, VisitPlan, minibatches
+from streammac.models.signature import Signature
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
 from streammac.supervisor.local_cluster import LocalCluster
@@ -61,8 +62,9 @@ def phases(x: Array) -> dict[str, float]:
     """Make a first model; return the seconds of each kind of lap."""
     model = BinaryAutoencoderModel(bits=BITS)
     shards = [ArrayShard(x[i::WORKERS], model.coordinate_shape()) for i in range(WORKERS)]
-    (block,) = model.initial_blocks(x.shape[1])
-    state: Tensors = model.start(block, x.shape[1], {}, 0)
+    signature = Signature(x.shape[1])
+    (block,) = model.initial_blocks(signature)
+    state: Tensors = model.start(block, signature, {}, 0)
     seconds: dict[str, float] = defaultdict(float)
     for lap in range(block.laps):
         begin = time.thread_time()

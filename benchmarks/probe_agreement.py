@@ -28,6 +28,7 @@ from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.local import VisitPlan
 from streammac.models.retrieval import Encode, baselines, precision, true_neighbours
 from streammac.models.serial import parmac
+from streammac.models.signature import Signature
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
 from streammac.publishing.inquiry import Stored
@@ -56,11 +57,12 @@ class Workers:
     def __init__(self, folder: Path, model: BinaryAutoencoderModel, x: Floats) -> None:
         self.threads = {}
         self.counts = {}
+        signature = Signature(x.shape[1])
         for i, part in enumerate(np.array_split(x, 3), 1):
             shard = Shard.open(folder / f"w{i}", Schema(x.shape[1], "float32"))
             shard.append(PointBlock(part), BatchId("s", 1, i), 0.0)
             self.counts[f"w{i}", 1] = len(part)
-            self.threads[f"w{i}"] = ProbeThread(f"w{i}", x.shape[1], 0, shard)
+            self.threads[f"w{i}"] = ProbeThread(f"w{i}", signature, 0, shard)
             self.threads[f"w{i}"].start(model)
 
     def measure(

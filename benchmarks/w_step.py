@@ -21,6 +21,7 @@ from streammac.models.base import Array, Block, LocalData, Tensors
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.local import VisitKey, VisitPlan, enter, minibatches, z_pass
 from streammac.models.serial import w_step
+from streammac.models.signature import Signature
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
 from streammac.store import Schema, Shard
@@ -73,8 +74,9 @@ class Trained:
         """Return what makes the last lap's visit of all blocks of a kind, in so many groups."""
         model = self.model if neighbours else replace(self.model, neighbours=0.0)
         params = dict(model.regrouped(self.params, groups))
-        blocks = [b for b in model.blocks(self.view.dim, groups) if b.name.startswith(kind)]
-        states = {b.name: model.start(b, self.view.dim, params, EPOCHS) for b in blocks}
+        signature = Signature(self.view.dim)
+        blocks = [b for b in model.blocks(signature, groups) if b.name.startswith(kind)]
+        states = {b.name: model.start(b, signature, params, EPOCHS) for b in blocks}
 
         def visit(block: Block, memo: dict[object, object]) -> Tensors:
             batches = minibatches(self.view, VisitPlan(), KEY, memo=memo)

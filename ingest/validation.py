@@ -103,6 +103,8 @@ def _validate_arrays(
             converted = x.astype(np.uint8)
     if y is not None and not np.isfinite(y).all():
         refuse(np.asarray(~np.isfinite(y).all(axis=1)), f"y: {NOT_FINITE}")
+    if y is not None and schema.classes:
+        refuse(~_are_classes(y, schema), _no_class(schema))
     if chunk.time is not None:
         refuse(np.asarray((chunk.time < FIRST_S) | (chunk.time > LAST_S)), BAD_TIME)
     if chunk.keys:
@@ -130,6 +132,15 @@ def _targets(chunk: PointBlock, schema: StreamSchema) -> tuple[NDArray[np.float3
     if y.size != len(chunk) * schema.targets or y.dtype.kind not in "fiub":
         return None, f"y: expected {schema.targets} numbers a point, got {y.dtype}{y.shape[1:]}"
     return y.reshape(len(chunk), schema.targets).astype(np.float32), ""
+
+
+def _are_classes(y: NDArray[Any], schema: StreamSchema) -> NDArray[np.bool_]:
+    """Say of each row of (n, 1) numbers whether it is one of the classes, (n,)."""
+    return np.asarray(((y >= 0) & (y < schema.classes) & (y == np.floor(y))).all(axis=1))
+
+
+def _no_class(schema: StreamSchema) -> str:
+    return f"y: expected a class from 0 to {schema.classes - 1}"
 
 
 def _raw(row: NDArray[Any]) -> bytes:
@@ -199,6 +210,8 @@ def _numbers_of(
         return None, None
     if _wrong_x(x, schema) or (y is not None and not (np.abs(y) <= FLOAT32_MAX).all()):
         return None, None
+    if y is not None and schema.classes and not _are_classes(y, schema).all():
+        return None, None
     return x, None if y is None else y.astype(np.float32).reshape(len(records), schema.targets)
 
 
@@ -211,6 +224,8 @@ def _with_numbers(record: Record, raw: bytes, schema: StreamSchema) -> Record | 
         _check_count(record, schema)
         if schema.targets and (np.abs(_numbers("y", record.y)) > FLOAT32_MAX).any():
             raise BadRecord("y: beyond the range of float32")
+        if schema.classes and not _are_classes(np.array([record.y], np.float64), schema).all():
+            raise BadRecord(_no_class(schema))
     except BadRecord as error:
         return Refused(raw, str(error))
     return record

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from streammac.errors import StreammacError
 from streammac.link.request import ask, ask_status
 from streammac.models.base import NestedModel, Tensors
+from streammac.models.capabilities import codes_of
 from streammac.points.range import OUTSIDE, within
 from streammac.publishing.versions import rebuild
 from streammac.run_directory import RunDirectory
@@ -114,13 +115,13 @@ class Model:
         inside = within(x)
         if not inside.all():
             raise ValueError(f"X: row {first + int(np.argmin(inside))} is {OUTSIDE}")
-        return self._model.encode(self.tensors, x)
+        return codes_of(self._model).encode(self.tensors, x)
 
     def decode(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return (n, D) reconstructions of packed codes."""
         bits = self._model.coordinate_shape()[0][0]
         z = np.unpackbits(codes, axis=1, count=bits)
-        return self._model.decode(self.tensors, z)
+        return codes_of(self._model).decode(self.tensors, z)
 
 
 class Client:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from streammac.models.base import Array, NestedModel
 from streammac.models.local import VisitPlan
+from streammac.models.signature import Signature
 from streammac.ring.member import Member
 from streammac.ring.member_actions import Answer, Report, Send
 from streammac.wire.messages import EpochPlan, MemberAddress, Resume, View
@@ -37,11 +38,12 @@ class InProcessRing:
         hub = Hub()
         self.transports = {name: InProcessTransport(hub, name) for name in shards}
         self.learners = {name: Learner(name, model, shards[name], plan) for name in shards}
-        self.dim = next(iter(shards.values())).view().dim
+        some = next(iter(shards.values())).view()
+        signature = Signature(some.dim, some.targets)
         addresses = {name: transport.address for name, transport in self.transports.items()}
         for transport in self.transports.values():
             transport.connect(addresses)
-        self.members = {name: Member(name, model, self.dim, plan.seed) for name in shards}
+        self.members = {name: Member(name, model, signature, plan.seed) for name in shards}
         self.reports: list[Report] = []
 
     def run(self, epochs: int) -> Mapping[str, Array]:

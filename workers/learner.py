@@ -17,6 +17,7 @@ import numpy as np
 from streammac.errors import StreammacError
 from streammac.models.base import Array, Floats, NestedModel, Objective, Tensors
 from streammac.models.local import VisitKey, VisitPlan, enter, minibatches, z_pass
+from streammac.models.signature import Signature
 from streammac.points.range import told_not_finite
 from streammac.ring.member_actions import Done, Job, OpenEpoch, Train, TrainDone, ZStep, ZStepDone
 from streammac.settings.schema import Settings, visit_budget
@@ -221,7 +222,8 @@ class Learner:
         """Begin an epoch's time; return the position of its first new point, if visits are to begin with those."""
         if self.pace is None or job.plan.fresh:
             return None
-        laps = [block.laps for block in self.model.blocks(points.dim, job.plan.groups)]
+        signature = Signature(points.dim, points.targets)
+        laps = [block.laps for block in self.model.blocks(signature, job.plan.groups)]
         self.pace.begin(began, sum(laps), max(sum(laps), job.trainers * max(laps)))
         return points.position(before) if self.pace.hurries else None
 
@@ -302,10 +304,11 @@ def learner_for(
     name: str, settings: Settings, shard: Shard, cancelled: Callable[[], bool]
 ) -> Learner:
     """Return the learner that a cluster's settings ask for; the shard is made ready for its coordinates."""
-    from streammac.models.registry import create  # slow to import, and not needed before
+    from streammac.models.registry import configured  # slow to import, and not needed before
 
     training = settings.training
-    model = create(settings.model.family, bits=settings.model.bits, **settings.model.options)
+    spec = settings.model
+    model = configured(spec.family, spec.options, spec.bits, settings.stream.classes)
     shape, dtype = model.coordinate_shape()
     shard.coordinates(shape, dtype)
     points, _ = visit_budget(training.visit_budget)

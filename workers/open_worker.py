@@ -17,6 +17,7 @@ from streammac.delivery.scan import Shards
 from streammac.delivery.worker_sockets import WorkerSockets
 from streammac.link.coordinator import CoordinatorLink
 from streammac.link.registration import Registration
+from streammac.models.signature import Signature
 from streammac.ring.member import Member
 from streammac.run_directory import RunDirectory
 from streammac.wire.messages import StreamSchema
@@ -76,7 +77,7 @@ class OpenWorker:
         self.listeners = listeners
         self.poller = poller
         self.registration = registration
-        self.dim = schema.dim
+        self.signature = Signature(schema.dim, schema.targets)
         self.shards = WorkerShards(link.name, directory, settings, schema, registration.cluster)
         window_bytes = settings.ingest.window_bytes
         self.endpoint = PointEndpoint(
@@ -92,7 +93,7 @@ class OpenWorker:
             WorkerSockets(listeners.context, poller),
         )
         seed = settings.cluster.seed
-        self.probe_thread = ProbeThread(link.name, schema.dim, seed, self.shards.train)
+        self.probe_thread = ProbeThread(link.name, self.signature, seed, self.shards.train)
         self.compute = ComputeThread(listeners.context, self._build)
         self.ring: RingSide | None = None
         self._early: list[RingEvent] = []
@@ -161,7 +162,8 @@ class OpenWorker:
         settings, transport = self.registration.settings, self.listeners.transport
         seed, epochs = settings.cluster.seed, settings.training.epochs
         rests = not settings.training.deterministic
-        member = Member(self.link.name, learner.model, self.dim, seed, epochs, rests=rests)
+        name, model = self.link.name, learner.model
+        member = Member(name, model, self.signature, seed, epochs, rests=rests)
         metrics = self.listeners.metrics
         self.ring = RingSide(self.link, transport, metrics, member, learner, self.compute)
         for event in self._early:

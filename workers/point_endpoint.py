@@ -11,11 +11,11 @@ import logging
 import math
 import time
 
-import numpy as np
 import zmq
 from msgspec.structs import replace
 
 from streammac.delivery.receiver import Receiver
+from streammac.points.block import PointBlock
 from streammac.wire.codec import Message
 from streammac.wire.messages import HeldOutPoints, OpenSession, Points
 from streammac.wire.reports import ShardCounts
@@ -117,7 +117,7 @@ class PointEndpoint:
         for identity, answer in self.receiver.take(self.socket.receive(), time.monotonic()):
             self.socket.send(identity, answer)
         fresh, self.shards.fresh_held_out = self.shards.fresh_held_out, []
-        return [HeldOutPoints(self.name, {"x": x}) for x in fresh]
+        return [_told(self.name, points) for points in fresh]
 
     def remembered_held_out(self, most: int) -> HeldOutPoints | None:
         """Return the newest held-out points, for a coordinator that has just (re)started.
@@ -129,8 +129,8 @@ class PointEndpoint:
             return None
         share = train.points / train.appended if train.appended else 1.0
         view = held_out.view()
-        x = view.x(view.recent(min(most, math.ceil(share * held_out.appended))))
-        return HeldOutPoints(self.name, {"x": x.astype(np.float32, copy=False)})
+        rows = view.recent(min(most, math.ceil(share * held_out.appended)))
+        return _told(self.name, PointBlock(view.x(rows), view.y(rows)))
 
     @property
     def malformed(self) -> int:
@@ -145,3 +145,8 @@ class PointEndpoint:
             refused=self.receiver.refused,
             refusing=bool(self.receiver.refusing),
         )
+
+
+def _told(name: str, points: PointBlock) -> HeldOutPoints:
+    """Return held-out points as they are told of: when they came, and what they are called, is of no consequence."""
+    return HeldOutPoints(name, PointBlock(points.x, points.y).tensors())

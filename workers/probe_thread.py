@@ -15,9 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streammac.models.base import Array, Floats, NestedModel, Tensors
+from streammac.models.base import Array, NestedModel, Tensors
 from streammac.models.measures import Measures
 from streammac.models.registry import create
+from streammac.models.signature import Signature
+from streammac.points.block import PointBlock
 from streammac.threads import VitalThread
 from streammac.wire.messages import OpenProbe, ProbeAnswer, ProbeQuestion
 from workers.snapshot import Snapshot, SnapshotSource
@@ -48,16 +50,17 @@ class ProbeSample:
         return round(self.order.share * len(self.view))
 
     @property
-    def queries(self) -> Floats:
-        """The queries, (q, D); a copy."""
-        return np.array(self.order.tensors["x"], np.float32)
+    def queries(self) -> PointBlock:
+        """The queries; a copy."""
+        return PointBlock.of({n: np.array(a, np.float32) for n, a in self.order.tensors.items()})
 
-    def chunks(self, seed: tuple[int, int]) -> Iterator[Floats]:
+    def chunks(self, seed: tuple[int, int]) -> Iterator[PointBlock]:
         """Yield the sample in pieces: the same of the same points."""
         count = len(self.view)
         rows = np.sort(np.random.default_rng(seed).permutation(count)[: self.points])
         for lo in range(0, len(rows), CHUNK):
-            yield self.view.x(rows[lo : lo + CHUNK])
+            part = rows[lo : lo + CHUNK]
+            yield PointBlock(self.view.x(part), self.view.y(part))
 
 
 class ProbeThread:
@@ -67,8 +70,8 @@ class ProbeThread:
     ----------
     name : str
         The worker's name.
-    dim : int
-        Length of x.
+    signature : Signature
+        Inputs and targets of the points.
     seed : int
         Seed of the samples.
     shard : SnapshotSource
@@ -80,9 +83,9 @@ class ProbeThread:
         What has been answered, for the I/O loop.
     """
 
-    def __init__(self, name: str, dim: int, seed: int, shard: SnapshotSource) -> None:
+    def __init__(self, name: str, signature: Signature, seed: int, shard: SnapshotSource) -> None:
         self.name = name
-        self.dim = dim
+        self.signature = signature
         self._seed = seed, zlib.crc32(name.encode())
         self._shard = shard
         self._asked: queue.SimpleQueue[ProbeSample | ProbeQuestion | None] = queue.SimpleQueue()
@@ -101,8 +104,7 @@ class ProbeThread:
     def handle(self, message: OpenProbe | ProbeQuestion) -> None:
         """Take what the coordinator asks."""
         if isinstance(message, OpenProbe):
-            queries = message.tensors.get("x")
-            if queries is None or queries.ndim != 2 or queries.shape[1] != self.dim:
+            if not self._is_ours(message.tensors):
                 log.warning("ignored a probe whose queries are not of this stream")
                 return
             self._newest = message.number
@@ -110,6 +112,15 @@ class ProbeThread:
             self._asked.put(ProbeSample(message, self._shard.view()))
         else:
             self._asked.put(message)
+
+    def _is_ours(self, tensors: Mapping[str, Array]) -> bool:
+        """Return whether queries have the inputs and targets of this stream."""
+        wanted = {"x": self.signature.inputs}
+        if self.signature.targets:
+            wanted["y"] = self.signature.targets
+        counts = {len(array) for array in tensors.values() if array.ndim == 2}
+        shapes = {name: array.shape[1:] for name, array in tensors.items()}
+        return len(counts) == 1 and shapes == {name: (length,) for name, length in wanted.items()}
 
     def take(self) -> Iterator[ProbeAnswer]:
         """Yield the answers there are."""
@@ -157,12 +168,12 @@ class ProbeThread:
             answer = ProbeAnswer(self.name, meant, number, probe.points, dict(told), reason)
             self.answers.put(answer)
 
-    def _while_wanted(self, probe: ProbeSample) -> Callable[[], Iterator[Floats]]:
-        def chunks() -> Iterator[Floats]:
-            for x in probe.chunks(self._seed):
+    def _while_wanted(self, probe: ProbeSample) -> Callable[[], Iterator[PointBlock]]:
+        def chunks() -> Iterator[PointBlock]:
+            for points in probe.chunks(self._seed):
                 if probe.order.number != self._newest:
                     raise _NoMore
-                yield x
+                yield points
 
         return chunks
 

@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from streammac.delivery.receiver import Kept
 from streammac.points.batch_id import BatchId
@@ -86,7 +84,7 @@ class WorkerShards:
     ----------
     train, held-out sample : Shard
         The shards.
-    fresh_held_out : list of arrays
+    fresh_held_out : list of PointBlock
         Held-out points stored since somebody took them from here.
 
     Raises
@@ -126,7 +124,7 @@ class WorkerShards:
         except BaseException:
             self.train.close()
             raise
-        self.fresh_held_out: list[NDArray[np.float32]] = []
+        self.fresh_held_out: list[PointBlock] = []
         self._scrub_at = 0.0
         newest = max((shard.newest for shard in self if shard.newest is not None), default=None)
         self._clock = ArrivalClock.after(newest, time.time(), time.monotonic())
@@ -159,7 +157,7 @@ class WorkerShards:
         for batch, kept in zip(batches, outcomes, strict=True):
             # those that move were told of when they were fresh
             if batch.held_out and kept == "stored" and not batch.moved:
-                self.fresh_held_out.append(batch.tensors["x"])
+                self.fresh_held_out.append(PointBlock.of(batch.tensors))
         return outcomes
 
     def _append(

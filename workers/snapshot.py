@@ -55,6 +55,11 @@ class Recent:
         """Length of x."""
         return self.whole.dim
 
+    @property
+    def targets(self) -> int:
+        """Length of y; 0: there are none."""
+        return self.whole.targets
+
     def __len__(self) -> int:
         return len(self.whole) - self.first
 

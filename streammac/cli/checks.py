@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from streammac.errors import ExitCode, Failure
 
 if TYPE_CHECKING:
+    from streammac.models.base import NestedModel
     from streammac.run_directory import RunDirectory
-    from streammac.settings.schema import Model, Network
+    from streammac.settings.schema import Network, Settings
     from streammac.settings.sources import Loaded
 
 
@@ -53,9 +54,7 @@ def check_settings(loaded: Loaded, directory: RunDirectory) -> None:
         With a line for each setting that is wrong (code 3); of `check_start` also for a source (code 6).
     """
     settings, origins = loaded.settings, loaded.origins
-    model = [*_model(settings.model, settings.held_out.measure)] or [
-        *_as_published(settings.model, directory.models)
-    ]
+    model = _model(settings, directory.models)
     _demand([*model, *_hosts(settings.network)], origins)
     _openness(settings.network, directory.keys)
 
@@ -79,34 +78,40 @@ def _demand(wrong: Sequence[str], origins: Mapping[str, str]) -> None:
         raise ConfigurationError(*lines)
 
 
-def _model(wanted: Model, measure: str) -> Iterator[str]:
-    from streammac.models.registry import ModelError, create
+def _model(settings: Settings, models: Path) -> Iterator[str]:
+    from streammac.models.registry import ModelError, configured
 
+    wanted, measure = settings.model, settings.held_out.measure
     try:
-        model = create(wanted.family, bits=wanted.bits, **wanted.options)
+        model = configured(wanted.family, wanted.options, wanted.bits, settings.stream.classes)
     except ModelError as error:
         yield str(error)
         return
     known = model.measures().names
-    if measure not in known:
+    if measure is not None and measure not in known:
         yield f"held_out.measure: expected one of {', '.join(known)}, got {measure!r}"
+        return
+    yield from _as_published(model, models)
 
 
-def _as_published(wanted: Model, models: Path) -> Iterator[str]:
+def _as_published(model: NestedModel, models: Path) -> Iterator[str]:
     """Compare with the newest version: where the settings are gone, nothing else knows what the model is."""
-    from streammac.publishing.versions import VersionError, VersionStore
+    from streammac.models.registry import key_of
+    from streammac.publishing.versions import VersionError, VersionStore, rebuild
 
     versions = VersionStore(models, keep=1)
     try:
-        described = versions.load(versions.newest).metadata["model"]
+        known = rebuild(versions.load(versions.newest).metadata)
     except VersionError:
         return
-    known = described["hyper_parameters"] | {"family": described["family"]}
-    for name in ("family", "bits"):
-        now = getattr(wanted, name)
-        if now != known[name]:
+    told = {"model.family": (known.family, model.family)}
+    if known.family == model.family:
+        of = known.hyper_parameters(), model.hyper_parameters()
+        told |= {key_of(name): (of[0][name], of[1][name]) for name in model.lasting}
+    for key, (then, now) in told.items():
+        if then != now:
             yield (
-                f"model.{name}: expected {known[name]}, as in version {versions.newest} of {models}, got {now} - "
+                f"{key}: expected {then}, as in version {versions.newest} of {models}, got {now} - "
                 "name it, or use another directory"
             )
 

@@ -29,7 +29,7 @@ from streammac.coordinator.start_condition import StartCondition
 from streammac.coordinator.verdict import Verdict
 from streammac.coordinator.view_manager import ViewManager
 from streammac.models.base import Array
-from streammac.settings.schema import Settings
+from streammac.settings.schema import Settings, Stream
 from streammac.wire.codec import Message
 from streammac.wire.messages import (
     Drain,
@@ -104,7 +104,7 @@ class Coordinator:
         stream, agreed = settings.stream, state.get("schema")
         self.schema = StreamSchema(**agreed) if agreed else None
         if self.schema is None and stream.dim and stream.dtype:
-            self.schema = StreamSchema(stream.dim, stream.dtype)
+            self.schema = stream_schema(stream, StreamSchema(stream.dim, stream.dtype))
         if self.views.expected:
             self.events.add("coordinator_restarted", "", "the ring is expected to be as it was")
 
@@ -375,10 +375,7 @@ class Coordinator:
 
     def _agree(self, proposal: StreamSchema) -> list[Action]:
         if self.schema is None:
-            stream = self.settings.stream
-            self.schema = StreamSchema(
-                stream.dim or proposal.dim, stream.dtype or proposal.dtype, proposal.targets
-            )
+            self.schema = stream_schema(self.settings.stream, proposal)
         everybody = self.membership.of("worker") + self.membership.of("ingest")
         return [Tell(peer.identity, self.schema) for peer in everybody]
 
@@ -580,3 +577,13 @@ class Coordinator:
         text = f"the continuation begins anew, {how}: {why}"
         orders: list[Action] = [self.note("restart", "", text)]
         return orders + [Tell(p.identity, restart) for p in self.membership.of("worker")]
+
+
+def stream_schema(stream: Stream, proposal: StreamSchema) -> StreamSchema:
+    """Return what points look like: as the settings say, and where they say nothing as it is proposed."""
+    classes = stream.classes or 0
+    targets = stream.targets
+    if targets is None:
+        targets = 1 if classes else proposal.targets
+    dim, dtype = stream.dim or proposal.dim, stream.dtype or proposal.dtype
+    return StreamSchema(dim, dtype, targets, classes if targets else 0)

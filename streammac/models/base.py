@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from streammac.models.signature import Signature
+from streammac.points.block import PointBlock
 from streammac.points.stored_rows import StoredRows
 
 if TYPE_CHECKING:
@@ -105,6 +107,11 @@ class LocalData(Protocol):
         """Length of x."""
         ...
 
+    @property
+    def targets(self) -> int:
+        """Length of y; 0: there are none."""
+        ...
+
     def __len__(self) -> int: ...
     def x(self, rows: slice | NDArray[np.int64], out: Floats | None = None) -> Floats:
         """Return an (n, D) float32 copy, in ``out`` (at least n rows) if it is given."""
@@ -173,13 +180,13 @@ class NestedModel(ABC):
 
     One epoch of training, as the ring and the serial reference drive it::
 
-        state = model.start(block, params, age)              # where the block begins its epoch
+        state = model.start(block, signature, params, age)   # where the block begins its epoch
         for lap in range(block.laps):
             for every worker, in ring order:
                 state = model.visit(block, params, state, lap, batches)
             state = model.end_lap(block, params, state, lap)  # at the last worker of the lap
         params |= state                                      # for all blocks: the W step is done
-        Z, objective = model.z_step(params, X, Z, model.mu(age))
+        Z, objective = model.z_step(params, points, Z, model.mu(age))
 
     Epoch 0 does the same with `initial_blocks` and without coordinates or parameters; after it
     every point gets ``z = model.coordinates(params, x)``. ``age`` counts the epochs since the last
@@ -188,6 +195,8 @@ class NestedModel(ABC):
 
     family: ClassVar[str]
     """Name under which configuration files and model files refer to this class."""
+    lasting: ClassVar[tuple[str, ...]] = ()
+    """Hyper-parameters without which parameters mean something else: training goes on with the same ones only."""
 
     # -- structure ------------------------------------------------------------------------
 
@@ -200,14 +209,14 @@ class NestedModel(ABC):
         """Return the shape and dtype of one point's coordinates."""
 
     @abstractmethod
-    def initial_blocks(self, dim: int) -> tuple[Block, ...]:
+    def initial_blocks(self, signature: Signature) -> tuple[Block, ...]:
         """Return the blocks of epoch 0, which gather mergeable statistics and make a first model."""
 
     @abstractmethod
-    def blocks(self, dim: int, groups: int) -> tuple[Block, ...]:
+    def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
         """Return the blocks of every later epoch.
 
-        ``dim`` is the number of inputs D; the submodels of each kind are in so many groups, if there are so many.
+        The submodels of each kind are in so many groups, if there are so many.
         """
 
     def groups_for(self, members: int) -> int:
@@ -233,7 +242,9 @@ class NestedModel(ABC):
     # -- W step ---------------------------------------------------------------------------
 
     @abstractmethod
-    def start(self, block: Block, dim: int, params: Mapping[str, Array], age: int) -> Tensors:
+    def start(
+        self, block: Block, signature: Signature, params: Mapping[str, Array], age: int
+    ) -> Tensors:
         """Return the state with which a block begins an epoch.
 
         ``params`` is the whole model after the former epoch, as of `regrouped` (empty in epoch 0).
@@ -284,39 +295,24 @@ class NestedModel(ABC):
 
     @abstractmethod
     def z_step(
-        self, params: Mapping[str, Array], x: Floats, z: Array, mu: float
+        self, params: Mapping[str, Array], points: PointBlock, z: Array, mu: float
     ) -> tuple[Array, Objective]:
         """Improve the coordinates of n points; never raises any point's penalised objective.
 
-        ``objective`` is measured with the new coordinates. ``x`` (n, D) may be overwritten.
+        ``objective`` is measured with the new coordinates. The points' x, (n, D) float32, may be overwritten.
         """
 
     @abstractmethod
     def coordinates(self, params: Mapping[str, Array], x: Floats) -> Array:
         """Return z = h(x), the nested forward pass: (n, ...) coordinates for (n, D) points."""
 
-    @abstractmethod
-    def encode(self, params: Mapping[str, Array], x: Floats) -> NDArray[np.uint8]:
-        """Return what users search with: (n, ceil(L / 8)) packed codes, most significant bit first."""
-
     def functions(self, params: Mapping[str, Array]) -> Tensors:
-        """Return the tensors that `encode` depends on: where these are the same, users get the same codes."""
+        """Return the tensors that users' results depend on: where these are the same, so are codes or predictions."""
         return dict(params)
 
-    def aligned(self, params: Mapping[str, Array], x: Floats, z: Array) -> Mapping[str, Array]:
-        """Return the same model, what is of no consequence chosen so that its coordinates are most like others.
-
-        ``z`` are those of ``x`` by a model that users have codes of. Unless a family can choose, ``params``.
-        """
-        return params
-
     @abstractmethod
-    def decode(self, params: Mapping[str, Array], z: Array) -> Floats:
-        """Return the (n, D) reconstruction of coordinates."""
-
-    @abstractmethod
-    def errors(self, params: Mapping[str, Array], x: Floats) -> Floats:
-        """Return each point's nested error ``||x - f(h(x))||^2 / D``, (n,): the input of drift detection."""
+    def errors(self, params: Mapping[str, Array], points: PointBlock) -> Floats:
+        """Return each point's nested error, (n,): the input of drift detection. x may be overwritten."""
 
     @abstractmethod
     def measures(self) -> Measures:

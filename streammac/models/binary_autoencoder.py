@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from streammac.models import layout
 from streammac.models.alignment import alignment
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
+from streammac.models.capabilities import Codes
 from streammac.models.code_measures import CodeMeasures
 from streammac.models.fourier import amplitude, drawn, features, usual
 from streammac.models.initialisation import Initialisation
@@ -25,6 +26,8 @@ from streammac.models.least_squares import Sums, solve
 from streammac.models.linear_svm import SvmState, train
 from streammac.models.neighbours import Neighbours, Pool
 from streammac.models.outliers import centred, far, reach, squares
+from streammac.models.signature import Signature
+from streammac.points.block import PointBlock
 
 ENUMERATE_BITS = 10
 """Up to so many bits the Z step tries all codes; above, it alternates over bits."""
@@ -43,7 +46,7 @@ LEAST_BLOCK_BITS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class BinaryAutoencoderModel(NestedModel):
+class BinaryAutoencoderModel(NestedModel, Codes):
     """Hyper-parameters of a binary autoencoder.
 
     Attributes
@@ -89,6 +92,7 @@ class BinaryAutoencoderModel(NestedModel):
     seed: int = 0
 
     family: ClassVar[str] = "binary_autoencoder"
+    lasting = ("bits",)
 
     def __post_init__(self) -> None:
         limits = {
@@ -128,16 +132,16 @@ class BinaryAutoencoderModel(NestedModel):
     def _initial(self) -> Initialisation:
         return Initialisation(self.bits, self.rotations, self.starts, self.refined, self.seed)
 
-    def initial_blocks(self, dim: int) -> tuple[Block, ...]:
+    def initial_blocks(self, signature: Signature) -> tuple[Block, ...]:
         """Return the one block of a fresh epoch."""
         return (Block("init", self._initial.laps, self.sample),)
 
-    def blocks(self, dim: int, groups: int) -> tuple[Block, ...]:
+    def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
         """Return the groups of hash functions, then the groups of decoders."""
         unit = LEAST_BLOCK_BITS if self.block_bits is None else 1
         bits = layout.names("encoder", self.bits, groups, unit)
         encoders = [Block(name, self.laps) for name in bits]
-        decoders = [Block(name, 1) for name in layout.names("decoder", dim, groups)]
+        decoders = [Block(name, 1) for name in layout.names("decoder", signature.inputs, groups)]
         return (*encoders, *decoders)
 
     def groups_for(self, members: int) -> int:
@@ -154,7 +158,8 @@ class BinaryAutoencoderModel(NestedModel):
         """See `NestedModel.regrouped`."""
         if not params:
             return params
-        blocks = {block.name for block in self.blocks(len(params["input/mean"]), groups)}
+        signature = Signature(len(params["input/mean"]))
+        blocks = {block.name for block in self.blocks(signature, groups)}
         there = {*layout.blocks_in(params, "encoder"), *layout.blocks_in(params, "decoder")}
         if there == blocks:
             return params
@@ -179,10 +184,12 @@ class BinaryAutoencoderModel(NestedModel):
 
     # -- W step ---------------------------------------------------------------------------
 
-    def start(self, block: Block, dim: int, params: Mapping[str, Array], age: int) -> Tensors:
+    def start(
+        self, block: Block, signature: Signature, params: Mapping[str, Array], age: int
+    ) -> Tensors:
         """See `NestedModel.start`."""
         if block.name == "init":
-            return self._initial.start(dim)
+            return self._initial.start(signature.inputs)
         if block.name.startswith("decoder"):
             outputs = layout.rows(block.name)
             return Sums.empty(self.bits, outputs.stop - outputs.start).tensors(f"{block.name}/")
@@ -301,10 +308,10 @@ class BinaryAutoencoderModel(NestedModel):
         return bisect_left(range(1000), WARM * self.mu_cap, key=self.mu)
 
     def z_step(
-        self, params: Mapping[str, Array], x: Floats, z: Array, mu: float
+        self, params: Mapping[str, Array], points: PointBlock, z: Array, mu: float
     ) -> tuple[Array, Objective]:
         """Improve n codes; those of points that are far from all others stay, and count as left out."""
-        x = centred(x, params["input/mean"])
+        x = centred(points.x, params["input/mean"])
         beyond = far(x, reach(float(params["input/scale"][0]), x.shape[1]))
         if beyond is None:
             return self._improve(params, x, z, mu)
@@ -438,8 +445,9 @@ class BinaryAutoencoderModel(NestedModel):
         scaled = z.astype(np.float32) @ A.T + c
         return np.asarray(scaled * params["input/scale"] + params["input/mean"], np.float32)
 
-    def errors(self, params: Mapping[str, Array], x: Floats) -> Floats:
+    def errors(self, params: Mapping[str, Array], points: PointBlock) -> Floats:
         """Return ``||x - f(h(x))||^2 / D`` in units of the mean variance, (n,); far points have the largest."""
+        x = points.x
         scale, dim = float(params["input/scale"][0]), x.shape[1]
         reconstruction = self.decode(params, self.coordinates(params, x.copy()))
         squared = squares(centred(x.copy(), reconstruction))

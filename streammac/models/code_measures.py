@@ -34,6 +34,7 @@ from streammac.models.rotations import (
     procrustes,
     random_rotations,
 )
+from streammac.points.block import PointBlock
 
 NEAR = (10, 100)
 """So many nearest points are true neighbours: for recall, and for precision."""
@@ -55,7 +56,7 @@ class HashModel(Protocol):
         ...
 
     def encode(self, params: Mapping[str, Array], x: Floats) -> Codes:
-        """See `NestedModel.encode`."""
+        """See `streammac.models.capabilities.Codes.encode`."""
         ...
 
     def linear(self, mean: Floats, weight: Floats) -> Tensors:
@@ -83,24 +84,25 @@ class CodeMeasures(Measures):
         "recall_1000": "recall of the 10 true nearest among the first 1000",
         "precision_100": "precision of the first 100 (the 100 true nearest)",
     }
+    leading: ClassVar[str] = "recall_100"
     rounds: ClassVar[int] = 4
 
     # -- one shard ------------------------------------------------------------------------
 
-    def survey(self, queries: Floats, chunks: Chunks) -> Survey:
+    def survey(self, queries: PointBlock, chunks: Chunks) -> Survey:
         """Find a shard's own nearest points of each query, and its moments."""
         # about a point in their middle, or float32 loses what tells distances apart
-        centre = _centre(queries)
-        queries = queries - centre
-        own = squares(queries)[:, None]
-        distances = np.empty((len(queries), 0), np.float32)
-        rows = np.empty((len(queries), 0), np.int64)
+        centre = _centre(queries.x)
+        asking = queries.x - centre
+        own = squares(asking)[:, None]
+        distances = np.empty((len(asking), 0), np.float32)
+        rows = np.empty((len(asking), 0), np.int64)
         spread, seen = np.zeros(BINS), 0
         for chunk in chunks():
-            x = centred(chunk, centre)
+            x = centred(chunk.x, centre)
             spread += histogram(x)
             with np.errstate(over="ignore", invalid="ignore"):
-                new = np.maximum(own + squares(x) - 2.0 * (queries @ x.T), 0.0)
+                new = np.maximum(own + squares(x) - 2.0 * (asking @ x.T), 0.0)
             new = np.nan_to_num(new, copy=False, nan=MOST, posinf=MOST)
             nearest = _nearest(new)
             rows = np.concatenate([rows, nearest + seen], axis=1)
@@ -110,25 +112,25 @@ class CodeMeasures(Measures):
             rows = np.take_along_axis(rows, nearest, 1)
             seen += len(x)
         told: Tensors = {"distances": np.sort(distances, axis=1)[:, : NEAR[-1]]}
-        reach = reach_of(spread, queries.shape[1])
+        reach = reach_of(spread, asking.shape[1])
         told |= _moments(chunks, centre, reach)
         return Survey(told, {"distances": distances, "rows": rows, "reach": np.array(reach)})
 
     def answer(
         self,
         params: Mapping[str, Array],
-        queries: Floats,
+        queries: PointBlock,
         chunks: Chunks,
         kept: Tensors,
         key: Mapping[str, Array],
     ) -> Tensors:
         """Count points and true neighbours at each Hamming distance, and the bits that are on together."""
         bits = self.model.bits
-        asked = self.model.encode(params, queries.copy())
+        asked = self.model.encode(params, queries.x.copy())
         parts: list[Codes] = []
         together = np.zeros((bits, bits), np.int64)
-        for x in chunks():
-            parts.append(self.model.encode(params, x))
+        for chunk in chunks():
+            parts.append(self.model.encode(params, chunk.x))
             on = np.unpackbits(parts[-1], axis=1, count=bits).astype(np.float32)
             together += np.rint(on.T @ on).astype(np.int64)  # exact: a chunk has few points
         codes = np.concatenate(parts) if parts else asked[:0]
@@ -141,15 +143,18 @@ class CodeMeasures(Measures):
     def fit(self, state: Mapping[str, Array], chunks: Chunks, kept: Tensors) -> Tensors:
         """Improve ITQ's rotations on a shard's points; return the sums from which those of all shards follow."""
         most = float(kept["reach"])
-        parts = [without_far(centred(x, state["mean"]), most) @ state["basis"] for x in chunks()]
+        parts = [
+            without_far(centred(chunk.x, state["mean"]), most) @ state["basis"]
+            for chunk in chunks()
+        ]
         projected = np.concatenate(parts) if parts else np.empty((0, self.model.bits), np.float32)
         return {"procrustes": np.stack([_improve(projected, r) for r in state["rotations"]])}
 
     # -- all of them ----------------------------------------------------------------------
 
-    def check_survey(self, told: Mapping[str, Array], queries: Floats, points: int) -> None:
+    def check_survey(self, told: Mapping[str, Array], queries: PointBlock, points: int) -> None:
         """See `Measures.check_survey`."""
-        dim = queries.shape[1]
+        dim = queries.x.shape[1]
         shapes = {
             "distances": (len(queries), min(points, NEAR[-1])),
             "count": (),
@@ -171,7 +176,9 @@ class CodeMeasures(Measures):
         last = [min(count, distances.shape[1]) - 1 for count in NEAR]
         return {"thresholds": np.ascontiguousarray(distances[:, last])}
 
-    def begin_fit(self, told: Sequence[Mapping[str, Array]], queries: Floats, seed: int) -> Tensors:
+    def begin_fit(
+        self, told: Sequence[Mapping[str, Array]], queries: PointBlock, seed: int
+    ) -> Tensors:
         """Return mean and principal components of the surveyed points, and ITQ's first rotations."""
         names = ("count", "sum", "products")
         count, total, products = (
@@ -180,7 +187,7 @@ class CodeMeasures(Measures):
         offset, covariance = mean_and_covariance(float(count), total, products)
         rng, bits = np.random.default_rng([seed, 2]), self.model.bits
         return {
-            "mean": (_centre(queries) + offset).astype(np.float32),
+            "mean": (_centre(queries.x) + offset).astype(np.float32),
             "basis": principal_components(covariance, bits, rng).astype(np.float32),
             "rotations": random_rotations(ROTATIONS, bits, rng).astype(np.float32),
         }
@@ -266,7 +273,7 @@ def _moments(chunks: Chunks, centre: Floats, most: float) -> Tensors:
     dim = len(centre)
     count, total, products = 0, np.zeros(dim), np.zeros((dim, dim))
     for chunk in chunks():
-        x = without_far(centred(chunk, centre), most)
+        x = without_far(centred(chunk.x, centre), most)
         count += len(x)
         total += x.sum(axis=0, dtype=np.float64)
         products += x.T @ x

@@ -21,6 +21,7 @@ from streammac.models.base import (
     Objective,
 )
 from streammac.models.shuffling import RUN, minibatch_rows
+from streammac.points.block import PointBlock
 
 CHUNK = 1024
 """Points per call of a forward pass or Z step: small enough for the cache, large enough for BLAS."""
@@ -122,7 +123,7 @@ def enter(
         rows = slice(lo, min(lo + CHUNK, stop))
         x = data.x(rows, scratch)
         if observe is not None:
-            observe(model.errors(params, x.copy()))
+            observe(model.errors(params, PointBlock(x.copy(), data.y(rows))))
         data.set_z(rows, model.coordinates(params, x))
 
 
@@ -147,7 +148,8 @@ def z_pass(
     for lo in starts:
         stop = min(lo + CHUNK, first if lo < first else count)
         rows = slice(lo, stop)
-        z, objective = model.z_step(params, data.x(rows, scratch), data.z(rows), mu)
+        points = PointBlock(data.x(rows, scratch), data.y(rows))
+        z, objective = model.z_step(params, points, data.z(rows), mu)
         data.set_z(rows, z)
         total += objective
         if expired():

@@ -16,10 +16,11 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from streammac.models.base import Array, Floats, Tensors
+from streammac.models.base import Array, Tensors
+from streammac.points.block import PointBlock
 
-Chunks: TypeAlias = Callable[[], Iterable[Floats]]
-"""Goes through a shard's points again, always the same in the same pieces; each (n, D), and may be overwritten."""
+Chunks: TypeAlias = Callable[[], Iterable[PointBlock]]
+"""Goes through a shard's points again, always the same in the same pieces; x (n, D) float32, may be overwritten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +72,22 @@ class Measures(ABC):
 
     names: ClassVar[Mapping[str, str]]
     """Each measure, and what it is in words."""
+    leading: ClassVar[str]
+    """By which versions are compared, unless another one is asked for."""
     rounds: ClassVar[int]
     """Of fitting the baselines."""
 
     # -- one shard ------------------------------------------------------------------------
 
     @abstractmethod
-    def survey(self, queries: Floats, chunks: Chunks) -> Survey:
+    def survey(self, queries: PointBlock, chunks: Chunks) -> Survey:
         """Look at a shard's points."""
 
     @abstractmethod
     def answer(
         self,
         params: Mapping[str, Array],
-        queries: Floats,
+        queries: PointBlock,
         chunks: Chunks,
         kept: Tensors,
         key: Mapping[str, Array],
@@ -98,7 +101,7 @@ class Measures(ABC):
     # -- all of them ----------------------------------------------------------------------
 
     @abstractmethod
-    def check_survey(self, told: Mapping[str, Array], queries: Floats, points: int) -> None:
+    def check_survey(self, told: Mapping[str, Array], queries: PointBlock, points: int) -> None:
         """Raise ValueError if this is no survey of so many points."""
 
     @abstractmethod
@@ -106,7 +109,9 @@ class Measures(ABC):
         """Return the key, from the surveys of all shards."""
 
     @abstractmethod
-    def begin_fit(self, told: Sequence[Mapping[str, Array]], queries: Floats, seed: int) -> Tensors:
+    def begin_fit(
+        self, told: Sequence[Mapping[str, Array]], queries: PointBlock, seed: int
+    ) -> Tensors:
         """Return the state with which fitting the baselines begins, from the surveys of all shards."""
 
     @abstractmethod

@@ -100,8 +100,8 @@ def reach_of(histogram: Array, dim: int) -> float:
     return min(FAR**2 * usual, dim * (2 * largest(dim)) ** 2)
 
 
-def near_points(x: Floats) -> Floats:
-    """Return the rows of (n, D) points, all of them in memory, that are not far."""
+def near_points(x: Floats) -> NDArray[np.bool_]:
+    """Say of each of (n, D) points, all of them in memory, whether it is not far, (n,)."""
     moved = centred(x.copy(), median(x).astype(np.float32))
     beyond = far(moved, reach_of(histogram(moved), x.shape[1]))
-    return x if beyond is None else x[~beyond]
+    return np.ones(len(x), bool) if beyond is None else ~beyond

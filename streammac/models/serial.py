@@ -12,6 +12,7 @@ from typing import Any
 from streammac.models.base import Array, Block, LocalData, NestedModel, Objective, Tensors
 from streammac.models.local import VisitKey, VisitPlan, enter, minibatches, z_pass
 from streammac.models.shuffling import ring_order
+from streammac.models.signature import Signature
 
 
 def w_step(
@@ -27,16 +28,19 @@ def w_step(
 
     Without parameters the epoch is a fresh one. ``groups`` is the layout of the blocks.
     """
-    dim = next(iter(shards.values())).dim
+    some = next(iter(shards.values()))
+    signature = Signature(some.dim, some.targets)
     order = ring_order(list(shards), plan.seed, epoch)
     fresh = not params
-    blocks: tuple[Block, ...] = model.initial_blocks(dim) if fresh else model.blocks(dim, groups)
+    blocks: tuple[Block, ...] = (
+        model.initial_blocks(signature) if fresh else model.blocks(signature, groups)
+    )
     params = model.regrouped(params, groups)
     new: Tensors = dict(params)
     memos: dict[str, dict[Any, Any]] = {member: {} for member in order}
     for number, block in enumerate(blocks):
         start = number % len(order)
-        state = model.start(block, dim, params, age)
+        state = model.start(block, signature, params, age)
         for lap in range(block.laps):
             for member in (*order[start:], *order[:start]):
                 batches = minibatches(

@@ -21,6 +21,7 @@ from streammac.models.base import Array, Batch, Block, Tensors
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.local import VisitPlan, enter, z_pass
 from streammac.models.serial import w_step
+from streammac.models.signature import Signature
 from streammac.planning.constants import Constants, HopCost, TokenSize, VisitCost
 from streammac.planning.workload import BadPlan, Workload
 from streammac.points.batch_id import BatchId
@@ -53,10 +54,10 @@ class _Watched(BinaryAutoencoderModel):
     sizes: dict[str, int] = field(default_factory=dict)
     """Most bytes of a block's state after a visit."""
 
-    def blocks(self, dim: int, groups: int) -> tuple[Block, ...]:
+    def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
         """Return the first block of each kind."""
         first: dict[str, Block] = {}
-        for block in BinaryAutoencoderModel.blocks(self, dim, groups):
+        for block in BinaryAutoencoderModel.blocks(self, signature, groups):
             first.setdefault(_kind(block), block)
         return tuple(first.values())
 
@@ -78,7 +79,7 @@ class _Watched(BinaryAutoencoderModel):
 
     def timings(self, dim: int, groups: int, points: int) -> Iterator[_Timing]:
         """Yield what a visit of each kind of block costs at a shard of so many points, mean of the laps."""
-        for block in self.blocks(dim, groups):
+        for block in self.blocks(Signature(dim), groups):
             seconds = [self.seconds[block.name, lap] for lap in range(block.laps)]
             submodels = self.bits / groups
             yield _Timing(_kind(block), submodels, points, float(np.mean(seconds)))
@@ -86,7 +87,7 @@ class _Watched(BinaryAutoencoderModel):
     def token_sizes(self, params: Mapping[str, Array], dim: int) -> dict[str, TokenSize]:
         """Return the bytes of a submodel of each kind, in training and in a model of one block of each kind."""
         found = {}
-        for block in self.blocks(dim, 1):
+        for block in self.blocks(Signature(dim), 1):
             final = {n: t for n, t in params.items() if n.startswith(f"{block.name}/")}
             found[_kind(block)] = TokenSize(
                 self.sizes[block.name] / self.bits, _size(final) / self.bits

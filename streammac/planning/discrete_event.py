@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streammac.models.base import Objective
+from streammac.models.signature import Signature
 from streammac.planning.constants import Constants, HopCost
 from streammac.planning.workload import Workload
 from streammac.ring.member import Event, Member
@@ -116,12 +117,12 @@ class _Ring:
     def __init__(self, workload: Workload, workers: int, costs: Costs, epochs: int) -> None:
         width = len(str(workers))
         names = [f"w{number:0{width}}" for number in range(1, workers + 1)]
-        model, dim = workload.model, workload.dim
+        model, signature = workload.model, Signature(workload.dim)
         self._model = model
         self._costs = costs
         self._epochs = epochs
         self._finished = 0
-        self.workers = {name: _Worker(Member(name, model, dim, seed=0)) for name in names}
+        self.workers = {name: _Worker(Member(name, model, signature, seed=0)) for name in names}
         self._queue: list[tuple[float, int, str, Event | Job]] = []
         self._count = 0
         self._now = 0.0

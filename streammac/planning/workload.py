@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from streammac.errors import StreammacError
 from streammac.models.base import Block, Tensors
 from streammac.models.binary_autoencoder import MAX_BITS, BinaryAutoencoderModel
+from streammac.models.signature import Signature
 
 MOST_POINTS = 10**12
 MOST_DIM = 1 << 20
@@ -42,7 +43,7 @@ class Weightless(BinaryAutoencoderModel):
 
     __slots__ = ()
 
-    def start(self, block: Block, dim: int, params: object, age: int) -> Tensors:
+    def start(self, block: Block, signature: Signature, params: object, age: int) -> Tensors:
         """Return the state of a block that has none."""
         return {}
 
@@ -107,7 +108,7 @@ class Workload:
         [('encoder/0-15', 2, 16.0), ('encoder/16-31', 2, 16.0), ('decoder/0-49', 1, 16.0), ('decoder/50-99', 1, 16.0)]
         """
         model = self.model
-        blocks = model.blocks(self.dim, model.groups_for(workers))
+        blocks = model.blocks(Signature(self.dim), model.groups_for(workers))
         kinds = [block.name.split("/")[0] for block in blocks]
         count = Counter(kinds)
         return tuple(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from streammac.errors import ExitCode, Failure
 from streammac.files.replace import replacing
+from streammac.models.capabilities import Incapable, codes_of
 from streammac.points.range import OUTSIDE, told_not_finite, within
 from streammac.publishing.versions import ModelVersion, VersionError, rebuild, write_model
 
@@ -61,9 +62,12 @@ def encode_file(
     Raises
     ------
     Failure
-        If the vectors are not what the model expects, or one is not finite or out of range.
+        If the model makes no codes, the vectors are not what it expects, or one is not finite or out of range.
     """
-    model = rebuild(version.metadata)
+    try:
+        model = codes_of(rebuild(version.metadata))
+    except Incapable as error:
+        raise Failure(ExitCode.BAD_INPUT, str(error)) from None
     total, dim = len(vectors), int(vectors.shape[1])
     batch = max(1, BATCH_BYTES // (4 * max(1, dim)))
     with _replacing(target) as file:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from streammac.models.base import Array, Floats
 from streammac.models.outliers import near_points
+from streammac.points.block import PointBlock
 from streammac.points.range import within
 from streammac.settings.schema import HeldOut as HeldOutSettings
 
@@ -30,8 +31,8 @@ class Drawn:
 
     Attributes
     ----------
-    queries : (q, D) float32
-        Random ones of the held-out points.
+    queries : PointBlock
+        Random ones of the held-out points, (q, D) float32, with their targets.
     of : int
         How many held-out points there were.
     changes : int
@@ -40,7 +41,7 @@ class Drawn:
         How many points had been accepted when each of those came.
     """
 
-    queries: Floats
+    queries: PointBlock
     of: int
     changes: int
     came: NDArray[np.int64]
@@ -68,29 +69,36 @@ class HeldOutSample:
         self._rng = np.random.default_rng([seed, 1])
         self._lock = threading.Lock()
         self._points: Floats | None = None
+        self._targets: Floats | None = None
         self._came = np.zeros(settings.points, np.int64)
         """How many points had been accepted when each of them came, at most."""
         self._filled = 0
         self._stored_since = self._drifted = 0
         self.changes = 0
 
-    def add(self, x: Array) -> int:
-        """Take (n, D) held-out points; return how many are refused: not finite, out of range, or of another length.
+    def add(self, x: Array, y: Array | None = None) -> int:
+        """Take (n, D) held-out points, with (n, K) targets if the stream has any; return how many are refused.
 
-        Once the sample is full each new point takes the place of a random one, and it is those of older points
-        than any that is stored that are free first.
+        Refused is what is not finite, out of range, or of another length. Once the sample is full each new point takes
+        the place of a random one, and it is those of older points than any that is stored that are free first.
         """
         if x.ndim != 2 or x.shape[1] == 0 or x.dtype.kind not in "fiub":
             return len(x)
         offered = len(x)
-        x = x[within(x)]
+        targets = np.empty((offered, 0), np.float32) if y is None else y
+        if targets.shape[:1] != (offered,) or targets.ndim != 2:
+            return offered
+        good = within(x) & np.isfinite(targets).all(axis=1)
+        x, targets = x[good], targets[good]
         with self._lock:
-            if self._points is None:
+            if self._points is None or self._targets is None:
                 self._points = np.empty((self._settings.points, x.shape[1]), np.float32)
-            if x.shape[1] != self._points.shape[1]:
+                self._targets = np.empty((self._settings.points, targets.shape[1]), np.float32)
+            widths = self._points.shape[1], self._targets.shape[1]
+            if (x.shape[1], targets.shape[1]) != widths:
                 return offered
             if self._filled + len(x) > len(self._points):
-                self._make_room(self._points)
+                self._make_room(self._points, self._targets)
             room = min(len(x), len(self._points) - self._filled)
             places = np.concatenate(
                 [
@@ -98,7 +106,8 @@ class HeldOutSample:
                     self._rng.integers(0, len(self._points), len(x) - room),
                 ]
             )
-            self._points[places], self._came[places] = x, JUST_NOW
+            self._points[places], self._targets[places] = x, targets
+            self._came[places] = JUST_NOW
             self._filled += room
             self.changes += len(x)
         return offered - len(x)
@@ -122,7 +131,7 @@ class HeldOutSample:
     def sample(self) -> Floats | None:
         """Return the points that are to ask, (n, D); None while there are too few."""
         asking = self._asking()
-        return None if asking is None else asking[0]
+        return None if asking is None else asking[0].x
 
     def too_old(self, drawn: Drawn) -> int:
         """Return how many of the points that were drawn from are not to ask any more."""
@@ -135,21 +144,24 @@ class HeldOutSample:
         newest = np.sort(self._came[: self._filled])[-FEWEST:]
         return min(first, int(newest[0])) if len(newest) else first
 
-    def _asking(self) -> tuple[Floats, NDArray[np.int64]] | None:
+    def _asking(self) -> tuple[PointBlock, NDArray[np.int64]] | None:
         """Return the points that are to ask, and when they came."""
         with self._lock:
-            if self._points is None or self._filled < LEAST_POINTS:
+            x, y = self._points, self._targets
+            if x is None or y is None or self._filled < LEAST_POINTS:
                 return None
             came = self._came[: self._filled]
             asking = np.flatnonzero(came >= self._oldest(self._drifted))
-            return self._points[asking], came[asking]
+            points = PointBlock(x[asking], y[asking] if y.shape[1] else None)
+            return points, came[asking]
 
-    def _make_room(self, points: Floats) -> None:
+    def _make_room(self, points: Floats, targets: Floats) -> None:
         """Forget what came before all that is stored."""
         came = self._came[: self._filled]
         stay = np.flatnonzero(came >= self._oldest(0))
         self._filled = len(stay)
-        points[: len(stay)], self._came[: len(stay)] = points[stay], came[stay]
+        points[: len(stay)], targets[: len(stay)] = points[stay], targets[stay]
+        self._came[: len(stay)] = came[stay]
 
     def draw(self) -> Drawn | None:
         """Draw queries, the same ones of the same points; None while there are too few points."""
@@ -157,6 +169,7 @@ class HeldOutSample:
         if asking is None:
             return None
         points, came = asking
-        sample = near_points(points)
+        sample = np.flatnonzero(near_points(points.x))
         order = np.random.default_rng([self._seed, 3]).permutation(len(sample))
-        return Drawn(sample[order[: self._settings.queries]], len(points), changes, came)
+        queries = points.take(sample[order[: self._settings.queries]])
+        return Drawn(queries, len(points), changes, came)

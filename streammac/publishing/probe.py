@@ -160,9 +160,8 @@ class Prober:
         known = {"model": own, **probe.scores}
         if initial is None:
             known.pop("initial", None)
-        return measurement(
-            known, measures.names, self._settings.measure, probe.number, probe.points
-        )
+        leading = self._settings.measure or measures.leading
+        return measurement(known, measures.names, leading, probe.number, probe.points)
 
     # -- opening --------------------------------------------------------------------------
 
@@ -188,7 +187,7 @@ class Prober:
     def _open(self, model: NestedModel, stored: Stored, held_out: Drawn) -> Probe | None:
         measures, began = model.measures(), time.monotonic()
         most = self._settings.stored * len(stored.workers)
-        order = OpenProbe(_number(), min(1.0, most / stored.points), {"x": held_out.queries})
+        order = OpenProbe(_number(), min(1.0, most / stored.points), held_out.queries.tensors())
 
         def check(answer: ProbeAnswer) -> None:
             measures.check_survey(answer.tensors, held_out.queries, answer.points)

@@ -21,7 +21,8 @@ from msgspec import structs
 from streammac.coordinator.epoch_reports import EpochResult
 from streammac.coordinator.verdict import Verdict
 from streammac.models.base import Array, Floats
-from streammac.models.registry import create
+from streammac.models.capabilities import Codes
+from streammac.models.registry import configured
 from streammac.publishing.inquiry import Unanswered
 from streammac.publishing.probe import Probe, Prober
 from streammac.publishing.promotion import Decision, is_not_worse, judge
@@ -111,7 +112,7 @@ class Publisher:
         self.versions = versions
         self.prober = Prober(settings.held_out, settings.cluster.seed)
         spec = settings.model
-        self._model = create(spec.family, bits=spec.bits, **spec.options)
+        self._model = configured(spec.family, spec.options, spec.bits, settings.stream.classes)
         # where points must not wait, only the newest epoch counts
         most = MOST_WAITING if settings.training.refresh is None else 1
         self._waiting: deque[tuple[EpochResult, int]] = deque(maxlen=most)
@@ -132,8 +133,8 @@ class Publisher:
         self._thread.start()
 
     def observe(self, tensors: dict[str, np.ndarray]) -> int:
-        """Take held-out points ``x`` (n, D); return how many are refused, see `HeldOutSample.add`."""
-        return self.prober.held_out.add(tensors["x"]) if "x" in tensors else 0
+        """Take held-out points ``x`` (n, D), ``y``; return how many are refused, see `HeldOutSample.add`."""
+        return self.prober.held_out.add(tensors["x"], tensors.get("y")) if "x" in tensors else 0
 
     def offer(self, result: EpochResult, points: int) -> None:
         """Take a finished epoch; ``points`` are stored in the cluster by now."""
@@ -251,11 +252,12 @@ class Publisher:
     def _publish(self, result: EpochResult, points: int, functions: str) -> None:
         current, x = self._current, self._sample()
         params: Mapping[str, Array] = result.params
-        if current is not None and x is not None:
+        change = None
+        if isinstance(self._model, Codes) and current is not None and x is not None:
             z = current.model.coordinates(current.tensors, x.copy())
             params = self._model.aligned(params, x, z)
+            change = Change.between(current, Standing(self._model, 0, params, result.params), x)
         new = Standing(self._model, 0, params, raw=result.params)
-        change = None if current is None or x is None else Change.between(current, new, x)
         best = self._leader.best
         # the first version is not kept waiting for neighbours and baselines to be computed
         if current is not None and not self._ending:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from streammac.models.base import Array, Floats, NestedModel
+from streammac.models.capabilities import codes_of
 from streammac.publishing.measurement import Measurement
 from streammac.publishing.versions import ModelVersion, rebuild
 
@@ -115,7 +116,7 @@ class Change:
     @classmethod
     def between(cls, old: Standing, new: Standing, x: Floats) -> Change:
         """Compare the codes of (n, D) points."""
-        codes = (one.model.encode(one.tensors, x.copy()) for one in (old, new))
+        codes = (codes_of(one.model).encode(one.tensors, x.copy()) for one in (old, new))
         differing = np.bitwise_xor(*codes)
         bits = float(np.bitwise_count(differing).sum(axis=1).mean())
         shape, _ = new.model.coordinate_shape()

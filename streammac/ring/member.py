@@ -14,6 +14,7 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from streammac.models.base import Array, Block, NestedModel
+from streammac.models.signature import Signature
 from streammac.ring import admission, rejoin
 from streammac.ring.admission import Drop
 from streammac.ring.agenda import Agenda
@@ -61,8 +62,8 @@ class Member:
         This worker's name in the views.
     model : NestedModel
         What is trained.
-    dim : int
-        Length of x.
+    signature : Signature
+        Inputs and targets of the points.
     seed : int
         Seed of the ring order, the same at all members.
     epochs : int
@@ -86,7 +87,7 @@ class Member:
         self,
         name: str,
         model: NestedModel,
-        dim: int,
+        signature: Signature,
         seed: int,
         epochs: int = 0,
         *,
@@ -94,7 +95,7 @@ class Member:
     ) -> None:
         self.name = name
         self.model = model
-        self.dim = dim
+        self.signature = signature
         self.seed = seed
         self.epochs = epochs
         self.view = CurrentView()
@@ -275,8 +276,9 @@ class Member:
         base: Mapping[str, Array] | None = None,
         former: Mapping[str, Token] | None = None,
     ) -> Epoch:
-        model, dim = self.model, self.dim
-        blocks = model.initial_blocks(dim) if plan.fresh else model.blocks(dim, plan.groups)
+        model, signature = self.model, self.signature
+        fresh = plan.fresh
+        blocks = model.initial_blocks(signature) if fresh else model.blocks(signature, plan.groups)
         by_name = {block.name: block for block in blocks}
         resume = self.view.resume_of(number)
         trainers = resume.trainers if resume is not None else self.view.members
@@ -303,7 +305,7 @@ class Member:
             itinerary=epoch.trainers,
             final=False,
             plan=None,
-            tensors=self.model.start(block, self.dim, epoch.base, epoch.plan.age),
+            tensors=self.model.start(block, self.signature, epoch.base, epoch.plan.age),
         )
 
     # -- tokens ---------------------------------------------------------------------------

@@ -160,13 +160,30 @@ class Stream(Section):
 
     dim: Annotated[int, Field(ge=1, le=1 << 20)] | None = Field(None, description="length of x")
     dtype: Literal["float32", "uint8"] | None = Field(None, description="type of x as stored")
+    targets: Annotated[int, Field(ge=0, le=1 << 20)] | None = Field(
+        None, description="length of y; 0: y is left out, also where `dim` and `dtype` are given"
+    )
+    classes: Annotated[int, Field(ge=2, le=1 << 20)] | None = Field(
+        None, description="y is one of so many classes, 0, 1, ...; left out, y is numbers"
+    )
+
+    @field_validator("classes")
+    @classmethod
+    def _is_one_target(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("targets") not in (None, 1):
+            raise ValueError("expected none beside targets, unless that is 1")
+        return value
 
 
 class Model(Section):
     """Which nested model is trained."""
 
     family: str = Field("binary_autoencoder", description="model family")
-    bits: Positive = Field(32, description="length of the codes")
+    bits: Positive | None = Field(
+        None,
+        examples=[32],
+        description="length of the codes of a family that makes some; left out, its own default",
+    )
     options: Annotated[dict[str, Any], AfterValidator(_checked_options)] = Field(
         default_factory=dict, description="further hyper-parameters of the family"
     )
@@ -269,7 +286,10 @@ class HeldOut(Section):
     stored: Rows = Field(
         20_000, description="stored points per worker, on average, that queries look among"
     )
-    measure: str = Field("recall_100", description="leading measure: by it versions are compared")
+    measure: str | None = Field(
+        None,
+        description="leading measure, by which versions are compared; left out, the family's own",
+    )
 
 
 class Publish(Section):

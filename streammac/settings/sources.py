@@ -33,7 +33,14 @@ OTHER_VARIABLES = (
 """Variables that are no settings: a client's keys, a folder of jobs, and what benchmarks and tests look for."""
 DEFAULT_FILE = Path("streammac.toml")
 """Read, where it exists, if no file is named."""
-LASTING = ("model.family", "model.bits", "stream.dim", "stream.dtype")
+LASTING = (
+    "model.family",
+    "model.bits",
+    "stream.dim",
+    "stream.dtype",
+    "stream.targets",
+    "stream.classes",
+)
 """What a run directory keeps for ever: its points and models are of that kind."""
 RENAMED = {"probe": "held_out"}
 """Former names of tables."""
@@ -235,7 +242,8 @@ def _explain(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
     expected, example = _expected(detail)
     if not example:
         default = known[key].get_default(call_default_factory=True)
-        example = _shown(default) if default is not None else ""
+        usual = (known[key].examples or [None])[0] if default is None else default
+        example = _shown(usual) if usual is not None else ""
     return f"{origin}: {key}: expected {expected}, got {got}" + (
         f" - e.g. {example}" if example else ""
     )

@@ -6,6 +6,7 @@ grows, and after retention has dropped segments it shows: it holds their mapping
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -65,6 +66,11 @@ class ShardView:
     def dim(self) -> int:
         """Length of x."""
         return self._x.column.shape[0]
+
+    @property
+    def targets(self) -> int:
+        """Length of y; 0: there are none."""
+        return 0 if self._y is None else math.prod(self._y.column.shape)
 
     def __len__(self) -> int:
         return int(self._starts[-1])

@@ -84,6 +84,8 @@ class StreamSchema(Message):
     dtype: Literal["float32", "uint8"]
     targets: Targets = 0
     """Length of y; 0 where the stream has no targets."""
+    classes: Targets = 0
+    """If not 0, y is a class: 0, 1, ... up to one less than this."""
 
 
 class MemberAddress(Value):

@@ -167,6 +167,26 @@ def test_settings_override_the_proposed_schema():
 def test_settings_that_say_everything_need_no_proposal():
     wanted = Settings(stream={"dim": 8, "dtype": "uint8"})
     assert Coordinator(wanted, "c").schema == StreamSchema(8, "uint8")
+
+
+@pytest.mark.parametrize(
+    ("stream", "proposed", "agreed"),
+    [
+        ({}, 2, (2, 0)),
+        ({"targets": 0}, 2, (0, 0)),
+        ({"classes": 3}, 0, (1, 3)),
+        ({"classes": 3, "targets": 0}, 1, None),
+        ({"targets": 2}, 0, (2, 0)),
+    ],
+)
+def test_targets_are_what_the_settings_say_and_else_what_is_proposed(stream, proposed, agreed):
+    if agreed is None:
+        with pytest.raises(ValueError, match="targets"):
+            Settings.model_validate({"stream": stream})
+        return
+    core = Coordinator(Settings.model_validate({"stream": stream}), "c")
+    core._agree(StreamSchema(8, "float32", proposed))
+    assert core.schema == StreamSchema(8, "float32", *agreed)
     assert Coordinator(Settings(stream={"dim": 8}), "c").schema is None
 
 

@@ -168,7 +168,7 @@ class Hunt:
             sample = HeldOutSample(HeldOut(), self.seed)
             sample.add(stored[:1000])
             quality = measured(model, params, sample, parts)
-            errors = model.errors(params, stored.copy())
+            errors = model.errors(params, PointBlock(stored.copy()))
         failed = [learner.failed_step for learner in ring.learners.values() if learner.failed_steps]
         assert not failed, failed
         sent = [*params.items(), ("errors", errors), *model.export(params).items()]
@@ -189,7 +189,7 @@ def measured(
     drawn, measures = sample.draw(), model.measures()
     if drawn is None:
         return []
-    whole = [partial(lambda x: [x.copy()], part) for part in parts]
+    whole = [partial(lambda x: [PointBlock(x.copy())], part) for part in parts]
     surveys = [measures.survey(drawn.queries, part) for part in whole]
     told = [survey.told for survey in surveys]
     key = measures.agree(told)

@@ -17,6 +17,7 @@ from streammac.coordinator.coordinator_actions import Tell
 from streammac.coordinator.failure_detector import CAP_S
 from streammac.coordinator.status import status
 from streammac.delivery.receiver import Receiver
+from streammac.models.signature import Signature
 from streammac.ring.member import Member
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
@@ -105,7 +106,7 @@ def test_a_worker_goes_on_storing(seed: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_member_goes_on_training(seed: int) -> None:
-    member = Member("w1", TallyModel(), 2, seed=0)
+    member = Member("w1", TallyModel(), Signature(2), seed=0)
     begin(member, ["w1", "w2"])
     before = (member.view, member.epoch.number, member.epoch.state)
     for message in arriving([Token, ModelState, Wake], seed):

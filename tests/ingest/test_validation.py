@@ -48,6 +48,19 @@ def test_bad_rows_never_take_good_ones_with_them(rows, dtype):
     assert all(r.reason == "x: NaN or infinite" for r in refused)
 
 
+@pytest.mark.parametrize("form", ["array", "records"])
+def test_what_is_no_class_is_refused_where_y_is_one(form):
+    stream = StreamSchema(2, "float32", targets=1, classes=3)
+    y = [0, 2, 3, -1, 1.5, 1]
+    chunk = PointBlock(np.ones((6, 2)), np.array(y))
+    if form == "records":
+        lines = [json.dumps({"x": [1, 1], "y": one}).encode() for one in y]
+        chunk = Raw(tuple(lines), decode_json)
+    points, refused = validate(chunk, stream, LIMIT)
+    assert points.y.tolist() == [[0], [2], [1]]
+    assert [one.reason for one in refused] == ["y: expected a class from 0 to 2"] * 3
+
+
 @given(rows)
 def test_text_records_are_judged_like_arrays(rows):
     lines = []

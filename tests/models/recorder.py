@@ -15,10 +15,10 @@ class Recorder:
         self._blocks = blocks
         self._initial = initial
 
-    def blocks(self, dim, groups):
+    def blocks(self, signature, groups):
         return self._blocks
 
-    def initial_blocks(self, dim):
+    def initial_blocks(self, signature):
         return self._initial
 
     def groups_for(self, members):
@@ -27,8 +27,8 @@ class Recorder:
     def regrouped(self, params, groups):
         return params
 
-    def start(self, block, dim, params, age):
-        self.calls.append(("start", block.name, dim, age))
+    def start(self, block, signature, params, age):
+        self.calls.append(("start", block.name, signature.inputs, age))
         return {block.name: np.zeros(1)}
 
     def visit(self, block, params, state, lap, batches):
@@ -47,10 +47,12 @@ class Recorder:
         x += 1
         return x.astype(np.int64)
 
-    def errors(self, params, x):
+    def errors(self, params, points):
+        x = points.x
         x *= 2
-        return x[:, 0]
+        return x[:, 0] if points.y is None else points.y[:, 0]
 
-    def z_step(self, params, x, z, mu):
+    def z_step(self, params, points, z, mu):
+        x = points.x
         self.calls.append(("z step", x[:, 0].tolist(), mu))
         return z + 1, Objective(len(x), 1.0, 2.0, 3.0, 4.0)

@@ -16,6 +16,7 @@ from streammac.models.arrays import ArrayShard
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.local import VisitPlan
 from streammac.models.serial import parmac
+from streammac.points.block import PointBlock
 
 BITS = 16
 RENAMED = np.random.default_rng(2)
@@ -76,8 +77,8 @@ def test_a_renamed_model_is_the_same_with_its_bits_renamed(x, blocks, epochs, fe
     new = model.coordinates(renamed, x.copy())
     np.testing.assert_array_equal(new, z[:, order] ^ flips)
     np.testing.assert_allclose(model.decode(renamed, new), model.decode(params, z), atol=1e-3)
-    before = model.z_step(params, x.copy(), z, 0.01)[1]
-    after = model.z_step(renamed, x.copy(), new, 0.01)[1]
+    before = model.z_step(params, PointBlock(x.copy()), z, 0.01)[1]
+    after = model.z_step(renamed, PointBlock(x.copy()), new, 0.01)[1]
     assert after.nested == pytest.approx(before.nested, rel=1e-3)
     assert after.penalised == pytest.approx(before.penalised, rel=2e-3)
     back = model.aligned(renamed, x, z)

@@ -23,6 +23,17 @@ def test_its_points_are_float32_and_their_coordinates_zeros_at_first():
     assert data.view() is data
 
 
+def test_targets_go_with_their_points():
+    x = np.arange(6.0)[:, None]
+    data = ArrayShard(x, ((3,), np.dtype(np.uint8)), np.arange(6))
+    assert (data.targets, shard().targets) == (1, 0)
+    data.extend(x[:2], np.array([[7], [8]]))
+    data.keep_last(3)
+    assert data.y(slice(None)).tolist() == [[5.0], [7.0], [8.0]]
+    data.y(slice(None))[:] = 0
+    assert data.y(np.array([2])).tolist() == [[8.0]]
+
+
 def test_what_is_read_is_a_copy():
     data = shard()
     data.x(slice(None))[:] = -1

@@ -19,6 +19,8 @@ from streammac.models.linear_svm import SvmState, train
 from streammac.models.local import VisitPlan
 from streammac.models.registry import ModelError, create
 from streammac.models.serial import parmac
+from streammac.models.signature import Signature
+from streammac.points.block import PointBlock
 from tests.models.batches import batches_of
 
 
@@ -87,8 +89,8 @@ class TestZStep:
         params, _ = trained(model, x)
         z = np.random.default_rng(0).integers(0, 2, (len(x), bits), np.uint8)
         for mu in (0.01, 0.3, 3.0):
-            once, first = model.z_step(params, x.copy(), z, mu)
-            again, second = model.z_step(params, x.copy(), once, mu)
+            once, first = model.z_step(params, PointBlock(x.copy()), z, mu)
+            again, second = model.z_step(params, PointBlock(x.copy()), once, mu)
             assert second.penalised <= first.penalised * (1 + 1e-6)
             assert second.changed <= first.changed
             assert first.points == len(x)
@@ -99,11 +101,11 @@ class TestZStep:
         x = digits()
         params, _ = trained(model, x)
         h = model.coordinates(params, x.copy())
-        z, total = model.z_step(params, x.copy(), h, 0.2)
+        z, total = model.z_step(params, PointBlock(x.copy()), h, 0.2)
         scale = float(params["input/scale"][0])
         nested = ((x - model.decode(params, h)) ** 2).sum() / (x.shape[1] * scale**2)
         assert total.nested == pytest.approx(nested, rel=1e-3)
-        assert total.nested == pytest.approx(model.errors(params, x).sum(), rel=1e-3)
+        assert total.nested == pytest.approx(model.errors(params, PointBlock(x)).sum(), rel=1e-3)
         assert total.violated == pytest.approx((z != h).mean(axis=1).sum())
 
     @settings(max_examples=40)
@@ -118,7 +120,7 @@ class TestZStep:
         relaxed = np.linalg.solve(
             A.T @ A + penalty * np.eye(12), (x @ A + penalty * h).T
         ).T  # (A'A + mu I) z = A' x + mu h
-        new, total = model.z_step(params, x.copy(), z, mu)
+        new, total = model.z_step(params, PointBlock(x.copy()), z, mu)
         reached = objective(A, x, h, new, penalty)
         for start in (z, h, (relaxed > 0.5).astype(np.uint8)):
             assert (reached <= objective(A, x, h, start, penalty) * (1 + 1e-4)).all()
@@ -130,7 +132,7 @@ class TestZStep:
         model = BinaryAutoencoderModel(bits=bits)
         A, x, _, z = problem(np.random.default_rng(0), 30, bits, dim=16)
         params = plain_params(A)
-        new, _ = model.z_step(params, x.copy(), z, 0.3)
+        new, _ = model.z_step(params, PointBlock(x.copy()), z, 0.3)
         h = model.coordinates(params, x.copy())
         penalty = 0.3 * (A**2).sum() / bits
         codes = np.array(list(product([0, 1], repeat=bits)), np.uint8)
@@ -161,7 +163,7 @@ def test_a_tiny_penalty_with_bits_that_say_the_same_is_no_singular_matrix():
         "init/offset": np.zeros(3, np.float32),
     }  # fmt: skip
     x = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
-    _, total = model.z_step(params, x, np.zeros((20, 12), np.uint8), mu=1e-9)
+    _, total = model.z_step(params, PointBlock(x), np.zeros((20, 12), np.uint8), mu=1e-9)
     assert np.isfinite([total.nested, total.penalised]).all()
 
 
@@ -176,11 +178,11 @@ class TestSchedule:
             bits=8, block_bits=8, rotations=2, mu_start=0.01, mu_factor=2.0, mu_cap=0.1
         )
         params, _ = trained(model, digits()[:100], epochs=2)
-        (block, *_) = model.blocks(64, 1)
+        (block, *_) = model.blocks(Signature(64), 1)
         assert not model.rests(4)
         assert model.rests(5)
         for age, rests in enumerate([False] * 5 + [True] * 2):
-            state = model.start(block, 64, params, age)
+            state = model.start(block, Signature(64), params, age)
             assert ("encoder/0-7/rests" in state) == rests
             assert (state["encoder/0-7/eta0"][0] == 0) == (age == 0), "a restart tunes anew"
         batches = batches_of(digits()[:100], np.ones((100, 8), np.uint8))
@@ -204,7 +206,7 @@ class TestSchedule:
         params["init/encoder"] = np.zeros((bits, bits), np.float32)
         x = np.ones((5, bits), np.float32)
         for mu, bit in ((0.9, 1), (1.1, 0)):
-            new, _ = model.z_step(params, x.copy(), np.zeros((5, bits), np.uint8), mu)
+            new, _ = model.z_step(params, PointBlock(x.copy()), np.zeros((5, bits), np.uint8), mu)
             assert (new == bit).all()
 
 
@@ -223,14 +225,14 @@ class TestBlocks:
     @pytest.mark.parametrize(("dim", "decoders"), [(64, 4), (4, 4), (3, 3), (1, 1)])
     def test_go_as_many_laps_as_they_need(self, dim, decoders):
         model = BinaryAutoencoderModel(bits=32, laps=5, sample=77, rotations=11)
-        blocks = model.blocks(dim, groups=4)
+        blocks = model.blocks(Signature(dim), groups=4)
         assert blocks[:4] == tuple(
             Block(f"encoder/{first}-{first + 7}", 5) for first in (0, 8, 16, 24)
         )
         assert [(block.name.split("/")[0], block.laps) for block in blocks[4:]] == [
             ("decoder", 1)
         ] * decoders
-        assert model.initial_blocks(dim) == (Block("init", 8, 77),)
+        assert model.initial_blocks(Signature(dim)) == (Block("init", 8, 77),)
 
     def test_are_trained_on_centred_points_and_their_own_bits(self):
         """A visit is a pass of SGD; the last lap's weights are averaged."""
@@ -239,7 +241,7 @@ class TestBlocks:
         x = rng.standard_normal((60, 3)).astype(np.float32) + 5.0
         z = rng.integers(0, 2, (60, 4), np.uint8)
         params = {"input/mean": np.full(3, 5.0, np.float32), "input/scale": np.full(1, 2.0)}
-        block = model.blocks(3, 2)[1]
+        block = model.blocks(Signature(3), 2)[1]
         start = SvmState(np.ones((2, 3), np.float32), np.zeros(2, np.float32), np.full(2, 0.1), 7)
         state = {
             "encoder/2-3/weight": start.weight, "encoder/2-3/bias": start.bias,
@@ -267,11 +269,13 @@ class TestDecoders:
     def visited(self, x, z, groups, memo):
         model = BinaryAutoencoderModel(bits=4)
         params = {"input/mean": np.full(6, 5.0, np.float32), "input/scale": np.full(1, 2.0)}
-        blocks = model.blocks(6, groups)[-groups:]
+        blocks = model.blocks(Signature(6), groups)[-groups:]
         found = []
         for block in blocks:
             batches = [replace(b, memo=memo) for b in batches_of(x, z, size=20)]
-            state = model.visit(block, params, model.start(block, 6, params, 1), 0, batches)
+            state = model.visit(
+                block, params, model.start(block, Signature(6), params, 1), 0, batches
+            )
             found.append([state[f"{block.name}/{name}"] for name in ("gram", "cross")])
         return found
 
@@ -326,8 +330,8 @@ class TestTraining:
     def test_a_restart_tunes_the_step_size_anew_and_keeps_the_weights(self):
         model = BinaryAutoencoderModel(bits=8, block_bits=8, rotations=5)
         params, _ = trained(model, digits(), epochs=3)
-        block = model.blocks(64, 1)[0]
-        state = model.start(block, 64, params, age=0)
+        block = model.blocks(Signature(64), 1)[0]
+        state = model.start(block, Signature(64), params, age=0)
         assert state["encoder/0-7/eta0"][0] == 0
         np.testing.assert_array_equal(state["encoder/0-7/weight"], params["encoder/0-7/weight"])
 

@@ -17,6 +17,7 @@ from streammac.models.retrieval import (
     precisions,
     true_neighbours,
 )
+from streammac.points.block import PointBlock
 
 BITS = 16
 MODEL = BinaryAutoencoderModel(bits=BITS)
@@ -26,7 +27,7 @@ QUERIES, STORED = X[:200], X[200:1400]
 
 
 def chunks_of(x, size=128):
-    return lambda: (x[lo : lo + size].copy() for lo in range(0, len(x), size))
+    return lambda: (PointBlock(x[lo : lo + size].copy()) for lo in range(0, len(x), size))
 
 
 def random_codes(seed=0, dim=64):
@@ -37,13 +38,13 @@ def random_codes(seed=0, dim=64):
 
 def probe(shards, params, queries=QUERIES):
     """Everything that a probe does, on shards of points."""
-    surveys = [MEASURES.survey(queries, chunks_of(x)) for x in shards]
+    surveys = [MEASURES.survey(PointBlock(queries), chunks_of(x)) for x in shards]
     told = [survey.told for survey in surveys]
     key = MEASURES.agree(told)
     answers = []
     for x, survey in zip(shards, surveys, strict=True):
-        MEASURES.check_survey(survey.told, queries, len(x))
-        answer = MEASURES.answer(params, queries, chunks_of(x), survey.kept, key)
+        MEASURES.check_survey(survey.told, PointBlock(queries), len(x))
+        answer = MEASURES.answer(params, PointBlock(queries), chunks_of(x), survey.kept, key)
         MEASURES.check_answer(answer, survey.told, len(x))
         answers.append(answer)
     total = {name: sum(answer[name] for answer in answers) for name in answers[0]}
@@ -108,8 +109,8 @@ def test_balance_and_correlation_of_bits():
 def test_baselines_are_fitted_on_the_stored_points_of_all_shards():
     told, _ = probe([STORED[:300], STORED[300:]], random_codes())
     shards = [STORED[:300], STORED[300:]]
-    kept = [MEASURES.survey(QUERIES, chunks_of(x)).kept for x in shards]
-    state = MEASURES.begin_fit(told, QUERIES, seed=0)
+    kept = [MEASURES.survey(PointBlock(QUERIES), chunks_of(x)).kept for x in shards]
+    state = MEASURES.begin_fit(told, PointBlock(QUERIES), seed=0)
     for _ in range(MEASURES.rounds):
         answers = [
             MEASURES.fit(state, chunks_of(x), one) for x, one in zip(shards, kept, strict=True)
@@ -167,10 +168,10 @@ def test_the_initial_model_is_what_was_before_anything_was_trained():
 
 
 class TestHostile:
-    SURVEY = MEASURES.survey(QUERIES, chunks_of(STORED[:150]))
+    SURVEY = MEASURES.survey(PointBlock(QUERIES), chunks_of(STORED[:150]))
     ANSWER = MEASURES.answer(
         random_codes(),
-        QUERIES,
+        PointBlock(QUERIES),
         chunks_of(STORED[:150]),
         SURVEY.kept,
         MEASURES.agree([SURVEY.told]),
@@ -220,4 +221,4 @@ class TestHostile:
     )
     def test_what_is_no_survey_is_refused(self, name, value):
         with pytest.raises(ValueError):
-            MEASURES.check_survey(self.SURVEY.told | {name: value}, QUERIES, 150)
+            MEASURES.check_survey(self.SURVEY.told | {name: value}, PointBlock(QUERIES), 150)

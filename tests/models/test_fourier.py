@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.fourier import WIDTH, drawn, features
 from streammac.models.layout import joined
+from streammac.points.block import PointBlock
 from tests.models.test_binary_autoencoder import trained
 
 SCALE = np.full(1, 3.0, np.float32)
@@ -49,7 +50,7 @@ class TestModel:
 
     def test_the_z_step_and_the_forward_pass_agree(self):
         h = self.MODEL.coordinates(self.PARAMS, self.X.copy())
-        z, total = self.MODEL.z_step(self.PARAMS, self.X.copy(), h, 1e3)
+        z, total = self.MODEL.z_step(self.PARAMS, PointBlock(self.X.copy()), h, 1e3)
         assert (z == h).mean() > 0.9999
         assert total.violated < 1
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from streammac.models import layout
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.signature import Signature
 
 DIM = 6
 
@@ -104,8 +105,8 @@ def test_a_first_model_begins_the_first_epoch_in_blocks_and_what_nobody_needs_an
     z = model.coordinates(first, x.copy())
     np.testing.assert_array_equal(model.coordinates(begun, x.copy()), z)
     np.testing.assert_array_equal(model.decode(begun, z), model.decode(first, z))
-    for block in model.blocks(DIM, 2)[:2]:
-        state = model.start(block, DIM, begun, 0)
+    for block in model.blocks(Signature(DIM), 2)[:2]:
+        state = model.start(block, Signature(DIM), begun, 0)
         rows = layout.rows(block.name)
         np.testing.assert_array_equal(state[f"{block.name}/weight"], first["init/encoder"][rows])
         assert state[f"{block.name}/bias"].tolist() == [0.0] * (rows.stop - rows.start)

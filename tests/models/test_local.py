@@ -19,6 +19,12 @@ def shard(count=COUNT) -> ArrayShard:
     return ArrayShard(np.arange(count, dtype=np.float32)[:, None], ((1,), np.dtype(np.int64)))
 
 
+def labelled(count=COUNT) -> ArrayShard:
+    """Return points that are their own numbers, with the negative ones for targets."""
+    x = np.arange(count, dtype=np.float32)[:, None]
+    return ArrayShard(x, ((1,), np.dtype(np.int64)), -x)
+
+
 def after(polls):
     """Return a clock that runs out when it is looked at for so many times."""
     left = iter([False] * (polls - 1) + [True])
@@ -53,11 +59,7 @@ class TestVisit:
         assert {z is None for _, z, _ in self.batches(data, VisitPlan(0, 64), fresh=True)} == {True}
 
     def test_brings_the_targets_of_its_points(self):
-        class Labelled(ArrayShard):
-            def y(self, rows):
-                return -self._x[rows]
-
-        data = Labelled(np.arange(100.0)[:, None], ((1,), np.dtype(np.int64)))
+        data = labelled(100)
         for x, _, y in self.batches(data, VisitPlan(0, 64), Block("b", 3)):
             assert y.tolist() == (-x).tolist()
 
@@ -86,6 +88,11 @@ class TestEntry:
         assert told == [2.0 * n for n in range(10, COUNT)]
         assert data.z(slice(10, None)).ravel().tolist() == list(range(11, COUNT + 1))
 
+    def test_the_errors_are_of_points_with_their_targets(self):
+        told = []
+        enter(Recorder(), {}, labelled(), 10, lambda errors: told.extend(errors.tolist()))
+        assert told == [-n for n in range(10, COUNT)]
+
 
 class TestZPass:
     @pytest.mark.parametrize("first", [0, 1, CHUNK, CHUNK + 300, COUNT - 1, COUNT])
@@ -98,6 +105,14 @@ class TestZPass:
         assert all(len(numbers) <= CHUNK and mu == 0.5 for _, numbers, mu in model.calls)
         calls = len(model.calls)
         assert total == Objective(COUNT, calls, 2.0 * calls, 3.0 * calls, 4.0 * calls)
+
+    def test_brings_the_targets_of_its_points(self):
+        class Targets(Recorder):
+            def z_step(self, params, points, z, mu):
+                assert (points.y == -points.x).all()
+                return super().z_step(params, points, z, mu)
+
+        assert z_pass(Targets(), {}, labelled(), 0.5, first=CHUNK).points == COUNT
 
     def test_ends_when_its_time_is_over(self):
         data = shard()

@@ -10,6 +10,7 @@ import numpy as np
 
 from streammac.models.arrays import ArrayShard
 from streammac.models.base import NestedModel
+from streammac.models.signature import Signature
 from streammac.publishing.inquiry import Inquiry, Stored
 from streammac.wire.messages import ProbeAnswer
 from workers.probe_thread import ProbeThread
@@ -61,7 +62,7 @@ class Asked:
 
     def join(self, name: str, x: np.ndarray, incarnation: int = 1) -> None:
         shard = Snapshots(x, self.model.coordinate_shape())
-        prober = ProbeThread(name, x.shape[1], 0, shard)
+        prober = ProbeThread(name, Signature(x.shape[1]), 0, shard)
         prober.start(self.model)
         self.appended += len(x)
         self._shards[name, incarnation] = shard

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from streammac.errors import ExitCode, Failure
+from streammac.models.capabilities import Codes
 from streammac.publishing import encoding
 from streammac.publishing.encoding import encode_file, export_model
 from streammac.publishing.versions import ModelVersion, read_model
 
 
-class Signs:
+class Signs(Codes):
     """A model that stands in: code bit i is whether x @ a is positive."""
 
     def encode(self, params: Any, x: Any) -> Any:
@@ -18,6 +19,12 @@ class Signs:
 
     def export(self, params: Any) -> Any:
         return {"weights": params["a"]}
+
+    def decode(self, params: Any, z: Any) -> Any:
+        raise NotImplementedError
+
+    def aligned(self, params: Any, x: Any, z: Any) -> Any:
+        raise NotImplementedError
 
 
 @pytest.fixture
@@ -55,6 +62,17 @@ def test_codes_come_in_the_order_of_the_vectors(
     assert told[-1] == (n, n)
     assert len(told) == max(1, -(-n // 7))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c.npy", "x.npy"]
+
+
+def test_a_family_without_codes_is_told_of(tmp_path: Path, version: ModelVersion, monkeypatch: Any):
+    class Teller:
+        family = "teller"
+
+    monkeypatch.setattr(encoding, "rebuild", lambda _: Teller())
+    with pytest.raises(Failure, match="teller makes no codes") as caught:
+        encode_file(tmp_path, points(3), tmp_path / "c.npy", version, lambda a, b: None)
+    assert caught.value.code == ExitCode.BAD_INPUT
+    assert not (tmp_path / "c.npy").exists()
 
 
 def test_a_failure_leaves_what_was_there(

@@ -59,7 +59,7 @@ def asked(prober):
 
 def test_the_workers_find_what_one_finds_who_has_all_points(prober, asked, params):
     measured = prober.measure(MODEL, params)
-    queries = prober._probe.held_out.queries
+    queries = prober._probe.held_out.queries.x
     assert len(queries) == measured.queries == len(HELD_OUT)
     assert measured.points == len(STORED)
     np.testing.assert_allclose(
@@ -222,6 +222,18 @@ class TestHeldOutSample:
         assert held_out.add(np.ones((5, 3), np.float32)) == 5  # of another length
         assert held_out.add(np.ones(5, np.float32)) == 5
 
+    def test_points_ask_with_their_targets(self):
+        held_out = HeldOutSample(HeldOut(points=200, queries=60), 0)
+        x = np.arange(600, dtype=np.float32)[:, None] * [1, 1]
+        for part in np.array_split(x, 5):
+            y = -part[:, :1]
+            y[0] = np.nan
+            assert held_out.add(part, y) == 1
+            assert held_out.add(part) == len(part), "there are targets in this stream"
+        queries = held_out.draw().queries
+        assert len(queries) == 60
+        assert (queries.y == -queries.x[:, :1]).all()
+
     def test_one_outlier_asks_nothing(self):
         held_out = HeldOutSample(HeldOut(), 0)
         held_out.add(np.concatenate([X[:199], np.full((1, 64), 1e12, np.float32)]))
@@ -233,17 +245,17 @@ class TestHeldOutSample:
         for _ in range(20):
             held_out.add(np.ones((200, 3), np.float32))
         assert len(held_out.draw().queries) == 200
-        assert held_out.draw().queries.min() == 1.0
+        assert held_out.draw().queries.x.min() == 1.0
 
     def test_points_that_came_before_all_that_is_stored_ask_nothing(self):
         held_out = HeldOutSample(HeldOut(points=1000), 0)
         for second in range(10):
             held_out.add(np.full((60, 2), second, np.float32))
             held_out.see(accepted=1000 * (second + 1), stored=5000)
-        assert held_out.draw().queries.min() == 4, "the five thousand that are stored came since"
+        assert held_out.draw().queries.x.min() == 4, "the five thousand that are stored came since"
         assert held_out.draw().of == len(held_out.sample()) == 360
         held_out.add(np.full((700, 2), 10, np.float32))
-        assert held_out.draw().queries.min() == 4, "there was room for them"
+        assert held_out.draw().queries.x.min() == 4, "there was room for them"
         held_out.see(accepted=100_000, stored=500)
         assert (held_out.sample() == 10).all()
 
@@ -265,12 +277,12 @@ class TestHeldOutSample:
         for second in range(10):
             held_out.add(np.full((60, 2), second, np.float32))
             held_out.see(accepted=1000 * (second + 1), stored=100)
-        assert held_out.draw().queries.min() == 6
+        assert held_out.draw().queries.x.min() == 6
         assert len(held_out.sample()) == 4 * 60
 
     def test_queries_are_random_ones_and_the_same_every_time(self):
         held_out = HeldOutSample(HeldOut(queries=60), 0)
         held_out.add(np.arange(600, dtype=np.float32)[:, None] * [1, 1])
-        queries = held_out.draw().queries
-        np.testing.assert_array_equal(queries, held_out.draw().queries)
+        queries = held_out.draw().queries.x
+        np.testing.assert_array_equal(queries, held_out.draw().queries.x)
         assert 200 < queries.mean() < 400, "a sorted feed does not ask for its beginning alone"

@@ -8,6 +8,7 @@ from collections.abc import Collection
 import numpy as np
 
 from streammac.models.base import Objective
+from streammac.models.signature import Signature
 from streammac.ring.member import Member
 from streammac.ring.member_actions import (
     Answer,
@@ -61,7 +62,7 @@ class Net:
 
     def add(self, name) -> None:
         self.members[name] = Member(
-            name, self.model, 2, seed=5, epochs=self.epochs, rests=self.rests
+            name, self.model, Signature(2), seed=5, epochs=self.epochs, rests=self.rests
         )
         self.jobs[name] = []
 

@@ -23,13 +23,13 @@ class TallyModel(NestedModel):
     def coordinate_shape(self):
         return (1,), np.dtype(np.uint8)
 
-    def initial_blocks(self, dim):
+    def initial_blocks(self, signature):
         return (Block("origin", laps=1),)
 
-    def blocks(self, dim, groups):
+    def blocks(self, signature, groups):
         return self._blocks
 
-    def start(self, block, dim, params, age):
+    def start(self, block, signature, params, age):
         if block.name == "origin":
             return {"origin": np.zeros(1, np.int64)}
         zero = np.zeros(2, np.int64)
@@ -58,8 +58,8 @@ class TallyModel(NestedModel):
     def warm_age(self):
         return 2
 
-    def z_step(self, params, x, z, mu):
-        return z, Objective(points=len(x))
+    def z_step(self, params, points, z, mu):
+        return z, Objective(points=len(points))
 
     def coordinates(self, params, x):
         return np.zeros((len(x), 1), np.uint8)
@@ -70,8 +70,8 @@ class TallyModel(NestedModel):
     def decode(self, params, z):
         return np.zeros((len(z), 2), np.float32)
 
-    def errors(self, params, x):
-        return np.zeros(len(x), np.float32)
+    def errors(self, params, points):
+        return np.zeros(len(points), np.float32)
 
     def measures(self):
         raise NotImplementedError

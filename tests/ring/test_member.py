@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from streammac.models.base import Objective
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.shuffling import ring_order
+from streammac.models.signature import Signature
 from streammac.ring.admission import Drop
 from streammac.ring.agenda import Agenda
 from streammac.ring.epoch import plan_after
@@ -128,7 +129,7 @@ def test_blocks_start_where_the_ring_order_says():
 
 
 def test_an_older_view_and_its_tokens_are_ignored():
-    member = Member("w1", TallyModel(), 2, seed=0)
+    member = Member("w1", TallyModel(), Signature(2), seed=0)
     begin(member, ["w1", "w2"], number=5)
     assert member.handle(View(4, addresses(["w1"]))) == []
     token = Token(4, 0, "origin", 0, ("w1",), False, None, {"origin": np.zeros(1)})
@@ -137,14 +138,14 @@ def test_an_older_view_and_its_tokens_are_ignored():
 
 
 def test_a_view_of_others_is_ignored():
-    member = Member("w1", TallyModel(), 2, seed=0)
+    member = Member("w1", TallyModel(), Signature(2), seed=0)
     begin(member, ["w1", "w2"], number=5)
     assert member.handle(View(6, addresses(["w2"]))) == []
     assert (member.view.number, member.view.frozen) == (5, False)
 
 
 def test_tokens_of_a_view_to_come_wait_for_it_within_a_limit():
-    member = Member("w1", TallyModel(), 2, seed=0)
+    member = Member("w1", TallyModel(), Signature(2), seed=0)
     token = Token(1, 0, "origin", 0, ("w1",), False, None, {"origin": np.zeros(1)})
     forged = replace(token, view=1 << 53)
     for _ in range(MAX_WAITING):
@@ -159,7 +160,7 @@ def test_tokens_of_a_view_to_come_wait_for_it_within_a_limit():
 
 @pytest.mark.parametrize("block", ["nothing of that name", "tally/0"])
 def test_a_token_for_an_unknown_block_is_dropped(block):
-    member = Member("w1", TallyModel(), 2, seed=0)
+    member = Member("w1", TallyModel(), Signature(2), seed=0)
     begin(member, ["w1", "w2"])
     token = Token(1, 0, block, 0, ("w1",), False, None, {block: np.zeros(2)})
     assert member.handle(token) == []
@@ -168,7 +169,7 @@ def test_a_token_for_an_unknown_block_is_dropped(block):
 
 def test_a_token_that_has_nothing_to_do_here_is_dropped():
     other, name = ring_order(["w1", "w2"], seed=0, epoch=0)  # the block starts at the other one
-    member = Member(name, TallyModel(), 2, seed=0)
+    member = Member(name, TallyModel(), Signature(2), seed=0)
     begin(member, ["w1", "w2"])
     for final in (False, True):
         token = Token(1, 0, "origin", 0, (other,), final, None, {"origin": np.zeros(1)})
@@ -192,7 +193,7 @@ def test_the_first_in_the_order_of_an_epoch_and_nobody_else_sends_its_model(size
 
 def alone() -> tuple[Member, Train]:
     """Return a member that is its own ring, and the job that it begins with."""
-    member = Member("w1", TallyModel(blocks=1, laps=1), 2, seed=5, epochs=2)
+    member = Member("w1", TallyModel(blocks=1, laps=1), Signature(2), seed=5, epochs=2)
     return member, begin(member, ["w1"])[-1]
 
 
@@ -234,7 +235,7 @@ def test_who_is_in_training_has_the_copies_of_the_epoch_before():
 
 
 def test_a_ring_that_begins_from_a_model_begins_with_that():
-    member = Member("w1", TallyModel(blocks=1), 2, seed=5)
+    member = Member("w1", TallyModel(blocks=1), Signature(2), seed=5)
     member.handle(View(1, addresses(["w1"])))
     model = {"tally/0": np.full(2, 9)}
     opened, job = member.handle(Resume(1, 4, EpochPlan(age=2), ("w1",), cold=True, tensors=model))

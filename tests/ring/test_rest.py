@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streammac.models.signature import Signature
 from streammac.ring.agenda import Agenda
 from streammac.ring.epoch import plan_after
 from streammac.ring.member import Member
@@ -212,7 +213,7 @@ def test_rest_is_planned_where_nothing_is_left(plan, agenda, rest):
 
 
 def test_who_joins_never_rests_before_its_points_have_been_trained_on():
-    member = Member("w1", TallyModel(), 2, seed=0, rests=True)
+    member = Member("w1", TallyModel(), Signature(2), seed=0, rests=True)
     actions = begin(member, ["w1"])
     assert isinstance(actions[0], OpenEpoch)
     assert member.epoch.state == "training"

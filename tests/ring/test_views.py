@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from streammac.coordinator.partitions import MEMORY_S, Partitions, broken
 from streammac.models.shuffling import ring_order
+from streammac.models.signature import Signature
 from streammac.ring.itinerary import next_stop
 from streammac.ring.member import Member
 from streammac.ring.member_actions import TrainDone
@@ -287,7 +288,7 @@ def test_a_model_that_comes_before_the_view_resumes_is_kept():
 
 def test_whoever_was_given_up_while_it_left_is_released_by_a_view_without_it():
     names = ("w1", "w2")
-    member = Member("w1", TallyModel(), 2, seed=5)
+    member = Member("w1", TallyModel(), Signature(2), seed=5)
     begin(member, names)
     member.handle(View(2, addresses(["w2"]), addresses(["w1"])))
     assert not member.released, "nobody has resumed the view"
@@ -308,7 +309,7 @@ def test_who_has_not_heard_that_it_begins_anew_holds_nothing_that_counts():
 
 def test_a_copy_that_nobody_goes_on_with_shows_who_had_not_trained_it():
     one, leaver, other = names = ring_order(["w1", "w2", "w3"], 5, 0)
-    member = Member(one, TallyModel(), 2, seed=5)
+    member = Member(one, TallyModel(), Signature(2), seed=5)
     job = begin(member, names)[-1]
     (sent,) = member.handle(TrainDone(job, job.token.tensors))
     assert sent.to == leaver
@@ -323,7 +324,7 @@ def test_a_copy_that_nobody_goes_on_with_shows_who_had_not_trained_it():
 
 def test_who_is_behind_does_not_count_on_one_that_died_and_joins_again():
     names = ("w1", "w2", "w3")
-    member = Member("w1", TallyModel(), 2, seed=5)
+    member = Member("w1", TallyModel(), Signature(2), seed=5)
     begin(member, names)
     member.handle(View(2, addresses(names)))
     member.handle(Resume(2, 1, EpochPlan(age=1), ("w2",), ("w3",), ("w1", "w3")))

@@ -253,9 +253,10 @@ def test_lists_and_tables_come_through_the_environment_as_json(tmp_path: Path) -
 
 def test_a_directory_keeps_its_kind_of_model(tmp_path: Path) -> None:
     memory = tmp_path / "settings.json"
-    memory.write_text(Settings().model_dump_json())
+    before = Settings.model_validate({"model": {"bits": 32}})
+    memory.write_text(before.model_dump_json())
     same = load(None, {"STREAMMAC_MODEL__BITS": "32"}, {}, memory)
-    assert same.settings == Settings()
+    assert same.settings == before
     with pytest.raises(ConfigurationError) as caught:
         load(None, {}, {"model.bits": Flag("--bits", 16)}, memory)
     assert str(caught.value) == (

@@ -14,6 +14,7 @@ import numpy as np
 from streammac.coordinator.epoch_reports import EpochReports, EpochResult
 from streammac.coordinator.membership import Membership
 from streammac.models.base import Array, Block
+from streammac.models.signature import Signature
 from streammac.ring.member import Event, Member
 from streammac.ring.member_actions import Action, OpenEpoch, Report, Send, Train, TrainDone
 from streammac.ring.view_change import ViewChange
@@ -363,7 +364,10 @@ class RingRules:
 
     def _blocks_of(self, plan: EpochPlan) -> tuple[Block, ...]:
         model = self.model
-        return model.initial_blocks(2) if plan.fresh else model.blocks(2, plan.groups)
+        signature = Signature(2)
+        return (
+            model.initial_blocks(signature) if plan.fresh else model.blocks(signature, plan.groups)
+        )
 
     def _has_its_layout(self, whose: str, plan: EpochPlan, params: Mapping[str, Array]) -> None:
         """A model is laid out as the plan of its epoch says: each submodel is in one block."""

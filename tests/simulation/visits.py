@@ -14,6 +14,7 @@ import numpy as np
 
 from streammac.models.base import Array, Block, Objective
 from streammac.models.layout import names, rows
+from streammac.models.signature import Signature
 from streammac.ring.member_actions import Train
 from tests.ring.tally import TallyModel
 
@@ -72,10 +73,10 @@ class VisitedModel(TallyModel):
         self._laps = laps
         self.chance: Random | None = None
 
-    def initial_blocks(self, dim: int) -> tuple[Block, ...]:
-        return (Block("origin", laps=1), *self.blocks(dim, 1))
+    def initial_blocks(self, signature: Signature) -> tuple[Block, ...]:
+        return (Block("origin", laps=1), *self.blocks(signature, 1))
 
-    def blocks(self, dim: int, groups: int) -> tuple[Block, ...]:
+    def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
         return tuple(Block(name, self._laps) for name in names("b", self._submodels, groups))
 
     def groups_for(self, members: int) -> int:
@@ -85,13 +86,15 @@ class VisitedModel(TallyModel):
         """Give each block the visits of those of which it has submodels."""
         old = [name for name in params if name.startswith("b/")]
         new = {name: value for name, value in params.items() if name not in old}
-        for block in self.blocks(2, groups):
+        for block in self.blocks(Signature(2), groups):
             mine = rows(block.name)
             theirs = [n for n in old if rows(n).start < mine.stop and mine.start < rows(n).stop]
             new[block.name] = np.concatenate([params[name] for name in theirs])
         return new
 
-    def start(self, block: Block, dim: int, params: Any, age: int) -> dict[str, np.ndarray]:
+    def start(
+        self, block: Block, signature: Signature, params: Any, age: int
+    ) -> dict[str, np.ndarray]:
         return {block.name: np.zeros(0, np.int64)}
 
     def train(self, job: Train, visit: Visit, visits: Visits) -> dict[str, np.ndarray]:

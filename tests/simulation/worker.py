@@ -16,6 +16,7 @@ from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Receiver
 from streammac.delivery.scan import Shards
 from streammac.link.interrupt import Interrupt
+from streammac.models.signature import Signature
 from streammac.ring.member import Event, Member
 from streammac.ring.member_actions import (
     Action,
@@ -333,7 +334,7 @@ class WorkerProcess(Process):
     def _begin(self) -> None:
         seed, epochs = self.settings.cluster.seed, self.settings.training.epochs
         rests = self.model.chance is not None
-        self.member = Member(self.name, self.model, DIM, seed, epochs, rests=rests)
+        self.member = Member(self.name, self.model, Signature(DIM), seed, epochs, rests=rests)
         early, self._early = self._early, []
         for event in early:
             self._ring(event)

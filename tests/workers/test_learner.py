@@ -10,6 +10,7 @@ import pytest
 from streammac.models.arrays import ArrayShard
 from streammac.models.base import Objective
 from streammac.models.local import CHUNK, VisitPlan
+from streammac.models.signature import Signature
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
 from streammac.ring.member_actions import OpenEpoch, Train, TrainDone, ZStep, ZStepDone
@@ -52,8 +53,8 @@ def shard_of(points: int) -> ArrayShard:
 
 
 def train_job(model, epoch=1, *, fresh=False) -> Train:
-    block = model.blocks(2, 1)[0]
-    state = model.start(block, 2, {}, 0)
+    block = model.blocks(Signature(2), 1)[0]
+    state = model.start(block, Signature(2), {}, 0)
     token = Token(1, epoch, block.name, 0, ("w1",), False, None, state)
     return Train(token, block, {}, fresh=fresh, ends_lap=True)
 
@@ -82,8 +83,8 @@ class FailingModel(TallyModel):
     def end_lap(self, block, params, state, lap):
         return self._fail("end_lap", super().end_lap(block, params, state, lap))
 
-    def z_step(self, params, x, z, mu):
-        new, objective = super().z_step(params, x, z, mu)
+    def z_step(self, params, points, z, mu):
+        new, objective = super().z_step(params, points, z, mu)
         if self.fails == "z_step":
             self._fail("z_step", {})
             objective = replace(objective, nested=float("nan"))
@@ -232,8 +233,8 @@ def test_a_point_budget_bounds_a_visit():
 
 def test_time_boxed_z_steps_go_on_where_the_last_one_stopped():
     class Touching(TallyModel):
-        def z_step(self, params, x, z, mu):
-            _, objective = super().z_step(params, x, z, mu)
+        def z_step(self, params, points, z, mu):
+            _, objective = super().z_step(params, points, z, mu)
             return z + 1, objective
 
     model = Touching(blocks=1)
@@ -254,8 +255,8 @@ class ChangingModel(TallyModel):
         super().__init__()
         self.changed = changed
 
-    def z_step(self, params, x, z, mu):
-        return z, Objective(points=len(x), changed=self.changed * len(x))
+    def z_step(self, params, points, z, mu):
+        return z, Objective(points=len(points), changed=self.changed * len(points))
 
 
 @pytest.mark.parametrize(
@@ -360,8 +361,8 @@ class TestDrift:
 class WatchedModel(TallyModel):
     """The error of a point is its first number, its coordinate says with which parameters it entered."""
 
-    def errors(self, params, x):
-        return x[:, 0]
+    def errors(self, params, points):
+        return points.x[:, 0]
 
     def coordinates(self, params, x):
         return np.full((len(x), 1), params["now"], np.uint8)

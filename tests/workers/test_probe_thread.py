@@ -8,6 +8,8 @@ from sklearn.datasets import load_digits
 
 from streammac.models.arrays import ArrayShard
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.signature import Signature
+from streammac.points.block import PointBlock
 from streammac.wire.messages import OpenProbe, ProbeQuestion
 from tests.patience import wait_for
 from workers.probe_thread import CHUNK, ProbeThread
@@ -24,7 +26,7 @@ PARAMS = MODEL.linear(
 
 @pytest.fixture
 def asked():
-    asked = ProbeThread("w1", 64, 0, ArrayShard(STORED, MODEL.coordinate_shape()))
+    asked = ProbeThread("w1", Signature(64), 0, ArrayShard(STORED, MODEL.coordinate_shape()))
     yield asked
     asked.stop()
     assert not asked._thread.is_alive()
@@ -51,9 +53,10 @@ def test_it_surveys_its_points_and_answers_questions_as_one_who_has_them_in_memo
     asked.handle(question(7, 1, survey.tensors))
     answer = answer_of(asked)
     assert (answer.probe, answer.number, answer.reason) == (7, 1, "")
-    own = MEASURES.survey(QUERIES, lambda: [STORED.copy()])
+    own = MEASURES.survey(PointBlock(QUERIES), lambda: [PointBlock(STORED.copy())])
     key = MEASURES.agree([own.told])
-    expected = MEASURES.answer(PARAMS, QUERIES, lambda: [STORED.copy()], own.kept, key)
+    asking, stored = PointBlock(QUERIES), PointBlock(STORED.copy())
+    expected = MEASURES.answer(PARAMS, asking, lambda: [stored], own.kept, key)
     for name, counts in expected.items():
         np.testing.assert_array_equal(answer.tensors[name], counts)
 
@@ -94,6 +97,32 @@ def test_a_model_that_makes_no_sense_is_answered_with_the_reason(asked):
     assert "KeyError" in answer.reason
     asked.handle(question(1, 2, survey.tensors))
     assert answer_of(asked).reason == ""
+
+
+def test_queries_and_points_come_with_their_targets():
+    seen = []
+
+    class Looking(BinaryAutoencoderModel):
+        def measures(self):
+            seen.append(self)
+            return LookingMeasures(self)
+
+    class LookingMeasures(type(MEASURES)):
+        def survey(self, queries, chunks):
+            assert (queries.y == queries.x[:, :1]).all()
+            for points in chunks():
+                assert (points.y == points.x[:, :1]).all()
+            return super().survey(queries, chunks)
+
+    shard = ArrayShard(STORED, MODEL.coordinate_shape(), STORED[:, :1])
+    asked = ProbeThread("w1", Signature(64, 1), 0, shard)
+    asked.start(Looking(bits=16))
+    asked.handle(OpenProbe(1, 1.0, {"x": QUERIES}))
+    asked.handle(OpenProbe(2, 1.0, {"x": QUERIES, "y": QUERIES[:, :1]}))
+    answer = answer_of(asked)
+    asked.stop()
+    assert (answer.probe, answer.reason) == (2, "")
+    assert seen
 
 
 def test_queries_of_another_stream_are_ignored(asked):

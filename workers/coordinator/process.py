@@ -221,10 +221,13 @@ class CoordinatorProcess:
         )
 
     def _observe(self, message: HeldOutPoints) -> None:
-        schema, x = self.core.schema, message.tensors.get("x")
-        if schema is None or x is None or x.shape[1:] != (schema.dim,):
+        schema, tensors = self.core.schema, message.tensors
+        wanted = {"x": (schema.dim,)} if schema else {}
+        if schema and schema.targets:
+            wanted["y"] = (schema.targets,)
+        if not wanted or {name: array.shape[1:] for name, array in tensors.items()} != wanted:
             text = "held-out points that are not of this stream: refused"
-        elif refused := self.publisher.observe(message.tensors):
+        elif refused := self.publisher.observe(tensors):
             text = f"{refused} held-out points are not finite or out of range: refused"
         else:
             return
