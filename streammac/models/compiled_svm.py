@@ -28,10 +28,11 @@ from streammac.models.linear_svm import (
     rates,
 )
 from streammac.models.neighbours import LEAST_POINTS, POOL, Neighbours, nearest
+from streammac.models.vectors import MULTIPLE, up_to, zeros
 
 SLICE = 16
 """Minibatches that are trained without a look at the clock."""
-LANES = 16
+ALIGNED = 16
 """Inputs come in multiples of this: zeros fill up."""
 
 
@@ -61,8 +62,7 @@ class Pass:
         nobody = np.zeros(0, np.int64)
         self._every = kernel.Rows(x[0][:0], x_at, z_at, starts, z[0].shape[1], first_bit, nobody)
         self._count, self._dim = state.weight.shape
-        machines = -(-self._count // kernel.MULTIPLE) * kernel.MULTIPLE
-        lanes = -(-self._dim // LANES) * LANES
+        machines, lanes = up_to(self._count, MULTIPLE), up_to(self._dim, ALIGNED)
         self.machines = kernel.Machines(
             _padded(state.weight, machines, lanes),
             _filled(state.bias, machines),
@@ -247,7 +247,7 @@ def _tune(
 
 
 def _padded(matrix: Floats | None, rows: int, columns: int) -> Floats:
-    padded = kernel.zeros(rows, columns)
+    padded = zeros(rows, columns)
     if matrix is not None:
         padded[: matrix.shape[0], : matrix.shape[1]] = matrix
     return padded
