@@ -112,7 +112,8 @@ class _Code:
         return [self._variable(_VECTOR(None)) for _ in range(count)]
 
     def _variable(self, value: Any) -> Any:
-        variable: Any = cgutils.alloca_once(self.builder, _VECTOR)
+        allocate: Any = cgutils.alloca_once
+        variable = allocate(self.builder, _VECTOR)
         self.builder.store(value, variable)
         return variable
 
@@ -130,7 +131,7 @@ class _Code:
         self.builder.store(self.builder.fadd(known, values[0]), place, align=4)
 
     def up_to(self, stop: Any, step: int) -> Any:
-        return cgutils.for_range_slice(self.builder, _INDEX(0), stop, _INDEX(step), inc=True)  # type: ignore[no-untyped-call]
+        return cgutils.for_range_slice(self.builder, _INDEX(0), stop, _INDEX(step), inc=True)
 
     def lane_sums(self, vectors: list[Any]) -> Any:
         """Return the sums of the lanes of `LANES` vectors as one vector: half as many vectors at each step."""
