@@ -2,13 +2,13 @@
 
 Compilers make vectors of loops, but keep the sums of a product in memory, or add up their lanes one by one. Here it is
 said what is in a register. Matrices are float32 and C-contiguous; the columns over which vectors go are a multiple of
-`LANES` (zeros fill up). All sums are made in an order that does not depend on the other rows of the result.
+16 (zeros fill up). All sums are made in an order that does not depend on the other rows of the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numba
 import numpy as np
@@ -25,10 +25,12 @@ SUMS = 16
 """Vectors that are added to at a time: as many as hide how long an addition takes."""
 MULTIPLE = 4
 """Rows of both sides of a product come in multiples of this."""
+LISTED = SUMS
+"""Lists of rows come in multiples of this; rows of zeros fill up."""
 
 _FLOAT, _INT, _INDEX = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
-_Generated: TypeAlias = tuple[Any, Callable[..., Any]]
+_Written: TypeAlias = tuple[Any, Callable[..., Any]]
 
 
 def zeros(rows: int, columns: int) -> Floats:
@@ -47,90 +49,95 @@ def up_to(count: int, multiple: int) -> int:
     return -(-count // multiple) * multiple
 
 
-def _make_wide(typing: Any) -> _Generated:
+def _make_wide(typing: Any) -> _Written:
     """Ask for the widest vectors in the function that calls it: compilers shun those of 512 bits, for others' sake."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         # llvmlite knows no attributes with values
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
 
-    return types.void(), generate
-
-
-def _make_at(typing: Any, matrix: Any, row: Any, column: Any) -> _Generated:
-    """Return the address of an entry; nothing is checked."""
-    pointer: Any = types.CPointer
-    signature = pointer(matrix.dtype)(matrix, row, column)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        address = builder.ptrtoint(array.data, _INDEX)
-        for axis in range(2):
-            stride = builder.extract_value(array.strides, axis)
-            address = builder.add(address, builder.mul(args[1 + axis], stride))
-        return builder.inttoptr(address, context.get_value_type(signature.return_type))
-
-    return signature, generate
+    return types.void(), write
 
 
 def _indices(numbers: list[int]) -> ir.Constant:
     return ir.Constant(ir.VectorType(_INT, len(numbers)), numbers)
 
 
-class _Code:
-    """Writes what the products have in common; ``stride`` and ``at`` count numbers."""
+class _Matrix(NamedTuple):
+    """An array of one row or more, where the code that is written finds it."""
 
-    def __init__(self, builder: Any) -> None:
-        self.builder = builder
-        multiply_add: Any = cgutils.get_or_insert_function
-        self._multiply_add = multiply_add(
-            builder.module,
-            ir.FunctionType(_VECTOR, [_VECTOR] * 3),
-            f"llvm.fmuladd.v{LANES}f32",
-        )
+    builder: Any
+    data: Any
+    columns: Any
 
-    def index(self, row: Any, stride: Any, column: Any) -> Any:
+    def entry(self, row: Any, column: Any) -> Any:
+        """Return the address of an entry; nothing is checked."""
         row, column = (_INDEX(v) if isinstance(v, int) else v for v in (row, column))
-        return self.builder.add(self.builder.mul(row, stride), column)
+        at = self.builder.add(self.builder.mul(row, self.columns), column)
+        return self.builder.gep(self.data, [at])
 
-    def vector_at(self, pointer: Any, at: Any) -> Any:
-        return self.builder.bitcast(self.builder.gep(pointer, [at]), _VECTOR.as_pointer())
 
-    def load(self, pointer: Any, at: Any) -> Any:
-        return self.builder.load(self.vector_at(pointer, at), align=4)
+class _Code:
+    """Writes what the products have in common."""
 
-    def everywhere(self, pointer: Any, at: Any) -> Any:
-        """Return a vector of one number."""
-        number = self.builder.load(self.builder.gep(pointer, [at]))
+    def __init__(self, context: Any, builder: Any) -> None:
+        self.builder = builder
+        self._context = context
+        insert: Any = cgutils.get_or_insert_function
+        name, kind = f"llvm.fmuladd.v{LANES}f32", ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+        self._multiply_add = insert(builder.module, kind, name)
+
+    def matrices(self, signature: Any, args: Any) -> list[_Matrix]:
+        """Return the matrices among the arguments."""
+        pairs = zip(signature.args, args, strict=True)
+        return [self._matrix(of, value) for of, value in pairs if isinstance(of, types.Array)]
+
+    def _matrix(self, of: Any, value: Any) -> _Matrix:
+        array = self._context.make_array(of)(self._context, self.builder, value)
+        columns = self.builder.extract_value(array.shape, of.ndim - 1)
+        return _Matrix(self.builder, array.data, columns)
+
+    def number_at(self, at: Any, ahead: int) -> Any:
+        return self.builder.add(at, _INDEX(ahead))
+
+    def load(self, address: Any) -> Any:
+        """Return the vector that begins there."""
+        return self.builder.load(self._vector_at(address), align=4)
+
+    def _vector_at(self, address: Any) -> Any:
+        return self.builder.bitcast(address, _VECTOR.as_pointer())
+
+    def everywhere(self, address: Any) -> Any:
+        """Return a vector of nothing but the number there."""
         nothing = ir.Constant(_VECTOR, ir.Undefined)
+        number = self.builder.load(address)
         first = self.builder.insert_element(nothing, number, _INT(0))
         return self.builder.shuffle_vector(first, nothing, _indices([0] * LANES))
 
     def sums(self, count: int) -> list[Any]:
         """Return so many vectors of zeros, to be added to."""
-        return [self._variable(_VECTOR(None)) for _ in range(count)]
-
-    def _variable(self, value: Any) -> Any:
         allocate: Any = cgutils.alloca_once
-        variable = allocate(self.builder, _VECTOR)
-        self.builder.store(value, variable)
-        return variable
+        totals = [allocate(self.builder, _VECTOR) for _ in range(count)]
+        for total in totals:
+            self.builder.store(_VECTOR(None), total)
+        return totals
 
     def add_product(self, total: Any, one: Any, other: Any) -> None:
+        """Add the products of two vectors' lanes."""
         known = self.builder.load(total)
         self.builder.store(self.builder.call(self._multiply_add, [one, other, known]), total)
 
-    def add_to_memory(self, totals: list[Any], pointer: Any, at: Any) -> None:
-        """Add several vectors to what is there, pair by pair."""
+    def add_to_memory(self, totals: list[Any], address: Any) -> None:
+        """Add several vectors to the one there."""
         values = [self.builder.load(total) for total in totals]
         while len(values) > 1:
             values = [self.builder.fadd(*values[i : i + 2]) for i in range(0, len(values), 2)]
-        place = self.vector_at(pointer, at)
-        known = self.builder.load(place, align=4)
-        self.builder.store(self.builder.fadd(known, values[0]), place, align=4)
+        there = self.builder.fadd(self.load(address), values[0])
+        self.builder.store(there, self._vector_at(address), align=4)
 
     def up_to(self, stop: Any, step: int) -> Any:
+        """Write a loop."""
         return cgutils.for_range_slice(self.builder, _INDEX(0), stop, _INDEX(step), inc=True)
 
     def lane_sums(self, vectors: list[Any]) -> Any:
@@ -141,9 +148,9 @@ class _Code:
             half = len(of) // 2
             of = [self._halved(of[k], of[k + half], size) for k in range(half)]
             size //= 2
-        (found, numbers), order = of[0], range(LANES)
-        order_of = _indices([numbers.index(number) for number in order])
-        return self.builder.shuffle_vector(found, found, order_of)
+        found, numbers = of[0]
+        order = _indices([numbers.index(number) for number in range(LANES)])
+        return self.builder.shuffle_vector(found, found, order)
 
     def _halved(
         self, one: tuple[Any, list[int]], other: tuple[Any, list[int]], size: int
@@ -162,107 +169,92 @@ class _Code:
         return self.builder.fadd(*halves), numbers
 
 
-def _make_inner(
-    typing: Any, x: Any, x_stride: Any, w: Any, w_stride: Any, length: Any, out: Any, stride: Any
-) -> _Generated:
-    """Write the products of 4 rows with 4 others, ``length`` long."""
-    signature = types.void(x, x_stride, w, w_stride, length, out, stride)
+def _make_inner(typing: Any, x: Any, i: Any, weight: Any, j: Any, out: Any) -> _Written:
+    """Put the products of 4 rows of x with 4 of ``weight`` into ``out``, from rows i and j on."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        x, x_stride, w, w_stride, length, out, stride = args
-        code = _Code(builder)
+    def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        code = _Code(context, builder)
+        x, weight, out = code.matrices(signature, args)
+        rows, others = ([code.number_at(args[k], n) for n in range(MULTIPLE)] for k in (1, 3))
         totals = code.sums(MULTIPLE * MULTIPLE)
-        with code.up_to(length, LANES) as (at, _):
-            other = [code.load(w, code.index(j, w_stride, at)) for j in range(MULTIPLE)]
-            for i in range(MULTIPLE):
-                row = code.load(x, code.index(i, x_stride, at))
-                for j in range(MULTIPLE):
-                    code.add_product(totals[MULTIPLE * i + j], row, other[j])
-        vectors = [builder.load(total) for total in totals]
-        four = ir.VectorType(_FLOAT, MULTIPLE)
-        for first in range(0, len(vectors), LANES):
-            found = code.lane_sums(vectors[first : first + LANES])
-            for part in range(0, LANES, MULTIPLE):
-                lanes = _indices(list(range(part, part + MULTIPLE)))
-                place = builder.gep(out, [code.index((first + part) // MULTIPLE, stride, 0)])
-                place = builder.bitcast(place, four.as_pointer())
-                builder.store(builder.shuffle_vector(found, found, lanes), place, align=4)
+        with code.up_to(weight.columns, LANES) as (at, _):
+            parts = [code.load(weight.entry(other, at)) for other in others]
+            for first, row in enumerate(rows):
+                part = code.load(x.entry(row, at))
+                for number, other_part in enumerate(parts):
+                    code.add_product(totals[MULTIPLE * first + number], part, other_part)
+        values = [builder.load(total) for total in totals]
+        sums = [code.lane_sums(values[k : k + LANES]) for k in range(0, len(values), LANES)]
+        for number, row in enumerate(rows):
+            found, at = sums[number * MULTIPLE // LANES], number * MULTIPLE % LANES
+            four = builder.shuffle_vector(found, found, _indices(list(range(at, at + MULTIPLE))))
+            place = builder.bitcast(out.entry(row, others[0]), four.type.as_pointer())
+            builder.store(four, place, align=4)
         return context.get_dummy_value()
 
-    return signature, generate
+    return types.void(x, i, weight, j, out), write
 
 
-def _outer_of(vectors: int) -> Callable[..., _Generated]:
-    """Return what writes the part of `add_outer` of 4 rows and so many vectors of columns."""
+def _outer_of(vectors: int) -> Callable[..., _Written]:
     at_a_time = max(1, SUMS // (MULTIPLE * vectors))
 
-    def make(
-        typing: Any,
-        push: Any,
-        push_stride: Any,
-        x: Any,
-        x_stride: Any,
-        n: Any,
-        out: Any,
-        stride: Any,
-    ) -> _Generated:
-        signature = types.void(push, push_stride, x, x_stride, n, out, stride)
+    def make(typing: Any, push: Any, x: Any, n: Any, out: Any, j: Any, d: Any) -> _Written:
+        """Add ``push[:n].T @ x[:n]`` to 4 rows of ``out``, from j on, and some vectors of columns, from d on."""
 
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            push, push_stride, x, x_stride, n, out, stride = args
-            code = _Code(builder)
-            columns = range(0, vectors * LANES, LANES)
-            totals = {(j, d): code.sums(at_a_time) for j in range(MULTIPLE) for d in columns}
+        def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            code = _Code(context, builder)
+            push, x, out = code.matrices(signature, args)
+            n, j, d = args[2], args[4], args[5]
+            rows = [code.number_at(j, k) for k in range(MULTIPLE)]
+            columns = [code.number_at(d, k * LANES) for k in range(vectors)]
+            totals = [[code.sums(at_a_time) for _ in columns] for _ in rows]
             with code.up_to(n, at_a_time) as (first, _):
-                for i in range(at_a_time):
-                    row = builder.add(first, _INDEX(i))
-                    parts = {d: code.load(x, code.index(row, x_stride, d)) for d in columns}
-                    for j in range(MULTIPLE):
-                        factor = code.everywhere(push, code.index(row, push_stride, j))
-                        for d in columns:
-                            code.add_product(totals[j, d][i], factor, parts[d])
-            for (j, d), sums in totals.items():
-                code.add_to_memory(sums, out, code.index(j, stride, d))
+                for ahead in range(at_a_time):
+                    i = code.number_at(first, ahead)
+                    parts = [code.load(x.entry(i, column)) for column in columns]
+                    for row, sums in zip(rows, totals, strict=True):
+                        factor = code.everywhere(push.entry(i, row))
+                        for total, part in zip(sums, parts, strict=True):
+                            code.add_product(total[ahead], factor, part)
+            for row, sums in zip(rows, totals, strict=True):
+                for column, total in zip(columns, sums, strict=True):
+                    code.add_to_memory(total, out.entry(row, column))
             return context.get_dummy_value()
 
-        return signature, generate
+        return types.void(push, x, n, out, j, d), write
 
     return make
 
 
-def _listed_of(vectors: int) -> Callable[..., _Generated]:
-    """Return what writes the part of `add_listed` of so many vectors of columns."""
+def _listed_of(vectors: int) -> Callable[..., _Written]:
     at_a_time = max(1, SUMS // vectors)
 
-    def make(
-        typing: Any, x: Any, x_stride: Any, listed: Any, factors: Any, count: Any, out: Any
-    ) -> _Generated:
-        signature = types.void(x, x_stride, listed, factors, count, out)
+    def make(typing: Any, x: Any, listed: Any, factors: Any, n: Any, out: Any, at: Any) -> _Written:
+        """Add n listed rows of x to some vectors of columns of ``out``, ``at`` this row and from this column on."""
 
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            x, x_stride, listed, factors, count, out = args
-            code = _Code(builder)
-            columns = range(0, vectors * LANES, LANES)
-            totals = {d: code.sums(at_a_time) for d in columns}
-            with code.up_to(count, at_a_time) as (first, _):
-                for k in range(at_a_time):
-                    at = builder.add(first, _INDEX(k))
-                    row = builder.sext(builder.load(builder.gep(listed, [at])), _INDEX)
-                    factor = code.everywhere(factors, at)
-                    for d in columns:
-                        part = code.load(x, code.index(row, x_stride, d))
-                        code.add_product(totals[d][k], factor, part)
-            for d, sums in totals.items():
-                code.add_to_memory(sums, out, _INDEX(d))
+        def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            code = _Code(context, builder)
+            x, listed, factors, out = code.matrices(signature, args)
+            row, d = (builder.extract_value(args[5], k) for k in range(2))
+            columns = [code.number_at(d, k * LANES) for k in range(vectors)]
+            totals = [code.sums(at_a_time) for _ in columns]
+            with code.up_to(args[3], at_a_time) as (first, _):
+                for ahead in range(at_a_time):
+                    k = code.number_at(first, ahead)
+                    i = builder.sext(builder.load(listed.entry(row, k)), _INDEX)
+                    factor = code.everywhere(factors.entry(row, k))
+                    for total, column in zip(totals, columns, strict=True):
+                        code.add_product(total[ahead], factor, code.load(x.entry(i, column)))
+            for total, column in zip(totals, columns, strict=True):
+                code.add_to_memory(total, out.entry(row, column))
             return context.get_dummy_value()
 
-        return signature, generate
+        return types.void(x, listed, factors, n, out, at), write
 
     return make
 
 
 wide: Any = intrinsic(_make_wide)
-_at: Any = intrinsic(_make_at)
 _inner: Any = intrinsic(_make_inner)
 _outer_4: Any = intrinsic(_outer_of(4))
 _outer_1: Any = intrinsic(_outer_of(1))
@@ -270,80 +262,39 @@ _listed_16: Any = intrinsic(_listed_of(16))
 _listed_4: Any = intrinsic(_listed_of(4))
 _listed_1: Any = intrinsic(_listed_of(1))
 
-LISTED = SUMS
-"""Lists of `add_listed` come in multiples of this; rows that count nothing fill up."""
-
 
 @numba.njit(cache=True, nogil=True)
 def inner(x: Any, first: Any, last: Any, weight: Any, out: Any) -> None:
     """Put the products of rows [first, last) of x with all rows of ``weight`` into these rows of ``out``."""
-    wide()
-    length = weight.shape[1]
     for j in range(0, weight.shape[0], MULTIPLE):
         for i in range(first, last, MULTIPLE):
-            _inner(
-                _at(x, i, 0),
-                x.shape[1],
-                _at(weight, j, 0),
-                length,
-                length,
-                _at(out, i, j),
-                out.shape[1],
-            )
+            _inner(x, i, weight, j, out)
 
 
 @numba.njit(cache=True, nogil=True)
 def add_outer(push: Any, x: Any, n: Any, out: Any) -> None:
     """Add ``push[:n].T @ x[:n]`` to ``out`` (columns of push, columns of x); n is a multiple of 4."""
-    wide()
-    columns = out.shape[1]
+    rows, columns = out.shape
     many = columns // (4 * LANES) * (4 * LANES)
     for d in range(0, many, 4 * LANES):
-        for j in range(0, out.shape[0], MULTIPLE):
-            _outer_4(
-                _at(push, 0, j), push.shape[1], _at(x, 0, d), x.shape[1], n, _at(out, j, d), columns
-            )
+        for j in range(0, rows, MULTIPLE):
+            _outer_4(push, x, n, out, j, d)
     for d in range(many, columns, LANES):
-        for j in range(0, out.shape[0], MULTIPLE):
-            _outer_1(
-                _at(push, 0, j), push.shape[1], _at(x, 0, d), x.shape[1], n, _at(out, j, d), columns
-            )
+        for j in range(0, rows, MULTIPLE):
+            _outer_1(push, x, n, out, j, d)
 
 
 @numba.njit(cache=True, nogil=True)
 def add_listed(x: Any, listed: Any, factors: Any, counts: Any, out: Any) -> None:
     """Add ``factors[j, k] * x[listed[j, k]]`` to row j of ``out``, for k < counts[j], multiples of `LISTED`."""
-    wide()
     rows, columns = out.shape
-    stride = x.shape[1]
     most, many = columns // (16 * LANES) * (16 * LANES), columns // (4 * LANES) * (4 * LANES)
     for d in range(0, most, 16 * LANES):
         for j in range(rows):
-            _listed_16(
-                _at(x, 0, d),
-                stride,
-                _at(listed, j, 0),
-                _at(factors, j, 0),
-                counts[j],
-                _at(out, j, d),
-            )
+            _listed_16(x, listed, factors, counts[j], out, (j, d))
     for d in range(most, many, 4 * LANES):
         for j in range(rows):
-            _listed_4(
-                _at(x, 0, d),
-                stride,
-                _at(listed, j, 0),
-                _at(factors, j, 0),
-                counts[j],
-                _at(out, j, d),
-            )
+            _listed_4(x, listed, factors, counts[j], out, (j, d))
     for d in range(many, columns, LANES):
         for j in range(rows):
-            _listed_1(
-                _at(x, 0, d),
-                stride,
-                _at(listed, j, 0),
-                _at(factors, j, 0),
-                counts[j],
-                _at(out, j, d),
-            )
+            _listed_1(x, listed, factors, counts[j], out, (j, d))
