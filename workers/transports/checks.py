@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from streammac.wire.messages import EpochPlan, ModelState, Token
+from streammac.wire.messages import EpochPlan, ModelState, Token, Wake
 from workers.transports.base import RingMessage, Transport, TransportError
 
 Make: TypeAlias = Callable[[Sequence[str]], dict[str, Transport]]
@@ -79,6 +79,20 @@ def check_carries_models(make: Make) -> None:
     assert isinstance(got, ModelState)
     assert (got.view, got.epoch) == (3, 4)
     np.testing.assert_array_equal(got.tensors["weights"], np.arange(5))
+    for one in ends.values():
+        one.close()
+
+
+def check_carries_orders_to_wake(make: Make) -> None:
+    """Who rests is woken by the others."""
+    ends = _ring(make, "ab")
+    ends["a"].send("b", Wake(3, 4))
+    end = time.monotonic() + PATIENCE_S
+    arrived: list[RingMessage] = []
+    while not arrived and time.monotonic() < end:
+        arrived = ends["b"].receive()
+        time.sleep(0.001)
+    assert arrived == [Wake(3, 4)]
     for one in ends.values():
         one.close()
 

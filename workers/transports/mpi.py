@@ -19,7 +19,6 @@ from typing import Any
 
 from streammac.errors import ExitCode, Failure
 from streammac.wire.codec import WireError, decode, encode
-from streammac.wire.messages import ModelState, Token
 from workers.transports.base import RingMessage, TransportError
 from workers.transports.doorbell import Doorbell
 from workers.transports.known_lines import KnownLines
@@ -174,7 +173,7 @@ class MpiTransport:
         except WireError as error:
             log.warning("ignored what a member sent: %s", error)
         else:
-            if isinstance(message, Token | ModelState):
+            if isinstance(message, RingMessage):
                 return message
             log.warning("ignored a %s of a member", type(message).__name__)
         self._unusable += 1
