@@ -14,8 +14,11 @@ from pathlib import Path
 
 ELASTIC = ("--with-ft", "ulfm")
 """The death of a rank is not the end of the others."""
-PLACING = ("--map-by", ":OVERSUBSCRIBE", "--bind-to", "none")
-"""As many ranks as are asked for; each has several threads, which may run on any core."""
+PLACING = ("--host", "localhost:1000", "--bind-to", "none")
+"""Here, as many ranks as are asked for; each has several threads, which may run on any core.
+
+Were there more than there is room for, each look for what has come would give up its core, for milliseconds.
+"""
 COLLECTIVES = ("--mca", "coll", "^han,adapt,xhc,acoll,sm")
 """Not these: they hang where processes have come one after the other, and what is small does without."""
 ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}

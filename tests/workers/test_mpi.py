@@ -100,6 +100,11 @@ def connected(job: Job, names: str, lines=("",) * RANKS) -> dict[str, End]:
     return ends
 
 
+def test_a_look_for_what_has_come_keeps_the_core_though_there_are_more_ranks(job):
+    for end in job.make("abcd").values():
+        assert not end.ask("gives_up_its_core")
+
+
 def test_large_arrays_arrive_between_small_ones_as_they_were_in_their_order_and_over_mpi(job):
     ends = connected(job, "ab")
     sizes = [10, OWN_MESSAGE, 3_000_000, 7, OWN_MESSAGE // 4, 1]

@@ -26,8 +26,6 @@ from workers.transports.framing import Buffer, Frame, following, pack, unpack
 # who makes a lane waits for the others in a thread of its own; the end must not wait for those who have died
 mpi4py.rc.thread_level = "multiple"
 mpi4py.rc.finalize = False
-# with more ranks than cores Open MPI would give up its core in every look for what has come, for milliseconds
-os.environ["OMPI_MCA_mpi_yield_when_idle"] = "0"
 
 from mpi4py import MPI  # noqa: E402
 
