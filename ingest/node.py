@@ -25,7 +25,7 @@ from ingest.progress import IngestState
 from ingest.pushes import Pushes
 from ingest.sources import SourceError
 from ingest.wake import Wake
-from streammac.allocator import keep_freed_memory
+from streammac.allocator import keep_freed_memory, spare_what_is_loaded
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.worker_sockets import WorkerSockets
 from streammac.errors import ExitCode, StreammacError
@@ -103,11 +103,13 @@ class IngestNode:
             self.poller.register(socket, zmq.POLLIN)
         self.workers = WorkerSockets(listeners.context, self.poller)
         self.ingest_queue = IngestQueue(settings.ingest.record_bytes, self.wake)
-        self.pushes = Pushes(self.ingest_queue, listeners.clients.answer, settings)
         self.feeds = FeedReaders(link.name, self.ingest_queue, settings, self.wake)
         path = directory.dead_letters / f"{link.name}.ndjson"
         letters = DeadLetterFile(path, settings.ingest.dead_letter_bytes)
         self.outbox = Outbox(link.name, link.incarnation, settings, ledger, letters)
+        self.pushes = Pushes(
+            self.ingest_queue, self.outbox.take, listeners.clients.answer, settings
+        )
         self.first_ack_s = 0.0
         self._began = time.monotonic()
         self._rate = (0.0, 0)  # points per second, acknowledged at the last heartbeat
@@ -211,22 +213,18 @@ class IngestNode:
         for identity, push in self.listeners.clients.receive():
             room = self.outbox.sender.has_room and not self.ingest_queue.stopping
             self.pushes.take(identity, push, has_room=room)
-            self._admit_requests()  # so that the next push sees how much room is left
 
     def _admit(self) -> None:
         """Take what threads have brought, as long as there is room."""
         for proposal in self.ingest_queue.take_proposals():
             self.link.tell(proposal)
-        self._admit_requests()
+        while not self.ingest_queue.requests.empty():
+            self.outbox.take(self.ingest_queue.requests.get())
         while self.outbox.sender.has_room:
             try:
                 self.outbox.take(self.ingest_queue.feeds.get_nowait())
             except queue.Empty:
                 return
-
-    def _admit_requests(self) -> None:
-        while not self.ingest_queue.requests.empty():
-            self.outbox.take(self.ingest_queue.requests.get())
 
     # -- workers --------------------------------------------------------------------------
 
@@ -379,4 +377,5 @@ def _serve(
         # a disk may have room later
         return ExitCode.UNEXPECTED if isinstance(error, OSError) else ExitCode.BAD_INPUT
     node = IngestNode(link, listeners, directory, registration, ledger, interrupt)
+    spare_what_is_loaded()
     return node.run(sources)

@@ -36,7 +36,9 @@ class Pushes:
     Parameters
     ----------
     ingest_queue : IngestQueue
-        Validates and takes the points.
+        Validates the points.
+    deliver : callable
+        Takes them.
     answer : callable
         Sends a `Pushed` to a client's socket identity.
     settings : Settings
@@ -44,6 +46,7 @@ class Pushes:
     """
 
     ingest_queue: IngestQueue
+    deliver: Callable[[Delivery], None]
     answer: Callable[[bytes, Pushed], None]
     settings: Settings
     _under_way: dict[Key, bytes] = field(default_factory=dict)
@@ -81,7 +84,7 @@ class Pushes:
         before = push.sequence * len(x)  # a client's pushes are of about the same size
         first = BatchId.of_push(*key)
         origin = Origin(first, ingest.batch_points, share, before, durable=True)
-        self.ingest_queue.put_request(
+        self.deliver(
             Delivery(
                 push.client,
                 x.dtype.str,

@@ -6,6 +6,7 @@ carries nothing but the wake-up.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import zmq
 
+from streammac.allocator import spare_what_is_loaded
 from streammac.ring.member_actions import Done, Job
 from streammac.threads import VitalThread
 from workers.learner import Learner, PhaseTimes
@@ -99,6 +101,7 @@ class ComputeThread:
             # in a ring that is yet to begin, all do so while they wait for points, and not one after the other where
             # the first block comes by; drift is watched later
             learner.model.prepare()
+            spare_what_is_loaded()
             while (job := self._jobs.get()) is not None and not self._ending.is_set():
                 begin = time.monotonic()
                 done = learner.do(job)
@@ -112,4 +115,7 @@ class ComputeThread:
 
     def _post(self, wake: zmq.Socket[bytes], result: Result | Learner) -> None:
         self.results.put(result)
-        wake.send(b"")
+        with contextlib.suppress(
+            zmq.ContextTerminated
+        ):  # the loop has ended, and waited in vain for this
+            wake.send(b"")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from ingest.ingest_queue import IngestQueue
+from ingest.ingest_queue import Delivery, IngestQueue
 from ingest.pushes import Pushes
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.coordinator_actions import Tell
@@ -120,12 +120,11 @@ def test_an_ingest_node_goes_on_taking_pushes(seed: int) -> None:
     settings = Settings()
     queue = IngestQueue(settings.ingest.record_bytes, lambda: None)
     queue.agree(StreamSchema(4, "float32"))
-    pushes = Pushes(queue, lambda _, pushed: answered.append(pushed), settings)
+    taken: list[Delivery] = []
+    pushes = Pushes(queue, taken.append, lambda _, pushed: answered.append(pushed), settings)
     for message in arriving([Push], seed):
         pushes.take(b"c", message, has_room=True)
-        while not queue.requests.empty():
-            delivery = queue.requests.get()
-            assert np.isfinite(delivery.points.x).all()
+    assert all(np.isfinite(delivery.points.x).all() for delivery in taken)
     good = Push("good", 1, 1, {"x": np.ones((3, 4), np.float32)})
     pushes.take(b"c", good, has_room=True)
-    assert len(queue.requests.get().points) == 3
+    assert len(taken[-1].points) == 3

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import zmq
 from msgspec.structs import replace
 
+from streammac.allocator import spare_what_is_loaded
 from streammac.coordinator.awake_clock import AwakeClock
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.coordinator_actions import Action, Finished, Note, Tell
@@ -154,6 +155,7 @@ class CoordinatorProcess:
     def run(self) -> int:
         """Serve until it is asked to end and all others have, or it is asked twice; return the exit code."""
         self.publisher.start()
+        spare_what_is_loaded()
         facts = {
             "control": self.own.address,
             "metrics_url": self.own.metrics_url,
