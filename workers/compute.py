@@ -99,7 +99,7 @@ class ComputeThread:
             learner = self._build(self._ending.is_set)
             self._post(wake, learner)
             # in a ring that is yet to begin, all do so while they wait for points, and not one after the other where
-            # the first block comes by; drift is watched later
+            # the first block comes by
             learner.model.prepare()
             spare_what_is_loaded()
             while (job := self._jobs.get()) is not None and not self._ending.is_set():

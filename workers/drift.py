@@ -6,11 +6,10 @@ coordinator takes the word of those who have most of the points.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from streammac.models.base import Floats
+from workers.adwin import Adwin
 
 GROUP = 8
 """Points averaged into one observation, and observations between two looks of the detector. ADWIN believes no change
@@ -41,10 +40,6 @@ class DriftWatch:
     ----------
     delta : float
         ADWIN's confidence: smaller means fewer false alarms.
-
-    References
-    ----------
-    Bifet, Gavalda: Learning from Time-Changing Data with Adaptive Windowing, SDM 2007.
     """
 
     def __init__(self, delta: float) -> None:
@@ -57,16 +52,7 @@ class DriftWatch:
         """Mean error at the last alarm that nobody has taken yet."""
         self.since = self.before = 0
         """Points since the change that the last alarm told of, and those there were before; 0 where that is over."""
-        self._adwin: Any = None
-
-    def prepare(self) -> None:
-        """Load the detector now, and not with the first points."""
-        self._adwin = self._detector()
-
-    def _detector(self) -> Any:
-        from river.drift import ADWIN  # a slow import, which the first model need not wait for
-
-        return ADWIN(delta=self._delta, clock=GROUP)  # type: ignore[no-untyped-call]
+        self._adwin: Adwin | None = None
 
     def reset(self) -> None:
         """Forget all errors: those of another model tell nothing."""
@@ -84,7 +70,7 @@ class DriftWatch:
         self.since += count if self.since else 0
         whole = len(errors) // GROUP * GROUP
         self._rest = errors[whole:]
-        detector = self._adwin = self._adwin or self._detector()
+        detector = self._adwin = self._adwin or Adwin(self._delta, clock=GROUP)
         means = errors[:whole].reshape(-1, GROUP).mean(axis=1)
         for number, value in enumerate(means, 1):
             before = detector.estimation

@@ -150,12 +150,6 @@ class Learner:
     _usual: float = 0.0  # mean error of the points, by the newest model; 0: not known yet
     _sweep: Sweep = field(default_factory=Sweep)
 
-    def prepare(self) -> None:
-        """Load now what the first jobs would load otherwise."""
-        self.model.prepare()
-        if self.drift is not None:
-            self.drift.prepare()
-
     def do(self, job: Job) -> Done | None:
         """Do one job; of one that fails on its numbers is told, and the ring goes on without it."""
         try:

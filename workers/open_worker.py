@@ -146,7 +146,7 @@ class OpenWorker:
         settings = self.registration.settings
         learner = learner_for(self.link.name, settings, self.shards.train, cancelled)
         if self.registration.late:
-            learner.prepare()  # the others would wait for it
+            learner.model.prepare()  # the others would wait for it
         return learner
 
     def _take_result(self) -> None:
