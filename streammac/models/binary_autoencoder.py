@@ -253,7 +253,7 @@ class BinaryAutoencoderModel(NestedModel, Codes):
         loss = Neighbours(part, self.neighbours) if self.neighbours else None
         if not self.features:
             from streammac.models import compiled_svm
-            from streammac.models.svm_kernel import Inputs
+            from streammac.models.row_kernel import Inputs
 
             inputs = Inputs(mean, np.float32(1.0 / scale), np.float32(reach(scale, len(mean))))
             return compiled_svm.train(

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streammac.models import neighbour_kernel as nearby
 from streammac.models import svm_kernel as kernel
 from streammac.models.arrays import ArrayShard
 from streammac.models.base import Batch, Floats
@@ -27,13 +28,22 @@ from streammac.models.linear_svm import (
     penalties,
     rates,
 )
-from streammac.models.neighbours import LEAST_POINTS, POOL, Neighbours, nearest
+from streammac.models.neighbours import LEAST_POINTS, POOL, Neighbours, nearest_of, spacing
+from streammac.models.row_kernel import Inputs, Rows
 from streammac.models.vectors import MULTIPLE, up_to, zeros
 
 SLICE = 16
 """Minibatches that are trained without a look at the clock."""
 ALIGNED = 16
 """Inputs come in multiples of this: zeros fill up."""
+
+
+class Pool(NamedTuple):
+    """Points that are looked at together."""
+
+    positions: NDArray[np.int64]
+    activations: Floats
+    """(machines, points)"""
 
 
 class Pass:
@@ -51,16 +61,14 @@ class Pass:
         How rows become inputs.
     """
 
-    def __init__(
-        self, state: SvmState, batch: Batch, first_bit: int, inputs: kernel.Inputs
-    ) -> None:
+    def __init__(self, state: SvmState, batch: Batch, first_bit: int, inputs: Inputs) -> None:
         self._state = state
         self._inputs = inputs
         self._stored = batch.data.stored()  # held: the loops get addresses
         starts, x, z = self._stored
         x_at, z_at = (np.array([part.ctypes.data for part in parts]) for parts in (x, z))
         nobody = np.zeros(0, np.int64)
-        self._every = kernel.Rows(x[0][:0], x_at, z_at, starts, z[0].shape[1], first_bit, nobody)
+        self._every = Rows(x[0][:0], x_at, z_at, starts, z[0].shape[1], first_bit, nobody)
         self._count, self._dim = state.weight.shape
         machines, lanes = up_to(self._count, MULTIPLE), up_to(self._dim, ALIGNED)
         self.machines = kernel.Machines(
@@ -71,6 +79,7 @@ class Pass:
             np.concatenate([state.eta0, np.zeros(machines - self._count)]),
         )
         self._scratch = kernel.scratch(machines, lanes)
+        self._nearby: nearby.Scratch | None = None
         self.steps = state.steps
         self._summed = state.summed
 
@@ -86,13 +95,16 @@ class Pass:
     def descend(
         self, batches: Sequence[Batch], share: float, decay: float, *, watch: bool = False
     ) -> tuple[NDArray[np.int64], Floats]:
-        """Make a step for each minibatch; return positions and activations of the points, if ``watch`` says so."""
+        """Make a step for each minibatch; return positions and activations of the points, if ``watch`` says so.
+
+        Machines that fill up have activations, too.
+        """
         rows = self._rows(np.concatenate([batch.rows for batch in batches]))
         bounds = np.cumsum([0, *(len(batch.rows) for batch in batches)])
         average = self._state.weight_sum is not None
         met = len(rows.positions) if watch else 0
         kept = np.empty(met, np.int64)
-        activations = np.empty((met, len(self.machines.bias)), np.float32)
+        activations = np.empty((len(self.machines.bias), met), np.float32)
         plan = (share, decay, self.steps, average)
         count, made, _ = kernel.descend(
             rows,
@@ -105,31 +117,41 @@ class Pass:
         )
         self.steps += count
         self._summed += made if average else 0
-        return kept[:count], activations[:count, : self._count]
+        return kept[:count], activations[:, :count]
 
-    def follow(
-        self, positions: NDArray[np.int64], slopes: Floats, step: NDArray[np.float64]
-    ) -> None:
-        """Make a step down another loss of these points, whose derivatives by the activations are ``slopes``."""
-        machines = len(self.machines.bias)
-        every = np.zeros((len(slopes), machines), np.float32)
-        every[:, : self._count] = slopes
+    def slopes(self, loss: Neighbours, pool: Pool, near: NDArray[np.int32]) -> Floats:
+        """Return the neighbours' loss's derivatives by the activations of a pool, (machines, points)."""
+        length, points = self._every.codes, len(pool.positions)
+        masks = _others(loss.part, length)
+        if self._nearby is None or self._nearby.smooth.shape[1] < points:
+            self._nearby = nearby.scratch(len(self.machines.bias), max(points, POOL), len(masks))
+        found = zeros(*pool.activations.shape)
+        plan = (self._count, spacing(points), loss.rate(length))
+        rows = self._rows(pool.positions)
+        nearby.slopes(rows, pool.activations, near, plan, masks, self._nearby, found)
+        return found
+
+    def follow(self, pool: Pool, slopes: Floats, step: NDArray[np.float64]) -> None:
+        """Make a step down the slopes of a loss."""
         kernel.follow(
-            self._rows(positions),
-            every,
-            _filled(step, machines),
+            self._rows(pool.positions),
+            slopes,
+            _filled(step, len(self.machines.bias)),
             self._inputs,
             self.machines,
             self._scratch,
         )
 
-    def points(self, positions: NDArray[np.int64]) -> Floats:
-        """Return these points, centred, (n, D)."""
-        found = np.empty((len(positions), self._dim), np.float32)
-        kernel.gather(self._rows(positions), self._inputs, found)
-        return found
+    def nearest(self, positions: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return the nearest others of each query of a pool, (queries, k)."""
+        step, wanted = spacing(len(positions)), nearest_of(len(positions))
+        near = np.zeros((-(-len(positions) // step), wanted), np.int32)
+        tile = self._scratch.tile
+        asked = zeros(up_to(len(near), MULTIPLE), tile.shape[1])
+        nearby.search(self._rows(positions), step, self._inputs, tile, asked, near)
+        return near
 
-    def _rows(self, positions: NDArray[np.int64]) -> kernel.Rows:
+    def _rows(self, positions: NDArray[np.int64]) -> Rows:
         count = self._every.starts[-1]
         if len(positions) and not 0 <= positions.min() <= positions.max() < count:
             raise IndexError(f"rows: expected positions in [0, {count}), got {positions}")
@@ -139,7 +161,7 @@ class Pass:
 def train(
     state: SvmState,
     batches: Iterable[Batch],
-    inputs: kernel.Inputs,
+    inputs: Inputs,
     decay: float,
     *,
     average: bool,
@@ -184,12 +206,11 @@ def _with_neighbours(
                 met.append(visit.descend(slice_, BESIDE, decay, watch=True))
                 points += len(met[-1][0])
         if points >= (LEAST_POINTS if ended else POOL) and last is not None:
-            positions = np.concatenate([kept for kept, _ in met])
-            activations = np.concatenate([found for _, found in met])
-            z = np.concatenate([last.data.z(rows) for rows in _increasing(positions)])
-            slopes = loss.slopes(activations, z, _nearest(visit, last, positions))
+            positions, activations = zip(*met, strict=True)
+            pool = Pool(np.concatenate(positions), np.concatenate(activations, axis=1))
             step = BESIDE * loss.weight * rates(eta0, decay, visit.steps)
-            visit.follow(positions, slopes, step)
+            slopes = visit.slopes(loss, pool, _nearest(visit, last, pool.positions))
+            visit.follow(pool, slopes, step)
         if ended:
             return
 
@@ -198,9 +219,17 @@ def _nearest(visit: Pass, batch: Batch, positions: NDArray[np.int64]) -> NDArray
     """Return the true neighbours in a pool, found once for all visits of the same epoch."""
     key = blake2b(positions.tobytes(), digest_size=16).digest()
     if key not in batch.memo:
-        batch.memo[key] = nearest(visit.points(positions)).astype(np.int32)
+        batch.memo[key] = visit.nearest(positions)
     found: NDArray[np.int32] = batch.memo[key]
     return found
+
+
+def _others(part: slice, codes: int) -> NDArray[np.uint32]:
+    """Return which bits are not trained, in words; of words without any none in the end."""
+    others = np.ones(up_to(codes, 32), np.uint8)
+    others[part] = others[codes:] = 0
+    masks = np.packbits(others, bitorder="little").view(np.uint32)
+    return masks[: len(masks) if masks.any() else 0]
 
 
 def _increasing(positions: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -223,7 +252,7 @@ def _chained(first: Sequence[Batch], rest: Iterator[Batch]) -> Iterator[Batch]:
 def _tune(
     state: SvmState,
     sample: Sequence[Batch],
-    inputs: kernel.Inputs,
+    inputs: Inputs,
     decay: float,
     part: slice,
 ) -> NDArray[np.float64]:
@@ -241,7 +270,9 @@ def _tune(
         if len(positions) == 0:
             return np.zeros(len(state.bias))
         z = np.concatenate([sample[0].data.z(rows) for rows in _increasing(positions)])
-        return hinges(activations, z[:, part]) / len(positions) + penalties(trained.weight, decay)
+        return hinges(activations[: len(state.bias)].T, z[:, part]) / len(positions) + penalties(
+            trained.weight, decay
+        )
 
     return best_of(losses)
 
@@ -265,7 +296,7 @@ def compile_all() -> None:
     for dtype in (np.uint8, np.float32):
         data = ArrayShard(np.zeros((LEAST_POINTS, 1), dtype), ((1,), np.dtype(np.uint8)))
         state = SvmState(np.ones((1, 1), np.float32), np.zeros(1, np.float32), np.ones(1))
-        inputs = kernel.Inputs(np.zeros(1, np.float32), np.float32(1), np.float32(1))
+        inputs = Inputs(np.zeros(1, np.float32), np.float32(1), np.float32(1))
         whole = slice(0, 1)
         train(
             state,

@@ -86,6 +86,13 @@ class Neighbours:
     part: slice
     weight: float
 
+    def rate(self, length: int) -> np.float32:
+        """Return by how much a logit grows with the product of two codes of so many bits that are +-1.
+
+        The product is L - 2 distance, and a constant does not matter to the softmax.
+        """
+        return np.float32(0.5 / max(1.0, FALL * length))
+
     def slopes(
         self, activations: Floats, z: NDArray[np.uint8], near: NDArray[np.integer]
     ) -> Floats:
@@ -102,8 +109,7 @@ class Neighbours:
         codes *= 2.0
         codes -= 1.0
         codes[:, self.part] = bits
-        # of +-1 bits the product is L - 2 distance: a constant does not matter to the softmax
-        rate = np.float32(0.5 / max(1.0, FALL * codes.shape[1]))
+        rate = self.rate(codes.shape[1])
         push: Floats = np.asarray((codes[queries] * rate) @ codes.T, np.float32)
         push[rows[:, 0], queries] = -np.inf
         push -= push.max(axis=1, keepdims=True)
@@ -119,16 +125,26 @@ class Neighbours:
         return slopes
 
 
+def spacing(points: int) -> int:
+    """Return that one in so many points of a pool is a query."""
+    return max(4, points // QUERIES)
+
+
+def nearest_of(points: int) -> int:
+    """Return how many neighbours are true in a pool of so many points."""
+    return min(points // 4, max(LEAST_NEAREST, round(NEAREST * points)))
+
+
 def _queries(points: int) -> NDArray[np.int64]:
-    """Return which points of a pool are queries: one in so many, at most one in four."""
-    return np.arange(0, points, max(4, points // QUERIES))
+    """Return which points of a pool are queries."""
+    return np.arange(0, points, spacing(points))
 
 
 def nearest(x: Floats) -> NDArray[np.int64]:
     """Return the nearest other points of each query of a pool (n, D), (queries, k)."""
     points = len(x)
     queries = _queries(points)
-    wanted = min(points // 4, max(LEAST_NEAREST, round(NEAREST * points)))
+    wanted = nearest_of(points)
     found = true_neighbours(x, x[queries], wanted + 1)
     # the query itself, or of many points at the same place any one, goes
     itself = found == queries[:, None]

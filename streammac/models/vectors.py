@@ -169,18 +169,18 @@ class _Code:
         return self.builder.fadd(*halves), numbers
 
 
-def _make_inner(typing: Any, x: Any, i: Any, weight: Any, j: Any, out: Any) -> _Written:
-    """Put the products of 4 rows of x with 4 of ``weight`` into ``out``, from rows i and j on."""
+def _make_inner(typing: Any, a: Any, i: Any, b: Any, j: Any, out: Any) -> _Written:
+    """Put the products of 4 rows of a, from i on, with 4 of b, from j on, into ``out``."""
 
     def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         code = _Code(context, builder)
-        x, weight, out = code.matrices(signature, args)
+        a, b, out = code.matrices(signature, args)
         rows, others = ([code.number_at(args[k], n) for n in range(MULTIPLE)] for k in (1, 3))
         totals = code.sums(MULTIPLE * MULTIPLE)
-        with code.up_to(weight.columns, LANES) as (at, _):
-            parts = [code.load(weight.entry(other, at)) for other in others]
+        with code.up_to(b.columns, LANES) as (at, _):
+            parts = [code.load(b.entry(other, at)) for other in others]
             for first, row in enumerate(rows):
-                part = code.load(x.entry(row, at))
+                part = code.load(a.entry(row, at))
                 for number, other_part in enumerate(parts):
                     code.add_product(totals[MULTIPLE * first + number], part, other_part)
         values = [builder.load(total) for total in totals]
@@ -192,18 +192,18 @@ def _make_inner(typing: Any, x: Any, i: Any, weight: Any, j: Any, out: Any) -> _
             builder.store(four, place, align=4)
         return context.get_dummy_value()
 
-    return types.void(x, i, weight, j, out), write
+    return types.void(a, i, b, j, out), write
 
 
-def _outer_of(vectors: int) -> Callable[..., _Written]:
+def _product_of(vectors: int) -> Callable[..., _Written]:
     at_a_time = max(1, SUMS // (MULTIPLE * vectors))
 
-    def make(typing: Any, push: Any, x: Any, n: Any, out: Any, j: Any, d: Any) -> _Written:
-        """Add ``push[:n].T @ x[:n]`` to 4 rows of ``out``, from j on, and some vectors of columns, from d on."""
+    def make(typing: Any, factors: Any, x: Any, n: Any, out: Any, j: Any, d: Any) -> _Written:
+        """Add ``factors[:, :n] @ x[:n]`` to 4 rows of ``out``, from j on, and some vectors of columns, from d on."""
 
         def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             code = _Code(context, builder)
-            push, x, out = code.matrices(signature, args)
+            factors, x, out = code.matrices(signature, args)
             n, j, d = args[2], args[4], args[5]
             rows = [code.number_at(j, k) for k in range(MULTIPLE)]
             columns = [code.number_at(d, k * LANES) for k in range(vectors)]
@@ -213,7 +213,7 @@ def _outer_of(vectors: int) -> Callable[..., _Written]:
                     i = code.number_at(first, ahead)
                     parts = [code.load(x.entry(i, column)) for column in columns]
                     for row, sums in zip(rows, totals, strict=True):
-                        factor = code.everywhere(push.entry(i, row))
+                        factor = code.everywhere(factors.entry(row, i))
                         for total, part in zip(sums, parts, strict=True):
                             code.add_product(total[ahead], factor, part)
             for row, sums in zip(rows, totals, strict=True):
@@ -221,7 +221,7 @@ def _outer_of(vectors: int) -> Callable[..., _Written]:
                     code.add_to_memory(total, out.entry(row, column))
             return context.get_dummy_value()
 
-        return types.void(push, x, n, out, j, d), write
+        return types.void(factors, x, n, out, j, d), write
 
     return make
 
@@ -256,32 +256,32 @@ def _listed_of(vectors: int) -> Callable[..., _Written]:
 
 wide: Any = intrinsic(_make_wide)
 _inner: Any = intrinsic(_make_inner)
-_outer_4: Any = intrinsic(_outer_of(4))
-_outer_1: Any = intrinsic(_outer_of(1))
+_product_4: Any = intrinsic(_product_of(4))
+_product_1: Any = intrinsic(_product_of(1))
 _listed_16: Any = intrinsic(_listed_of(16))
 _listed_4: Any = intrinsic(_listed_of(4))
 _listed_1: Any = intrinsic(_listed_of(1))
 
 
 @numba.njit(cache=True, nogil=True)
-def inner(x: Any, first: Any, last: Any, weight: Any, out: Any) -> None:
-    """Put the products of rows [first, last) of x with all rows of ``weight`` into these rows of ``out``."""
+def inner(weight: Any, x: Any, first: Any, last: Any, out: Any) -> None:
+    """Put the products of all rows of ``weight`` with rows [first, last) of x into these columns of ``out``."""
     for j in range(0, weight.shape[0], MULTIPLE):
         for i in range(first, last, MULTIPLE):
-            _inner(x, i, weight, j, out)
+            _inner(weight, j, x, i, out)
 
 
 @numba.njit(cache=True, nogil=True)
-def add_outer(push: Any, x: Any, n: Any, out: Any) -> None:
-    """Add ``push[:n].T @ x[:n]`` to ``out`` (columns of push, columns of x); n is a multiple of 4."""
+def add_product(factors: Any, x: Any, n: Any, out: Any) -> None:
+    """Add ``factors[:, :n] @ x[:n]`` to ``out``; n is a multiple of 4."""
     rows, columns = out.shape
     many = columns // (4 * LANES) * (4 * LANES)
     for d in range(0, many, 4 * LANES):
         for j in range(0, rows, MULTIPLE):
-            _outer_4(push, x, n, out, j, d)
+            _product_4(factors, x, n, out, j, d)
     for d in range(many, columns, LANES):
         for j in range(0, rows, MULTIPLE):
-            _outer_1(push, x, n, out, j, d)
+            _product_1(factors, x, n, out, j, d)
 
 
 @numba.njit(cache=True, nogil=True)

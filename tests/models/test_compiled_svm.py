@@ -13,7 +13,7 @@ from streammac.models.base import Batch
 from streammac.models.linear_svm import SvmState
 from streammac.models.neighbours import Neighbours, Pool
 from streammac.models.outliers import centred
-from streammac.models.svm_kernel import Inputs
+from streammac.models.row_kernel import Inputs
 from streammac.points.stored_rows import StoredRows
 
 SCALE = 2.0

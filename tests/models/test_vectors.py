@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streammac.models.vectors import LISTED, add_listed, add_outer, inner, zeros
+from streammac.models.vectors import LISTED, add_listed, add_product, inner, zeros
 
 RNG = np.random.default_rng(0)
 
@@ -19,15 +19,15 @@ def filled(rows, columns):
 @pytest.mark.parametrize("columns", [16, 64, 80, 272, 336])
 @pytest.mark.parametrize("machines", [4, 12])
 def test_products_are_those_of_numpy(columns, machines):
-    x, weight, push = filled(64, columns), filled(machines, columns), filled(64, machines)
-    out = zeros(64, machines)
-    inner(x, 8, 60, weight, out)
-    np.testing.assert_allclose(out[8:60], x[8:60] @ weight.T, rtol=1e-4, atol=1e-4)
-    assert not np.delete(out, np.s_[8:60], axis=0).any()
+    x, weight, factors = filled(64, columns), filled(machines, columns), filled(machines, 64)
+    out = zeros(machines, 64)
+    inner(weight, x, 8, 60, out)
+    np.testing.assert_allclose(out[:, 8:60], weight @ x[8:60].T, rtol=1e-4, atol=1e-4)
+    assert not np.delete(out, np.s_[8:60], axis=1).any()
     total = filled(machines, columns)
     before = total.copy()
-    add_outer(push, x, 36, total)
-    np.testing.assert_allclose(total, before + push[:36].T @ x[:36], rtol=1e-4, atol=1e-4)
+    add_product(factors, x, 36, total)
+    np.testing.assert_allclose(total, before + factors[:, :36] @ x[:36], rtol=1e-4, atol=1e-4)
     listed = RNG.integers(0, 64, (machines, 3 * LISTED)).astype(np.int32)
     factors, total = filled(machines, 3 * LISTED), before.copy()
     counts = RNG.integers(0, 4, machines) * LISTED
@@ -40,6 +40,6 @@ def test_products_are_those_of_numpy(columns, machines):
 def test_a_sum_does_not_depend_on_those_beside_it():
     x, weight = filled(8, 80), filled(8, 80)
     every, some = zeros(8, 8), zeros(4, 4)
-    inner(x, 0, 8, weight, every)
-    inner(x[4:].copy(), 0, 4, weight[4:].copy(), some)
+    inner(weight, x, 0, 8, every)
+    inner(weight[4:].copy(), x[4:].copy(), 0, 4, some)
     np.testing.assert_array_equal(every[4:, 4:], some)

@@ -1,0 +1,174 @@
+"""Stored rows as compiled loops read them: where they lie, converted and centred, tile by tile.
+
+What is read here is believed: positions are checked before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from streammac.models.base import Floats
+from streammac.models.vectors import wide
+
+TILE = 64
+"""Rows of a tile: it stays in the second-level cache."""
+# what is not finite must be seen: no "nnan", no "ninf"
+FAST = {"reassoc", "nsz", "contract", "arcp"}
+
+
+class Rows(NamedTuple):
+    """Which rows to read, and where they lie.
+
+    ``like`` (0, D) is of the type of the inputs; ``x_at``, ``z_at`` are the addresses of the parts, whose first rows
+    have the positions ``starts``; ``codes`` is the length of a row of z; the first
+    machine learns its ``first_bit``, the others the next ones. ``positions`` increase within a minibatch.
+    """
+
+    like: NDArray[Any]
+    x_at: NDArray[np.int64]
+    z_at: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    codes: int
+    first_bit: int
+    positions: NDArray[np.int64]
+
+
+class Inputs(NamedTuple):
+    """How rows become inputs: less ``mean``, divided by the scale in the end; beyond ``reach`` they are left out."""
+
+    mean: Floats
+    inverse: np.float32  # 1 / scale
+    reach: np.float32
+
+
+def _make_pointer(typing: Any, address: Any, like: Any) -> tuple[Any, Callable[..., Any]]:
+    """Take an address for a pointer to items like those of an array."""
+    pointer: Any = types.CPointer
+    signature = pointer(like.dtype)(address, like)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return signature, generate
+
+
+def _make_prefetch(typing: Any, address: Any) -> tuple[Any, Callable[..., Any]]:
+    """Ask for the cache line of an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        number = ir.IntType(32)
+        pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+        insert: Any = cgutils.get_or_insert_function
+        prefetch = insert(builder.module, kind, "llvm.prefetch.p0")
+        # to read, into the second-level cache, data
+        builder.call(prefetch, [pointer, number(0), number(2), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(address), generate
+
+
+prefetch: Any = intrinsic(_make_prefetch)
+pointer: Any = intrinsic(_make_pointer)
+array: Any = numba.carray  # type: ignore[attr-defined]
+CODES = np.zeros(0, np.uint8)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
+def _fill(x: Any, mean: Any, tile: Any, at: Any) -> Any:
+    """Put a centred row into the tile; return its squared norm."""
+    wide()
+    total = np.float32(0)
+    for d in range(len(x)):
+        value = np.float32(x[d]) - mean[d]
+        tile[at, d] = value
+        total += value * value
+    return total
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
+def _fill_4(x: Any, mean: Any, tile: Any, at: Any) -> Any:
+    """Put 4 centred rows into the tile; return the largest of their squared norms, or NaN."""
+    wide()
+    t0 = t1 = t2 = t3 = np.float32(0)
+    for d in range(x.shape[1]):
+        centre = mean[d]
+        value = np.float32(x[0, d]) - centre
+        tile[at, d] = value
+        t0 += value * value
+        value = np.float32(x[1, d]) - centre
+        tile[at + 1, d] = value
+        t1 += value * value
+        value = np.float32(x[2, d]) - centre
+        tile[at + 2, d] = value
+        t2 += value * value
+        value = np.float32(x[3, d]) - centre
+        tile[at + 3, d] = value
+        t3 += value * value
+    return (t0 + t1) + (t2 + t3)
+
+
+@numba.njit(cache=True, nogil=True)
+def part_of(starts: Any, position: Any, part: Any) -> Any:
+    """Return in which part a position is; ``part`` is a guess."""
+    if position < starts[part]:
+        part = 0
+    while position >= starts[part + 1]:
+        part += 1
+    return part
+
+
+@numba.njit(cache=True, nogil=True)
+def four(positions: Any, at: Any, end: Any, stop: Any) -> Any:
+    """Return whether the next 4 rows, of those up to ``end``, lie together in a part that ends at ``stop``."""
+    last = positions[at] + 3
+    return at + 4 <= end and positions[at + 3] == last and last < stop
+
+
+@numba.njit(cache=True, nogil=True)
+def take(address: Any, four: Any, like: Any, mean: Any, reach: Any, tile: Any, n: Any) -> Any:
+    """Put the row at an address, or ``four``, into the tile from its row ``n`` on; return whether they count."""
+    wide()
+    if four:
+        return _fill_4(array(pointer(address, like), (4, len(mean))), mean, tile, n) <= reach
+    return _fill(array(pointer(address, like), (len(mean),)), mean, tile, n) <= reach
+
+
+@numba.njit(cache=True, nogil=True)
+def fill_tile(rows: Any, inputs: Any, first: Any, n: Any, tile: Any) -> None:
+    """Put the n rows of which the positions are from ``first`` on, centred, into the tile; far ones, too."""
+    like, x_at, _, starts, _, _, positions = rows
+    mean, _, _ = inputs
+    row_bytes = len(mean) * like.itemsize
+    i = part = 0
+    while i < n:
+        at = first + i
+        part = part_of(starts, positions[at], part)
+        address = x_at[part] + (positions[at] - starts[part]) * row_bytes
+        together = four(positions, at, first + n, starts[part + 1])
+        take(address, together, like, mean, np.float32(0), tile, i)
+        i += 4 if together else 1
+
+
+@numba.njit(cache=True, nogil=True)
+def pack(rows: Any, masks: Any, words: Any) -> None:
+    """Put the codes of all rows into ``words`` (words, rows), as far as the masks (words,) have them."""
+    _, _, z_at, starts, codes, _, positions = rows
+    part = 0
+    for i in range(len(positions)):
+        part = part_of(starts, positions[i], part)
+        address = z_at[part] + (positions[i] - starts[part]) * codes
+        code = array(pointer(address, CODES), (codes,))
+        for k in range(len(masks)):
+            word = np.uint32(0)
+            for b in range(32 * k, min(codes, 32 * k + 32)):
+                word |= np.uint32(code[b]) << np.uint32(b & 31)
+            words[k, i] = word & masks[k]
