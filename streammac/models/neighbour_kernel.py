@@ -79,7 +79,8 @@ def _make_whole(typing: Any, x: Any) -> Any:
         power = builder.bitcast(builder.shl(exponent, word(23)), number)
         return context.make_tuple(builder, signature.return_type, (whole, power))
 
-    return types.UniTuple(types.float32, 2)(types.float32), write
+    pair: Any = types.UniTuple
+    return pair(types.float32, 2)(types.float32), write
 
 
 _ones: Any = intrinsic(_make_ones)
