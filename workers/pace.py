@@ -1,7 +1,7 @@
 """How long a visit may take: as long as was set, or so long that points are in a published version in time.
 
 For `training.refresh`: a point may come just after an epoch has begun. It waits for the end of that epoch, takes part
-in the next one, and then the model is measured and published. So an epoch may take a third of what is promised.
+in the next one, and then the model is written. So an epoch may take a third of what is promised.
 """
 
 from __future__ import annotations

@@ -7,12 +7,15 @@ answer cannot come any more.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from streammac.errors import StreammacError
 from streammac.wire.messages import OpenProbe, ProbeAnswer, ProbeQuestion
 
+TURN_S = 0.1
+"""How often who waits looks at what else there is to do."""
 Question = OpenProbe | ProbeQuestion
 Check = Callable[[ProbeAnswer], None]
 """Raises ValueError where an answer makes no sense."""
@@ -58,9 +61,15 @@ class Inquiry:
     ----------
     patience_s : float
         How long answers are waited for.
+
+    Attributes
+    ----------
+    meanwhile : callable
+        Called again and again in the thread that waits. It must not ask.
     """
 
     def __init__(self, patience_s: float) -> None:
+        self.meanwhile: Callable[[], object] = lambda: None
         self._patience_s = patience_s
         self._signal = threading.Condition()
         self._stored = Stored()
@@ -132,12 +141,13 @@ class Inquiry:
         Unanswerable
             If one of them says that it cannot answer, and why.
         """
+        keys = [[(name, *numbers(one)) for name, _ in workers] for one in questions]
         with self._signal:
-            keys = [[(name, *numbers(one)) for name, _ in workers] for one in questions]
             self._expected = {key: check for row in keys for key in row}
             self._answers, self._refused = {}, ""
             self._outbox = [(name, one) for one in questions for name, _ in workers]
-            self._signal.wait_for(lambda: self._is_over(workers), self._patience_s)
+        self._wait(workers)
+        with self._signal:
             missing = {name for name, *_ in self._expected}
             self._expected, self._outbox = {}, []
             for answer in self._answers.values():
@@ -146,6 +156,14 @@ class Inquiry:
             if missing or self._refused:
                 raise self._failure(workers, missing)
             return [{key[0]: self._answers[key] for key in row} for row in keys]
+
+    def _wait(self, workers: Set[tuple[str, int]]) -> None:
+        end = time.monotonic() + self._patience_s
+        while (left := end - time.monotonic()) > 0:
+            with self._signal:
+                if self._signal.wait_for(lambda: self._is_over(workers), min(left, TURN_S)):
+                    return
+            self.meanwhile()
 
     def _is_over(self, workers: Set[tuple[str, int]]) -> bool:
         changed = self._stored.workers.keys() != workers

@@ -1,33 +1,34 @@
-"""From finished epochs to published versions: measured on held-out points, written, promoted or kept as candidates.
+"""From finished epochs to published versions: written, measured on held-out points, promoted or kept as candidates.
 
 A thread of the coordinator process. A version is published when the hash functions have changed; what makes it the
 current one is in `streammac.publishing.promotion`. At the end of a continuation, when its hash functions rest, there is
 a verdict: training goes on from its best epoch, or from the current version if that is better.
+
+Measuring takes as long as the workers take to answer. Where points must not wait (``training.refresh``), the epochs
+that come meanwhile are written, too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from msgspec import structs
 
 from streammac.coordinator.epoch_reports import EpochResult
 from streammac.coordinator.verdict import Verdict
-from streammac.models.base import Array, Floats
-from streammac.models.capabilities import Codes
 from streammac.models.registry import configured
 from streammac.publishing.inquiry import Unanswered
 from streammac.publishing.probe import Probe, Prober
 from streammac.publishing.promotion import Decision, is_not_worse, judge
-from streammac.publishing.standing import Change, Leader, Standing, fingerprint
-from streammac.publishing.versions import STATISTICS, VersionError, VersionStore
+from streammac.publishing.standing import Change, Leader, Standing
+from streammac.publishing.versions import VersionError, VersionStore
+from streammac.publishing.writing import Writer, Written, following
 from streammac.settings.schema import Settings
 from streammac.threads import VitalThread
 from streammac.wire.status import Quality
@@ -49,8 +50,10 @@ class Published:
     ----------
     version, current : int
         The newest version and the promoted one, 0 before there is one.
+    judged : int
+        The newest version of which it was decided whether it is promoted.
     reason : str
-        Why the newest version is or is not the current one.
+        Why that one is or is not the current one.
     pinned : bool
         The current one was pinned by hand: no other is promoted.
     quality : Quality or None
@@ -67,6 +70,7 @@ class Published:
 
     version: int
     current: int
+    judged: int = 0
     reason: str = ""
     pinned: bool = False
     quality: Quality | None = None
@@ -112,10 +116,12 @@ class Publisher:
         self.versions = versions
         self.prober = Prober(settings.held_out, settings.cluster.seed)
         spec = settings.model
-        self._model = configured(spec.family, spec.options, spec.bits, settings.stream.classes)
+        model = configured(spec.family, spec.options, spec.bits, settings.stream.classes)
+        hurries = settings.training.refresh is not None
         # where points must not wait, only the newest epoch counts
-        most = MOST_WAITING if settings.training.refresh is None else 1
-        self._waiting: deque[tuple[EpochResult, int]] = deque(maxlen=most)
+        self._waiting: deque[tuple[EpochResult, int]] = deque(maxlen=1 if hurries else MOST_WAITING)
+        if hurries:
+            self.prober.inquiry.meanwhile = self._write_ahead
         self._signal = threading.Condition()
         self._writing = threading.RLock()  # the thread and whoever pins: one at a time
         self._ending = False
@@ -124,8 +130,11 @@ class Publisher:
         current = versions.retreat()
         self._current = Standing.of(versions.load(current)) if current else None
         self._leader = Leader()
-        self._known = _known(versions, self._current)
-        self.published = Published(versions.newest, current, pinned=versions.pinned)
+        self._writer = Writer(model, versions, self.prober.held_out, self._current)
+        self._written: Written | None = None
+        """What is not judged yet."""
+        newest = versions.newest
+        self.published = Published(newest, current, newest, pinned=versions.pinned)
         self.verdict: Verdict | None = None
 
     def start(self) -> None:
@@ -233,66 +242,59 @@ class Publisher:
                 self._signal.wait(pause)
 
     def _rests(self, result: EpochResult) -> bool:
-        return not result.plan.fresh and self._model.rests(result.plan.age)
+        return not result.plan.fresh and self._writer.model.rests(result.plan.age)
+
+    def _write(self, result: EpochResult, points: int) -> Written:
+        """Write an epoch, unless that is done."""
+        written = self._written
+        if written is not None and written.result is result:
+            return written
+        with self._writing:
+            parent = self.published.version
+            written = self._written = self._writer.write(result, points, self._current, parent)
+        now = time.time()
+        if written.new is not None:
+            self._tell(version=written.version, first_s=self.published.first_s or now)
+        self._tell(examined=result.epoch, examined_s=now, trouble="")
+        return written
+
+    def _write_ahead(self) -> None:
+        """Write the epoch that waits while another one is measured; a failure is told of when its turn comes."""
+        with self._signal:
+            if self._ending or not self._waiting:
+                return
+            result, points = self._waiting[-1]
+        if time.time() >= self.published.examined_s + self._settings.publish.interval_s:
+            with contextlib.suppress(OSError, *UNUSABLE):
+                self._write(result, points)
 
     def _take(self, result: EpochResult, points: int) -> None:
         """Publish an epoch with new hash functions; pass the verdict on a continuation that is over."""
-        restart = result.plan.restart
-        if restart != self._leader.restart:
-            self._leader = Leader(restart, self.published.version)
-        functions = fingerprint(self._model.functions(result.params))
-        version = self._known.get(functions)
-        if version is None:
-            self._publish(result, points, functions)
+        written = self._write(result, points)
+        if result.plan.restart != self._leader.restart:
+            self._leader = Leader(result.plan.restart, written.parent)
+        if written.new is not None:
+            self._assess(written.new, written.change)
         elif self._rests(result) and not self._leader.over:
-            self._conclude(result, version)
-        self._tell(examined=result.epoch, examined_s=time.time(), trouble="")
+            self._conclude(result, written.version)
         self._show()
 
-    def _publish(self, result: EpochResult, points: int, functions: str) -> None:
-        current, x = self._current, self._sample()
-        params: Mapping[str, Array] = result.params
-        change = None
-        if isinstance(self._model, Codes) and current is not None and x is not None:
-            z = current.model.coordinates(current.tensors, x.copy())
-            params = self._model.aligned(params, x, z)
-            change = Change.between(current, Standing(self._model, 0, params, result.params), x)
-        new = Standing(self._model, 0, params, raw=result.params)
-        best = self._leader.best
+    def _assess(self, new: Standing, change: Change | None) -> None:
+        """Measure a version, and decide whether it is promoted."""
+        current, best = self._current, self._leader.best
+        self.versions.spared |= {new.version}
         # the first version is not kept waiting for neighbours and baselines to be computed
         if current is not None and not self._ending:
             self._measure(new, current, *(() if best is None else (best,)))
         with self._writing:
             decision = self._judge(new, change)
-            metadata = {
-                "epoch": result.epoch,
-                "points": points,
-                "objective": result.per_point("nested"),
-                "mu": result.mu,
-                "parent": self.published.version,
-                "statistics": STATISTICS,
-                "model": {
-                    "family": self._model.family,
-                    "hyper_parameters": self._model.hyper_parameters(),
-                },
-                "functions": functions,
-                "next": _following(result),
-                "reason": decision.reason,
-                "changed": change.summary() if change else None,
-                "quality": new.measured.summary() if new.measured else None,
-            }
-            new.version = self.versions.publish(params, metadata)
-            self._known[functions] = new.version
-            self._known[fingerprint(self._model.functions(params))] = new.version
+            quality = new.measured.summary() if new.measured else None
+            self.versions.amend(new.version, reason=decision.reason, quality=quality)
             self._promote(new, decision)
-        if self._leader.consider(new):
-            self.versions.spared = new.version
-        self._tell(
-            version=new.version,
-            reason=decision.reason,
-            first_s=self.published.first_s or time.time(),
-            trouble="",
-        )
+        self._leader.consider(new)
+        best = self._leader.best
+        self.versions.spared = set() if best is None else {best.version}
+        self._tell(judged=new.version, reason=decision.reason)
 
     def _conclude(self, result: EpochResult, version: int) -> None:
         """Say what training goes on from after a continuation, now that its hash functions rest.
@@ -321,7 +323,7 @@ class Publisher:
                 newest=version,
             )
         with self._writing:
-            self.versions.resume_from(chosen.version if chosen else version, _following(result))
+            self.versions.resume_from(chosen.version if chosen else version, following(result))
 
     def _judge(self, new: Standing, change: Change | None = None) -> Decision:
         current = self._current
@@ -351,10 +353,6 @@ class Publisher:
 
     # -- measuring ------------------------------------------------------------------------
 
-    def _sample(self) -> Floats | None:
-        """Return held-out points, to compare codes of; None while there are none."""
-        return self.prober.held_out.sample()
-
     def _measure(self, *versions: Standing) -> bool:
         """Measure versions on one probe, the newest; return whether they are."""
 
@@ -365,7 +363,7 @@ class Publisher:
                 one.see(measured)
 
         try:
-            return self.prober.attempt(self._model, measure)
+            return self.prober.attempt(self._writer.model, measure)
         except Unanswered as error:
             log.warning("not measured: %s", error)
             return False
@@ -379,19 +377,3 @@ class Publisher:
             if current is self._current and current.measured is not None:
                 quality = current.measured.quality(current.version)
                 self._tell(quality=quality)
-
-
-def _following(result: EpochResult) -> dict[str, Any]:
-    return {"epoch": result.epoch + 1, "plan": structs.asdict(result.following)}
-
-
-def _known(versions: VersionStore, current: Standing | None) -> dict[str, int]:
-    """Return the versions whose functions a ring that goes on may have, by their fingerprints."""
-    known: dict[str, int] = {}
-    newest, _ = versions.resumption()
-    for one in (Standing.of(newest) if newest else None, current):
-        if one is not None:
-            known[fingerprint(one.model.functions(one.tensors))] = one.version
-    if newest is not None and "functions" in newest.metadata:
-        known[newest.metadata["functions"]] = newest.metadata["version"]
-    return known

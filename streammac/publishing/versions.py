@@ -152,8 +152,8 @@ class VersionStore:
 
     Attributes
     ----------
-    spared : int
-        A further version that is kept: the best one of a continuation.
+    spared : set of int
+        Further versions that are kept: the best one of a continuation, and one that is measured.
     """
 
     def __init__(self, path: Path, keep: int) -> None:
@@ -161,7 +161,7 @@ class VersionStore:
             raise ValueError(f"keep: expected 1 or more, got {keep}")
         self.path = path
         self.keep = keep
-        self.spared = 0
+        self.spared: set[int] = set()
 
     # -- reading --------------------------------------------------------------------------
 
@@ -299,6 +299,20 @@ class VersionStore:
         self._prune()
         return version
 
+    def amend(self, version: int, **metadata: Any) -> None:
+        """Say something else of a version than when it was written.
+
+        Raises
+        ------
+        VersionError
+            If it is not there or not usable.
+        OSError
+            If the disk takes nothing; what was said of it stays.
+        """
+        path = self.file(version)
+        found = usable_model(path)
+        write_model(path, found.tensors, found.metadata | metadata)
+
     def promote(self, version: int, reason: str, *, pin: bool | None = None) -> None:
         """Make a version the current one: a newer one, or an older one to roll back to.
 
@@ -349,7 +363,7 @@ class VersionStore:
     def _prune(self) -> None:
         state = self._state()
         versions = self.list()
-        stay = {*versions[-self.keep :], state["current"], self.spared}
+        stay = {*versions[-self.keep :], state["current"], *self.spared}
         for version in versions:
             if version not in stay:
                 self.file(version).unlink(missing_ok=True)

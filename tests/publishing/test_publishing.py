@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -16,9 +17,10 @@ from streammac.models.estimator import BinaryAutoencoder
 from streammac.publishing import versions
 from streammac.publishing.publisher import Publisher
 from streammac.publishing.versions import VersionError, VersionStore
+from streammac.publishing.writing import UNMEASURED
 from streammac.settings.schema import Settings
 from streammac.wire.messages import EpochPlan
-from tests.patience import wait_for
+from tests.patience import PATIENCE_S, wait_for
 from tests.publishing.asked import Asked
 
 BITS = 16
@@ -60,12 +62,18 @@ def publisher_of(tmp_path):
     x, model = digits()[1000:], BinaryAutoencoderModel(bits=BITS)
     with ExitStack() as stack:
 
-        def make(held_out: int = 1000) -> Publisher:
-            settings = {"model": {"bits": BITS}, "publish": {"interval_s": 0.0, "keep": 50}}
-            publisher = Publisher(Settings.model_validate(settings), VersionStore(tmp_path, 50))
+        def make(held_out: int = 1000, keep: int = 50, change=lambda answer: answer, **training):
+            settings = Settings.model_validate(
+                {
+                    "model": {"bits": BITS},
+                    "publish": {"interval_s": 0.0, "keep": keep},
+                    "training": training,
+                }
+            )
+            publisher = Publisher(settings, VersionStore(tmp_path, keep))
             publisher.observe({"x": digits()[:held_out]})
             shards = {"w1": x[:300], "w2": x[300:]}
-            stack.enter_context(Asked(publisher.prober.inquiry, model, shards))
+            stack.enter_context(Asked(publisher.prober.inquiry, model, shards, change))
             return publisher
 
         yield make
@@ -76,7 +84,7 @@ class TestPublisher:
         """Hand over a finished epoch and wait for its version."""
         before = publisher.published.version
         publisher.offer(result_of(params, epoch), 10)
-        wait_for(lambda: publisher.published.version != before)
+        wait_for(lambda: publisher.published.judged != before)
         assert publisher.published.version == before + 1
 
     @pytest.fixture
@@ -180,6 +188,41 @@ class TestPublisher:
             publisher.offer(result_of(varied(params, 2), epoch, age=900), 10)
         wait_for(lambda: publisher.verdict)
         assert publisher.published.version == 3
+
+
+def test_where_points_must_not_wait_epochs_are_written_while_another_is_measured(
+    publisher_of, params
+):
+    answers = threading.Event()
+    answers.set()
+
+    def slow(answer):
+        answers.wait(PATIENCE_S)
+        return answer
+
+    publisher = publisher_of(keep=2, change=slow, refresh="5s")
+    publisher.start()
+    try:
+        publisher.offer(result_of(spoiled(params), 0), 10)
+        wait_for(lambda: publisher.published.quality)
+        answers.clear()
+        for epoch in range(1, 6):
+            publisher.offer(result_of(varied(params, epoch), epoch), 10)
+            wait_for(lambda number=epoch: publisher.published.examined == number)
+        written = publisher.published
+        assert (written.version, written.judged, written.current) == (6, 1, 1)
+        assert publisher.versions.list() == (1, 2, 5, 6), "the one that is measured is kept"
+        answers.set()
+        wait_for(lambda: publisher.published.judged == 6)
+    finally:
+        answers.set()
+        publisher.stop()
+    assert publisher.published.current == 2
+    told = [publisher.versions.load(version).metadata for version in (2, 5, 6)]
+    assert [one["quality"] is not None for one in told] == [True, False, True]
+    assert told[1]["reason"] == UNMEASURED
+    assert "better than version 1" in told[0]["reason"]
+    assert "than version 2" in told[2]["reason"]
 
 
 class TestVersions:

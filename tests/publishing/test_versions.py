@@ -211,10 +211,19 @@ def test_a_pin_outlives_the_process_and_what_is_published(tmp_path: Path) -> Non
 def test_the_best_of_a_continuation_is_spared(tmp_path: Path) -> None:
     store = VersionStore(tmp_path, keep=2)
     store.promote(store.publish(TENSORS, MODEL), "first")
-    store.spared = store.publish(TENSORS, MODEL)
+    store.spared = {store.publish(TENSORS, MODEL)}
     for _ in range(4):
         store.publish(TENSORS, MODEL)
     assert store.list() == (1, 2, 5, 6)
+
+
+def test_what_a_version_says_is_amended_and_its_numbers_stay(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path, keep=2)
+    version = store.publish(TENSORS, MODEL | {"reason": "not measured", "epoch": 3})
+    store.amend(version, reason="better")
+    found = store.load(version)
+    assert (found.metadata["reason"], found.metadata["epoch"]) == ("better", 3)
+    np.testing.assert_array_equal(found.tensors["a"], TENSORS["a"])
 
 
 def goes_on_from(store: VersionStore) -> tuple[int, dict[str, object] | None]:

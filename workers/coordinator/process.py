@@ -219,7 +219,7 @@ class CoordinatorProcess:
         if waited_s is not None:
             self.metrics.published(waited_s)
         return self.core.published(
-            there.version, there.current, there.reason, there.trouble, pinned=there.pinned
+            there.judged, there.current, there.reason, there.trouble, pinned=there.pinned
         )
 
     def _observe(self, message: HeldOutPoints) -> None:
