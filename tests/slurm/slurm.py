@@ -1,29 +1,36 @@
-"""A real Slurm of three nodes on this machine: its daemons, one of them per node, and its commands."""
+"""A real Slurm of three nodes on this machine: its daemons, one of them per node, and its commands.
+
+Each node has a network and a name of its own (`tests.hosts.network`), else MPI takes all for one host; the process that
+makes a `Slurm` is where its controller is.
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
-import socket
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from streammac.supervisor.mpi_starter import starter
+from tests.hosts.network import LAPTOP, Network
 from tests.patience import PATIENCE_S
 
-NODES = ("n1", "n2", "n3")
+NODES = {"n1": "10.0.0.1", "n2": "10.0.0.2", "n3": "10.0.0.3"}
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "squeue")
 END_S = 5.0
 CONFIGURATION = """
 ClusterName=streammac
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={ports[0]}
+SlurmctldHost=laptop(10.0.0.9)
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=socket={root}/munge/socket
@@ -43,10 +50,11 @@ SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
 ReturnToService=2
 MessageTimeout=60
+SlurmdTimeout=10
 KillWait=20
-NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=8
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=8
-NodeName=n3 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[3]} CPUs=8
+NodeName=n1 NodeAddr=10.0.0.1 CPUs=8
+NodeName=n2 NodeAddr=10.0.0.2 CPUs=8
+NodeName=n3 NodeAddr=10.0.0.3 CPUs=8
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -67,26 +75,44 @@ class Slurm:
         if os.geteuid() != 0:
             unavailable("its daemons are started as root")
         self.root = Path(tempfile.mkdtemp(prefix="slurm"))  # the path of a socket has to be short
+        (self.root / "hosts").mkdir()
+        self.network = Network(self.root / "hosts", NODES | {LAPTOP: "10.0.0.9"})
         self._daemons: list[subprocess.Popen[bytes]] = []
         self.environment = {**os.environ, "SLURM_CONF": str(self.root / "slurm.conf")}
 
     def __enter__(self) -> Slurm:
+        with ExitStack() as stack:
+            stack.push(self.__exit__)
+            self.network.__enter__()
+            self._begin()
+            stack.pop_all()
+        return self
+
+    def _begin(self) -> None:
         self._munge()
-        host = socket.gethostname().partition(".")[0]
-        ports = _free_ports(1 + len(NODES))
-        text = CONFIGURATION.format(host=host, root=self.root, ports=ports)
-        (self.root / "slurm.conf").write_text(text)
+        (self.root / "slurm.conf").write_text(CONFIGURATION.format(root=self.root))
         (self.root / "state").mkdir()
-        self._start("slurmctld", "-D", "-c")
+        self._start("unshare", *named(LAPTOP, "slurmctld -D -c"))
         for node in NODES:
             (self.root / f"spool-{node}").mkdir()
-            self._start("slurmd", "-D", "-N", node)
+            self.start_node(node)
         end = time.monotonic() + PATIENCE_S
         while self.run("sinfo", "--noheader", "--format=%t %D").split() != ["idle", "3"]:
             if time.monotonic() > end:
                 unavailable(f"Slurm does not come up: {self.run('sinfo')}{self._log()}")
             time.sleep(0.2)
-        return self
+
+    def start_node(self, node: str) -> None:
+        """Start a node's daemon, in its network."""
+        namespace = f"--net=/run/netns/{self.network[node].namespace}"
+        self._start("nsenter", namespace, "unshare", *named(node, f"slurmd -D -N {node}"))
+
+    def lose_node(self, node: str) -> None:
+        """Kill all that runs on a node at once: its daemon, and the steps of its jobs."""
+        processes = ["ip", "netns", "pids", self.network[node].namespace]
+        for pid in self.run(*processes).split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
 
     def __exit__(self, *_: object) -> None:
         end = time.monotonic() + END_S
@@ -100,6 +126,7 @@ class Slurm:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+        self.network.__exit__()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _munge(self) -> None:
@@ -137,10 +164,12 @@ class Slurm:
         output = f"--output={self.root}/job-%j.out"
         program = self.root / "bin"
         program.mkdir(exist_ok=True)
-        (program / "streammac").write_text(
-            f'#!/bin/sh\nexec "{sys.executable}" -m streammac "$@"\n'
-        )
-        (program / "streammac").chmod(0o755)
+        starts = {"streammac": [sys.executable, "-m", "streammac"]}
+        if mpi := starter():
+            starts["mpiexec"] = mpi[:1]
+        for name, command in starts.items():
+            (program / name).write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+            (program / name).chmod(0o755)
         path = f"{program}:{os.environ['PATH']}"
         command = ["sbatch", "--parsable", output, *options, str(script), *words]
         number = self.run(*command, PATH=path, **variables).strip()
@@ -170,10 +199,6 @@ class Slurm:
         return (self.root / f"job-{job}.out").read_text()
 
 
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+def named(name: str, command: str) -> list[str]:
+    """Return the words with which ``unshare`` runs a command on a host of this name."""
+    return ["--uts", "sh", "-c", f"hostname {name}; exec {command}"]

@@ -5,73 +5,21 @@ The tests are one story, in their order.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
-from itertools import islice
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from ingest.sources.digits import DigitSource
 from streammac.client import Client
-from streammac.link.attached import Attached
-from streammac.run_directory import RunDirectory
 from streammac.wire.status import ClusterStatus
-from tests.patience import PATIENCE_S, wait_for
+from tests.patience import wait_for
+from tests.slurm.cluster import POINTS, Cluster, points_of
 from tests.slurm.slurm import Slurm
 from tests.workers.live_cluster import kinds, states
 
 pytestmark = [pytest.mark.processes, pytest.mark.slurm]
-
-SCRIPT = Path(__file__).parents[2] / "deploy" / "slurm" / "streammac.sbatch"
-POINTS, CHUNK = 100_000, 1000
-
-
-class Cluster:
-    """The jobs of one cluster, and what it tells."""
-
-    def __init__(self, slurm: Slurm) -> None:
-        self.slurm = slurm
-        self.directory = RunDirectory(slurm.root / "run")
-        self.job = self.more = ""
-        self.pushed = 0
-
-    @property
-    def joined(self) -> str:
-        """Name of the worker of the further job: it has points on its node's own disk."""
-        return f"j{self.more}-{self.slurm.nodes(self.more)}-0"
-
-    def submit(self, what: str, nodes: int, *words: str, **variables: str) -> str:
-        options = [f"--nodes={nodes}", "--begin=now"]
-        settings = {"STREAMMAC_MODEL__BITS": "16", "STREAMMAC_CLUSTER__HEARTBEAT_S": "1"}
-        where = str(self.directory.root)
-        return self.slurm.submit(SCRIPT, options, [what, where, *words], **settings, **variables)
-
-    def status(self) -> ClusterStatus | None:
-        return Attached(self.directory).status() if self.directory.keys.exists() else None
-
-    def wait(self, until: Callable[[ClusterStatus], object], what: str) -> ClusterStatus:
-        end, status = time.monotonic() + PATIENCE_S, None
-        while time.monotonic() < end:
-            status = self.status()
-            if status is not None and until(status):
-                return status
-            time.sleep(0.1)
-        raise TimeoutError(f"{what}: not within {PATIENCE_S} s; {status}")
-
-    def last(self) -> dict[str, Any]:
-        """Return the last status, of a cluster that has ended."""
-        return json.loads(self.directory.last_status.read_text())["status"]
-
-    def ends(self, job: str) -> None:
-        self.slurm.run("scancel", "--signal=TERM", job)
-        wait_for(lambda: self.slurm.state(job) not in ("RUNNING", "COMPLETING"))
-        assert self.slurm.state(job) == "COMPLETED", self.slurm.output(job)
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +29,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def test_a_job_trains_on_two_nodes_and_its_codes_beat_itq(cluster: Cluster):
-    feed = cluster.slurm.root / "digits.npy"  # a file: the job that is requeued goes on in it
-    chunks = islice(DigitSource().chunks(CHUNK), POINTS // CHUNK)
-    np.save(feed, np.concatenate([chunk.x for chunk in chunks]))
-    cluster.job = cluster.submit("cluster", 2, "--source", str(feed))
+    cluster.job = cluster.submit("cluster", 2, "--source", str(cluster.feed()))
     status = cluster.wait(lambda s: s.points.accepted == POINTS, "all points")
     assert states(status) == {"w0": "alive", "w1": "alive"}
     assert all(worker.points > POINTS / 10 for worker in status.workers)
@@ -106,11 +51,15 @@ def test_a_process_that_dies_is_started_again_by_its_job(cluster: Cluster):
 
 def test_a_node_that_is_lost_does_not_end_the_job(cluster: Cluster):
     slurm = cluster.slurm
-    slurm.run("scontrol", "update", "nodename=n2", "state=down", "reason=test")
+    slurm.lose_node("n2")
     status = cluster.wait(lambda s: states(s)["w1"] == "lost", "its loss")
     assert status.points.stored + status.points.away == POINTS
-    slurm.run("scontrol", "update", "nodename=n2", "state=resume")
+    wait_for(lambda: "down" in slurm.run("sinfo", "--noheader", "--nodes=n2", "--format=%t"))
     assert slurm.state(cluster.job) == "RUNNING"
+    slurm.start_node("n2")
+    wait_for(
+        lambda: slurm.run("sinfo", "--noheader", "--nodes=n2", "--format=%t").strip() == "idle"
+    )
 
 
 def test_another_job_lets_more_workers_join(cluster: Cluster):
@@ -159,7 +108,3 @@ def test_the_end_is_in_good_order(cluster: Cluster):
     wanted = POINTS + cluster.pushed
     assert points["sent"] == points["accepted"] == points["stored"] == wanted
     assert points["away"] == points["damaged"] == points["dropped"] == 0
-
-
-def points_of(status: ClusterStatus, name: str) -> int:
-    return next((w.points for w in status.workers if w.name == name), 0)
