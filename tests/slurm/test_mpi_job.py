@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from streammac.supervisor.mpi_starter import ROOT
-from tests.patience import wait_for
+from streammac.wire.status import ClusterStatus
 from tests.slurm.cluster import POINTS, Cluster
 from tests.slurm.slurm import Slurm
 from tests.workers.live_cluster import states
@@ -52,14 +52,17 @@ def test_who_dies_comes_back_over_zeromq_and_the_others_stay_with_mpi(cluster: C
 
 
 def test_a_node_that_is_lost_ends_mpi_and_the_others_go_on_over_zeromq(cluster: Cluster):
+    (pid,) = (w.pid for w in cluster.wait(lambda _: True, "a status").workers if w.name == "w0")
     cluster.slurm.lose_node("n3")
-    status = cluster.wait(
-        lambda s: states(s)["w0"] == states(s)["w1"] == "alive" and states(s)["w2"] == "lost",
-        "its loss",
-    )
+
+    def back(status: ClusterStatus) -> bool:
+        w0, w1, w2 = status.workers
+        return w0.pid != pid and w0.state == w1.state == "alive" and w2.state == "lost"
+
+    status = cluster.wait(back, "the loss of w2, and the return of w0")
+    assert "w0 goes on over ZeroMQ" in cluster.slurm.output(cluster.job)
     status = cluster.wait(lambda s: s.epoch > status.epoch + 1 or s.resting is not None, "an epoch")
     assert status.points.stored + status.points.away == POINTS
-    wait_for(lambda: "w0 goes on over ZeroMQ" in cluster.slurm.output(cluster.job))
 
 
 def test_the_end_is_in_good_order(cluster: Cluster):
