@@ -9,7 +9,7 @@ import pytest
 from river import anomaly, compose, datasets, linear_model, preprocessing
 from sklearn.metrics import roc_auc_score
 
-from streammac.river import BinaryCodes, ReconstructionScorer
+from streammac.river import BinaryCodes, ReconstructionScorer, codes
 
 SEGMENTS = list(datasets.ImageSegments())
 
@@ -19,6 +19,7 @@ def bits_of(model, xs):
 
 
 def test_bits_keep_their_meaning_when_a_model_is_made_from_scratch(monkeypatch):
+    monkeypatch.setattr(codes, "BETTER", math.inf)  # each new model is used
     xs = [x for x, _ in SEGMENTS[:400]]
     changed = {}
     for named in (True, False):
@@ -33,6 +34,23 @@ def test_bits_keep_their_meaning_when_a_model_is_made_from_scratch(monkeypatch):
         changed[named] = (bits_of(model, xs) != before).mean()
     assert changed[False] > 0.4, "it was made from scratch"
     assert changed[True] < 0.6 * changed[False]
+
+
+def test_bits_stay_as_they_are_until_others_are_better():
+    rng = np.random.default_rng(0)
+    mixed = rng.normal(size=(2, 6, 6))
+
+    def drawn(kind: int) -> list[dict]:
+        return [dict(enumerate(x.tolist())) for x in rng.normal(size=(600, 6)) @ mixed[kind]]
+
+    model = BinaryCodes(bits=8, window=600, every=300)
+    used = []
+    for kind in (0, 0, 1):
+        for x in drawn(kind):
+            model.learn_one(x)
+        used.append(model._trained)
+    assert used[0] is used[1]
+    assert used[1] is not used[2]
 
 
 def test_codes_stand_beside_other_features():

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streammac.errors import StreammacError
@@ -19,6 +19,7 @@ VALUES = st.one_of(st.none(), st.booleans(), st.floats(width=32), st.integers(-9
 POINTS = st.lists(st.dictionaries(NAMES, VALUES, max_size=6), min_size=1, max_size=6)
 
 
+@settings(max_examples=40)
 @given(POINTS, st.randoms())
 def test_the_order_of_features_says_nothing(points, random):
     shuffled = [dict(random.sample(list(x.items()), len(x))) for x in points]
@@ -28,6 +29,7 @@ def test_the_order_of_features_says_nothing(points, random):
     np.testing.assert_array_equal(matrix(rows, columns), matrix(others, columns))
 
 
+@settings(max_examples=40)
 @given(POINTS)
 def test_whatever_comes_is_in_the_range_that_training_carries(points):
     rows = [row_of(x) for x in points]
