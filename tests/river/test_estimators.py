@@ -43,7 +43,7 @@ def test_bits_stay_as_they_are_until_others_are_better():
     def drawn(kind: int) -> list[dict]:
         return [dict(enumerate(x.tolist())) for x in rng.normal(size=(600, 6)) @ mixed[kind]]
 
-    model = BinaryCodes(bits=8, window=600, every=300)
+    model = BinaryCodes(bits=4, window=600, every=300)
     used = []
     for kind in (0, 0, 1):
         for x in drawn(kind):
