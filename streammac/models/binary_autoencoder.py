@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ from streammac.models.neighbours import Neighbours, Pool
 from streammac.models.outliers import centred, far, reach, squares
 from streammac.models.signature import Signature
 from streammac.points.block import PointBlock
+
+if TYPE_CHECKING:
+    from streammac.models.row_kernel import Inputs
 
 ENUMERATE_BITS = 10
 """Up to so many bits the Z step tries all codes; above, it alternates over bits."""
@@ -176,11 +179,12 @@ class BinaryAutoencoderModel(NestedModel, Codes):
 
     def prepare(self) -> None:
         """Load the compiled loops."""
-        from streammac.models import compiled_svm, hamming, kernels
+        from streammac.models import compiled_svm, hamming, kernels, sums_kernel
 
         kernels.compile_all()
         hamming.compile_all()
         compiled_svm.compile_all()
+        sums_kernel.compile_all()
 
     # -- W step ---------------------------------------------------------------------------
 
@@ -223,17 +227,15 @@ class BinaryAutoencoderModel(NestedModel, Codes):
 
     def _sums(self, params: Mapping[str, Array], batches: Iterable[Batch]) -> Sums:
         """Return what all decoders need of one shard's points, made at the first visit of one in an epoch."""
-        mean, scale = params["input/mean"], float(params["input/scale"][0])
-        sums = Sums.empty(self.bits, len(mean))
+        from streammac.models.sums_kernel import add_rows
+
+        inputs = _inputs_of(params)
+        sums = Sums.empty(self.bits, len(inputs.mean))
         for batch in batches:
             if _SUMS in batch.memo:
                 known: Sums = batch.memo[_SUMS]
                 return known
-            z, target = _coordinates_of(batch), centred(batch.x, mean)
-            beyond = far(target, reach(scale, len(mean)))
-            if beyond is not None:
-                z, target = z[~beyond], target[~beyond]
-            sums.add(z, target, 1.0 / scale)
+            add_rows(sums, batch, inputs)
             memo = batch.memo
         if sums.gram.any():
             memo[_SUMS] = sums
@@ -253,9 +255,8 @@ class BinaryAutoencoderModel(NestedModel, Codes):
         loss = Neighbours(part, self.neighbours) if self.neighbours else None
         if not self.features:
             from streammac.models import compiled_svm
-            from streammac.models.row_kernel import Inputs
 
-            inputs = Inputs(mean, np.float32(1.0 / scale), np.float32(reach(scale, len(mean))))
+            inputs = _inputs_of(params)
             return compiled_svm.train(
                 svm, batches, inputs, self.decay, average=average, part=part, neighbours=loss
             )
@@ -549,6 +550,14 @@ class _Hashing:
 def _squares(total: np.float64) -> float:
     """Return a sum of squares, which rounding must not make negative; NaN stays NaN."""
     return float(np.maximum(0.0, total))
+
+
+def _inputs_of(params: Mapping[str, Array]) -> Inputs:
+    """Return how compiled loops make inputs of points."""
+    from streammac.models.row_kernel import Inputs
+
+    mean, scale = params["input/mean"], float(params["input/scale"][0])
+    return Inputs(mean, np.float32(1.0 / scale), np.float32(reach(scale, len(mean))))
 
 
 def _coordinates_of(batch: Batch) -> Array:

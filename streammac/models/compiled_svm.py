@@ -29,7 +29,7 @@ from streammac.models.linear_svm import (
     rates,
 )
 from streammac.models.neighbours import LEAST_POINTS, POOL, Neighbours, nearest_of, spacing
-from streammac.models.row_kernel import Inputs, Rows
+from streammac.models.row_kernel import Inputs, Rows, at_positions, rows_of
 from streammac.models.vectors import MULTIPLE, up_to, zeros
 
 SLICE = 16
@@ -65,10 +65,7 @@ class Pass:
         self._state = state
         self._inputs = inputs
         self._stored = batch.data.stored()  # held: the loops get addresses
-        starts, x, z = self._stored
-        x_at, z_at = (np.array([part.ctypes.data for part in parts]) for parts in (x, z))
-        nobody = np.zeros(0, np.int64)
-        self._every = Rows(x[0][:0], x_at, z_at, starts, z[0].shape[1], first_bit, nobody)
+        self._every = rows_of(self._stored, first_bit)
         self._count, self._dim = state.weight.shape
         machines, lanes = up_to(self._count, MULTIPLE), up_to(self._dim, ALIGNED)
         self.machines = kernel.Machines(
@@ -152,10 +149,7 @@ class Pass:
         return near
 
     def _rows(self, positions: NDArray[np.int64]) -> Rows:
-        count = self._every.starts[-1]
-        if len(positions) and not 0 <= positions.min() <= positions.max() < count:
-            raise IndexError(f"rows: expected positions in [0, {count}), got {positions}")
-        return self._every._replace(positions=positions)
+        return at_positions(self._every, positions)
 
 
 def train(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from streammac.models.base import Floats
 from streammac.models.vectors import wide
+from streammac.points.stored_rows import StoredRows
 
 TILE = 64
 """Rows of a tile: it stays in the second-level cache."""
@@ -39,6 +40,27 @@ class Rows(NamedTuple):
     codes: int
     first_bit: int
     positions: NDArray[np.int64]
+
+
+def rows_of(stored: StoredRows, first_bit: int = 0) -> Rows:
+    """Return no rows yet of what is stored; whoever has them holds ``stored``, too: the loops get addresses."""
+    starts, x, z = stored
+    x_at, z_at = (np.array([part.ctypes.data for part in parts]) for parts in (x, z))
+    return Rows(x[0][:0], x_at, z_at, starts, z[0].shape[1], first_bit, np.zeros(0, np.int64))
+
+
+def at_positions(rows: Rows, positions: NDArray[np.int64]) -> Rows:
+    """Return the rows at these positions.
+
+    Raises
+    ------
+    IndexError
+        If there are none at some of them.
+    """
+    count = rows.starts[-1]
+    if len(positions) and not 0 <= positions.min() <= positions.max() < count:
+        raise IndexError(f"rows: expected positions in [0, {count}), got {positions}")
+    return rows._replace(positions=positions)
 
 
 class Inputs(NamedTuple):
@@ -156,6 +178,37 @@ def fill_tile(rows: Any, inputs: Any, first: Any, n: Any, tile: Any) -> None:
         together = four(positions, at, first + n, starts[part + 1])
         take(address, together, like, mean, np.float32(0), tile, i)
         i += 4 if together else 1
+
+
+@numba.njit(cache=True, nogil=True)
+def fill_near(rows: Any, inputs: Any, at: Any, end: Any, tile: Any, found: Any) -> Any:
+    """Fill a tile with rows that are not far, of those of which the positions are [at, end).
+
+    ``found`` is filled with the addresses of their codes, and their positions. Returns how many they are, and where the
+    next ones begin.
+    """
+    like, x_at, z_at, starts, codes, first_bit, positions = rows
+    mean, _, reach = inputs
+    codes_at, kept = found
+    row_bytes = len(mean) * like.itemsize
+    n = part = 0
+    while n < TILE and at < end:
+        position = positions[at]
+        part = part_of(starts, position, part)
+        local = position - starts[part]
+        address = x_at[part] + local * row_bytes
+        together = four(positions, at, min(end, at + TILE - n), starts[part + 1]) and take(
+            address, True, like, mean, reach, tile, n
+        )
+        near = together or take(address, False, like, mean, reach, tile, n)
+        count_here = 4 if together else 1
+        at += count_here
+        if near:
+            for i in range(count_here):
+                codes_at[n + i] = z_at[part] + (local + i) * codes + first_bit
+                kept[n + i] = position + i
+            n += count_here
+    return n, at
 
 
 @numba.njit(cache=True, nogil=True)

@@ -21,12 +21,11 @@ from streammac.models.row_kernel import (
     FAST,
     TILE,
     array,
+    fill_near,
     fill_tile,
-    four,
     part_of,
     pointer,
     prefetch,
-    take,
 )
 from streammac.models.vectors import LISTED, MULTIPLE, add_listed, add_product, inner, wide, zeros
 
@@ -50,6 +49,7 @@ class Scratch(NamedTuple):
     tile: Floats  # (TILE + 1, D); the last row stays 0
     margins: Floats  # (machines, TILE)
     codes_at: NDArray[np.int64]  # (TILE,) addresses of the bits to learn
+    found: NDArray[np.int64]  # (TILE,) positions of the rows
     listed: NDArray[np.int32]  # (machines, TILE + LISTED) rows of the tile
     factors: Floats  # of these rows
     counts: NDArray[np.int64]  # (machines,)
@@ -62,6 +62,7 @@ def scratch(machines: int, dim: int) -> Scratch:
     return Scratch(
         zeros(TILE + 1, dim),
         zeros(machines, TILE),
+        np.zeros(TILE, np.int64),
         np.zeros(TILE, np.int64),
         np.zeros((machines, TILE + LISTED), np.int32),
         zeros(machines, TILE + LISTED),
@@ -144,8 +145,8 @@ def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen
     bits = min(machines, rows.codes - rows.first_bit)
     # fields are taken once: to take one is to count a reference
     like, x_at, z_at, starts, codes, first_bit, positions = rows
-    mean, inverse, reach = inputs
-    tile, margins, codes_at, listed, factors, counts, gradient, by_bias = s
+    mean, inverse, _ = inputs
+    tile, margins, codes_at, found, listed, factors, counts, gradient, by_bias = s
     weight, bias, weight_sum, bias_sum, eta0 = m
     row_bytes = len(mean) * like.itemsize
     keep = len(kept) > 0
@@ -155,24 +156,9 @@ def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen
         count = 0
         at, end = bounds[b], bounds[b + 1]
         while at < end:
-            n = 0
-            while n < TILE and at < end:
-                position = positions[at]
-                part = part_of(starts, position, part)
-                local = position - starts[part]
-                address = x_at[part] + local * row_bytes
-                together = four(positions, at, min(end, at + TILE - n), starts[part + 1]) and take(
-                    address, True, like, mean, reach, tile, n
-                )
-                near = together or take(address, False, like, mean, reach, tile, n)
-                count_here = 4 if together else 1
-                at += count_here
-                if near:
-                    for i in range(count_here):
-                        codes_at[n + i] = z_at[part] + (local + i) * codes + first_bit
-                        if keep:
-                            kept[total + n + i] = position + i
-                    n += count_here
+            n, at = fill_near(rows, inputs, at, end, tile, (codes_at, found))
+            if keep:
+                kept[total : total + n] = found[:n]
             # rows that fill up a block of 4 are those of former tiles
             ahead = at
             filled = (n + 3) // MULTIPLE * MULTIPLE
@@ -219,7 +205,7 @@ def follow(rows: Any, slopes: Any, rates: Any, inputs: Any, m: Any, s: Any) -> N
     """
     wide()
     _, inverse, _ = inputs
-    tile, push, _, _, _, _, gradient, by_bias = s
+    tile, push, _, _, _, _, _, gradient, by_bias = s
     weight, bias, weight_sum, _, _ = m
     machines, count = len(bias), len(rows.positions)
     for first in range(0, count, TILE):
