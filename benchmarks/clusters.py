@@ -60,6 +60,14 @@ def wait_for_workers(client: Client, number: int) -> None:
         time.sleep(0.05)
 
 
+def anonymous_bytes(pid: int) -> int:
+    """Return the memory of a process that is backed by no file."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon"):
+            return 1024 * int(line.split()[1])
+    raise SystemExit(f"process {pid} has ended")
+
+
 def wait_for_epochs(client: Client) -> ClusterStatus:
     """Wait until some epochs are over, or patience is; return the status."""
     end = time.monotonic() + PATIENCE_S

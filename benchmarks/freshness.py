@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.clusters import background, running
+from benchmarks.clusters import anonymous_bytes, background, running
 from benchmarks.data import siftsmall
-from benchmarks.memory import anonymous_bytes
 from benchmarks.report import Cell, Report
 from streammac.client import Client
 from streammac.settings.schema import Settings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.clusters import running
+from benchmarks.clusters import anonymous_bytes, running
 from benchmarks.data import siftsmall
 from benchmarks.report import Report
 from streammac.client import Client
@@ -20,14 +20,6 @@ SHORT = 25
 """A part of the points is enough to see that it runs: so many times fewer."""
 EPOCHS = 3
 PATIENCE_S = 1200.0
-
-
-def anonymous_bytes(pid: int) -> int:
-    """Return the memory of a process that is backed by no file."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("RssAnon"):
-            return 1024 * int(line.split()[1])
-    raise SystemExit(f"process {pid} has ended")
 
 
 def run(*, short: bool = False) -> Iterator[Report]:
