@@ -64,7 +64,8 @@ def _bounded(count: int) -> None:
 
 
 def _lines(body: bytes) -> Raw:
-    _bounded(max(body.count(b"\n"), body.count(b"\r")))  # before there is an object for each
+    if len(body) > MOST_RECORDS:
+        _bounded(max(body.count(b"\n"), body.count(b"\r")))  # before there is an object for each
     return Raw(
         tuple(line for line in body.splitlines() if line and not line.isspace()), decode_json
     )

@@ -39,6 +39,8 @@ def decode_json(line: bytes) -> Record:
         return decode_json_slowly(line)
     if isinstance(value, list):
         return Record(value)
+    if value.y is None and value.key is None and value.time is None:
+        return Record(value.x)
     y = value.y if value.y is None or isinstance(value.y, list) else [value.y]
     return Record(value.x, y, _key(value.key), _time(value.time))
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from streammac.errors import StreammacError
 from streammac.points.block import PointBlock
 from streammac.wire.codec import MAX_HEADER_BYTES
@@ -26,8 +28,7 @@ class BadRecord(StreammacError, ValueError):
     """A record cannot be used; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One decoded record: numbers not yet checked against the stream's schema."""
 
     x: Sequence[float]

@@ -5,6 +5,7 @@ One bad point never takes the good ones of its batch with it.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -204,9 +205,11 @@ def _numbers_of(
     try:
         for record in records:
             _check_count(record, schema)
-        x = np.array([r.x for r in records], np.float64).reshape(len(records), schema.dim)
+        pack = struct.Struct(f"={schema.dim}d").pack  # more than twice as fast as an array of lists
+        rows = b"".join([pack(*record.x) for record in records])
+        x = np.frombuffer(rows, np.float64).reshape(len(records), schema.dim)
         y = np.array([r.y for r in records], np.float64) if schema.targets else None
-    except (OverflowError, ValueError):
+    except (OverflowError, ValueError, struct.error):
         return None, None
     if _wrong_x(x, schema) or (y is not None and not (np.abs(y) <= FLOAT32_MAX).all()):
         return None, None
