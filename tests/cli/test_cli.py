@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 from streammac.cli import app as cli
 from streammac.cli import processes
@@ -27,11 +28,16 @@ Run = Callable[..., tuple[int, str, str]]
 MODEL = {"family": "binary_autoencoder", "hyper_parameters": {"bits": 12}}
 
 
+BUILT = typer.main.get_command(cli.app)
+"""Built once: to build all commands takes ten times as long as most of them run."""
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> Run:
     """Run a command line in this process; returns exit code, output, errors."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(cli, "app", BUILT)
 
     def command(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["streammac", *map(str, arguments)])
