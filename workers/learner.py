@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from streammac.models.base import Array, Floats, NestedModel, Objective, Tensors
 from streammac.models.local import VisitKey, VisitPlan, enter, minibatches, z_pass
 from streammac.models.signature import Signature
 from streammac.points.range import told_not_finite
+from streammac.ring.epoch import part_of
 from streammac.ring.member_actions import Done, Job, OpenEpoch, Train, TrainDone, ZStep, ZStepDone
 from streammac.settings.schema import Settings, visit_budget
 from streammac.store import Shard
@@ -256,7 +257,7 @@ class Learner:
         if job.visits:
             batches = minibatches(
                 self._epoch.data,
-                self.plan,
+                replace(self.plan, part=job.part),
                 VisitKey(token.epoch, token.lap, self.name, self._epoch.newest),
                 sample=job.block.sample,
                 fresh=job.fresh,
@@ -267,7 +268,7 @@ class Learner:
         if job.ends_lap:
             state = self.model.end_lap(job.block, job.params, state, token.lap)
         _check_finite(state)
-        return TrainDone(job, state)
+        return TrainDone(job, state, len(self._epoch.data))
 
     def _z_step(self, job: ZStep) -> ZStepDone:
         data = self._epoch.data
@@ -275,12 +276,14 @@ class Learner:
             self._new_model()
             enter(self.model, job.params, data, 0)
             self._entered = data.number(len(data))
-        mu = self.model.mu(job.plan.age)
-        start = self._sweep.start(data)
+        mu = self.model.mu(part_of(job.plan).progress)
+        rows = part_of(job.following).rows(len(data), self.plan.seed, self.name)
+        start = self._sweep.start(data) if rows is None else 0
+        expired = self._timer(fresh=job.plan.fresh)
         objective = z_pass(
-            self.model, job.params, data, mu, first=start, expired=self._timer(fresh=job.plan.fresh)
+            self.model, job.params, data, mu, first=start, rows=rows, expired=expired
         )
-        _check_finite({name: np.asarray(value) for name, value in asdict(objective).items()})
+        _check_finite({name: np.asarray(value) for name, value in objective.sums().items()})
         self._usual = objective.error if objective.points else self._usual
         over = self.model.rests(job.plan.age)
         settled = self._sweep.went(data, start, objective, over=over)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import asdict
 from typing import TypeAlias
 
 from streammac.link.coordinator import CoordinatorLink
+from streammac.ring.epoch import part_of
 from streammac.ring.member import Member
 from streammac.ring.member_actions import (
     Action,
@@ -168,8 +168,8 @@ class RingSide:
         now = time.monotonic()
         seconds, waited_s = self._times.close(now), self._untrained.done(now)
         self.metrics.epoch_done(seconds)
-        mu = self.learner.model.mu(report.plan.age)
-        sums = {name: float(value) for name, value in asdict(report.objective).items()}
+        mu = self.learner.model.mu(part_of(report.plan).progress)
+        sums = report.objective.sums()
         self.link.tell(report.message(self.link.name, mu, sums, seconds, waited_s))
 
     # -- reports --------------------------------------------------------------------------

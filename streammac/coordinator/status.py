@@ -8,6 +8,7 @@ from msgspec import convert
 
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.membership import Peer
+from streammac.models.base import SUMS
 from streammac.settings.schema import duration_s
 from streammac.wire.status import (
     ClusterStatus,
@@ -80,6 +81,7 @@ def _learning(coordinator: Coordinator) -> dict[str, Any]:
         "penalised": result.per_point("penalised"),
         "violated": result.per_point("violated"),
         "left_out": int(result.sums.get("left_out", 0.0)),
+        "named": {name: result.per_point(name) for name in sorted(result.sums.keys() - SUMS)},
         "mu": result.mu,
         "age": result.plan.age,
         "epoch_seconds": dict(result.seconds),

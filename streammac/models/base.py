@@ -68,9 +68,12 @@ class Objective:
     violated : float
         Sum over points of the share of their coordinates that differs from the forward pass.
     changed : float
-        Sum over points of the share of their coordinates that this Z step changed.
+        Sum over points of the share of their coordinates that this Z step changed. Of coordinates that are numbers,
+        here and above: the squared difference as a share of both's squares.
     left_out : int
         Points that none of the sums runs over, because they are too far from all others.
+    named : mapping
+        Further sums that a family tells of, by name.
     """
 
     points: int = 0
@@ -79,6 +82,7 @@ class Objective:
     violated: float = 0.0
     changed: float = 0.0
     left_out: int = 0
+    named: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def error(self) -> float:
@@ -93,7 +97,22 @@ class Objective:
             self.violated + other.violated,
             self.changed + other.changed,
             self.left_out + other.left_out,
+            added(self.named, other.named),
         )
+
+    def sums(self) -> dict[str, float]:
+        """Return all sums by name."""
+        own = {name: float(getattr(self, name)) for name in SUMS}
+        return own | {name: float(value) for name, value in self.named.items()}
+
+
+def added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """Return sums by name, each with the other of its name."""
+    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in {**one, **other}}
+
+
+SUMS = frozenset({"points", "penalised", "nested", "violated", "changed", "left_out"})
+"""The sums of an `Objective` that all families have."""
 
 
 class LocalData(Protocol):
@@ -189,8 +208,9 @@ class NestedModel(ABC):
         Z, objective = model.z_step(params, points, Z, model.mu(age))
 
     Epoch 0 does the same with `initial_blocks` and without coordinates or parameters; after it
-    every point gets ``z = model.coordinates(params, x)``. ``age`` counts the epochs since the last
-    (re)start of the continuation in mu: 0 in the first epoch after the initialisation.
+    every point gets ``z = model.coordinates(params, x)``. ``age`` counts the passes over all points since the
+    last (re)start of the continuation in mu, 0 in the first one after the initialisation: epochs, or, where a family
+    has epochs work on slices, sums of these (`slices_for`), and then it also has fractions.
     """
 
     family: ClassVar[str]
@@ -228,6 +248,15 @@ class NestedModel(ABC):
         """
         return 1
 
+    def slices_for(self, points: int, members: int) -> int:
+        """Return in how many slices the shards are cut, of which an epoch works on one each, in turn.
+
+        ``points`` are those of one of so many shards, about as many as each of them has. The Z step at the end of an
+        epoch renews the coordinates of the slice that the next one trains on; ages count passes over all slices.
+        Unless a family can choose, one: an epoch is of all points.
+        """
+        return 1
+
     def regrouped(self, params: Mapping[str, Array], groups: int) -> Mapping[str, Array]:
         """Return the model that an epoch begins with, laid out in that epoch's blocks.
 
@@ -243,7 +272,7 @@ class NestedModel(ABC):
 
     @abstractmethod
     def start(
-        self, block: Block, signature: Signature, params: Mapping[str, Array], age: int
+        self, block: Block, signature: Signature, params: Mapping[str, Array], age: float
     ) -> Tensors:
         """Return the state with which a block begins an epoch.
 
@@ -278,11 +307,11 @@ class NestedModel(ABC):
     # -- Z step and forward passes --------------------------------------------------------
 
     @abstractmethod
-    def mu(self, age: int) -> float:
+    def mu(self, age: float) -> float:
         """Return the penalty for the Z step of the epoch with this age."""
 
     @abstractmethod
-    def rests(self, age: int) -> bool:
+    def rests(self, age: float) -> bool:
         """Return whether what makes the coordinates is left as it is in the epoch with this age.
 
         Then the continuation is over, and not before it may another one begin: there must be such an age.

@@ -189,7 +189,7 @@ class BinaryAutoencoderModel(NestedModel, Codes):
     # -- W step ---------------------------------------------------------------------------
 
     def start(
-        self, block: Block, signature: Signature, params: Mapping[str, Array], age: int
+        self, block: Block, signature: Signature, params: Mapping[str, Array], age: float
     ) -> Tensors:
         """See `NestedModel.start`."""
         if block.name == "init":
@@ -291,12 +291,12 @@ class BinaryAutoencoderModel(NestedModel, Codes):
 
     # -- Z step and forward passes --------------------------------------------------------
 
-    def mu(self, age: int) -> float:
+    def mu(self, age: float) -> float:
         """Return the penalty relative to the mean squared norm of the decoder's columns."""
         # the exponent is bounded: ages go on for ever, floats do not
-        return min(self.mu_cap, self.mu_start * self.mu_factor ** min(age, 1000))
+        return float(min(self.mu_cap, self.mu_start * self.mu_factor ** min(age, 1000)))
 
-    def rests(self, age: int) -> bool:
+    def rests(self, age: float) -> bool:
         """Return whether the hash functions are left as they are: z = h(x) holds everywhere by now.
 
         Training them further on their own outputs would only let them wander (docs/decisions).

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streammac.models.base import (
     Array,
@@ -20,7 +21,7 @@ from streammac.models.base import (
     NestedModel,
     Objective,
 )
-from streammac.models.shuffling import RUN, minibatch_rows
+from streammac.models.shuffling import RUN, WHOLE, Part, minibatch_rows
 from streammac.points.block import PointBlock
 
 CHUNK = 1024
@@ -41,12 +42,15 @@ class VisitPlan:
         At most so many points per visit (None: all).
     recency : float
         Preference for recent points under a budget, see `minibatch_rows`.
+    part : Part
+        The slice that the epoch works on.
     """
 
     seed: int = 0
     minibatch: int = 512
     budget: int | None = None
     recency: float = 0.0
+    part: Part = WHOLE
 
 
 def _smaller(a: int | None, b: int | None) -> int | None:
@@ -96,10 +100,12 @@ def minibatches(
     limit = _smaller(sample, plan.budget)
     scratch = np.empty((plan.minibatch + RUN, data.dim), np.float32)
     memo = {} if memo is None else memo
+    own = plan.part.rows(len(data), plan.seed, key.member)
+    count, newest = (len(data), key.newest) if own is None else (len(own), None)
     for rows in minibatch_rows(
-        len(data), plan.minibatch, order, limit=limit, recency=plan.recency, newest=key.newest
+        count, plan.minibatch, order, limit=limit, recency=plan.recency, newest=newest
     ):
-        yield Batch(data, rows, fresh, scratch, memo)
+        yield Batch(data, rows if own is None else own[rows], fresh, scratch, memo)
         if expired():
             return
 
@@ -134,24 +140,32 @@ def z_pass(
     mu: float,
     *,
     first: int = 0,
+    rows: NDArray[np.int64] | None = None,
     expired: Callable[[], bool] = lambda: False,
 ) -> Objective:
     """Improve the coordinates of the points of a shard (Z step); return the summed objective.
 
-    Runs from row ``first`` to the end and then from the start, so that a time-boxed pass
-    (``expired``) can go on where the former one stopped.
+    Of ``rows``, in increasing order, or of all: from row ``first`` to the end and then from the start, so that a
+    time-boxed pass (``expired``) can go on where the former one stopped.
     """
     total = Objective()
-    count = len(data)
-    scratch = np.empty((min(CHUNK, count), data.dim), np.float32)
-    starts = list(range(first, count, CHUNK)) + list(range(0, first, CHUNK))
-    for lo in starts:
-        stop = min(lo + CHUNK, first if lo < first else count)
-        rows = slice(lo, stop)
-        points = PointBlock(data.x(rows, scratch), data.y(rows))
-        z, objective = model.z_step(params, points, data.z(rows), mu)
-        data.set_z(rows, z)
+    scratch = np.empty((min(CHUNK, len(data)), data.dim), np.float32)
+    for part in _around(len(data), first) if rows is None else _cut(rows):
+        points = PointBlock(data.x(part, scratch), data.y(part))
+        z, objective = model.z_step(params, points, data.z(part), mu)
+        data.set_z(part, z)
         total += objective
         if expired():
             break
     return total
+
+
+def _around(count: int, first: int) -> Iterator[slice]:
+    """Yield pieces of so many rows, once round from one of them."""
+    for lo in (*range(first, count, CHUNK), *range(0, first, CHUNK)):
+        yield slice(lo, min(lo + CHUNK, first if lo < first else count))
+
+
+def _cut(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    for lo in range(0, len(rows), CHUNK):
+        yield rows[lo : lo + CHUNK]

@@ -10,6 +10,7 @@ import msgspec
 from streammac.errors import StreammacError
 from streammac.models.base import NestedModel
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.deep_net import DeepNetModel
 
 
 class ModelError(StreammacError, ValueError):
@@ -21,6 +22,7 @@ OWN_KEYS = {"bits": "model.bits", "classes": "stream.classes"}
 
 FAMILIES: Mapping[str, type[NestedModel]] = {
     BinaryAutoencoderModel.family: BinaryAutoencoderModel,
+    DeepNetModel.family: DeepNetModel,
 }
 
 

@@ -6,12 +6,14 @@ parameters (see the tests): this is what they are checked against.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from streammac.models.base import Array, Block, LocalData, NestedModel, Objective, Tensors
 from streammac.models.local import VisitKey, VisitPlan, enter, minibatches, z_pass
-from streammac.models.shuffling import ring_order
+from streammac.models.shuffling import Part, ring_order
 from streammac.models.signature import Signature
 
 
@@ -21,12 +23,13 @@ def w_step(
     params: Mapping[str, Array],
     plan: VisitPlan,
     epoch: int,
-    age: int,
+    age: float,
     groups: int,
 ) -> Tensors:
     """Train every block for its laps round the ring; return the new parameters.
 
-    Without parameters the epoch is a fresh one. ``groups`` is the layout of the blocks.
+    Without parameters the epoch is a fresh one. ``groups`` is the layout of the blocks, and ``plan.part`` the slice of
+    the shards.
     """
     some = next(iter(shards.values()))
     signature = Signature(some.dim, some.targets)
@@ -71,18 +74,24 @@ def parmac(
     plan : VisitPlan
         Seed, minibatch.
     """
-    groups = model.groups_for(len(shards))
+    members = sorted(shards)
+    groups = model.groups_for(len(members))
     params = w_step(model, shards, {}, plan, epoch=0, age=0, groups=groups)
     for data in shards.values():
         enter(model, params, data, 0)
-    age = 0
-    epoch = 0
-    while True:
-        mu = model.mu(0 if epoch == 0 else age)
+    part = Part()
+    for epoch in itertools.count():
+        if epoch:
+            params = w_step(
+                model, shards, params, replace(plan, part=part), epoch, part.progress, groups
+            )
+        # whoever ends the first block plans the next epoch
+        last = ring_order(members, plan.seed, epoch)[-1]
+        slices = model.slices_for(len(shards[last]), len(members))
+        following = part.following(slices) if epoch else Part(slices=slices)
         total = Objective()
-        for data in shards.values():
-            total += z_pass(model, params, data, mu)
+        for name, data in shards.items():
+            rows = following.rows(len(data), plan.seed, name)
+            total += z_pass(model, params, data, model.mu(part.progress), rows=rows)
         yield params, total
-        age = 0 if epoch == 0 else age + 1
-        epoch += 1
-        params = w_step(model, shards, params, plan, epoch, age, groups)
+        part = following

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,56 @@ AHEAD = 64
 
 def _number(name: str) -> int:
     return zlib.crc32(name.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What an epoch works on: one slice of each shard, and of which pass over all of them.
+
+    In a pass every row is in one slice. Which one depends on seed, pass and member alone, and not on how many rows
+    there are: so slices stay what they are while a shard grows.
+
+    Attributes
+    ----------
+    age : int
+        Number of the pass, from the beginning of the continuation.
+    slice, slices : int
+        Which slice it is, and of how many; of one, it is the whole shard.
+    """
+
+    age: int = 0
+    slice: int = 0
+    slices: int = 1
+
+    @property
+    def progress(self) -> float:
+        """Passes that are over, and the share of this one that is."""
+        return self.age + self.slice / max(1, self.slices)
+
+    def following(self, slices: int) -> Part:
+        """Return the next one; a new pass is of so many slices.
+
+        >>> Part(3, 0, 2).following(5), Part(3, 1, 2).following(5)
+        (Part(age=3, slice=1, slices=2), Part(age=4, slice=0, slices=5))
+        """
+        if self.slice + 1 < self.slices:
+            return replace(self, slice=self.slice + 1)
+        return Part(self.age + 1, 0, max(1, slices))
+
+    def rows(self, points: int, seed: int, member: str) -> NDArray[np.int64] | None:
+        """Return the rows of a shard of so many points, in increasing order; None: all of them."""
+        if self.slices <= 1:
+            return None
+        # of so many runs as there are slices, one after the other, each slice gets one
+        groups = -(-points // (RUN * self.slices))
+        rng = np.random.default_rng([seed, self.age, 1, _number(member)])
+        taken = rng.random((groups, self.slices)).argsort(axis=1)[:, self.slice % self.slices]
+        runs = np.arange(groups) * self.slices + taken
+        rows = (runs[:, None] * RUN + np.arange(RUN)).ravel()
+        return rows[rows < points]
+
+
+WHOLE = Part()
 
 
 def ring_order(members: Sequence[str], seed: int, epoch: int) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import { chartView } from "./chart_view.js";
 import { duration, measure, short } from "./format.js";
-import { elapsed, hasPhase, phase, quality, throughput } from "./history.js";
+import { elapsed, hasPhase, named, phase, quality, throughput } from "./history.js";
 
 const MARKED = new Set(["joined", "returned", "lost", "left", "drift", "disk_full", "coordinator_restarted"]);
 export const METHODS = [
@@ -12,6 +12,7 @@ export const METHODS = [
   { key: "pca", name: "PCA", colour: "green", dash: 2 },
   { key: "random", name: "Random", colour: "grey", dash: 3 },
 ];
+const COLOURS = ["blue", "orange", "green", "grey"];
 const PHASES = [
   { key: "train", name: "W step", colour: "blue" },
   { key: "z_step", name: "Z step", colour: "orange" },
@@ -25,7 +26,8 @@ export function chartsView(container) {
   const feed = chartView({ id: "chart-throughput", title: "Throughput", unit: "points stored per second", kind: "area", format: short });
   const time = chartView({ id: "chart-epoch", title: "Epoch time", unit: "mean over workers", kind: "stack", format: duration });
   const error = chartView({ id: "chart-objective", title: "Error", unit: "of the nested model, per point", kind: "area", format: measure });
-  container.replaceChildren(...[quality_view, feed, time, error].map((chart) => chart.figure));
+  const training = chartView({ id: "chart-named", title: "Training", unit: "per point of the epoch's slice", kind: "lines", format: measure });
+  container.replaceChildren(...[quality_view, feed, time, error, training].map((chart) => chart.figure));
   const unit = quality_view.figure.querySelector(".unit");
 
   function draw(history, seconds, metric) {
@@ -39,6 +41,9 @@ export function chartsView(container) {
     feed.draw([{ name: "Points/s", colour: "blue", points: throughput(history) }], marks, range);
     time.draw(phases(history), marks, range);
     const objective = history.epoch.filter((line) => Number.isFinite(line.objective));
+    const others = [...named(history)];
+    training.figure.hidden = others.length === 0;
+    if (others.length) training.draw(others.map(([name, points], n) => ({ name, colour: COLOURS[n % COLOURS.length], points })), marks, range);
     error.draw([{ name: "Error", colour: "blue", points: objective.map((line) => [elapsed(history, line.t), line.objective]) }], marks, range);
   }
   return { draw };

@@ -101,6 +101,19 @@ export function phase(history, name) {
   return history.epoch.map((line) => [elapsed(history, line.t), line.seconds?.[name] ?? 0]);
 }
 
+/** What else the model's family tells of the epochs: name -> [seconds, value], per point. */
+export function named(history) {
+  const series = new Map();
+  for (const line of history.epoch) {
+    for (const [name, value] of Object.entries(line.named ?? {})) {
+      if (!Number.isFinite(value)) continue;
+      if (!series.has(name)) series.set(name, []);
+      series.get(name).push([elapsed(history, line.t), value]);
+    }
+  }
+  return series;
+}
+
 /** Which phases the epochs name. */
 export function hasPhase(history, name) {
   return history.epoch.some((line) => name in (line.seconds ?? {}));

@@ -126,6 +126,7 @@ def _epoch(status: ClusterStatus, now: float) -> Line:
         "objective": status.objective,
         "mu": status.mu,
         "violated": status.violated,
+        "named": status.named,
         "points": status.points.stored,
     }
 

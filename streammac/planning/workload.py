@@ -43,7 +43,7 @@ class Weightless(BinaryAutoencoderModel):
 
     __slots__ = ()
 
-    def start(self, block: Block, signature: Signature, params: object, age: int) -> Tensors:
+    def start(self, block: Block, signature: Signature, params: object, age: float) -> Tensors:
         """Return the state of a block that has none."""
         return {}
 

@@ -26,12 +26,15 @@ class Agenda:
         The newest Z step went through all points, and hardly changed any.
     restart : RestartContinuation or None
         The newest order of the coordinator.
+    points : int
+        Points that were here at the newest visit.
     """
 
     ever_ends: bool = False
     new_points: bool = False
     settled: bool = False
     restart: RestartContinuation | None = None
+    points: int = 0
 
     def is_empty(self, plan: EpochPlan) -> bool:
         """Return whether an epoch of this plan would leave everything as it is, as far as is known here."""

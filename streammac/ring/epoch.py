@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from streammac.models.base import Array, Block, NestedModel
-from streammac.models.shuffling import ring_order
+from streammac.models.shuffling import Part, ring_order
 from streammac.ring.agenda import Agenda
 from streammac.ring.member_actions import Train, ZStepDone
 from streammac.wire.messages import EpochPlan, Token
@@ -114,11 +114,28 @@ def plan_after(plan: EpochPlan, agenda: Agenda, model: NestedModel, members: int
     round: everybody must hold the block before going on, so all agree without a barrier. What is under way comes to
     its end before: where the feed replaces all points again and again, nothing else would ever be trained to the end.
     """
-    age, restart = 0 if plan.fresh else plan.age + 1, agenda.restart
-    groups = model.groups_for(members)
-    if restart is None or restart.number <= plan.restart or not model.rests(age):
+    restart, groups = agenda.restart, model.groups_for(members)
+    slices = model.slices_for(agenda.points, members) if agenda.points else plan.slices
+    part = Part(slices=slices) if plan.fresh else part_of(plan).following(slices)
+    if restart is None or restart.number <= plan.restart or not model.rests(part.age):
         rest = not plan.fresh and model.rests(plan.age) and agenda.is_empty(plan)
-        return EpochPlan(age, restart=plan.restart, groups=groups, rest=rest)
+        return _plan(part, plan.restart, groups, rest=rest)
     if restart.fresh:
         return EpochPlan(fresh=True, restart=restart.number, groups=groups)
-    return EpochPlan(model.warm_age, restart=restart.number, groups=groups)
+    return _plan(Part(model.warm_age, slices=slices), restart.number, groups)
+
+
+def part_of(plan: EpochPlan) -> Part:
+    """Return what of the shards an epoch works on."""
+    return Part(plan.age, plan.slice, plan.slices)
+
+
+def _plan(part: Part, restart: int, groups: int, *, rest: bool = False) -> EpochPlan:
+    return EpochPlan(
+        part.age,
+        restart=restart,
+        groups=groups,
+        rest=rest,
+        slice=part.slice,
+        slices=part.slices,
+    )

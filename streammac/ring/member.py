@@ -19,7 +19,7 @@ from streammac.ring import admission, rejoin
 from streammac.ring.admission import Drop
 from streammac.ring.agenda import Agenda
 from streammac.ring.current_view import CurrentView
-from streammac.ring.epoch import Epoch, State, plan_after
+from streammac.ring.epoch import Epoch, State, part_of, plan_after
 from streammac.ring.itinerary import next_stop, without
 from streammac.ring.member_actions import (
     Action,
@@ -305,7 +305,9 @@ class Member:
             itinerary=epoch.trainers,
             final=False,
             plan=None,
-            tensors=self.model.start(block, self.signature, epoch.base, epoch.plan.age),
+            tensors=self.model.start(
+                block, self.signature, epoch.base, part_of(epoch.plan).progress
+            ),
         )
 
     # -- tokens ---------------------------------------------------------------------------
@@ -348,6 +350,7 @@ class Member:
             fresh=epoch.plan.fresh,
             ends_lap=without(token.itinerary, self.name) == (),
             visits=visits,
+            part=part_of(epoch.plan),
         )
         epoch.holding[token.block] = job
         return [job]
@@ -358,6 +361,7 @@ class Member:
             return []  # a new view has come meanwhile, and somebody else went on with the block
         del epoch.holding[block]
         self.progress += 1
+        self.agenda.points = done.points or self.agenda.points
         token = epoch.copies[block]  # its itinerary may have been edited since the job began
         epoch.trained[block] = token.lap
         left = without(token.itinerary, self.name)
@@ -408,7 +412,8 @@ class Member:
         if epoch.state == "joining":
             return self._open_next()
         epoch.state = "z_step"
-        return [ZStep(self.view.number, epoch.number, epoch.plan, epoch.result())]
+        result, following = epoch.result(), epoch.following
+        return [ZStep(self.view.number, epoch.number, epoch.plan, result, following)]
 
     def _z_step_done(self, done: ZStepDone) -> list[Action]:
         if (done.epoch, self.epoch.state) != (self.epoch.number, "z_step"):

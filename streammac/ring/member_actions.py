@@ -7,10 +7,11 @@ thread, done one after the other in the order in which they were asked for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from streammac.models.base import Array, Block, Objective, Tensors
+from streammac.models.shuffling import WHOLE, Part
 from streammac.wire.messages import EpochPlan, EpochReport, Holdings, ModelState, Token, Wake
 
 
@@ -48,7 +49,8 @@ class OpenEpoch:
 class Train:
     """Train a token's block on the shard, and close the lap if this is its last stop.
 
-    ``visits`` False: the lap is only closed; those who had still to train in it are gone.
+    ``visits`` False: the lap is only closed; those who had still to train in it are gone. ``part`` is the slice of the
+    shard that the epoch works on.
     """
 
     token: Token
@@ -57,16 +59,18 @@ class Train:
     fresh: bool
     ends_lap: bool
     visits: bool = True
+    part: Part = WHOLE
 
 
 @dataclass(frozen=True, slots=True)
 class ZStep:
-    """Improve the coordinates of the shard with the epoch's final model."""
+    """Improve the coordinates of the shard with the epoch's final model, as far as the ``following`` one needs it."""
 
     view: int
     epoch: int
     plan: EpochPlan
     params: Mapping[str, Array]
+    following: EpochPlan = field(default_factory=EpochPlan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +111,11 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class TrainDone:
-    """A `Train` job is done; ``tensors`` is the block's new state."""
+    """A `Train` job is done; ``tensors`` is the block's new state. ``points`` are all that are here; 0: not told."""
 
     job: Train
     tensors: Tensors
+    points: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,6 +237,10 @@ class CoordinatorMetrics(ProcessMetrics):
                 self.set(series, value)
             elif self._values[series]:
                 self.set(series, math.nan)  # what it was is not what it is
+        named: dict[Labels, float] = {
+            (name,): value for name, value in status.named.items() if value is not None
+        }
+        self.replace(metrics.NAMED, named)
         self.replace(metrics.POINTS, _by_name(status.points))
         self.replace(metrics.FAILURES, _by_name(status.failures))
         members: dict[Labels, float] = {}

@@ -266,6 +266,12 @@ VIOLATED = Series(
 LEFT_OUT = Series(
     "streammac_points_left_out", "gauge", "stored points too far from the others to be trained on"
 )
+NAMED = Series(
+    "streammac_training_mean",
+    "gauge",
+    "further sums of training that the model's family tells of, per point",
+    ("name",),
+)
 MU = Series("streammac_mu", "gauge", "penalty of the continuation")
 IMBALANCE = Series(
     "streammac_load_imbalance_ratio", "gauge", "largest over mean busy time of an epoch"
@@ -333,7 +339,7 @@ COORDINATOR = (
     BUILD, VIEW, MEMBERS, WORKER_UP, WEIGHT, FAILURES, RECOVERY_LAST, RECOVERY_SECONDS, EVENTS,
     COORDINATOR_MALFORMED, POINTS, EPOCH, RESTING, EPOCHS, EPOCH_PHASES, EPOCH_SECONDS, FRESHNESS, UNPUBLISHED,
     REFRESH, OBJECTIVE, PENALISED,
-    VIOLATED, LEFT_OUT, MU, IMBALANCE, MODEL_VERSION, PROMOTED, PUBLISHED, EXAMINED, QUALITY,
+    VIOLATED, LEFT_OUT, NAMED, MU, IMBALANCE, MODEL_VERSION, PROMOTED, PUBLISHED, EXAMINED, QUALITY,
     MEASURES, MARGINS, *PROPERTIES.values(), DRIFTS, HANDSHAKE_FAILURES,
 )  # fmt: skip
 """All series of the coordinator."""

@@ -48,6 +48,8 @@ Pid = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
 Dimension = Annotated[int, Meta(ge=1, le=MAX_WIDTH)]
 """Numbers of a point."""
 Targets = Annotated[int, Meta(ge=0, le=MAX_WIDTH)]
+Slices = Annotated[int, Meta(ge=1, le=MAX_WIDTH)]
+"""Of a shard."""
 
 Real = Annotated[float, Meta(ge=-MAX_REAL, le=MAX_REAL)]
 Share = Annotated[float, Meta(ge=0, le=1)]

@@ -34,6 +34,7 @@ from streammac.wire.fields import (
     Reals,
     Reason,
     Share,
+    Slices,
     Targets,
     Tensors,
     Value,
@@ -102,13 +103,15 @@ class EpochPlan(Value):
     Attributes
     ----------
     age : int
-        Epochs since the last (re)start of the continuation in mu.
+        Passes over all points since the last (re)start of the continuation in mu.
     fresh : bool
         The epoch gathers statistics and makes a new model from nothing (epoch 0 does).
     restart : int
         Number of the newest restart order that has been carried out.
     groups : int
         In how many groups the submodels of each kind travel.
+    slice, slices : int
+        Which slice of each shard it works on, and of how many.
     rest : bool
         As it was planned, nothing was left to train: nobody begins the epoch before somebody has something to do.
     """
@@ -118,6 +121,8 @@ class EpochPlan(Value):
     restart: Count = 0
     groups: Count = 1
     rest: bool = False
+    slice: Count = 0
+    slices: Slices = 1
 
 
 class View(Message):

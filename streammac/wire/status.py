@@ -287,6 +287,7 @@ class ClusterStatus(msgspec.Struct, frozen=True):
     penalised: float | None = None
     violated: float | None = None
     left_out: int = 0
+    named: dict[str, float | None] = {}
     mu: float | None = None
     age: int | None = None
     epoch_seconds: dict[str, float] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -125,7 +124,7 @@ def report(core, name, epoch, *, tensors=None, following=None, busy=1.0) -> Epoc
         trainers=("w1", "w2"),
         name=name,
         mu=0.5,
-        sums=asdict(Objective(points=10, penalised=3.0, nested=5.0, violated=1.0)),
+        sums=Objective(points=10, penalised=3.0, nested=5.0, violated=1.0).sums(),
         seconds={"train": busy, "z_step": 0.0, "wait": 0.5},
         tensors=tensors or {},
     )

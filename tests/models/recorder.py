@@ -10,7 +10,8 @@ from streammac.models.base import Block, Objective
 class Recorder:
     """Coordinates are one more than x, and one more with every Z step."""
 
-    def __init__(self, *blocks: Block, initial: tuple[Block, ...] = ()) -> None:
+    def __init__(self, *blocks: Block, initial: tuple[Block, ...] = (), slices: int = 1) -> None:
+        self._slices = slices
         self.calls: list[tuple] = []
         self._blocks = blocks
         self._initial = initial
@@ -20,6 +21,9 @@ class Recorder:
 
     def initial_blocks(self, signature):
         return self._initial
+
+    def slices_for(self, points, members):
+        return self._slices
 
     def groups_for(self, members):
         return 1

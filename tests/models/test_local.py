@@ -8,7 +8,7 @@ import pytest
 from streammac.models.arrays import ArrayShard
 from streammac.models.base import Block, Objective
 from streammac.models.local import CHUNK, VisitKey, VisitPlan, enter, minibatches, z_pass
-from streammac.models.shuffling import RUN, minibatch_rows
+from streammac.models.shuffling import RUN, Part, minibatch_rows
 from tests.models.recorder import Recorder
 
 COUNT = 2 * CHUNK + 500
@@ -63,6 +63,12 @@ class TestVisit:
         for x, _, y in self.batches(data, VisitPlan(0, 64), Block("b", 3)):
             assert y.tolist() == (-x).tolist()
 
+    def test_meets_the_rows_of_its_slice_and_no_others(self):
+        part = Part(2, 1, 3)
+        got = self.batches(shard(), VisitPlan(7, 64, part=part), Block("b", 3))
+        met = sorted(n for x, _, _ in got for n in x[:, 0])
+        assert met == part.rows(COUNT, 7, "w1").tolist()
+
     def test_ends_when_its_time_is_over(self):
         whole = self.batches(shard(), VisitPlan(0, 64))
         short = self.batches(shard(), VisitPlan(0, 64), expired=after(3))
@@ -105,6 +111,12 @@ class TestZPass:
         assert all(len(numbers) <= CHUNK and mu == 0.5 for _, numbers, mu in model.calls)
         calls = len(model.calls)
         assert total == Objective(COUNT, calls, 2.0 * calls, 3.0 * calls, 4.0 * calls)
+
+    def test_goes_through_the_rows_that_it_is_given(self):
+        model, data, rows = Recorder(), shard(), np.arange(0, COUNT, 2)
+        assert z_pass(model, {}, data, 0.5, rows=rows).points == len(rows)
+        assert [n for _, numbers, _ in model.calls for n in numbers] == rows.tolist()
+        assert data.z(slice(None)).ravel().tolist() == [i % 2 == 0 for i in range(COUNT)]
 
     def test_brings_the_targets_of_its_points(self):
         class Targets(Recorder):

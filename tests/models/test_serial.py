@@ -10,7 +10,7 @@ from streammac.models.arrays import ArrayShard
 from streammac.models.base import Block
 from streammac.models.local import VisitPlan
 from streammac.models.serial import parmac
-from streammac.models.shuffling import ring_order
+from streammac.models.shuffling import RUN, ring_order
 from tests.models.recorder import Recorder
 
 MEMBERS = {"w1": 1.0, "w2": 2.0, "w3": 3.0}
@@ -18,11 +18,11 @@ MEMBERS = {"w1": 1.0, "w2": 2.0, "w3": 3.0}
 PLAN = VisitPlan(seed=5, minibatch=8)
 
 
-def epochs(count):
+def epochs(count, slices=1, points=1):
     """Return what is asked of a model in each epoch, and what comes out."""
-    model = Recorder(Block("b0", 2), Block("b1", 1), initial=(Block("init", 3),))
+    model = Recorder(Block("b0", 2), Block("b1", 1), initial=(Block("init", 3),), slices=slices)
     shards = {
-        name: ArrayShard(np.full((1, 1), x, np.float32), ((1,), np.dtype(np.int64)))
+        name: ArrayShard(np.full((points, 1), x, np.float32), ((1,), np.dtype(np.int64)))
         for name, x in MEMBERS.items()
     }
     steps = parmac(model, shards, PLAN)
@@ -83,3 +83,25 @@ def test_the_coordinates_are_improved_after_every_w_step():
                 # h(x) is x + 1, and every Z step adds one
                 assert z.item() == x.item() + 1 + epoch
     assert mus == [{10.0}, {10.0}, {11.0}, {12.0}]
+
+
+def test_an_epoch_trains_on_a_slice_whose_coordinates_the_one_before_has_renewed():
+    """With two slices: every Z step adds one to the coordinates of those rows that the next epoch visits."""
+    seen = []
+    for epoch, (calls, _, objective) in enumerate(epochs(6, slices=2, points=4 * RUN)):
+        visits = [call for call in calls if call[0] == "visit" and call[1] == "b1"]
+        if epoch:
+            seen.append(
+                {
+                    int(z - x)
+                    for call in visits
+                    for xs, zs, _ in call[3]
+                    for x, z in zip(xs.ravel(), zs.ravel(), strict=True)
+                }
+            )
+            assert sum(len(xs) for call in visits for xs, *_ in call[3]) == 3 * 2 * RUN
+        assert objective.points == 3 * 2 * RUN
+        steps = {call[2] for call in calls if call[0] == "z step"}
+        assert steps == {10.0 + max(0, epoch - 1) / 2}
+    # h(x) is x + 1; in a pass each row is renewed once
+    assert seen == [{2}, {2}, {3}, {3}, {4}]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streammac.models import shuffling
-from streammac.models.shuffling import LEAST_STEPS, RUN, minibatch_rows, ring_order
+from streammac.models.shuffling import LEAST_STEPS, RUN, Part, minibatch_rows, ring_order
 
 KEY = (0, 1, 0, "w1")
 
@@ -112,3 +112,33 @@ class TestRingOrder:
         names = [f"w{i}" for i in range(8)]
         assert len({ring_order(names, 0, epoch) for epoch in range(50)}) > 45
         assert ring_order(names, 0, 1) != ring_order(names, 1, 1)
+
+
+class TestParts:
+    @given(st.integers(0, 5000), st.integers(1, 40), st.integers(0, 3))
+    def test_the_slices_of_a_pass_share_out_all_rows(self, points, slices, age):
+        part, met = Part(age, 0, slices), []
+        for _ in range(slices):
+            rows = part.rows(points, 7, "w1")
+            met.append(np.arange(points) if rows is None else rows)
+            assert part.age == age
+            assert (np.diff(met[-1]) > 0).all()
+            part = part.following(slices)
+        assert (part.age, part.slice) == (age + 1, 0)
+        assert sorted(np.concatenate(met).tolist()) == list(range(points))
+
+    def test_slices_are_of_about_as_many_rows_and_others_in_every_pass_and_at_every_member(self):
+        sizes = [len(Part(0, i, 7).rows(10_000, 0, "w1")) for i in range(7)]
+        assert max(sizes) - min(sizes) <= RUN
+        first = Part(0, 0, 7).rows(10_000, 0, "w1").tolist()
+        assert first != Part(1, 0, 7).rows(10_000, 0, "w1").tolist()
+        assert first != Part(0, 0, 7).rows(10_000, 0, "w2").tolist()
+        assert first != Part(0, 0, 7).rows(10_000, 1, "w1").tolist()
+
+    def test_a_slice_stays_what_it_is_while_the_shard_grows(self):
+        before = Part(2, 3, 7).rows(7 * RUN * 10, 0, "w1")
+        after = Part(2, 3, 7).rows(7 * RUN * 25 + 5, 0, "w1")
+        assert before.tolist() == after[: len(before)].tolist()
+
+    def test_progress_is_in_passes(self):
+        assert [Part(2, i, 4).progress for i in range(4)] == [2.0, 2.25, 2.5, 2.75]

@@ -143,6 +143,11 @@ def _lays_out_for_whom_it_sees(original, member, number, plan, *args, **more):
     return original(member, number, replace(plan, groups=groups), *args, **more)
 
 
+def _cuts_as_it_likes(original, member, number, plan, *args, **more):
+    slices = member.model.slices_for(member.agenda.points, len(member.view.members))
+    return original(member, number, replace(plan, slices=slices), *args, **more)
+
+
 def _lays_out_only_what_it_trained_itself(
     original, member, number, plan, base, former, *, anew=False
 ):
@@ -343,6 +348,11 @@ MUTATIONS = (
         "own layout",
         "A member lays out the blocks for the members that it sees, not as the epoch's plan says.",
         ((Member, "_open", _lays_out_for_whom_it_sees),),
+    ),
+    Mutation(
+        "own slices",
+        "A member cuts its shard into as many slices as suit itself, not as the epoch's plan says.",
+        ((Member, "_open", _cuts_as_it_likes),),
     ),
     Mutation(
         "old layout",

@@ -14,7 +14,9 @@ import numpy as np
 from streammac.coordinator.epoch_reports import EpochReports, EpochResult
 from streammac.coordinator.membership import Membership
 from streammac.models.base import Array, Block
+from streammac.models.shuffling import Part
 from streammac.models.signature import Signature
+from streammac.ring.epoch import part_of
 from streammac.ring.member import Event, Member
 from streammac.ring.member_actions import Action, OpenEpoch, Report, Send, Train, TrainDone
 from streammac.ring.view_change import ViewChange
@@ -61,6 +63,7 @@ class RingRules:
         self.processes = processes
         self.ring: dict[str, int] = {}
         self.lines: dict[tuple[int, str], list[int]] = {}
+        self._parts: dict[tuple[int, int], Part] = {}
         self.lost = 0
         self.adopting: tuple[int, int] | None = None
         self.on_view: Callable[[], None] = lambda: None
@@ -270,6 +273,7 @@ class RingRules:
         if is_in_ring and worker.name in self._carriers:
             if isinstance(event, TrainDone):
                 self._train_done(member, event)
+                self._on_its_slice(member, event)
             if not member.view.frozen:
                 self._has_true_copies(worker, member)
             for action in actions:
@@ -336,6 +340,20 @@ class RingRules:
             if epoch < token.epoch - REMEMBERED:
                 del self.lines[epoch, block]
 
+    def _on_its_slice(self, member: Member, done: TrainDone) -> None:
+        """All who train a block in an epoch do so on the same slice of their shards."""
+        token = done.job.token
+        if not done.job.visits or member.epoch.copies.get(token.block) is None:
+            return
+        key = (token.view, token.epoch)
+        first = self._parts.setdefault(key, done.job.part)
+        if done.job.part != first:
+            raise Violation(
+                f"{member.name} trains in epoch {token.epoch} on {done.job.part}, not {first}"
+            )
+        for old in [one for one in self._parts if one[1] < token.epoch - REMEMBERED]:
+            del self._parts[old]
+
     def _has_true_copies(self, worker: WorkerProcess, member: Member) -> None:
         epoch = member.epoch
         for block, token in epoch.copies.items():
@@ -348,9 +366,17 @@ class RingRules:
                 )
 
     def _reports(self, worker: WorkerProcess, report: Report) -> None:
-        """An epoch is done: all who train in it have trained each block in each lap."""
+        """An epoch is done: all who train in it have trained each block in each lap, on the same slice of their shards.
+
+        The slices of a pass come in turn.
+        """
         if report.epoch in self._taken_over:
             return
+        plan, following = report.plan, report.following
+        part, next_part = part_of(plan), part_of(following)
+        goes_on = following.restart == plan.restart and not plan.fresh
+        if goes_on and next_part != part.following(next_part.slices):
+            raise Violation(f"after {part} comes {next_part}, in epoch {report.epoch + 1}")
         for block in self._blocks_of(report.plan):
             line = self.lines.get((report.epoch, block.name), [])
             made = {(self.visits[number].lap, self.visits[number].name) for number in line}

@@ -82,6 +82,9 @@ class VisitedModel(TallyModel):
     def groups_for(self, members: int) -> int:
         return 2 + members % (self._submodels - 1)
 
+    def slices_for(self, points: int, members: int) -> int:
+        return 1 + points % 2
+
     def regrouped(self, params: Mapping[str, Array], groups: int) -> Mapping[str, Array]:
         """Give each block the visits of those of which it has submodels."""
         old = [name for name in params if name.startswith("b/")]

@@ -399,10 +399,14 @@ class WorkerProcess(Process):
             visit = Visit(
                 token.epoch, token.block, token.lap, self.name, self.incarnation, token.view
             )
-            return TrainDone(job, self.model.train(job, visit, self.visits))
-        points = self.store.shard.points if self.store is not None else 0
+            return TrainDone(job, self.model.train(job, visit, self.visits), self._points)
+        points = self._points
         objective, settled = self.model.improve(points)
         return ZStepDone(job.view, job.epoch, objective, settled)
+
+    @property
+    def _points(self) -> int:
+        return self.store.shard.points if self.store is not None else 0
 
     def _handle(self, done: Done) -> None:
         assert self.member is not None

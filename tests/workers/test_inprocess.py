@@ -10,19 +10,23 @@ from sklearn.datasets import load_digits
 
 from streammac.models.arrays import ArrayShard
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.deep_net import DeepNetModel
 from streammac.models.local import VisitPlan, enter, z_pass
 from streammac.models.serial import parmac, w_step
 from streammac.wire.messages import EpochPlan
 from workers.inprocess import InProcessRing
 
 MODEL = BinaryAutoencoderModel(bits=16, block_bits=4, rotations=5)
+NET = DeepNetModel(layers=(48, 32), classes=10, slice_points=600, passes=2)
 PLAN = VisitPlan(seed=3, minibatch=64)
 
 
 def shards(members: int, model=MODEL) -> dict[str, ArrayShard]:
-    x = load_digits().data.astype(np.float32)
+    digits = load_digits()
+    x, shape = digits.data.astype(np.float32), model.coordinate_shape()
     return {
-        f"w{i + 1}": ArrayShard(x[i::members], model.coordinate_shape()) for i in range(members)
+        f"w{i + 1}": ArrayShard(x[i::members], shape, digits.target[i::members])
+        for i in range(members)
     }
 
 
@@ -38,6 +42,24 @@ def test_the_ring_and_the_serial_reference_agree_bit_for_bit(members):
     last = [r.objective for r in ring.reports if r.epoch == epochs - 1]
     assert sum(o.points for o in last) == objective.points == len(load_digits().data)
     assert sum(o.nested for o in last) == pytest.approx(objective.nested)
+
+
+@pytest.mark.parametrize("members", [1, 3, 4])
+def test_they_agree_on_a_net_and_the_slices_of_its_shards(members):
+    epochs = 8  # two passes of three slices, and one more in which it rests
+    runs = list(islice(parmac(NET, shards(members, NET), PLAN), epochs))
+    expected, _ = runs[-1]
+    ring = InProcessRing(NET, shards(members, NET), PLAN)
+    got = ring.run(epochs)
+    assert got.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
+    parts = [(r.epoch, r.plan.age, r.plan.slice) for r in ring.reports[::members]]
+    assert sorted(parts)[1:] == [(e + 1, e // 3, e % 3) for e in range(epochs - 1)]
+    for epoch, (_, told) in enumerate(runs):
+        sums = [r.objective for r in ring.reports if r.epoch == epoch]
+        assert sum(one.points for one in sums) == told.points
+        assert sum(one.named["correct"] for one in sums) == told.named["correct"]
 
 
 def test_a_ring_that_adopts_a_model_trains_as_the_serial_reference_does_from_it():

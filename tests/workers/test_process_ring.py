@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from streammac.models.arrays import ArrayShard
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.deep_net import DeepNetModel
 from streammac.models.local import VisitPlan, enter, z_pass
 from streammac.models.serial import parmac, w_step
 from streammac.points.batch_id import BatchId
@@ -35,13 +37,20 @@ OPTIONS = {"rotations": 5, "starts": 3, "refined": 2}
 PLAN = VisitPlan(seed=7, minibatch=Settings().training.minibatch)
 
 
-def settings_for(members: int, epochs: int, points: int, transport: str = "zeromq") -> Settings:
+NET = {"layers": (48, 32), "slice_points": 600, "passes": 2}
+CODES = {"stream": {}, "model": {"bits": BITS, "options": OPTIONS}}
+CLASSES = {"stream": {"classes": 10}, "model": {"family": "deep_net", "options": NET}}
+
+
+def settings_for(
+    members: int, epochs: int, points: int, transport: str = "zeromq", kind: dict[str, Any] = CODES
+) -> Settings:
     return Settings.model_validate(
         {
             "cluster": {"workers": members, "seed": 7, "restart": "never"},
             "network": {"transport": transport},
-            "stream": {"dim": 64, "dtype": "float32"},
-            "model": {"bits": BITS, "options": OPTIONS},
+            "stream": {"dim": 64, "dtype": "float32", **kind["stream"]},
+            "model": kind["model"],
             "training": {"epochs": epochs, "deterministic": True, "start_points": points},
             "publish": {"interval_s": 0.0},
         }
@@ -67,16 +76,30 @@ def assert_equal(got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarra
         np.testing.assert_array_equal(got[name], tensor, err_msg=name)
 
 
-def stored(directory: RunDirectory) -> dict[str, np.ndarray]:
+def stored(directory: RunDirectory, targets: int = 0) -> dict[str, np.ndarray]:
     """Store the points on three shards; return what each has."""
-    x = load_digits().data.astype(np.float32)
+    digits = load_digits()
+    x, y = digits.data.astype(np.float32), digits.target.astype(np.float32)[:, None]
     parts = {name: x[i::3] for i, name in enumerate(MEMBERS)}
-    for name, part in parts.items():
-        shard = Shard.open(directory.shard(name), Schema(64), segment_bytes=64 * 4 * 100)
-        for sequence, first in enumerate(range(0, len(part), 70)):
-            shard.append(PointBlock(part[first : first + 70]), BatchId("test", 1, sequence), 0.0)
+    schema = Schema.of_stream(64, "float32", targets)
+    for i, name in enumerate(MEMBERS):
+        shard = Shard.open(directory.shard(name), schema, segment_bytes=64 * 4 * 100)
+        points = PointBlock(x[i::3], y[i::3] if targets else None)
+        for sequence, first in enumerate(range(0, len(points), 70)):
+            rows = slice(first, first + 70)
+            shard.append(points.take(rows), BatchId("test", 1, sequence), 0.0)
         shard.close()
     return parts
+
+
+def test_processes_agree_on_a_net_that_is_trained_slice_by_slice(tmp_path):
+    directory = RunDirectory.create(tmp_path)
+    parts, y = stored(directory, targets=1), load_digits().target
+    model = DeepNetModel(classes=10, **NET)
+    shape = model.coordinate_shape()
+    shards = {n: ArrayShard(x, shape, y[i::3]) for i, (n, x) in enumerate(parts.items())}
+    *_, (expected, _) = islice(parmac(model, shards, PLAN), 6)
+    assert_equal(trained(directory, settings_for(3, 6, POINTS, kind=CLASSES)), expected)
 
 
 def test_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):

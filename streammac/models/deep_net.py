@@ -1,0 +1,373 @@
+"""Deep nets by auxiliary coordinates: hidden layers of units, a head for a squared, logistic or softmax loss.
+
+Every layer is trained by itself, on the coordinates of the one before: no gradient passes through more than one layer.
+`docs/deep-nets.md` says what that comes to. The ring sees only the `NestedModel` interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from streammac.models import layout
+from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
+from streammac.models.capabilities import Predictions
+from streammac.models.nets.activations import ACTIVATIONS, Activation, sigmoid
+from streammac.models.nets.beginning import first_net, no_moments, with_moments
+from streammac.models.nets.coordinates import Problem, improved
+from streammac.models.nets.descent import Slope, Units, trained
+from streammac.models.nets.layers import HEAD, Net, columns, kind, seen
+from streammac.models.nets.losses import LOSSES, Loss, probabilities
+from streammac.models.nets.measures import ClassMeasures, NetMeasures, NumberMeasures
+from streammac.models.signature import Signature
+from streammac.points.block import PointBlock
+
+ActivationName = Literal["relu", "tanh", "sigmoid", "step"]
+LossName = Literal["squared", "logistic", "softmax"]
+LEAST_UNITS = 16
+"""Of a block: fewer make matrix products slow."""
+INIT = "init"
+
+
+@dataclass(frozen=True, slots=True)
+class DeepNetModel(NestedModel, Predictions):
+    """Hyper-parameters of a deep net.
+
+    Attributes
+    ----------
+    layers : tuple of int
+        Units of the hidden layers, from the inputs on.
+    activation : str or tuple of str
+        Of all hidden layers, or of each: ``relu``, ``tanh``, ``sigmoid`` or ``step``.
+    loss : str or None
+        ``softmax``, ``logistic`` or ``squared``; None: softmax where y is a class, else squared. Without y the net is
+        an autoencoder: it is to tell x.
+    classes : int
+        If not 0, y is one of so many classes.
+    passes : int
+        Passes over the points in which the continuation goes from its first to its last penalty and step; then the
+        net rests until there is enough that is new.
+    slice_points : int
+        Points of all shards that an epoch works on: so often their coordinates are renewed.
+    step, head_step : float
+        Of hidden units, and of the head relative to the curvature of its loss, of inputs whose mean square is 1; they
+        fall to `last_step` times as much.
+    mu_start, mu_cap : float
+        First and last penalty, relative to the curvature of the loss.
+    sweeps : int
+        Of a Z step, from the last layer to the first.
+    seed : int
+        Of the first weights.
+    """
+
+    layers: tuple[int, ...] = (256, 128)
+    activation: ActivationName | tuple[ActivationName, ...] = "relu"
+    loss: LossName | None = None
+    classes: int = 0
+    passes: int = 8
+    slice_points: int = 1500
+    step: float = 3.0
+    head_step: float = 0.5
+    last_step: float = 0.125
+    mu_start: float = 0.03
+    mu_cap: float = 0.1
+    sweeps: int = 4
+    seed: int = 0
+
+    family: ClassVar[str] = "deep_net"
+    lasting = ("layers", "activation", "loss", "classes")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers))
+        if not isinstance(self.activation, str):
+            object.__setattr__(self, "activation", tuple(self.activation))
+        self._check()
+
+    def _check(self) -> None:
+        limits = {
+            "classes": (0, 1 << 20),
+            "passes": (1, 1 << 20),
+            "slice_points": (1, 1 << 40),
+            "step": (1e-9, 1e9),
+            "head_step": (1e-9, 1e9),
+            "last_step": (1e-9, 1),
+            "mu_start": (1e-9, 1e9),
+            "mu_cap": (1e-9, 1e9),
+            "sweeps": (1, 1000),
+            "seed": (0, 1 << 62),
+        }
+        for name, (least, most) in limits.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ValueError(f"{name}: expected a number from {least} to {most}, got {value!r}")
+        if not self.layers or not all(1 <= units <= 1 << 16 for units in self.layers):
+            raise ValueError(f"layers: expected numbers from 1 to 65536, got {list(self.layers)}")
+        if not isinstance(self.activation, str) and len(self.activation) != len(self.layers):
+            raise ValueError(
+                f"activation: expected one, or {len(self.layers)}, got {len(self.activation)}"
+            )
+        if self.loss == "softmax" and not self.classes:
+            raise ValueError("loss: expected squared or logistic, unless y is a class, got softmax")
+
+    @property
+    def _activations(self) -> tuple[Activation, ...]:
+        several = isinstance(self.activation, tuple)
+        names = self.activation if several else (self.activation,) * len(self.layers)
+        return tuple(ACTIVATIONS[name] for name in names)  # type: ignore[index]
+
+    @property
+    def _loss(self) -> Loss:
+        return LOSSES[self.loss or ("softmax" if self.classes else "squared")]
+
+    def _outputs(self, signature: Signature) -> int:
+        return self.classes or signature.targets or signature.inputs
+
+    # -- structure ------------------------------------------------------------------------
+
+    def hyper_parameters(self) -> dict[str, Any]:
+        """See `NestedModel.hyper_parameters`."""
+        return asdict(self)
+
+    def coordinate_shape(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Return that of the values of all hidden units."""
+        return (sum(self.layers),), np.dtype(np.float32)
+
+    def initial_blocks(self, signature: Signature) -> tuple[Block, ...]:
+        """Return the one block that gathers moments."""
+        return (Block(INIT, 1),)
+
+    def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
+        """Return the groups of each layer's units; outputs that the loss couples stay together."""
+        names: list[str] = []
+        for number, units in enumerate(self.layers, 1):
+            names += layout.names(kind(number), units, _groups(units, groups))
+        outputs = self._outputs(signature)
+        of_head = 1 if self._loss.couples else _groups(outputs, groups)
+        names += layout.names(HEAD, outputs, of_head)
+        return tuple(Block(name, 1) for name in names)
+
+    def groups_for(self, members: int) -> int:
+        """Return as many as members: with each layer, each has a block."""
+        return max(1, members)
+
+    def slices_for(self, points: int, members: int) -> int:
+        """Return in how many slices shards are cut, so that an epoch works on about ``slice_points`` of them all."""
+        return max(1, round(points * members / self.slice_points))
+
+    def regrouped(self, params: Mapping[str, Array], groups: int) -> Mapping[str, Array]:
+        """See `NestedModel.regrouped`."""
+        if not params:
+            return params
+        new = {
+            name: value for name, value in params.items() if name.startswith(("input/", "target/"))
+        }
+        outputs = len(layout.joined(params, HEAD, "bias"))
+        for name in (block.name for block in self.blocks(Signature(0, outputs), groups)):
+            of_kind, rows = name.partition("/")[0], layout.rows(name)
+            there = layout.blocks_in(params, of_kind)
+            units = [Units.of(one, params).tensors("") for one in there]
+            for what in units[0]:
+                new[f"{name}{what}"] = np.concatenate([one[what] for one in units])[rows]
+        return new
+
+    # -- W step ---------------------------------------------------------------------------
+
+    def start(
+        self, block: Block, signature: Signature, params: Mapping[str, Array], age: float
+    ) -> Tensors:
+        """See `NestedModel.start`."""
+        if block.name == INIT:
+            return no_moments(signature)
+        units = Units.of(block.name, params).tensors(block.name)
+        return units | {f"{block.name}/step": np.array([self._step(age)])}
+
+    def _step(self, age: float) -> float:
+        """Return steps relative to the first ones; 0: the net rests."""
+        return 0.0 if self.rests(age) else self.last_step ** (age / self.passes)
+
+    def visit(
+        self,
+        block: Block,
+        params: Mapping[str, Array],
+        state: Tensors,
+        lap: int,
+        batches: Iterable[Batch],
+    ) -> Tensors:
+        """See `NestedModel.visit`."""
+        name = block.name
+        if name == INIT:
+            return with_moments(state, batches)
+        share = float(state[f"{name}/step"][0])
+        if share == 0:
+            return state
+        of_kind, units = name.partition("/")[0], Units.of(name, state)
+        rows = layout.rows(name)
+        if of_kind == HEAD:
+            pairs = self._features(params, batches, rows)
+            slope, step = Slope(loss=self._loss), self.head_step / self._loss.curvature
+        else:
+            number = int(of_kind.removeprefix("layer")) - 1
+            pairs = self._coordinates(params, number, batches, rows)
+            slope, step = Slope(self._activations[number]), self.step
+        units = trained(units, pairs, slope, share * step)
+        return units.tensors(name) | {f"{name}/step": state[f"{name}/step"]}
+
+    def _coordinates(
+        self, params: Mapping[str, Array], number: int, batches: Iterable[Batch], rows: slice
+    ) -> Iterator[tuple[Floats, Floats]]:
+        """Yield what a hidden layer sees, and the coordinates that some of its units are to give."""
+        places = columns(self.layers)
+        for batch in batches:
+            z = batch.z
+            assert z is not None, "there are coordinates in every epoch but a fresh one"
+            inputs = z[:, places[number - 1]] if number else seen(params, batch.x)
+            yield inputs, z[:, places[number]][:, rows]
+
+    def _features(
+        self, params: Mapping[str, Array], batches: Iterable[Batch], rows: slice
+    ) -> Iterator[tuple[Floats, Floats]]:
+        """Yield what the head is trained on: h_K(x), and not z_K, which knows y."""
+        net = Net.of(params, self._activations)
+        for batch in batches:
+            inputs = seen(params, batch.x)
+            yield net.features(inputs), self._coded(params, batch.y, inputs)[:, rows]
+
+    def end_lap(
+        self, block: Block, params: Mapping[str, Array], state: Tensors, lap: int
+    ) -> Tensors:
+        """See `NestedModel.end_lap`."""
+        if block.name == INIT:
+            signature = Signature(state["init/x"].shape[1], state["init/y"].shape[1])
+            return first_net(state, self.layers, self._outputs(signature), self.seed)
+        return {name: tensor for name, tensor in state.items() if not name.endswith("/step")}
+
+    # -- Z step and forward passes --------------------------------------------------------
+
+    def mu(self, age: float) -> float:
+        """Return the penalty, which grows geometrically."""
+        share = min(1.0, age / self.passes)
+        return float(self.mu_start * (self.mu_cap / self.mu_start) ** share)
+
+    def rests(self, age: float) -> bool:
+        """Return whether all passes are over."""
+        return age >= self.passes
+
+    @property
+    def warm_age(self) -> int:
+        """Half of the passes."""
+        return self.passes // 2
+
+    def _coded(self, params: Mapping[str, Array], y: Array | None, inputs: Floats) -> Floats:
+        """Return targets as the loss takes them, (n, O) float32."""
+        if y is None:
+            return inputs
+        if self.classes:
+            return np.asarray(y == np.arange(self.classes), np.float32)
+        if self._loss.curvature != 1.0:
+            return np.asarray(y, np.float32)
+        return np.asarray((y - params["target/mean"]) / params["target/scale"], np.float32)
+
+    def _problem(self, params: Mapping[str, Array], points: PointBlock, mu: float) -> Problem:
+        net = Net.of(params, self._activations)
+        inputs = seen(params, points.x)
+        return Problem(net, self._loss, mu, inputs, self._coded(params, points.y, inputs))
+
+    def z_step(
+        self, params: Mapping[str, Array], points: PointBlock, z: Array, mu: float
+    ) -> tuple[Array, Objective]:
+        """Improve the coordinates of all hidden layers, beginning at h(x)."""
+        problem = self._problem(params, points, mu)
+        before = [z[:, place] for place in columns(self.layers)]
+        forward = problem.net.forward(problem.seen)
+        found, penalised, nested = improved(problem, before, forward, self.sweeps)
+        scores = problem.net.head(forward[-1])
+        new = np.concatenate(found, axis=1)
+        h = np.concatenate(forward, axis=1)
+        named = {"loss": float(nested.sum(dtype=np.float64))}
+        if self.classes:
+            told = np.take_along_axis(problem.y, scores.argmax(axis=1)[:, None], axis=1)
+            named["correct"] = float(told.sum())
+        return new, Objective(
+            points=len(points),
+            penalised=float(penalised.sum(dtype=np.float64)),
+            nested=named["loss"],
+            violated=_difference(new, h),
+            changed=_difference(new, z),
+            named=named,
+        )
+
+    def coordinates(self, params: Mapping[str, Array], x: Floats) -> Array:
+        """Return the values of all hidden units, (n, units); ``x`` may be overwritten."""
+        net = Net.of(params, self._activations)
+        return np.concatenate(net.forward(seen(params, x)), axis=1)
+
+    def errors(self, params: Mapping[str, Array], points: PointBlock) -> Floats:
+        """Return each point's loss, (n,)."""
+        problem = self._problem(params, points, 0.0)
+        scores = problem.net.head(problem.net.features(problem.seen))
+        return problem.loss.value(scores, problem.y)
+
+    def functions(self, params: Mapping[str, Array]) -> Tensors:
+        """Return all but what the optimiser knows, one tensor a layer whatever the blocks."""
+        kinds = [*(kind(i) for i in range(1, len(self.layers) + 1)), HEAD]
+        own = {n: t for n, t in params.items() if n.startswith(("input/", "target/"))}
+        for name in kinds:
+            for what in ("weight", "bias"):
+                own[f"{name}.{what}"] = layout.joined(params, name, what)
+        return own
+
+    # -- what users ask -------------------------------------------------------------------
+
+    def scores(self, params: Mapping[str, Array], x: Floats) -> Floats:
+        """Return the head's scores of (n, D) points, (n, O); ``x`` may be overwritten."""
+        net = Net.of(params, self._activations)
+        return net.head(net.features(seen(params, x)))
+
+    def probabilities(self, params: Mapping[str, Array], x: Floats) -> Floats:
+        """Return those of the classes, (n, C); ``x`` may be overwritten."""
+        return probabilities(self.scores(params, x))
+
+    def predict(self, params: Mapping[str, Array], x: Floats) -> Array:
+        """See `Predictions.predict`: the likeliest class, or numbers in the units of y, of x for an autoencoder."""
+        scores = self.scores(params, x)
+        if self.classes:
+            return np.asarray(scores.argmax(axis=1), np.int64)
+        if self._loss.curvature != 1.0:
+            return sigmoid(scores)
+        side = "target" if "target/mean" in params else "input"
+        return np.asarray(scores * params[f"{side}/scale"] + params[f"{side}/mean"], np.float32)
+
+    def measures(self) -> NetMeasures:
+        """See `NestedModel.measures`."""
+        return ClassMeasures(self) if self.classes else NumberMeasures(self)
+
+    def export(self, params: Mapping[str, Array]) -> Tensors:
+        """Return weights that apply to raw inputs, ``layer1.weight`` and so on; see docs/deep-nets.md."""
+        plain = self.functions(params)
+        scale, mean = params["input/scale"], params["input/mean"]
+        weight = np.asarray(plain["layer1.weight"] / scale, np.float32)
+        told = {n: t for n, t in plain.items() if not n.startswith(("input/", "target/"))}
+        told |= {
+            "layer1.weight": weight,
+            "layer1.bias": np.asarray(plain["layer1.bias"] - weight @ mean, np.float32),
+        }
+        if not self.classes and self._loss.curvature == 1.0:
+            side = "target" if "target/mean" in params else "input"
+            unit = params[f"{side}/scale"]
+            told["head.weight"] = told["head.weight"] * unit
+            told["head.bias"] = told["head.bias"] * unit + params[f"{side}/mean"]
+        return told
+
+
+def _groups(units: int, groups: int) -> int:
+    return max(1, min(groups, units // LEAST_UNITS))
+
+
+def _difference(one: Floats, other: Floats) -> float:
+    """Return the sum over points of the squared difference of their coordinates, as a share of both's squares."""
+    apart = np.linalg.vecdot(one - other, one - other)
+    both = np.linalg.vecdot(one, one) + np.linalg.vecdot(other, other)
+    return float((apart / np.maximum(both, 1e-30)).sum(dtype=np.float64))

@@ -1,0 +1,88 @@
+"""The first net of a stream: mean and scale of what it sees and is to say, and random weights.
+
+Moments are sums, so shards add theirs one after the other, in one lap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from streammac.models.base import Array, Batch, Floats, Tensors
+from streammac.models.nets.layers import HEAD, kind
+from streammac.models.signature import Signature
+
+FIRST_HEAD = 0.3
+"""Weights of the first head, as a share of those that a hidden layer would get: all classes are about as likely."""
+LEAST_SCALE = 1e-6
+"""Inputs or targets that never change are not blown up."""
+
+
+def no_moments(signature: Signature) -> Tensors:
+    """Return the moments of no points."""
+    return {
+        "init/count": np.zeros(1),
+        "init/x": np.zeros((2, signature.inputs)),
+        "init/y": np.zeros((2, signature.targets)),
+    }
+
+
+def with_moments(state: Mapping[str, Array], batches: Iterable[Batch]) -> Tensors:
+    """Return the moments with those of some minibatches."""
+    new = {name: tensor.copy() for name, tensor in state.items()}
+    for batch in batches:
+        new["init/count"] += len(batch.rows)
+        for name, values in (("init/x", batch.x), ("init/y", batch.y)):
+            if values is not None:
+                new[name] += _moments(values)
+    return new
+
+
+def _moments(values: Array) -> Array:
+    exact = values.astype(np.float64)
+    return np.stack([exact.sum(axis=0), (exact * exact).sum(axis=0)])
+
+
+def first_net(
+    state: Mapping[str, Array], widths: Sequence[int], outputs: int, seed: int
+) -> Tensors:
+    """Return the parameters of a net with random weights, in one block a layer.
+
+    Weights have the variance 2 / inputs (He et al. 2015), biases are 0.
+
+    Parameters
+    ----------
+    state : mapping
+        The moments of all points.
+    widths : sequence of int
+        Units of the hidden layers.
+    outputs : int
+        Scores of the head.
+    seed : int
+        Of the weights.
+    """
+    count = max(1.0, float(state["init/count"][0]))
+    params: Tensors = {}
+    for name, what in (("input", "init/x"), ("target", "init/y")):
+        total, squares = state[what] / count
+        if not len(total):
+            continue
+        variance = np.maximum(squares - total**2, 0.0)
+        spread = math.sqrt(float(variance.mean()))
+        params[f"{name}/mean"] = total.astype(np.float32)
+        params[f"{name}/scale"] = np.array([spread if spread > LEAST_SCALE else 1.0], np.float32)
+    rng = np.random.default_rng([seed, 5])
+    inputs = len(params["input/mean"])
+    for number, units in enumerate(widths, 1):
+        params |= _random(rng, kind(number), units, inputs, 1.0)
+        inputs = units
+    return params | _random(rng, HEAD, outputs, inputs, FIRST_HEAD)
+
+
+def _random(rng: np.random.Generator, name: str, units: int, inputs: int, share: float) -> Tensors:
+    deviation = np.float32(share * math.sqrt(2.0 / inputs))
+    weight: Floats = rng.standard_normal((units, inputs), np.float32) * deviation
+    block = f"{name}/0-{units - 1}"
+    return {f"{block}/weight": weight, f"{block}/bias": np.zeros(units, np.float32)}
