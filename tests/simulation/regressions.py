@@ -22,6 +22,7 @@ REGRESSIONS: dict[int, str] = {
     90096: "the routes to a worker that moves its points were lost, and not told again",
     100114: "reports of more epochs than are awaited came before those of another worker",
     6130: "a late copy of a batch that had moved on to a third worker was stored again",
+    151228: "a dozen workers needed longer than the story waited for them",
 }
 
 FOUND_SOON = (
