@@ -14,8 +14,8 @@ from pathlib import Path
 
 ELASTIC = ("--with-ft", "ulfm")
 """The death of a rank is not the end of the others."""
-PLACING = ("--host", "localhost:1000", "--bind-to", "none")
-"""Here, as many ranks as are asked for; each has several threads, which may run on any core.
+PLACING = ("--host", "localhost:1000", "--map-by", ":INHERIT", "--bind-to", "none")
+"""Here, as many ranks as are asked for, now or later; each has several threads, which may run on any core.
 
 Were there more than there is room for, each look for what has come would give up its core, for milliseconds.
 """
