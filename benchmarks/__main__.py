@@ -39,6 +39,7 @@ NAMES = (
     "at_rest",
     "freshness",
     "memory",
+    "deep",
 )
 log = logging.getLogger("benchmarks")
 

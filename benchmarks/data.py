@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import zipfile
 from dataclasses import dataclass
@@ -78,3 +79,28 @@ def baseline_precisions(task: Task, near: NDArray[np.int64], bits: int) -> dict[
             codes = encode(task.queries), encode(database)
             scores.setdefault(name, []).append(precision(*codes, near, task.retrieved))
     return {name: float(np.mean(values)) for name, values in scores.items()}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Points and their classes, to learn from and to test on."""
+
+    x: NDArray[np.uint8]
+    y: NDArray[np.uint8]
+    test_x: NDArray[np.uint8]
+    test_y: NDArray[np.uint8]
+
+    def first(self, count: int) -> Labelled:
+        """Return the same with the first few points to learn from."""
+        return Labelled(self.x[:count], self.y[:count], self.test_x, self.test_y)
+
+
+def labelled_fashion() -> Labelled:
+    """Return Fashion-MNIST with its ten classes."""
+    path = folder() / "fashion-mnist"
+    found: list[NDArray[np.uint8]] = []
+    for part in ("train", "t10k"):
+        found.append(read_arrays(path / f"{part}-images-idx3-ubyte.gz").x)
+        with gzip.open(path / f"{part}-labels-idx1-ubyte.gz") as file:
+            found.append(np.frombuffer(file.read(), np.uint8, offset=8))
+    return Labelled(*found)

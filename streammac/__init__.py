@@ -14,8 +14,9 @@ from streammac.version import __version__
 if TYPE_CHECKING:
     from streammac.client import Client
     from streammac.models.estimator import BinaryAutoencoder
+    from streammac.models.net_estimators import DeepNetClassifier, DeepNetRegressor
 
-__all__ = ["BinaryAutoencoder", "Client", "__version__"]
+__all__ = ["BinaryAutoencoder", "Client", "DeepNetClassifier", "DeepNetRegressor", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -28,4 +29,8 @@ def __getattr__(name: str) -> Any:
         from streammac.models.estimator import BinaryAutoencoder
 
         return BinaryAutoencoder
+    if name in ("DeepNetClassifier", "DeepNetRegressor"):
+        from streammac.models import net_estimators
+
+        return getattr(net_estimators, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

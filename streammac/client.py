@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from streammac.errors import StreammacError
 from streammac.link.request import ask, ask_status
 from streammac.models.base import NestedModel, Tensors
-from streammac.models.capabilities import codes_of
+from streammac.models.capabilities import codes_of, predictions_of
 from streammac.points.range import OUTSIDE, within
 from streammac.publishing.versions import rebuild
 from streammac.run_directory import RunDirectory
@@ -105,17 +105,24 @@ class Model:
         ------
         ValueError
             If a point is not finite or out of range (`streammac.points.range`): its code would mean nothing.
+        Incapable
+            If the model makes no codes.
         """
-        x = np.atleast_2d(np.asarray(X))
-        return np.concatenate([self._encode(x, lo) for lo in range(0, max(1, len(x)), ENCODE_ROWS)])
+        codes = codes_of(self._model)
+        return np.concatenate([codes.encode(self.tensors, x) for x in _batches(X)])
 
-    def _encode(self, points: NDArray[Any], first: int) -> NDArray[np.uint8]:
-        with np.errstate(over="ignore"):
-            x = np.array(points[first : first + ENCODE_ROWS], np.float32)
-        inside = within(x)
-        if not inside.all():
-            raise ValueError(f"X: row {first + int(np.argmin(inside))} is {OUTSIDE}")
-        return codes_of(self._model).encode(self.tensors, x)
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return what a model that predicts says of (n, D) points: classes (n,) int64, or numbers (n, K) float32.
+
+        Raises
+        ------
+        ValueError
+            If a point is not finite or out of range.
+        Incapable
+            If the model makes codes.
+        """
+        predictions = predictions_of(self._model)
+        return np.concatenate([predictions.predict(self.tensors, x) for x in _batches(X)])
 
     def decode(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return (n, D) reconstructions of packed codes."""
@@ -346,6 +353,22 @@ class Client:
     def encode(self, X: ArrayLike) -> NDArray[np.uint8]:
         """Encode (n, D) points with the current version; ask `model` for its number."""
         return self.model().encode(X)
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return what the current version predicts of (n, D) points, see `Model.predict`."""
+        return self.model().predict(X)
+
+
+def _batches(X: ArrayLike) -> Iterator[NDArray[np.float32]]:
+    """Yield points as models take them, not too many at a time."""
+    points = np.atleast_2d(np.asarray(X))
+    for first in range(0, max(1, len(points)), ENCODE_ROWS):
+        with np.errstate(over="ignore"):
+            x = np.array(points[first : first + ENCODE_ROWS], np.float32)
+        inside = within(x)
+        if not inside.all():
+            raise ValueError(f"X: row {first + int(np.argmin(inside))} is {OUTSIDE}")
+        yield x
 
 
 def _columns(X: ArrayLike, y: ArrayLike | None, times: ArrayLike | None) -> Tensors:

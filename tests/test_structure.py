@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from streammac.models.registry import FAMILIES
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = sorted(
     path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"
@@ -102,3 +104,15 @@ def test_no_class_has_too_many_attributes():
         if isinstance(node, ast.ClassDef) and len(attributes(node)) > MOST_ATTRIBUTES
     }
     assert not {name: count for name, count in large.items() if name not in LARGE}
+
+
+def test_what_trains_on_a_ring_knows_no_family_of_models():
+    words = [*FAMILIES, *(cls.__name__ for cls in FAMILIES.values()), "autoencoder", "deep_net"]
+    found = [
+        f"{path.relative_to(ROOT)}: {word}"
+        for folder in ("streammac/ring", "streammac/delivery", "streammac/store", "workers")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for word in words
+        if word in path.read_text()
+    ]
+    assert not found

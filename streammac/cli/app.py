@@ -22,7 +22,7 @@ from streammac.cli.cluster import demo, up
 from streammac.cli.configuration import configuration
 from streammac.cli.dead_letters import dead_letters
 from streammac.cli.keys import keys
-from streammac.cli.models import encode, models
+from streammac.cli.models import encode, models, predict
 from streammac.cli.plan import plan
 from streammac.cli.processes import coordinator, ingest, mpi_host, worker
 from streammac.cli.report import report
@@ -33,7 +33,21 @@ from streammac.errors import ExitCode, Failure, StreammacError
 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """A process of the cluster computes in one thread; there is one process per core."""
-COMMANDS = (encode, plan, report, check, chaos, top, up, demo, coordinator, worker, ingest, status)
+COMMANDS = (
+    encode,
+    predict,
+    plan,
+    report,
+    check,
+    chaos,
+    top,
+    up,
+    demo,
+    coordinator,
+    worker,
+    ingest,
+    status,
+)
 GROUPS = {
     "workers": workers,
     "model": models,

@@ -1,4 +1,4 @@
-"""The commands on models and vectors in files: ``encode`` and ``model list | export | rollback | unpin``.
+"""The commands on models and vectors in files: ``encode``, ``predict`` and ``model list | export | rollback | unpin``.
 
 `streammac.cli.app` hangs them into the command line. None of them needs a running cluster; what changes something asks
 the coordinator where there is one.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,32 +29,57 @@ if TYPE_CHECKING:
 models = typer.Typer(help="Model versions of a run directory.", no_args_is_help=True)
 
 
+InArgument = Annotated[
+    Path, typer.Argument(metavar="IN", help="Vectors: .npy, .npz, .fvecs, .bvecs, idx.")
+]
+ModelOption = Annotated[
+    Path | None,
+    typer.Option("--model", metavar="FILE", help="Model file; else the current one of --dir."),
+]
+
+
 def encode(
-    source: Annotated[
-        Path, typer.Argument(metavar="IN", help="Vectors: .npy, .npz, .fvecs, .bvecs, idx.")
-    ],
+    source: InArgument,
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Packed codes, .npy (n, L/8).")],
     directory: DirectoryOption = DEFAULT_DIRECTORY,
-    model: Annotated[
-        Path | None,
-        typer.Option("--model", metavar="FILE", help="Model file; else the current one of --dir."),
-    ] = None,
+    model: ModelOption = None,
 ) -> None:
     """Encode a file of vectors; memory stays bounded however long it is."""
+    from streammac.publishing.encoding import encode_file
+
+    _apply(encode_file, "codes", source, target, _model(directory, model))
+
+
+def predict(
+    source: InArgument,
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Classes (n,) or numbers (n, K), .npy.")
+    ],
+    directory: DirectoryOption = DEFAULT_DIRECTORY,
+    model: ModelOption = None,
+) -> None:
+    """Predict the targets of a file of vectors; memory stays bounded however long it is."""
+    from streammac.publishing.encoding import predict_file
+
+    _apply(predict_file, "predictions", source, target, _model(directory, model))
+
+
+def _apply(
+    to_file: Callable[..., int], what: str, source: Path, target: Path, found: ModelVersion
+) -> None:
+    """Apply a model to a file of vectors, and show how far it is."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ingest.sources.array_files import read_arrays
     from ingest.sources.base import SourceError
-    from streammac.publishing.encoding import encode_file
 
-    found = _model(directory, model)
     try:
         vectors = read_arrays(source).x
     except SourceError as error:
         raise Failure(ExitCode.BAD_INPUT, str(error)) from None
     columns = (
-        TextColumn("encoding"),
+        TextColumn(what),
         BarColumn(),
         TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
         TextColumn("{task.fields[rate]:,.0f}/s"),
@@ -68,9 +94,9 @@ def encode(
             rate = done / max(1e-9, time.monotonic() - begin)
             progress.update(task, completed=done, total=total, rate=rate)
 
-        n = encode_file(source, vectors, target, found, advance)
+        n = to_file(source, vectors, target, found, advance)
     seconds, version = time.monotonic() - begin, found.metadata.get("version")
-    typer.echo(f"{n:,} codes of model version {version} in {target}, {seconds:.1f} s")
+    typer.echo(f"{n:,} {what} of model version {version} in {target}, {seconds:.1f} s")
 
 
 def _model(directory: Path, model: Path | None) -> ModelVersion:

@@ -218,6 +218,9 @@ class NestedModel(ABC):
     lasting: ClassVar[tuple[str, ...]] = ()
     """Hyper-parameters without which parameters mean something else: training goes on with the same ones only."""
 
+    begins_afresh: ClassVar[bool] = True
+    """Where training is to begin from new statistics, a new model is made; else the one there is goes on."""
+
     # -- structure ------------------------------------------------------------------------
 
     @abstractmethod

@@ -79,6 +79,7 @@ class DeepNetModel(NestedModel, Predictions):
 
     family: ClassVar[str] = "deep_net"
     lasting = ("layers", "activation", "loss", "classes")
+    begins_afresh = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))

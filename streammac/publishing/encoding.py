@@ -1,4 +1,4 @@
-"""Files of vectors to files of codes, models to files of their own: ``encode``, ``model export``.
+"""Files of vectors to codes or predictions, models to files: ``encode``, ``predict``, ``model export``.
 
 Vectors are read and encoded in batches, so that a mapped file may be larger than memory.
 Both writers put a whole file in place at the end, or leave what was there.
@@ -6,20 +6,22 @@ Both writers put a whole file in place at the end, or leave what was there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streammac.errors import ExitCode, Failure
 from streammac.files.replace import replacing
-from streammac.models.capabilities import Incapable, codes_of
+from streammac.models.capabilities import Incapable, codes_of, predictions_of
 from streammac.points.range import OUTSIDE, told_not_finite, within
 from streammac.publishing.versions import ModelVersion, VersionError, rebuild, write_model
 
+Apply: TypeAlias = Callable[[Mapping[str, NDArray[Any]], NDArray[np.float32]], NDArray[Any]]
+"""What a model makes of parameters and points."""
 BATCH_BYTES = 16 << 20
 """Size of a batch of vectors, as float32."""
 
@@ -64,10 +66,37 @@ def encode_file(
     Failure
         If the model makes no codes, the vectors are not what it expects, or one is not finite or out of range.
     """
+    apply = _understood(lambda: codes_of(rebuild(version.metadata)).encode)
+    return _apply_to_file(apply, source, vectors, target, version, advance)
+
+
+def predict_file(
+    source: Path,
+    vectors: NDArray[Any],
+    target: Path,
+    version: ModelVersion,
+    advance: Callable[[int, int], None],
+) -> int:
+    """Write what a model predicts of vectors, classes (n,) or numbers (n, K), .npy; see `encode_file`."""
+    apply = _understood(lambda: predictions_of(rebuild(version.metadata)).predict)
+    return _apply_to_file(apply, source, vectors, target, version, advance)
+
+
+def _understood(ask: Callable[[], Apply]) -> Apply:
     try:
-        model = codes_of(rebuild(version.metadata))
+        return ask()
     except Incapable as error:
         raise Failure(ExitCode.BAD_INPUT, str(error)) from None
+
+
+def _apply_to_file(
+    apply: Apply,
+    source: Path,
+    vectors: NDArray[Any],
+    target: Path,
+    version: ModelVersion,
+    advance: Callable[[int, int], None],
+) -> int:
     total, dim = len(vectors), int(vectors.shape[1])
     batch = max(1, BATCH_BYTES // (4 * max(1, dim)))
     with _replacing(target) as file:
@@ -79,17 +108,17 @@ def encode_file(
                 row = first + int(np.argmin(inside))
                 raise _refuse(source, f"row {row} holds a number that is {OUTSIDE}")
             try:
-                codes = model.encode(version.tensors, x)
+                found = apply(version.tensors, x)
             except ValueError as error:
                 raise _refuse(
                     source, f"vectors of length {dim} do not suit the model: {error}"
                 ) from None
             if not header_written:
                 header_written = True
-                shape = (total, codes.shape[1])
-                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                shape = (total, *found.shape[1:])
+                header = {"descr": found.dtype.str, "fortran_order": False, "shape": shape}
                 np.lib.format.write_array_header_1_0(file, header)
-            file.write(np.ascontiguousarray(codes).data)
+            file.write(np.ascontiguousarray(found).data)
             advance(min(first + batch, total), total)
     return total
 

@@ -120,7 +120,7 @@ def plan_after(plan: EpochPlan, agenda: Agenda, model: NestedModel, members: int
     if restart is None or restart.number <= plan.restart or not model.rests(part.age):
         rest = not plan.fresh and model.rests(plan.age) and agenda.is_empty(plan)
         return _plan(part, plan.restart, groups, rest=rest)
-    if restart.fresh:
+    if restart.fresh and model.begins_afresh:
         return EpochPlan(fresh=True, restart=restart.number, groups=groups)
     return _plan(Part(model.warm_age, slices=slices), restart.number, groups)
 

@@ -5,14 +5,16 @@ import numpy as np
 import pytest
 
 from streammac.errors import ExitCode, Failure
-from streammac.models.capabilities import Codes
+from streammac.models.capabilities import Codes, Predictions
 from streammac.publishing import encoding
-from streammac.publishing.encoding import encode_file, export_model
+from streammac.publishing.encoding import encode_file, export_model, predict_file
 from streammac.publishing.versions import ModelVersion, read_model
 
 
 class Signs(Codes):
     """A model that stands in: code bit i is whether x @ a is positive."""
+
+    family = "signs"
 
     def encode(self, params: Any, x: Any) -> Any:
         return np.packbits(x @ params["a"] > 0, axis=1)
@@ -73,6 +75,28 @@ def test_a_family_without_codes_is_told_of(tmp_path: Path, version: ModelVersion
         encode_file(tmp_path, points(3), tmp_path / "c.npy", version, lambda a, b: None)
     assert caught.value.code == ExitCode.BAD_INPUT
     assert not (tmp_path / "c.npy").exists()
+
+
+@pytest.mark.parametrize("told", [np.arange(20) % 3, np.ones((20, 2), np.float32)], ids=str)
+def test_predictions_come_in_the_order_of_the_vectors(
+    tmp_path: Path, version: ModelVersion, monkeypatch: Any, told: Any
+) -> None:
+    class Teller(Predictions):
+        family = "teller"
+
+        def predict(self, params: Any, x: Any) -> Any:
+            return told[x[:, 0].astype(int)]
+
+    monkeypatch.setattr(encoding, "rebuild", lambda _: Teller())
+    monkeypatch.setattr(encoding, "BATCH_BYTES", 7 * 20)
+    x = np.tile(np.arange(20.0)[:, None], 5)
+    assert predict_file(tmp_path, x, tmp_path / "y.npy", version, lambda a, b: None) == 20
+    found = np.load(tmp_path / "y.npy", allow_pickle=False)
+    assert found.dtype == told.dtype
+    np.testing.assert_array_equal(found, told)
+    monkeypatch.setattr(encoding, "rebuild", lambda _: Signs())
+    with pytest.raises(Failure, match="signs predicts nothing - it makes codes"):
+        predict_file(tmp_path, x, tmp_path / "z.npy", version, lambda a, b: None)
 
 
 def test_a_failure_leaves_what_was_there(

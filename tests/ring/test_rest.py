@@ -217,3 +217,34 @@ def test_who_joins_never_rests_before_its_points_have_been_trained_on():
     actions = begin(member, ["w1"])
     assert isinstance(actions[0], OpenEpoch)
     assert member.epoch.state == "training"
+
+
+@pytest.mark.parametrize(
+    ("fresh", "afresh", "planned"),
+    [
+        (True, True, EpochPlan(fresh=True, restart=1)),
+        (True, False, EpochPlan(2, restart=1, slices=4)),
+        (False, True, EpochPlan(2, restart=1, slices=4)),
+    ],
+)
+def test_a_family_says_whether_new_statistics_make_a_new_model(fresh, afresh, planned):
+    class Sliced(TallyModel):
+        begins_afresh = afresh
+
+        def slices_for(self, points, members):
+            return points * members // 10
+
+    agenda = Agenda(restart=RestartContinuation(1, fresh=fresh), points=20)
+    assert plan_after(EpochPlan(3, slice=1, slices=3), agenda, Sliced(), 2) == planned
+
+
+def test_the_slices_of_a_pass_follow_each_other_and_a_new_pass_has_as_many_as_there_are_points_for():
+    class Sliced(TallyModel):
+        def slices_for(self, points, members):
+            return points * members // 10
+
+    plans = [EpochPlan(fresh=True)]
+    for points in (15, 15, 15, 99, 15, 0):
+        plans.append(plan_after(plans[-1], Agenda(points=points), Sliced(), 2))
+    told = [(plan.age, plan.slice, plan.slices) for plan in plans[1:]]
+    assert told == [(0, 0, 3), (0, 1, 3), (0, 2, 3), (1, 0, 19), (1, 1, 19), (1, 2, 19)]
