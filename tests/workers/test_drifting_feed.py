@@ -24,7 +24,7 @@ def test_drift_is_noticed_and_mu_drops_back(tmp_path):
             "cluster": {"workers": 2},
             "model": {
                 "bits": 16,
-                "options": {"rotations": 5, "starts": 4, "mu_factor": 1.03, "refined": 2},
+                "options": {"rotations": 5, "starts": 4, "mu_factor": 1.1, "refined": 2},
             },
             "training": {"growth": 1000.0},
             "held_out": {"share": 0.0},
