@@ -57,7 +57,8 @@ class ProbeSample:
     def chunks(self, seed: tuple[int, int]) -> Iterator[PointBlock]:
         """Yield the sample in pieces: the same of the same points."""
         count = len(self.view)
-        rows = np.sort(np.random.default_rng(seed).permutation(count)[: self.points])
+        drawn = np.random.default_rng(seed).choice(count, self.points, replace=False, shuffle=False)
+        rows = np.sort(drawn)
         for lo in range(0, len(rows), CHUNK):
             part = rows[lo : lo + CHUNK]
             yield PointBlock(self.view.x(part), self.view.y(part))
