@@ -260,7 +260,7 @@ def _does_nothing(original, *args, **kwargs):
     return None
 
 
-def _never(original, *args):
+def _never(original, *args, **kwargs):
     return False
 
 

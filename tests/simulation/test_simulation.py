@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -45,6 +46,18 @@ def test_many_seeds_are_run_with_the_mutation_that_is_named(cores):
 def test_an_unknown_mutation_is_refused():
     with pytest.raises(UnknownMutation, match="no mutation 'none such'; there are: old tokens,"):
         simulate(0, mutation="none such")
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_mutation_takes_what_it_replaces_takes(mutation):
+    for owner, name, change in mutation.places:
+        original = getattr(owner, name)
+        if isinstance(original, property):
+            original = original.fget
+        takes = inspect.signature(original).parameters.values()
+        named = {one.name: None for one in takes if one.kind is one.KEYWORD_ONLY}
+        others = [one for one in takes if one.kind is one.POSITIONAL_OR_KEYWORD]
+        inspect.signature(change).bind(original, *others, **named)
 
 
 def test_every_mutation_has_a_name_of_its_own():
