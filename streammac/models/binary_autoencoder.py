@@ -150,8 +150,8 @@ class BinaryAutoencoderModel(NestedModel, Codes):
     def groups_for(self, members: int) -> int:
         """Return as many groups as members, as long as each has four bits; with decoders each member has two blocks.
 
-        More of them would hide hops better. But what the neighbours' loss costs does not depend on a block's width, and
-        it sees fewer bits at a time in narrow ones.
+        More of them would hide hops better. But to read points costs a narrow block as much as a wide one, and the
+        neighbours' loss sees fewer bits at a time in narrow ones.
         """
         if self.block_bits is not None:
             return -(-self.bits // self.block_bits)

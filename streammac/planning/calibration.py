@@ -32,12 +32,15 @@ LEAST_POINTS = 2048
 MOST_POINTS = 32_768
 """Of the larger shard: enough for whole minibatches in the smaller one."""
 EPOCHS = 3
+LEAST_LAPS = 2
+"""To tell what is done in the first lap only."""
+ONCE = "once"
 KEPT = (1.0, 0.5)
 """Parts of the points that the two shards have."""
 
 
 class _Timing(NamedTuple):
-    """The seconds of a visit of a kind of block (or of the Z step: "z"), how wide it was, and on how many points."""
+    """Seconds of a visit of a kind of block ("z": the Z step, `ONCE`: what is done once), its width, and its points."""
 
     kind: str
     submodels: float
@@ -78,11 +81,17 @@ class _Watched(BinaryAutoencoderModel):
         return state
 
     def timings(self, dim: int, groups: int, points: int) -> Iterator[_Timing]:
-        """Yield what a visit of each kind of block costs at a shard of so many points, mean of the laps."""
+        """Yield what a visit of each kind of block costs at a shard of so many points, mean of the laps.
+
+        In the first of several laps the worker also does what is done once for all blocks: that is told apart.
+        """
         for block in self.blocks(Signature(dim), groups):
             seconds = [self.seconds[block.name, lap] for lap in range(block.laps)]
             submodels = self.bits / groups
-            yield _Timing(_kind(block), submodels, points, float(np.mean(seconds)))
+            later = float(np.mean(seconds[1:] or seconds))
+            if block.laps > 1:
+                yield _Timing(ONCE, 0, points, max(0.0, seconds[0] - later))
+            yield _Timing(_kind(block), submodels, points, later)
 
     def token_sizes(self, params: Mapping[str, Array], dim: int) -> dict[str, TokenSize]:
         """Return the bytes of a submodel of each kind, in training and in a model of one block of each kind."""
@@ -159,6 +168,7 @@ def calibrate(workload: Workload, x: Array, narrow: int, hop: HopCost, machine: 
                 shard.close()
     by_kind = {kind: [t for t in timings if t.kind == kind] for kind in {t.kind for t in timings}}
     z_fixed, z_point, _ = _fitted(by_kind.pop("z"))
+    once = float(np.median([t.seconds / t.points for t in by_kind.pop(ONCE)]))
     return Constants(
         machine=machine,
         vectors=f"{len(x):,} {x.dtype}",
@@ -169,6 +179,7 @@ def calibrate(workload: Workload, x: Array, narrow: int, hop: HopCost, machine: 
         z_fixed_s=z_fixed,
         z_point_s=z_point,
         hop=hop,
+        once_point_s=once,
     )
 
 
@@ -185,7 +196,7 @@ def _train(
     """Train for some epochs, then once more in narrow blocks; yield what visits and the Z step cost."""
     model = _Watched(  # a poor first model is good enough, and the penalty never ends the training
         bits=workload.bits,
-        laps=workload.laps,
+        laps=max(LEAST_LAPS, workload.laps),
         mu_factor=1.0,
         rotations=2,
         starts=1,
@@ -211,7 +222,7 @@ def _train(
     for epoch in range(1, EPOCHS + 1):
         params = w_step(model, shards, params, plan, epoch, epoch, groups)
     # one pass at a worker makes the sums of all decoders: whatever their blocks, they share its time
-    yield from (t for t in model.timings(dim, groups, len(data)) if t.kind == "encoder")
+    yield from (t for t in model.timings(dim, groups, len(data)) if t.kind in ("encoder", ONCE))
 
 
 def _kind(block: Block) -> str:

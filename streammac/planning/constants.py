@@ -63,6 +63,8 @@ class Constants:
         Seconds of the Z step, and of it for each point (in the paper M t_r^Z).
     hop : HopCost
         In the paper t_c^W is a hop of one submodel.
+    once_point_s : float
+        Seconds for each point that a worker takes once in an epoch, for all blocks: to find out who is near whom.
     """
 
     machine: str
@@ -74,10 +76,15 @@ class Constants:
     z_fixed_s: float
     z_point_s: float
     hop: HopCost
+    once_point_s: float = 0.0
 
     def visit_s(self, piece: Piece, points: float) -> float:
         """Return the seconds of a visit of a block at a shard of so many points."""
         return self.visits[piece.kind].seconds(points, piece.submodels)
+
+    def once_s(self, points: float) -> float:
+        """Return the seconds that a shard of so many points takes once in an epoch."""
+        return points * self.once_point_s
 
     def z_step_s(self, points: float) -> float:
         """Return the seconds of a Z step."""
@@ -105,7 +112,10 @@ class Constants:
             self.hop.byte_s if byte_s is None else byte_s,
         )
         fixed, point = self.z_fixed_s / speed, self.z_point_s / speed
-        return replace(self, visits=visits, hop=hop, z_fixed_s=fixed, z_point_s=point)
+        once = self.once_point_s / speed
+        return replace(
+            self, visits=visits, hop=hop, z_fixed_s=fixed, z_point_s=point, once_point_s=once
+        )
 
     def check(self, dim: int, bits: int) -> None:
         """Refuse what these were not measured for, and what cannot have been measured.
@@ -126,7 +136,10 @@ class Constants:
         costs: list[VisitCost | TokenSize | HopCost] = [self.hop]
         costs += [*self.visits.values(), *self.sizes.values()]
         flat = [cost for one in costs for cost in astuple(one)]
-        if not all(math.isfinite(v) and v >= 0 for v in (*flat, self.z_fixed_s, self.z_point_s)):
+        if not all(
+            math.isfinite(v) and v >= 0
+            for v in (*flat, self.z_fixed_s, self.z_point_s, self.once_point_s)
+        ):
             raise BadPlan("costs: expected numbers of at least 0 that are finite")
 
 

@@ -10,6 +10,7 @@ import heapq
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from streammac.models.base import Objective
 from streammac.models.signature import Signature
@@ -46,6 +47,8 @@ class Costs:
         Bytes of a block, in training and on its last round.
     z_step_s : float
         Seconds of a Z step.
+    once_s : float
+        Seconds that the first visit of hash functions in an epoch takes beside its own.
     hop : HopCost
         Between any two.
     """
@@ -53,6 +56,7 @@ class Costs:
     visits: Mapping[str, float]
     sizes: Mapping[str, tuple[float, float]]
     z_step_s: float
+    once_s: float
     hop: HopCost
 
     @classmethod
@@ -69,6 +73,7 @@ class Costs:
                 for piece in pieces
             },
             constants.z_step_s(points),
+            constants.once_s(points),
             constants.hop,
         )
 
@@ -110,7 +115,14 @@ class _Worker:
     jobs: deque[Job] = field(default_factory=deque)
     computes: bool = False
     busy_s: float = 0.0
+    met: int = 0
+    """The newest epoch of which hash functions have visited."""
     sends_until: float = 0.0
+
+
+def _meets(job: Job) -> TypeGuard[Train]:
+    """Return whether hash functions are trained on points."""
+    return isinstance(job, Train) and job.visits and job.token.block.startswith("encoder")
 
 
 class _Ring:
@@ -183,6 +195,9 @@ class _Ring:
         if worker.jobs and not worker.computes:
             job = worker.jobs.popleft()
             seconds = self._costs.job_s(job)
+            if _meets(job) and worker.met < job.token.epoch:
+                seconds += self._costs.once_s
+                worker.met = job.token.epoch
             worker.computes = True
             worker.busy_s += seconds
             self._at(self._now + seconds, name, job)

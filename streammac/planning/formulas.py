@@ -5,8 +5,8 @@ With M equal blocks, each of which costs t_r^W per point at a visit and t_c^W pe
     T(P) = M (N/P) t_r^Z + ceil(M/P) ((e + 1) P t_c^W + e N t_r^W)
 
 One worker has no hops. Blocks start P at a time, one at each worker, so the P that are under way together take as long
-as the slowest of them; equal blocks make of that the paper's ``ceil(M/P)``. Nothing overlaps: a worker that sends
-does not compute.
+as the slowest of them; equal blocks make of that the paper's ``ceil(M/P)``. What a worker does once for all blocks
+comes to that. Nothing overlaps: a worker that sends does not compute.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def w_step_s(workload: Workload, constants: Constants, workers: int) -> float:
     """Return T_W(P), the seconds of a W step."""
     pieces = workload.pieces(workers)
     each = [_round_s(piece, workload, constants, workers) for piece in pieces]
-    return sum(max(each[first : first + workers]) for first in range(0, len(each), workers))
+    trained = sum(max(each[first : first + workers]) for first in range(0, len(each), workers))
+    return trained + constants.once_s(workload.points / workers)
 
 
 def epoch_s(workload: Workload, constants: Constants, workers: int) -> float:

@@ -37,6 +37,7 @@ def test_the_real_model_is_measured(measured):
     )
     assert parts == pytest.approx(alone, rel=0.1)
     assert measured.z_step_s(4096) > measured.z_step_s(64) > 0
+    assert measured.once_s(4096) > 0
 
 
 def test_what_is_kept_is_read_again(measured, tmp_path):

@@ -1,5 +1,7 @@
 """The ring in virtual time is the real ring: it is as fast as one can reckon, and sends what one can count."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,3 +74,13 @@ def test_faster_machines_and_other_networks():
     assert there.visits["encoder"].submodel_s == equal().visits["encoder"].submodel_s / 2
     assert there.z_step_s(1000) == equal().z_step_s(1000) / 2
     assert there.hop == HopCost(0.5, 1e-6)
+
+
+def test_what_is_done_once_for_all_blocks_is_done_once_at_each_worker():
+    work = Workload(6400, 128, 32, laps=3, block_bits=1)
+    for workers in (1, 8):
+        cost, dear = equal(t_cw=0.0), replace(equal(t_cw=0.0), once_point_s=1e-3)
+        more = formulas.epoch_s(work, dear, workers) - formulas.epoch_s(work, cost, workers)
+        assert more == pytest.approx(6.4 / workers)
+        took = simulate(work, dear, workers).epoch_s - simulate(work, cost, workers).epoch_s
+        assert took == pytest.approx(6.4 / workers, rel=0.3)
