@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import zmq
 
+from streammac.allocator import keep_freed_memory
 from streammac.wire.codec import decode, encode
 from streammac.wire.messages import Token
 from workers.transports.base import Transport
@@ -145,6 +146,7 @@ def idle(mpi: MpiTransport, asleep: Sleeping) -> dict[str, float]:
 
 def main() -> None:
     """Measure what the arguments say: a folder, and size and hops of each kind of token."""
+    keep_freed_memory()
     folder, wanted, rounds = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
     context: zmq.Context[Any] = zmq.Context()
     rank = MPI.COMM_WORLD.rank
