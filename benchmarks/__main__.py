@@ -40,6 +40,7 @@ NAMES = (
     "freshness",
     "memory",
     "deep",
+    "river",
 )
 log = logging.getLogger("benchmarks")
 

@@ -1,4 +1,4 @@
-"""README's figures and docs/performance.md, from the results of benchmarks: ``python -m benchmarks pages``."""
+"""What pages show of the results of benchmarks, and docs/performance.md: ``python -m benchmarks pages``."""
 
 from __future__ import annotations
 
@@ -135,10 +135,12 @@ def performance(found: Mapping[str, Result]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def readme(text: str, found: Mapping[str, Result]) -> str:
-    """Return README with its generated parts made anew: between ``<!-- benchmark NAME -->`` and ``<!-- end -->``.
+def renewed(text: str, found: Mapping[str, Result]) -> str:
+    """Return a page with its generated parts made anew: between ``<!-- benchmark NAME -->`` and ``<!-- end -->``.
 
-    >>> readme("a <!-- benchmark none -->b<!-- end --> c", {})
+    A number after the name says which of the benchmark's tables it is, from 0.
+
+    >>> renewed("a <!-- benchmark none -->b<!-- end --> c", {})
     'a <!-- benchmark none -->b<!-- end --> c'
     """
 
@@ -146,18 +148,19 @@ def readme(text: str, found: Mapping[str, Result]) -> str:
         name = match["name"]
         if name != "rows" and name not in found:
             return match[0]
-        body = rows(found) if name == "rows" else "\n".join(found[name].reports[0].table())
-        return f"<!-- benchmark {name} -->\n{body}\n<!-- end -->"
+        table = int(match["table"] or 0)
+        body = rows(found) if name == "rows" else "\n".join(found[name].reports[table].table())
+        return f"{match['begin']}\n{body}\n<!-- end -->"
 
-    return re.sub(r"<!-- benchmark (?P<name>\w+) -->.*?<!-- end -->", part, text, flags=re.DOTALL)
+    marked = r"(?P<begin><!-- benchmark (?P<name>\w+)(?: (?P<table>\d+))? -->).*?<!-- end -->"
+    return re.sub(marked, part, text, flags=re.DOTALL)
 
 
 def pages(found: Mapping[str, Result], root: Path = ROOT) -> dict[Path, str]:
     """Return the text of each page that is made from results."""
-    return {
-        root / "README.md": readme((root / "README.md").read_text(), found),
-        root / "docs" / "performance.md": performance(found),
-    }
+    marked = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    made = {path: renewed(path.read_text(), found) for path in marked}
+    return made | {root / "docs" / "performance.md": performance(found)}
 
 
 def stale(found: Mapping[str, Result], root: Path = ROOT) -> list[str]:
