@@ -44,13 +44,12 @@ class BinaryCodes(AutoencoderLearner, base.MiniBatchTransformer):
 
     Examples
     --------
-    >>> from river import datasets, evaluate, linear_model, metrics, preprocessing
-    >>> linear = preprocessing.StandardScaler() | linear_model.LogisticRegression()
-    >>> model = preprocessing.StandardScaler() | BinaryCodes() | linear_model.LogisticRegression()
-    >>> for one in (linear, model):
-    ...     evaluate.progressive_val_score(datasets.Bananas().take(2000), one, metrics.Accuracy())
-    Accuracy: 5...%
-    Accuracy: 7...%
+    >>> from river import datasets, preprocessing
+    >>> model = preprocessing.StandardScaler() | BinaryCodes(bits=4)
+    >>> for x, _ in datasets.ImageSegments().take(150):
+    ...     model.learn_one(x)
+    >>> model.transform_one(x)
+    {'bit0': ..., 'bit1': ..., 'bit2': ..., 'bit3': ...}
     """
 
     def __init__(self, bits: int = 32, window: int = 2000, every: int = 100, seed: int = 0) -> None:
