@@ -1,4 +1,4 @@
-"""In River's pipelines: codes as features, and anomalies by reconstruction error, beside River's own."""
+"""In River's pipelines: codes as features, deep nets, anomalies by reconstruction error, beside River's own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.data import folder
 from benchmarks.report import Report, Spread
-from streammac.river import BinaryCodes, ReconstructionScorer
+from streammac.river import BinaryCodes, DeepNetClassifier, ReconstructionScorer
 
 Stream: TypeAlias = Sequence[tuple[dict[Any, float], Any]]
 BITS = 32
@@ -100,6 +100,7 @@ def classifiers(classes: int) -> dict[str, Callable[[], Any]]:
         "on both": lambda: (
             StandardScaler() | (BinaryCodes(BITS) + compose.FuncTransformer(dict)) | linear()
         ),
+        "deep net": lambda: StandardScaler() | DeepNetClassifier(),
         "tree": lambda: tree.HoeffdingAdaptiveTreeClassifier(seed=0),
         "neighbours": lambda: StandardScaler() | neighbors.KNNClassifier(),
     }
@@ -132,7 +133,8 @@ def run(*, short: bool = False) -> Iterator[Report]:
             what: accuracy(make(), points[:most]) for what, make in classifiers(classes).items()
         }
         size = len(points[:most]), len(points[0][0])
-        rows.append((name, *size, *(share for share, _ in found.values()), found["on both"][1]))
+        times = found["on both"][1], found["deep net"][1]
+        rows.append((name, *size, *(share for share, _ in found.values()), *times))
     yield Report(
         f"Codes of {BITS} bits as features: accuracy of predictions before learning",
         {
@@ -141,10 +143,11 @@ def run(*, short: bool = False) -> Iterator[Report]:
             "features": "d",
             **dict.fromkeys(classifiers(2), ".3f"),
             "on both, us per point": ",.0f",
+            "deep net, us per point": ",.0f",
         },
         tuple(rows),
-        "Linear: logistic or softmax regression on scaled features; on codes of these; on both. Beside them River's "
-        "adaptive Hoeffding tree and its nearest neighbours. All with River's settings.",
+        "Linear: logistic or softmax regression on scaled features; on codes of these; on both. A deep net on scaled "
+        "features. Beside them River's adaptive Hoeffding tree and its nearest neighbours. All with default settings.",
     )
     kinds = sorted({y for _, y in segments})[:3]
     mixtures: dict[str, Stream] = {

@@ -1,4 +1,4 @@
-"""River estimators on the in-process ring: codes as features, reconstruction errors as anomaly scores.
+"""River estimators on the in-process ring: codes as features, reconstruction errors as anomaly scores, deep nets.
 
 They keep a window of the newest points and train after every so many new ones, with the rules of a cluster
 (`streammac.models.renewal`): shortly from the model there is, or from new statistics. Nothing else of streammac
@@ -10,5 +10,12 @@ from __future__ import annotations
 from streammac.river.anomaly import ReconstructionScorer
 from streammac.river.codes import BinaryCodes
 from streammac.river.features import FeatureError
+from streammac.river.nets import DeepNetClassifier, DeepNetRegressor
 
-__all__ = ["BinaryCodes", "FeatureError", "ReconstructionScorer"]
+__all__ = [
+    "BinaryCodes",
+    "DeepNetClassifier",
+    "DeepNetRegressor",
+    "FeatureError",
+    "ReconstructionScorer",
+]

@@ -8,8 +8,8 @@ from typing import Any
 from river import base
 
 from streammac.points.block import PointBlock
+from streammac.river.autoencoder import AutoencoderLearner
 from streammac.river.features import matrix, row_of
-from streammac.river.learner import AutoencoderLearner
 
 
 class ReconstructionScorer(AutoencoderLearner, base.AnomalyDetector):

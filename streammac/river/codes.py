@@ -13,8 +13,9 @@ from river.utils.dataframe import into_frame, to_native_frame
 
 from streammac.models.base import Floats
 from streammac.models.outliers import near_points
+from streammac.river.autoencoder import AutoencoderLearner, Trained
 from streammac.river.features import Name, Row, matrix, row_of
-from streammac.river.learner import AutoencoderLearner, Trained, rows_of
+from streammac.river.learner import rows_of
 
 BETTER = 0.9
 """A new model is used if its error is less than so much of that of the one there is: every other one costs bits."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from river import checks, datasets
 
-from streammac.river import BinaryCodes, ReconstructionScorer
+from streammac.river import (
+    BinaryCodes,
+    DeepNetClassifier,
+    DeepNetRegressor,
+    ReconstructionScorer,
+)
 
 
 class _Bundled:
@@ -18,7 +23,7 @@ class _Bundled:
 def cases():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "CreditCard", _Bundled)
-        for cls in (BinaryCodes, ReconstructionScorer):
+        for cls in (BinaryCodes, ReconstructionScorer, DeepNetClassifier, DeepNetRegressor):
             (params,) = cls._unit_test_params()
             for check in checks.yield_checks(cls(**params)):
                 yield pytest.param(cls(**params), check, id=f"{cls.__name__}-{check.__name__}")

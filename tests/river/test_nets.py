@@ -1,0 +1,71 @@
+"""Deep nets as River's classifiers and regressors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from river import datasets, linear_model, metrics, preprocessing
+from river.evaluate import progressive_val_score
+
+from streammac.river import DeepNetClassifier, DeepNetRegressor, FeatureError
+
+
+def bananas(count: int) -> list[tuple[dict, bool]]:
+    return list(datasets.Bananas().take(count))
+
+
+def test_a_net_bends_where_a_linear_model_cannot():
+    data = bananas(1000)
+    found = [
+        progressive_val_score(
+            data, preprocessing.StandardScaler() | model, metrics.Accuracy()
+        ).get()
+        for model in (linear_model.LogisticRegression(), DeepNetClassifier(layers=(32,)))
+    ]
+    assert found[1] > found[0] + 0.1, found
+
+
+def test_classes_are_as_likely_as_they_were_until_there_is_a_net():
+    model = DeepNetClassifier(every=50)
+    assert model.predict_proba_one({"a": 1}) == {}
+    assert model.predict_one({"a": 1}) is None
+    for y in ("x", "y", "y", "y"):
+        model.learn_one({"a": 1.0}, y)
+    assert model.predict_proba_one({"a": 1}) == {"x": 0.25, "y": 0.75}
+
+
+def test_a_new_class_is_told_after_the_next_training():
+    model = DeepNetClassifier(layers=(8,), passes=3, window=100, every=20)
+    rng = np.random.default_rng(0)
+    for n in range(80):
+        y = ("low", "high", "middle")[n % (2 if n < 40 else 3)]
+        x = {"low": -3, "high": 3, "middle": 0}[y] + rng.normal(0, 0.1)
+        model.learn_one({"x": x, "square": x * x}, y)
+        assert model.predict_proba_one({}).keys() <= {"low", "high", "middle"}
+        if n == 41:
+            assert model.predict_proba_one({"x": 0.0})["middle"] == 0
+    assert model.predict_one({"x": 0.0, "square": 0.0}) == "middle"
+
+
+def test_numbers_are_told_in_their_own_units():
+    model = DeepNetRegressor(layers=(16,), window=200, every=50)
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, 200)
+    assert model.predict_one({"x": 1.0}) == 0.0
+    for value in x:
+        model.learn_one({"x": value}, 1000 + 100 * abs(value))
+    told = [model.predict_one({"x": value}) for value in (-1.5, 0.0, 1.5)]
+    np.testing.assert_allclose(told, [1150, 1000, 1150], atol=60)
+
+
+@pytest.mark.parametrize("target", [None, "much", float("nan")])
+def test_a_target_that_is_no_number_is_refused(target):
+    model = DeepNetRegressor()
+    with pytest.raises(FeatureError, match="target: expected a finite number"):
+        model.learn_one({"x": 1.0}, target)
+    assert len(model._rows) == len(model._targets) == 0
+
+
+def test_a_wrong_layer_is_named_at_once():
+    with pytest.raises(ValueError, match="layers: expected"):
+        DeepNetClassifier(layers=(0,))
