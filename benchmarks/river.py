@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,7 +24,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.data import folder
-from benchmarks.report import Report, Spread
+from benchmarks.report import Cell, Report, Spread
 from streammac.river import BinaryCodes, DeepNetClassifier, ReconstructionScorer
 
 Stream: TypeAlias = Sequence[tuple[dict[Any, float], Any]]
@@ -49,10 +49,12 @@ def digits() -> Stream:
 def electricity() -> Stream:
     """Return Elec2 in the order of time."""
     names = ("period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer")
-    numbers: dict[str, Callable[[str], Any]] = dict.fromkeys(names, float)
+    read_as: dict[Hashable, Callable[[Any], Any]] = {
+        **dict.fromkeys(names, float),
+        "class": _positive,
+    }
     path = str(folder() / "elec2" / "elec.csv.gz")
-    read = stream.iter_csv(path, target="class", converters=numbers | {"class": _positive})
-    return list(read)
+    return list(stream.iter_csv(path, target="class", converters=read_as))
 
 
 def _positive(word: str) -> bool:
@@ -64,7 +66,7 @@ def mixed(points: Stream, usual: Sequence[Any]) -> Stream:
     rng = np.random.default_rng(0)
     common = iter([x for x, y in points if y in usual])
     rare = iter([x for x, y in points if y not in usual])
-    mixture = []
+    mixture: list[tuple[dict[Any, float], bool]] = []
     while True:
         anomalous = bool(rng.random() < UNUSUAL)
         x = next(rare if anomalous else common, None)
@@ -126,7 +128,7 @@ def run(*, short: bool = False) -> Iterator[Report]:
         "digits": digits(),
         "Elec2": electricity(),
     }
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for name, points in streams.items():
         classes = len({y for _, y in points})
         found = {
@@ -155,7 +157,7 @@ def run(*, short: bool = False) -> Iterator[Report]:
         "ImageSegments, 3 of 7 kinds": mixed(segments, kinds),
         "digits, 0 to 4": mixed(digits(), range(5)),
     }
-    lines = []
+    lines: list[tuple[Cell, ...]] = []
     for name, points in mixtures.items():
         areas: dict[str, list[float]] = {}
         spent = {}

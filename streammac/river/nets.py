@@ -206,7 +206,7 @@ class DeepNetClassifier(DeepNetLearner, base.MiniBatchClassifier):
     def _multiclass(self) -> bool:
         return True
 
-    def _target(self, y: Any) -> Hashable:
+    def _target(self, y: Any) -> Any:
         self._known[y] += 1
         return y
 
@@ -232,7 +232,7 @@ class DeepNetClassifier(DeepNetLearner, base.MiniBatchClassifier):
         told = self._following.net.probabilities(self._following.params, self._points(rows))
         found = np.zeros((len(rows), len(known)))
         found[:, [known.index(name) for name in self._classes]] = told
-        return found / found.sum(axis=1, keepdims=True)
+        return np.asarray(found / found.sum(axis=1, keepdims=True))
 
     def predict_proba_one(self, x: Mapping[Any, Any], **kwargs: Any) -> dict[Any, float]:
         """Return the probability of each class that has come."""
