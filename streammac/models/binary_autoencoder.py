@@ -7,43 +7,31 @@ functions, each a linear SVM, and groups of decoders, each a linear regression. 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streammac.models import layout
+from streammac.models import code_z_step, decoders, layout
 from streammac.models.alignment import alignment
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
 from streammac.models.capabilities import Codes
 from streammac.models.code_measures import CodeMeasures
 from streammac.models.fourier import amplitude, drawn, features, usual
 from streammac.models.initialisation import Initialisation
-from streammac.models.least_squares import Sums, solve
 from streammac.models.linear_svm import SvmState, train
 from streammac.models.neighbours import Neighbours, Pool
-from streammac.models.outliers import centred, far, reach, squares
+from streammac.models.outliers import centred, near_pairs
+from streammac.models.penalty import Penalty
 from streammac.models.signature import Signature
 from streammac.points.block import PointBlock
 
-if TYPE_CHECKING:
-    from streammac.models.row_kernel import Inputs
-
-ENUMERATE_BITS = 10
-"""Up to so many bits the Z step tries all codes; above, it alternates over bits."""
 MAX_BITS = 1024
 MAX_FEATURES = 1 << 16
-LEAST_MU = 3e-5
-"""Relative as mu is: below it float32 cannot solve the relaxed problem."""
-WARM = 0.3
-"""A warm continuation begins with so much of the largest penalty: what has been learned is not let go."""
 TRAINED = ("encoder/", "decoder/", "init/decoder", "init/offset")
 """What the W step makes anew."""
-_SUMS = "sums of all decoders"
-"""Under this name they are in the memo of an epoch's points."""
 LEAST_BLOCK_BITS = 4
 """The compiled loops train hash functions four by four."""
 
@@ -166,16 +154,12 @@ class BinaryAutoencoderModel(NestedModel, Codes):
         there = {*layout.blocks_in(params, "encoder"), *layout.blocks_in(params, "decoder")}
         if there == blocks:
             return params
-        A, c = self._decoder(params)
         new = {name: value for name, value in params.items() if not name.startswith(TRAINED)}
         hashing = self._hashing(params)
         for name in blocks:
-            rows = layout.rows(name)
             if name.startswith("encoder"):
-                new |= hashing.block(name, rows)
-            else:
-                new |= {f"{name}/weight": A[rows], f"{name}/bias": c[rows]}
-        return new
+                new |= hashing.block(name, layout.rows(name))
+        return new | decoders.in_blocks(params, (n for n in blocks if n.startswith("decoder")))
 
     def prepare(self) -> None:
         """Load the compiled loops."""
@@ -195,8 +179,7 @@ class BinaryAutoencoderModel(NestedModel, Codes):
         if block.name == "init":
             return self._initial.start(signature.inputs)
         if block.name.startswith("decoder"):
-            outputs = layout.rows(block.name)
-            return Sums.empty(self.bits, outputs.stop - outputs.start).tensors(f"{block.name}/")
+            return decoders.start(block.name, self.bits)
         name = block.name
         state = _unpack(name, params)
         if age == 0:  # a restart: the step size is tuned anew
@@ -221,25 +204,7 @@ class BinaryAutoencoderModel(NestedModel, Codes):
                 return state
             svm = self._descend(block, params, _unpack(block.name, state), lap, batches)
             return _pack(block.name, svm)
-        sums = Sums.of(state, f"{block.name}/")
-        sums.include(self._sums(params, batches), layout.rows(block.name))
-        return sums.tensors(f"{block.name}/")
-
-    def _sums(self, params: Mapping[str, Array], batches: Iterable[Batch]) -> Sums:
-        """Return what all decoders need of one shard's points, made at the first visit of one in an epoch."""
-        from streammac.models.sums_kernel import add_rows
-
-        inputs = _inputs_of(params)
-        sums = Sums.empty(self.bits, len(inputs.mean))
-        for batch in batches:
-            if _SUMS in batch.memo:
-                known: Sums = batch.memo[_SUMS]
-                return known
-            add_rows(sums, batch, inputs)
-            memo = batch.memo
-        if sums.gram.any():
-            memo[_SUMS] = sums
-        return sums
+        return decoders.visit(block.name, params, state, batches)
 
     def _descend(
         self,
@@ -255,8 +220,9 @@ class BinaryAutoencoderModel(NestedModel, Codes):
         loss = Neighbours(part, self.neighbours) if self.neighbours else None
         if not self.features:
             from streammac.models import compiled_svm
+            from streammac.models.row_kernel import inputs_of
 
-            inputs = _inputs_of(params)
+            inputs = inputs_of(params)
             return compiled_svm.train(
                 svm, batches, inputs, self.decay, average=average, part=part, neighbours=loss
             )
@@ -273,8 +239,7 @@ class BinaryAutoencoderModel(NestedModel, Codes):
             return state if lap < block.laps - 1 else self._with_features(state)
         name = block.name
         if name.startswith("decoder"):
-            weight, offset = solve(state[f"{name}/gram"], state[f"{name}/cross"])
-            return {f"{name}/weight": weight, f"{name}/bias": offset}
+            return decoders.end_lap(name, state)
         if lap < block.laps - 1:
             return state
         return _pack(name, _unpack(name, state).averaged())
@@ -293,83 +258,45 @@ class BinaryAutoencoderModel(NestedModel, Codes):
 
     def mu(self, age: float) -> float:
         """Return the penalty relative to the mean squared norm of the decoder's columns."""
-        # the exponent is bounded: ages go on for ever, floats do not
-        return float(min(self.mu_cap, self.mu_start * self.mu_factor ** min(age, 1000)))
+        return self._penalty.mu(age)
 
     def rests(self, age: float) -> bool:
         """Return whether the hash functions are left as they are: z = h(x) holds everywhere by now.
 
         Training them further on their own outputs would only let them wander (docs/decisions).
         """
-        return age > 0 and self.mu(age - 1) >= self.mu_cap
+        return self._penalty.rests(age)
 
     @property
     def warm_age(self) -> int:
-        """The first age with a penalty of at least `WARM` of the cap."""
-        return bisect_left(range(1000), WARM * self.mu_cap, key=self.mu)
+        """See `streammac.models.penalty.Penalty.warm_age`."""
+        return self._penalty.warm_age
+
+    @property
+    def _penalty(self) -> Penalty:
+        return Penalty(self.mu_start, self.mu_factor, self.mu_cap)
 
     def z_step(
         self, params: Mapping[str, Array], points: PointBlock, z: Array, mu: float
     ) -> tuple[Array, Objective]:
         """Improve n codes; those of points that are far from all others stay, and count as left out."""
         x = centred(points.x, params["input/mean"])
-        beyond = far(x, reach(float(params["input/scale"][0]), x.shape[1]))
-        if beyond is None:
-            return self._improve(params, x, z, mu)
-        new = z.copy()
-        new[~beyond], objective = self._improve(params, x[~beyond], z[~beyond], mu)
-        return new, replace(objective, left_out=int(beyond.sum()))
+        return code_z_step.of_near(
+            x, z, decoders.scale_of(params), lambda x, z: self._improve(params, x, z, mu)
+        )
 
     def _improve(
         self, params: Mapping[str, Array], x: Floats, z: Array, mu: float
     ) -> tuple[Array, Objective]:
-        """Improve codes of centred points; exact by enumeration for few bits, else alternating over bits.
-
-        The alternation starts from the best of three codes: the current one, h(x), and the solution of the
-        problem without its constraint to bits, ``(A^T A + mu I) z = A^T (x - c) + mu h(x)``, truncated.
-        """
-        from streammac.models import kernels
-
-        scale = np.float32(params["input/scale"][0])
+        """Improve codes of centred points; see `streammac.models.code_z_step.improved`."""
         weight, bias = self._encoder(params)
-        A, c = self._decoder(params)
+        decoder = decoders.decoder_of(params)
         # one product for all that is needed of x; the scaling is done on the small side
-        dim = x.shape[1]
-        products = x @ (np.concatenate([weight[:, :dim], A.T, c[None]]) / scale).T
+        sides = np.concatenate([weight[:, : x.shape[1]], decoder.columns])
+        products: Floats = x @ (sides / np.float32(decoder.scale)).T
         own = products[:, : self.bits] + bias
         h = (own + _bent(params, x, weight) > 0).astype(np.uint8)
-        G = A.T @ A
-        q = products[:, self.bits : -1] - c @ A
-        penalty = np.float32(mu * max(float(np.trace(G)) / self.bits, 1e-12))
-        if self.bits <= ENUMERATE_BITS:
-            new = z.copy()
-            kernels.enumerate_codes(G, q, h, new, penalty)
-        else:
-            new = _least(G, q, h, penalty, (z, h, self._relaxed(G, q, h, penalty)))
-            kernels.alternate(G, q, h, new, penalty)
-        # sum over points of ||x - c||^2
-        norms = squares(x).sum(dtype=np.float64) / float(scale) ** 2
-        mixed = products[:, -1].sum(dtype=np.float64)
-        constant = float(norms - 2.0 * mixed + len(x) * float(c @ c))
-        penalised, nested = (
-            constant + _values(G, q, h, code, penalty).sum(dtype=np.float64) for code in (new, h)
-        )
-        return new, Objective(
-            points=len(x),
-            penalised=_squares(penalised) / dim,
-            nested=_squares(nested) / dim,
-            violated=np.count_nonzero(new != h) / self.bits,
-            changed=np.count_nonzero(new != z) / self.bits,
-        )
-
-    def _relaxed(
-        self, G: Floats, q: Floats, h: NDArray[np.uint8], penalty: np.float32
-    ) -> NDArray[np.uint8]:
-        # bits that say the same, or nothing, make G singular, and a tiny penalty is lost beside it
-        ridge = max(penalty, np.float32(LEAST_MU * np.trace(G) / self.bits))
-        system = G + ridge * np.eye(self.bits, dtype=np.float32)
-        inverse = np.linalg.inv(system.astype(np.float64)).astype(np.float32)
-        return ((q + penalty * h) @ inverse > 0.5).astype(np.uint8)
+        return code_z_step.improved(x, products[:, self.bits :], decoder, h, z, mu)
 
     def _encoder(self, params: Mapping[str, Array]) -> tuple[Floats, Floats]:
         """Return weights (L, D) and biases (L,) for centred and scaled inputs."""
@@ -386,12 +313,6 @@ class BinaryAutoencoderModel(NestedModel, Codes):
         sizes = [len(state.bias) for state in states]
         eta0 = np.concatenate([state.eta0 for state in states])
         return _Hashing(weight, bias, eta0, np.repeat([state.steps for state in states], sizes))
-
-    def _decoder(self, params: Mapping[str, Array]) -> tuple[Floats, Floats]:
-        """Return weights (D, L) and offsets (D,) for centred and scaled outputs."""
-        if not layout.blocks_in(params, "decoder"):
-            return params["init/decoder"], params["init/offset"]
-        return layout.joined(params, "decoder", "weight"), layout.joined(params, "decoder", "bias")
 
     def coordinates(self, params: Mapping[str, Array], x: Floats) -> Array:
         """Return the (n, L) bits of h(x); ``x`` may be overwritten."""
@@ -430,29 +351,15 @@ class BinaryAutoencoderModel(NestedModel, Codes):
             part = slice(first, first + len(params[f"{name}/bias"]))
             new |= hashing.block(name, part)
             first = part.stop
-        for name in params:
-            side, _, last = name.rpartition("/")
-            if last == "decoder" or (side.startswith("decoder") and last == "weight"):
-                offset = "init/offset" if last == "decoder" else f"{side}/bias"
-                columns = params[name][:, order]
-                # a bit that is negated says with 0 what it said with 1
-                new[offset] = params[offset] + columns[:, flips].sum(axis=1)
-                new[name] = columns * signs
-        return new
+        return new | decoders.renamed(params, order, flips)
 
     def decode(self, params: Mapping[str, Array], z: Array) -> Floats:
         """Return (n, D) reconstructions of (n, L) bits, in the units of the inputs."""
-        A, c = self._decoder(params)
-        scaled = z.astype(np.float32) @ A.T + c
-        return np.asarray(scaled * params["input/scale"] + params["input/mean"], np.float32)
+        return decoders.decode(params, z)
 
     def errors(self, params: Mapping[str, Array], points: PointBlock) -> Floats:
-        """Return ``||x - f(h(x))||^2 / D`` in units of the mean variance, (n,); far points have the largest."""
-        x = points.x
-        scale, dim = float(params["input/scale"][0]), x.shape[1]
-        reconstruction = self.decode(params, self.coordinates(params, x.copy()))
-        squared = squares(centred(x.copy(), reconstruction))
-        return np.asarray(np.fmin(squared, reach(scale, dim)) / (dim * scale**2), np.float32)
+        """See `streammac.models.decoders.errors`, of z = h(x)."""
+        return decoders.errors(params, points.x, self.coordinates(params, points.x.copy()))
 
     def measures(self) -> CodeMeasures:
         """See `NestedModel.measures`."""
@@ -476,7 +383,6 @@ class BinaryAutoencoderModel(NestedModel, Codes):
         features the hash functions apply to ``[x, cos(features.weight @ x + features.bias)]``.
         """
         weight, bias = self._encoder(params)
-        A, c = self._decoder(params)
         mean, scale = params["input/mean"], params["input/scale"]
         raw: Array = weight[:, : len(mean)] / scale
         shift: Array = bias - raw @ mean
@@ -488,43 +394,11 @@ class BinaryAutoencoderModel(NestedModel, Codes):
             raw = np.concatenate([raw, of_cosines], axis=1)
             bent["features.weight"] = np.asarray(frequencies / scale, np.float32)
             bent["features.bias"] = np.asarray(phases - (frequencies / scale) @ mean, np.float32)
-        return bent | {
+        encoder: Tensors = {
             "encoder.weight": np.asarray(raw, np.float32),
             "encoder.bias": np.asarray(shift, np.float32),
-            "decoder.weight": np.asarray(A * scale, np.float32),
-            "decoder.bias": np.asarray(c * scale + mean, np.float32),
         }
-
-
-def _values(
-    G: Floats, q: Floats, h: NDArray[np.uint8], z: NDArray[np.uint8], penalty: np.float32
-) -> Floats:
-    """Return each code's objective without its constant (`streammac.models.kernels`), (n,)."""
-    code = z.astype(np.float32)
-    slope = code @ G
-    slope -= 2.0 * q
-    values: Floats = np.linalg.vecdot(slope, code)
-    code -= h
-    values += penalty * np.linalg.vecdot(code, code)
-    return values
-
-
-def _least(
-    G: Floats,
-    q: Floats,
-    h: NDArray[np.uint8],
-    penalty: np.float32,
-    codes: tuple[NDArray[np.uint8], ...],
-) -> NDArray[np.uint8]:
-    """Return for each point the code with the least objective, (n, L); of equals the first."""
-    least, *others = codes
-    value = _values(G, q, h, least, penalty)
-    for code in others:
-        other = _values(G, q, h, code, penalty)
-        better = other < value
-        least = np.where(better[:, None], code, least)
-        value = np.where(better, other, value)
-    return least
+        return bent | encoder | decoders.plain(params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -547,24 +421,6 @@ class _Hashing:
         return _pack(name, SvmState(self.weight[rows], self.bias[rows], self.eta0[rows], steps))
 
 
-def _squares(total: np.float64) -> float:
-    """Return a sum of squares, which rounding must not make negative; NaN stays NaN."""
-    return float(np.maximum(0.0, total))
-
-
-def _inputs_of(params: Mapping[str, Array]) -> Inputs:
-    """Return how compiled loops make inputs of points."""
-    from streammac.models.row_kernel import Inputs
-
-    mean, scale = params["input/mean"], float(params["input/scale"][0])
-    return Inputs(mean, np.float32(1.0 / scale), np.float32(reach(scale, len(mean))))
-
-
-def _coordinates_of(batch: Batch) -> Array:
-    assert batch.z is not None, "there are coordinates in every epoch but a fresh one"
-    return batch.z
-
-
 def _bent(params: Mapping[str, Array], x: Floats, weight: Floats) -> Floats | float:
     """Return what the features of centred points add to their activations, (n, L) or 0."""
     seen = features(params, x)
@@ -585,10 +441,7 @@ def _inputs(
     """
     mean, scale = params["input/mean"], float(params["input/scale"][0])
     for batch in batches:
-        x, z = centred(batch.x, mean), _coordinates_of(batch)
-        beyond = far(x, reach(scale, len(mean)))
-        if beyond is not None:
-            x, z = x[~beyond], z[~beyond]
+        x, z = near_pairs(batch, mean, scale)
         if len(x) == 0:
             continue
         bent = features(params, x)

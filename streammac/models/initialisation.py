@@ -75,10 +75,10 @@ class Initialisation:
     """
 
     bits: int
-    rotations: int
-    starts: int
-    refined: int
-    seed: int
+    rotations: int = 40
+    starts: int = 24
+    refined: int = 6
+    seed: int = 0
 
     @property
     def laps(self) -> int:

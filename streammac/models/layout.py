@@ -42,19 +42,19 @@ def rows(block: str) -> slice:
     return slice(int(first), int(last) + 1)
 
 
-def blocks_in(params: Iterable[str], kind: str) -> list[str]:
-    """Return the blocks of a kind of which there are weights, in the order of their rows.
+def blocks_in(params: Iterable[str], kind: str, what: str = "weight") -> list[str]:
+    """Return the blocks of a kind of which there is such a tensor, in the order of their rows.
 
     In models of an older release they are numbered.
 
     >>> blocks_in(["encoder/10-15/weight", "encoder/2-9/weight", "encoder/2-9/bias"], "encoder")
     ['encoder/2-9', 'encoder/10-15']
     """
-    found = [name.rpartition("/")[0] for name in params if name.endswith("/weight")]
+    found = [name.rpartition("/")[0] for name in params if name.endswith(f"/{what}")]
     of_kind = [block for block in found if block.partition("/")[0] == kind]
     return sorted(of_kind, key=lambda block: int(block.split("/")[1].split("-")[0]))
 
 
 def joined(params: Mapping[str, Array], kind: str, what: str) -> Array:
     """Return one tensor of all blocks of a kind as one, whatever their layout."""
-    return np.concatenate([params[f"{block}/{what}"] for block in blocks_in(params, kind)])
+    return np.concatenate([params[f"{block}/{what}"] for block in blocks_in(params, kind, what)])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streammac.models.base import Array, Floats
+from streammac.models.base import Array, Batch, Floats
 from streammac.points.range import largest, within
 
 FAR = 16.0
@@ -59,6 +59,14 @@ def without_far(x: Floats, most: float) -> Floats:
     """Return the centred rows that are not far."""
     beyond = far(x, most)
     return x if beyond is None else x[~beyond]
+
+
+def near_pairs(batch: Batch, mean: Floats, scale: float) -> tuple[Floats, Array]:
+    """Return the points of a minibatch that are not far, centred, and their coordinates."""
+    z, x = batch.z, centred(batch.x, mean)
+    assert z is not None, "there are coordinates in every epoch but a fresh one"
+    beyond = far(x, reach(scale, len(mean)))
+    return (x, z) if beyond is None else (x[~beyond], z[~beyond])
 
 
 def median(x: Floats) -> Array:

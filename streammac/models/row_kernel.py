@@ -5,7 +5,7 @@ What is read here is believed: positions are checked before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numba
@@ -15,7 +15,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from streammac.models.base import Floats
+from streammac.models.base import Array, Floats
+from streammac.models.outliers import reach
 from streammac.models.vectors import wide
 from streammac.points.stored_rows import StoredRows
 
@@ -69,6 +70,12 @@ class Inputs(NamedTuple):
     mean: Floats
     inverse: np.float32  # 1 / scale
     reach: np.float32
+
+
+def inputs_of(params: Mapping[str, Array]) -> Inputs:
+    """Return how a model's inputs are made."""
+    mean, scale = params["input/mean"], float(params["input/scale"][0])
+    return Inputs(mean, np.float32(1.0 / scale), np.float32(reach(scale, len(mean))))
 
 
 def _make_pointer(typing: Any, address: Any, like: Any) -> tuple[Any, Callable[..., Any]]:

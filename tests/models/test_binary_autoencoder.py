@@ -14,7 +14,8 @@ from sklearn.datasets import load_digits
 from streammac.models import kernels
 from streammac.models.arrays import ArrayShard
 from streammac.models.base import Block
-from streammac.models.binary_autoencoder import ENUMERATE_BITS, BinaryAutoencoderModel
+from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.code_z_step import ENUMERATE_BITS
 from streammac.models.linear_svm import SvmState, train
 from streammac.models.local import VisitPlan
 from streammac.models.registry import ModelError, create
