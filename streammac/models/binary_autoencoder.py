@@ -293,7 +293,7 @@ class BinaryAutoencoderModel(NestedModel, Codes):
         decoder = decoders.decoder_of(params)
         # one product for all that is needed of x; the scaling is done on the small side
         sides = np.concatenate([weight[:, : x.shape[1]], decoder.columns])
-        products: Floats = x @ (sides / np.float32(decoder.scale)).T
+        products = x @ np.asarray(sides / np.float32(decoder.scale), np.float32).T
         own = products[:, : self.bits] + bias
         h = (own + _bent(params, x, weight) > 0).astype(np.uint8)
         return code_z_step.improved(x, products[:, self.bits :], decoder, h, z, mu)

@@ -1,7 +1,7 @@
 """Codes whose bits other libraries' classifiers predict: h_l(x) is what learner l says of bit l.
 
-Everything else is as in the binary autoencoder: the first model, the linear decoder, the Z step, the continuation. A bit
-whose learner has learnt nothing yet is that of the first model. A learner begins with the first minibatch in which
+Everything else is as in the binary autoencoder: the first model, the linear decoder, the Z step, the continuation. A
+bit whose learner has learnt nothing yet is that of the first model. A learner begins with the first minibatch in which
 its bit has both values, goes on through restarts, and rests with the continuation.
 """
 
@@ -150,10 +150,18 @@ class LearnerCodesModel(NestedModel, Codes):
             new |= hashing.block(name, layout.rows(name))
         return new | decoders.in_blocks(params, outputs)
 
+    def prepare(self) -> None:
+        """Load the compiled loops."""
+        from streammac.models import hamming, kernels, sums_kernel
+
+        kernels.compile_all()
+        hamming.compile_all()
+        sums_kernel.compile_all()
+
     # -- W step ---------------------------------------------------------------------------
 
     def start(
-        self, block: Block, signature: Signature, params: Mapping[str, Array], age: int
+        self, block: Block, signature: Signature, params: Mapping[str, Array], age: float
     ) -> Tensors:
         """See `NestedModel.start`."""
         if block.name == "init":
@@ -220,19 +228,17 @@ class LearnerCodesModel(NestedModel, Codes):
         """Return what learners see of centred points, finite."""
         scale = params["input/scale"]
         with np.errstate(over="ignore", invalid="ignore"):  # of points beyond the range
-            if self.inputs == "components":
-                x = x @ (params[COMPONENTS] / scale).T
-            else:
-                x = x / scale
-        return np.nan_to_num(np.clip(x, -MOST, MOST))
+            whole = self.inputs == "points"
+            seen = x / scale if whole else x @ (params[COMPONENTS] / scale).T
+        return np.nan_to_num(np.clip(seen, -MOST, MOST))
 
     # -- Z step and forward passes --------------------------------------------------------
 
-    def mu(self, age: int) -> float:
+    def mu(self, age: float) -> float:
         """See `streammac.models.penalty`."""
         return self._penalty.mu(age)
 
-    def rests(self, age: int) -> bool:
+    def rests(self, age: float) -> bool:
         """See `streammac.models.penalty`."""
         return self._penalty.rests(age)
 

@@ -1,4 +1,4 @@
-"""Classifiers with scikit-learn's interface: `partial_fit`, `predict`, and fitted attributes that are arrays or numbers."""
+"""Classifiers with scikit-learn's interface, whose fitted attributes are arrays or numbers."""
 
 from __future__ import annotations
 
