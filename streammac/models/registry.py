@@ -1,16 +1,22 @@
-"""Model families by name: from configuration files and model files to models."""
+"""Model families by name: from configuration files and model files to models.
+
+Ours, and those that other packages install (`streammac.models.plugins`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import msgspec
 
 from streammac.errors import StreammacError
+from streammac.models import plugins
 from streammac.models.base import NestedModel
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.deep_net import DeepNetModel
+from streammac.models.learner_codes import LearnerCodesModel
 
 
 class ModelError(StreammacError, ValueError):
@@ -20,9 +26,8 @@ class ModelError(StreammacError, ValueError):
 OWN_KEYS = {"bits": "model.bits", "classes": "stream.classes"}
 """Hyper-parameters that are set by keys of their own."""
 
-FAMILIES: Mapping[str, type[NestedModel]] = {
-    BinaryAutoencoderModel.family: BinaryAutoencoderModel,
-    DeepNetModel.family: DeepNetModel,
+OWN: Mapping[str, type[NestedModel]] = {
+    cls.family: cls for cls in (BinaryAutoencoderModel, DeepNetModel, LearnerCodesModel)
 }
 
 
@@ -50,14 +55,33 @@ def configured(
     wanted = dict(options)
     if bits is not None:
         wanted["bits"] = bits
-    if classes is not None and "classes" in _options(family):
+    if classes is not None and "classes" in _options(_family(family)):
         wanted["classes"] = classes
     return create(family, **wanted)
 
 
-def _options(family: str) -> list[str]:
-    cls = FAMILIES.get(family)
-    return list(cls.__dataclass_fields__) if cls else []  # type: ignore[attr-defined]
+def _family(name: str) -> type[NestedModel]:
+    if name in OWN:
+        return OWN[name]
+    installed = plugins.installed(plugins.FAMILIES)
+    if name not in installed:
+        there = ", ".join(sorted({*OWN, *installed}))
+        raise ModelError(f"model.family: no {name!r}, there is {there}")
+    try:
+        cls = plugins.loaded(installed[name])
+    except plugins.PluginError as error:
+        raise ModelError(f"model.family: {error}") from error
+    sound = isinstance(cls, type) and issubclass(cls, NestedModel) and is_dataclass(cls)
+    if not sound or cls.family != name:
+        raise ModelError(
+            f"model.family: {installed[name].value} is no dataclass that is a NestedModel "
+            f"with {name!r} for its family"
+        )
+    return cls  # type: ignore[no-any-return]  # as was seen
+
+
+def _options(cls: type[NestedModel]) -> list[str]:
+    return [field.name for field in fields(cls)]  # type: ignore[arg-type]
 
 
 def create(family: str, **hyper_parameters: Any) -> NestedModel:
@@ -73,10 +97,8 @@ def create(family: str, **hyper_parameters: Any) -> NestedModel:
     >>> create("binary_autoencoder", bits=16).hyper_parameters()["bits"]
     16
     """
-    cls = FAMILIES.get(family)
-    if cls is None:
-        raise ModelError(f"model.family: no {family!r}, there is {', '.join(sorted(FAMILIES))}")
-    known = _options(family)
+    cls = _family(family)
+    known = _options(cls)
     for name in hyper_parameters:
         if name not in known:
             raise ModelError(f"{key_of(name)}: {family} has {', '.join(known)}")

@@ -29,7 +29,7 @@ class RiverLogistic(Converter):
         from river import linear_model, optim
         from river.utils import VectorDict
 
-        others = {name: value for name, value in self._options.items() if name != "lr"}
+        others: Any = {name: value for name, value in self._options.items() if name != "lr"}
         sgd = optim.SGD(self._options.get("lr", 0.1))
         learner = linear_model.LogisticRegression(optimizer=sgd, **others)
         if arrays:
