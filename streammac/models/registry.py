@@ -26,7 +26,7 @@ class ModelError(StreammacError, ValueError):
 OWN_KEYS = {"bits": "model.bits", "classes": "stream.classes"}
 """Hyper-parameters that are set by keys of their own."""
 
-OWN: Mapping[str, type[NestedModel]] = {
+FAMILIES: Mapping[str, type[NestedModel]] = {
     cls.family: cls for cls in (BinaryAutoencoderModel, DeepNetModel, LearnerCodesModel)
 }
 
@@ -61,11 +61,11 @@ def configured(
 
 
 def _family(name: str) -> type[NestedModel]:
-    if name in OWN:
-        return OWN[name]
+    if name in FAMILIES:
+        return FAMILIES[name]
     installed = plugins.installed(plugins.FAMILIES)
     if name not in installed:
-        there = ", ".join(sorted({*OWN, *installed}))
+        there = ", ".join(sorted({*FAMILIES, *installed}))
         raise ModelError(f"model.family: no {name!r}, there is {there}")
     try:
         cls = plugins.loaded(installed[name])
