@@ -65,7 +65,7 @@ def back_propagation(task: Labelled, passes: int) -> tuple[list[float], list[flo
     spent, classes = 0.0, np.arange(10)
     for _ in range(passes):
         begin = time.thread_time()
-        net.partial_fit(x, task.y, classes)
+        net.partial_fit(x, task.y, classes=classes)
         spent += time.thread_time() - begin
         found.append(float((net.predict(test) == task.test_y).mean()))
         seconds.append(spent)

@@ -147,7 +147,7 @@ def agree(name: str, database: Floats, queries: Floats, most: int | None) -> tup
         workers = Workers(Path(folder), model, x)
         for kind, params in islice(versions(model, x), most):
             measured = workers.measure(prober, model, params)
-            inside.append((measured.model, measured.itq))
+            inside.append((measured.model, measured.reference))
             margins.append(measured.measures["recall_100"]["model"].margin)
             outside.append(recall(lambda points, p=params: model.encode(p, points)))  # type: ignore[misc]
             log.info("%s %-10s probe %.4f  outside %.4f", name, kind, inside[-1][0], outside[-1])

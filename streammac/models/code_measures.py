@@ -85,6 +85,14 @@ class CodeMeasures(Measures):
         "precision_100": "precision of the first 100 (the 100 true nearest)",
     }
     leading: ClassVar[str] = "recall_100"
+    titles: ClassVar[Mapping[str, str]] = {
+        "model": "this model",
+        "initial": "initial model, before training",
+        "itq": "ITQ",
+        "pca": "principal components",
+        "random": "random projections",
+    }
+    reference: ClassVar[str] = "itq"
     rounds: ClassVar[int] = 4
 
     # -- one shard ------------------------------------------------------------------------

@@ -74,6 +74,10 @@ class Measures(ABC):
     """Each measure, and what it is in words."""
     leading: ClassVar[str]
     """By which versions are compared, unless another one is asked for."""
+    titles: ClassVar[Mapping[str, str]]
+    """The model and all that it is compared with, in words; ``initial`` is the model from which training began."""
+    reference: ClassVar[str]
+    """Which of these is fitted anew on each probe: a model that loses its lead over it has become worse."""
     rounds: ClassVar[int]
     """Of fitting the baselines."""
 

@@ -2,10 +2,10 @@
 
 import { chartView } from "./chart_view.js";
 import { duration, measure, short } from "./format.js";
-import { elapsed, hasPhase, named, phase, quality, throughput } from "./history.js";
+import { elapsed, hasPhase, methods, named, phase, quality, throughput } from "./history.js";
 
 const MARKED = new Set(["joined", "returned", "lost", "left", "drift", "disk_full", "coordinator_restarted"]);
-export const METHODS = [
+const KNOWN = [
   { key: "model", name: "This model", colour: "blue" },
   { key: "initial", name: "Initial", colour: "blue", dash: 1 },
   { key: "itq", name: "ITQ", colour: "orange", dash: 1 },
@@ -19,6 +19,13 @@ const PHASES = [
   { key: "communicate", name: "Communication", colour: "green" },
   { key: "wait", name: "Waiting", colour: "grey" },
 ];
+
+/** How methods of these names are shown, the usual ones first. */
+export function methodsOf(names) {
+  const others = names.filter((name) => KNOWN.every((one) => one.key !== name));
+  const shown = others.map((key, n) => ({ key, name: key[0].toUpperCase() + key.slice(1), colour: COLOURS[(n + 1) % COLOURS.length], dash: n + 1 }));
+  return [...KNOWN.filter((one) => names.includes(one.key)), ...shown];
+}
 
 /** All charts in a container; draw(history, seconds) shows the last so many seconds, or everything. */
 export function chartsView(container) {
@@ -37,7 +44,7 @@ export function chartsView(container) {
       .filter((event) => MARKED.has(event.kind))
       .map((event) => ({ x: elapsed(history, event.t), kind: event.kind, text: `${event.name ?? ""} ${event.kind}` }));
     if (metric && unit.textContent !== metric) unit.textContent = metric;
-    quality_view.draw(METHODS.map((one) => ({ ...one, points: quality(history, one.key) })), marks, range);
+    quality_view.draw(methodsOf(methods(history)).map((one) => ({ ...one, points: quality(history, one.key) })), marks, range);
     feed.draw([{ name: "Points/s", colour: "blue", points: throughput(history) }], marks, range);
     time.draw(phases(history), marks, range);
     const objective = history.epoch.filter((line) => Number.isFinite(line.objective));

@@ -119,6 +119,12 @@ export function hasPhase(history, name) {
   return history.epoch.some((line) => name in (line.seconds ?? {}));
 }
 
+/** What the lines on quality tell of besides time and version: names of methods. */
+export function methods(history) {
+  const names = new Set(history.quality.flatMap((line) => Object.keys(line)));
+  return [...names].filter((name) => !["k", "t", "version"].includes(name));
+}
+
 /** One method's values on held-out points: [seconds, value]. */
 export function quality(history, method) {
   return history.quality

@@ -17,7 +17,6 @@ import msgspec
 
 from streammac.files.replace import replace
 from streammac.wire.status import (
-    METHODS,
     ClusterStatus,
     Event,
     Quality,
@@ -73,9 +72,8 @@ class Chronicle:
         quality = status.quality
         if quality and quality != self._quality and _due(self._measured, now, SAMPLE_S):
             self._quality, self._measured = quality, now
-            values = {name: getattr(quality, name) for name in METHODS}
-            measured = {name: value for name, value in values.items() if value is not None}
-            found.append({"k": "quality", "t": _time(now), "version": quality.version, **measured})
+            line = {"k": "quality", "t": _time(now), "version": quality.version}
+            found.append(line | quality.methods)
         return found
 
     def _new_events(self, status: ClusterStatus) -> list[Line]:

@@ -1,13 +1,13 @@
 // All measures of the promoted version and of what it is compared with, with their margins.
 
 import { html } from "./chart_view.js";
-import { METHODS } from "./charts.js";
+import { methodsOf } from "./charts.js";
 import { measure } from "./format.js";
 
 /** Write the table into a container; `quality` is that of the status, or nothing. */
 export function drawMeasures(container, quality) {
   const measures = Object.entries(quality?.measures ?? {});
-  const shown = METHODS.filter((one) => measures.some(([, values]) => one.key in values));
+  const shown = methodsOf([...new Set(measures.flatMap(([, values]) => Object.keys(values)))]);
   const head = html("tr", {}, html("th", { scope: "col", textContent: "method" }), ...measures.map(([name]) => html("th", { scope: "col", textContent: name })));
   const body = shown.map((one) => {
     const cells = measures.map(([, values]) => html("td", { textContent: estimate(values[one.key]) }));

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streammac.models.measures import Scores
+from streammac.models.measures import Measures, Scores
 from streammac.wire.status import METHODS, PROPERTIES, Estimate, Quality
 
 NORMAL = 1.96
@@ -26,10 +26,16 @@ class Measurement:
     ----------
     metric : str
         The leading measure, in words.
-    model, itq, pca, random, initial : float
-        Its mean over queries; ``initial`` is the model from which training made this one, None where nobody knows it.
+    model : float
+        Its mean over queries.
+    reference : float
+        That of the baseline which is fitted anew on each probe (`Measures.reference`).
     points, queries : int
         How many points were looked through, and for how many queries.
+    others : dict
+        The same of all baselines, and of ``initial``, the model from which training made this one, if that is known.
+    titles : dict
+        What all of these are, in words.
     measure : str
         Name of the leading measure.
     measures : dict
@@ -44,12 +50,11 @@ class Measurement:
 
     metric: str
     model: float
-    itq: float
-    pca: float
-    random: float
+    reference: float
     points: int
     queries: int
-    initial: float | None = None
+    others: dict[str, float] = field(default_factory=dict)
+    titles: dict[str, str] = field(default_factory=dict)
     measure: str = ""
     measures: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     properties: dict[str, float] = field(default_factory=dict)
@@ -58,8 +63,9 @@ class Measurement:
 
     def quality(self, version: int) -> Quality:
         """Return what the status tells of it: all but what is for pairs."""
-        names = ("metric", *METHODS, "points", "queries", "measure", "measures")
+        names = ("metric", "model", "points", "queries", "measure", "measures", "others", "titles")
         told: dict[str, Any] = {name: getattr(self, name) for name in names}
+        told |= {name: self.others.get(name) for name in METHODS[1:]}
         properties: dict[str, Any] = {name: self.properties.get(name) for name in PROPERTIES}
         return Quality(**told, **properties, version=version)
 
@@ -82,7 +88,7 @@ def estimate(shares: NDArray[np.float64]) -> Estimate:
 
 
 def measurement(
-    scores: Mapping[str, Scores], words: Mapping[str, str], leading: str, probe: int, points: int
+    scores: Mapping[str, Scores], of: Measures, leading: str, probe: int, points: int
 ) -> Measurement:
     """Put together what a probe has found.
 
@@ -90,8 +96,8 @@ def measurement(
     ----------
     scores : mapping
         Of the model and of what it is compared with, by method.
-    words : mapping
-        `Measures.names` of the family.
+    of : Measures
+        Those of the family.
     leading : str
         The leading measure.
     probe, points : int
@@ -100,15 +106,18 @@ def measurement(
     model = scores["model"]
     measures = {
         name: {method: estimate(one.shares[name]) for method, one in scores.items()}
-        for name in words
+        for name in of.names
     }
     means = {method: float(one.shares[leading].mean()) for method, one in scores.items()}
+    own = means.pop("model")
     return Measurement(
-        metric=words[leading],
-        **{method: means.get(method, 0.0) for method in ("model", "itq", "pca", "random")},
+        metric=of.names[leading],
+        model=own,
+        reference=means[of.reference],
         points=points,
         queries=len(model.shares[leading]),
-        initial=means.get("initial"),
+        others={name: means[name] for name in of.titles if name in means},
+        titles=dict(of.titles),
         measure=leading,
         measures=measures,
         properties=dict(model.properties),

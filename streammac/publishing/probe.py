@@ -161,7 +161,7 @@ class Prober:
         if initial is None:
             known.pop("initial", None)
         leading = self._settings.measure or measures.leading
-        return measurement(known, measures.names, leading, probe.number, probe.points)
+        return measurement(known, measures, leading, probe.number, probe.points)
 
     # -- opening --------------------------------------------------------------------------
 

@@ -78,15 +78,15 @@ def _quantile(queries: int) -> float:
 def has_fallen(then: Measurement, now: Measurement) -> bool:
     """Say whether a version has become worse than it was.
 
-    Its lead over ITQ is looked at, which is fitted anew on each probe: the level itself falls by nothing else than that
-    more points are stored, and rises and falls with the queries.
+    Its lead over a baseline is looked at that is fitted anew on each probe: the level itself falls by nothing else than
+    that more points are stored, and rises and falls with the queries.
 
     Parameters
     ----------
     then, now : Measurement
         When it was promoted, and on the newest probe.
     """
-    loss = (then.model - then.itq) - (now.model - now.itq)
+    loss = (then.model - then.reference) - (now.model - now.reference)
     error = math.hypot(standard_error(then.leading), standard_error(now.leading))
     return loss > 0 and loss > _quantile(min(then.queries, now.queries)) * error
 

@@ -22,7 +22,7 @@ from streammac.telemetry import metrics
 from streammac.telemetry.metrics import Labels, Series
 from streammac.version import __version__
 from streammac.wire.reports import IngestReport, WorkerReport
-from streammac.wire.status import METHODS, ClusterStatus, Estimate, Quality
+from streammac.wire.status import ClusterStatus, Estimate, Quality
 
 
 class ProcessMetrics(Collector):
@@ -260,11 +260,10 @@ class CoordinatorMetrics(ProcessMetrics):
             self.set(metrics.PUBLISHED, time.time())
 
     def _update_quality(self, quality: Quality | None) -> None:
-        leading: dict[Labels, float | None] = {
-            (method,): getattr(quality, method, None) for method in METHODS
+        leading: dict[Labels, float] = {
+            (method,): value for method, value in (quality.methods if quality else {}).items()
         }
-        known = {labels: value for labels, value in leading.items() if value is not None}
-        self.replace(metrics.QUALITY, known)
+        self.replace(metrics.QUALITY, leading)
         measures = quality.measures if quality else {}
         found: dict[Labels, Estimate] = {
             (m, name): e for m, of in measures.items() for name, e in of.items()

@@ -289,7 +289,7 @@ EXAMINED = Series(
 QUALITY = Series(
     "streammac_quality_ratio",
     "gauge",
-    "leading measure on held-out queries: model, the initial one, and the baselines itq, pca, random",
+    "leading measure on held-out queries: the model, the initial one, and the family's baselines",
     ("method",),
 )
 MEASURES = Series(

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.live import Live
 
 from streammac.terminal.render import glyphs_for, number, render
+from streammac.terminal.summary import title_of
 from streammac.terminal.trend import Trend
-from streammac.wire.status import ClusterStatus
+from streammac.wire.status import ClusterStatus, Quality
 
 LINE_S = 5.0
 """Time between two lines of `LineView`."""
@@ -30,7 +31,7 @@ def line(status: ClusterStatus | None, elapsed_s: float) -> str:
     if status is None or not status.begun:
         return f"{elapsed_s:5.0f} s  starting"
     quality, points = status.quality, status.points
-    measured = f", quality {quality.model:.3f} (ITQ {quality.itq:.3f})" if quality else ""
+    measured = f", quality {quality.model:.3f}{_best(quality)}" if quality else ""
     return (
         f"{elapsed_s:5.0f} s  {points.accepted:,} points ({status.point_rate:,.0f}/s"
         f"{f', {points.away:,} away' if points.away else ''}), "
@@ -40,6 +41,15 @@ def line(status: ClusterStatus | None, elapsed_s: float) -> str:
         f"{f', resting: {status.resting}' if status.resting else ''}"
         f"{', the coordinator is away' if status.stale else ''}"
     )
+
+
+def _best(quality: Quality) -> str:
+    """Return the best baseline with its value, in brackets."""
+    known = {n: v for n, v in quality.methods.items() if n not in ("model", "initial")}
+    if not known:
+        return ""
+    best = max(known, key=known.__getitem__)
+    return f" ({title_of(quality.titles, best)} {known[best]:.3f})"
 
 
 class View(ABC):

@@ -17,9 +17,9 @@ from rich.text import Text
 
 from streammac.coordinator.health import failures
 from streammac.terminal.glyphs import FINE, PLAIN, Glyphs
-from streammac.terminal.summary import TITLES
+from streammac.terminal.summary import title_of
 from streammac.terminal.trend import Trend
-from streammac.wire.status import METHODS, Answer, ClusterStatus, Event, WorkerStatus
+from streammac.wire.status import Answer, ClusterStatus, Event, WorkerStatus
 
 BUSY_WIDTH = 8
 QUALITY_WIDTH = 24
@@ -254,13 +254,16 @@ def _learning(status: ClusterStatus, trend: Trend | None, glyphs: Glyphs) -> Ren
         return table
     table.add_row("quality", _course(quality.metric, trend.quality, glyphs))
     known = quality.estimates()
-    for name in METHODS:
-        value: float | None = getattr(quality, name)
-        if value is None:
-            continue
+    for name, value in quality.methods.items():
         margin = f" ± {known[name].margin:.3f}" if name in known else ""
         shown = f"{glyphs.bar(value, QUALITY_WIDTH)} {value:.3f}{margin}"
-        table.add_row("", Text(f"{shown}  {TITLES[name]}", style="bold" if name == "model" else ""))
+        table.add_row(
+            "",
+            Text(
+                f"{shown}  {title_of(quality.titles, name)}",
+                style="bold" if name == "model" else "",
+            ),
+        )
     others = {name: of["model"].value for name, of in quality.measures.items() if "model" in of}
     others.pop(quality.measure, None)
     if others:

@@ -5,9 +5,10 @@ Pure functions of the statuses that the supervisor took; ``up`` and ``demo`` wri
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from msgspec import to_builtins
+from msgspec import convert, to_builtins
 from msgspec.structs import asdict
 
 from streammac.supervisor.run import Run
@@ -16,14 +17,14 @@ from streammac.wire.status import METHODS, ClusterStatus, Quality
 if TYPE_CHECKING:
     from rich.table import Table
 
-TITLES = {
+USUAL_TITLES = {
     "model": "this model",
     "initial": "initial model, before training",
     "itq": "ITQ",
     "pca": "principal components",
     "random": "random projections",
 }
-"""How people call the methods of ``quality``."""
+"""How people call the methods of a ``quality`` that does not say."""
 
 
 def summarise(run: Run) -> dict[str, Any]:
@@ -47,14 +48,20 @@ def summarise(run: Run) -> dict[str, Any]:
 
 def _quality(quality: Quality) -> dict[str, Any]:
     told: dict[str, Any] = to_builtins(quality)
-    return {name: told[name] for name in ("metric", *METHODS, "measure", "measures")}
+    names = ("metric", *METHODS, "measure", "measures", "others", "titles")
+    return {name: told[name] for name in names}
 
 
-def _verdict(quality: dict[str, Any]) -> str:
+def title_of(titles: Mapping[str, str], method: str) -> str:
+    """Return what a method is called."""
+    return titles.get(method) or USUAL_TITLES.get(method, method)
+
+
+def _verdict(quality: Quality) -> str:
     """Say whether the model is ahead of all that it is compared to, as far as the printed figures tell."""
-    model = round(quality["model"], 3)
-    known = {name: quality[name] for name in METHODS[1:] if quality[name] is not None}
-    ahead = [TITLES[name] for name, value in known.items() if round(value, 3) >= model]
+    known = quality.methods
+    model = round(known.pop("model"), 3)
+    ahead = [title_of(quality.titles, n) for n, value in known.items() if round(value, 3) >= model]
     return f"not better than {', '.join(ahead)}" if ahead else "better than all of these"
 
 
@@ -107,22 +114,20 @@ def final_table(summary: dict[str, Any], running: ClusterStatus | None) -> Table
         )
         ratio = f"; largest over mean {running.imbalance:.2f}" if running.imbalance else ""
         table.add_row("load balance", busy + ratio)
-    quality = summary["quality"]
+    told = summary["quality"]
+    quality = convert(told, Quality) if told else None
     if quality is None:
         table.add_row("quality", "not measured: too few held-out points, or no model yet")
     else:
-        table.add_row("quality", quality["metric"])
-        measures = quality["measures"]
-        for name in METHODS:
-            known = measures.get(quality["measure"], {}).get(name)
-            if quality[name] is not None:
-                margin = f" ± {known['margin']:.3f}" if known else ""
-                table.add_row("", f"{quality[name]:.3f}{margin}  {TITLES[name]}")
+        table.add_row("quality", quality.metric)
+        for name, value in quality.methods.items():
+            known = quality.estimates().get(name)
+            margin = f" ± {known.margin:.3f}" if known else ""
+            table.add_row("", f"{value:.3f}{margin}  {title_of(quality.titles, name)}")
         table.add_row("", f"this model is {_verdict(quality)}")
-        for measure, of in measures.items():
-            if measure != quality["measure"]:
-                shown = ", ".join(
-                    f"{name} {of[name]['value']:.3f}" for name in METHODS if name in of
-                )
+        for measure, of in quality.measures.items():
+            if measure != quality.measure:
+                ordered = [name for name in quality.methods if name in of]
+                shown = ", ".join(f"{name} {of[name].value:.3f}" for name in ordered)
                 table.add_row("", f"{measure}: {shown}")
     return table

@@ -18,7 +18,7 @@ ChildState = Literal["running", "waiting", "down", "left"]
 """``waiting``: for its next start; ``down``: its budget is spent; ``left``: it ended as it was asked to."""
 
 METHODS = ("model", "initial", "itq", "pca", "random")
-"""What `Quality` compares: the model first, the model from which training began, then the baselines."""
+"""What `Quality` compares of codes: the model first, the model from which training began, then the baselines."""
 PROPERTIES = ("entropy", "least_entropy", "correlation", "largest_correlation")
 """What else `Quality` tells of the model, as far as its family knows it."""
 HERE = ("joining", "alive", "draining")
@@ -169,8 +169,15 @@ class Quality(msgspec.Struct, frozen=True):
     ----------
     metric : str
         The leading measure, in words.
-    model, itq, pca, random, initial : float
-        Its values; ``initial`` is of the model from which training began.
+    model : float
+        Its value.
+    others : dict
+        Its value for all that the model is compared with, by name: baselines, and ``initial``, the model from which
+        training began.
+    titles : dict
+        The names of these in words.
+    itq, pca, random, initial : float
+        Those of the others that models of codes have.
     points, queries : int
         How many points were looked through, and for how many queries.
     entropy, least_entropy : float
@@ -187,9 +194,9 @@ class Quality(msgspec.Struct, frozen=True):
 
     metric: str
     model: float
-    itq: float
-    pca: float
-    random: float
+    itq: float | None = None
+    pca: float | None = None
+    random: float | None = None
     points: int = 0
     queries: int = 0
     entropy: float | None = None
@@ -200,6 +207,15 @@ class Quality(msgspec.Struct, frozen=True):
     largest_correlation: float | None = None
     measure: str = ""
     measures: dict[str, dict[str, Estimate]] = {}
+    others: dict[str, float] = {}
+    titles: dict[str, str] = {}
+
+    @property
+    def methods(self) -> dict[str, float]:
+        """The leading measure of the model and of all that it is compared with."""
+        told = {name: getattr(self, name) for name in METHODS[1:]}
+        known = {name: value for name, value in told.items() if value is not None}
+        return {"model": self.model, **(self.others or known)}
 
     def estimates(self, measure: str = "") -> dict[str, Estimate]:
         """Return a measure of all methods; of the leading one, unless another is named."""

@@ -30,7 +30,7 @@ class Feed:
         noise = self.rng.normal(0.0, NOISE, self.queries)
         leading = np.clip(quality + self.difficulty + noise, 0.0, 1.0)
         return Measurement(
-            "m", float(leading.mean()), itq, 0, 0, 10, self.queries, probe=self.number,
+            "m", float(leading.mean()), itq, 10, self.queries, probe=self.number,
             leading=leading,
         )  # fmt: skip
 

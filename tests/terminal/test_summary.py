@@ -69,6 +69,8 @@ def test_a_summary_has_everything() -> None:
             "random": 0.3,
             "measure": "",
             "measures": {},
+            "others": {},
+            "titles": {},
         },
         "error": None,
     }

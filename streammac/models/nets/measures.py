@@ -44,6 +44,7 @@ class NetMeasures(Measures):
 
     model: NetModel
 
+    reference: ClassVar[str] = "linear"
     rounds: ClassVar[int] = 0
 
     # -- one shard ------------------------------------------------------------------------
@@ -179,6 +180,11 @@ class ClassMeasures(NetMeasures):
         "likelihood": "probability of the true class of a held-out point",
     }
     leading: ClassVar[str] = "accuracy"
+    titles: ClassVar[Mapping[str, str]] = {
+        "model": "this model",
+        "linear": "linear model",
+        "majority": "most frequent class",
+    }
     usual: ClassVar[str] = "majority"
 
     def _coded(self, points: PointBlock) -> Array:
@@ -206,6 +212,11 @@ class NumberMeasures(NetMeasures):
         "explained": "share of the variance of held-out points' targets that is explained"
     }
     leading: ClassVar[str] = "explained"
+    titles: ClassVar[Mapping[str, str]] = {
+        "model": "this model",
+        "linear": "linear model",
+        "mean": "mean of the targets",
+    }
     usual: ClassVar[str] = "mean"
 
     def _coded(self, points: PointBlock) -> Array:
