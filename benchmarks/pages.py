@@ -89,6 +89,19 @@ ROWS = (
         (("reached", ".1f"), ("itq_twice", ".1f")),
         "{} s; {} s",
     ),
+    Row(
+        'acknowledged point to a version that was trained with it, `training.refresh = "5s"`, 20,000 points/s, '
+        "ten minutes: 95 % of versions",
+        "freshness",
+        (("freshness_20000", ".1f"),),
+        "within {} s",
+    ),
+    Row(
+        "most anonymous memory of a worker with 5,000,000 points of 128 float32 in training",
+        "memory",
+        (("anonymous_mb", ".0f"),),
+        "{} MB",
+    ),
     Row("visits of the others while a worker joins, against before", "join", (("ratio", ".2f"),)),
     Row(
         "precision (Fashion-MNIST, 32 bits) after ten joins, leaves, deaths and returns, against none",
