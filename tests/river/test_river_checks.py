@@ -17,7 +17,7 @@ class _Bundled:
     """In place of the data set that River would download for anomaly detectors: one that comes with it."""
 
     def take(self, count: int):
-        return list(datasets.Shuttle().take(count // 5))
+        return list(datasets.Shuttle().take(count // 10))
 
 
 def cases():
