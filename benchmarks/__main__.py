@@ -38,6 +38,7 @@ NAMES = (
     "probe_agreement",
     "at_rest",
     "freshness",
+    "learners",
     "memory",
     "deep",
     "river",

@@ -23,6 +23,11 @@ SGD = LearnerCodesModel(bits=12, learner_options={"alpha": 1e-3})
 BAYES = LearnerCodesModel(bits=8, learner="gaussian_nb", inputs="components", visit_points=200)
 
 
+TREES = LearnerCodesModel(
+    4, "hoeffding_tree", {"grace_period": 60, "delta": 0.01}, inputs="components", visit_points=150
+)
+
+
 def digits() -> np.ndarray:
     return load_digits().data.astype(np.float32)
 
@@ -37,7 +42,7 @@ def trained(model, epochs, x=None):
     return params, objective
 
 
-@pytest.mark.parametrize("model", [SGD, BAYES], ids=lambda model: model.learner)
+@pytest.mark.parametrize("model", [SGD, BAYES, TREES], ids=lambda model: model.learner)
 def test_the_ring_and_the_serial_reference_agree_bit_for_bit(model):
     expected, _ = trained(model, 4)
     got = InProcessRing(model, shards(model), PLAN).run(4)

@@ -22,6 +22,7 @@ OWN = {
     "perceptron": "sklearn.linear_model:Perceptron",
     "gaussian_nb": "sklearn.naive_bayes:GaussianNB",
     "bernoulli_nb": "sklearn.naive_bayes:BernoulliNB",
+    "hoeffding_tree": "streammac.models.learners.hoeffding_tree:HoeffdingTree",
     "river_logistic_regression": "streammac.models.learners.river_logistic:RiverLogistic",
 }
 

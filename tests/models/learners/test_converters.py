@@ -13,6 +13,9 @@ from streammac.models.learners.scikit import TRAVELS, Scikit
 OPTIONS = [(name, {}) for name in OWN] + [
     ("sgd_classifier", {"average": True, "loss": "log_loss"}),
     ("sgd_classifier", {"learning_rate": "pa1", "eta0": 1.0, "penalty": None}),
+    ("hoeffding_tree", {"grace_period": 50, "delta": 1e-3}),
+    ("hoeffding_tree", {"grace_period": 50, "tau": 0.3, "leaf_prediction": "mc"}),
+    ("hoeffding_tree", {"grace_period": 50, "max_depth": 1, "leaf_prediction": "nb"}),
     ("river_logistic_regression", {"lr": 0.5, "l2": 1e-3}),
 ]
 
@@ -69,12 +72,29 @@ def test_river_says_the_same_of_its_own_learner():
     )
 
 
+@pytest.mark.parametrize("options", [options for name, options in OPTIONS if "tree" in name])
+def test_trees_split_and_say_of_many_points_what_river_says_of_each(options):
+    made = converter("hoeffding_tree", options, 0)
+    learner = made.learner({})
+    for number, (x, bits) in enumerate(minibatches(12)):
+        one = slice(None) if number != 5 else bits == 1  # a minibatch of one class
+        made.learn(learner, x[one], bits[one])
+        said = [learner.predict_one(dict(enumerate(row))) for row in x.tolist()]
+        assert made.predict(made.arrays(learner), x).tolist() == said
+    assert learner.n_branches >= 1
+
+
 @pytest.mark.parametrize(
     ("name", "options", "told"),
     [
         ("forest", {}, "learner: no 'forest', there is bernoulli_nb, "),
         ("sgd_classifier", {"alpha": -1.0}, "learner_options: sgd_classifier: The 'alpha' param"),
         ("sgd_classifier", {"alfa": 1.0}, "unexpected keyword argument 'alfa'"),
+        (
+            "hoeffding_tree",
+            {"splitter": "exhaustive"},
+            "learner_options: .*: no splitter, there is",
+        ),
         ("river_logistic_regression", {"l1": 1.0}, "learner_options: .*: no l1"),
     ],
 )
