@@ -39,13 +39,14 @@ TURN_S = 0.05
 """Between two looks at what is under way."""
 WRAPPER = """
 exec >>"$1" 2>&1 9<"$2"; record=$3; shift 3
-"$@" & echo $! >"$record"; wait $!; code=$?; echo $code >>"$record"
+setsid "$@" & echo $! >"$record"; wait $!; code=$?; echo $code >>"$record"
 [ $code -le 128 ] || kill -9 $$
 exit $code
 """
 """A shell in which a worker runs: its log, its lifeline as descriptor 9, and a record of its process and how it ended.
 
-Who was killed by a signal is killed once more here, so that MPI hears of a death and not of an error.
+Who was killed by a signal is killed once more here, so that MPI hears of a death and not of an error. Each worker has a
+session of its own, as over ZeroMQ: Linux shares out the cores among sessions.
 """
 READ = 1 << 16
 NEWCOMER = 1
