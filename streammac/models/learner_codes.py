@@ -20,7 +20,7 @@ from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Obje
 from streammac.models.capabilities import Codes
 from streammac.models.code_measures import CodeMeasures
 from streammac.models.initialisation import Initialisation
-from streammac.models.learners.converter import Converter
+from streammac.models.learners.converter import Converter, LearnerFailed
 from streammac.models.learners.registry import converter
 from streammac.models.outliers import centred, near_pairs
 from streammac.models.penalty import Penalty
@@ -202,12 +202,20 @@ class LearnerCodesModel(NestedModel, Codes):
                 own = np.ascontiguousarray(bits[:, number])
                 begun[number] = begun[number] or own.min() < own.max()
                 if begun[number]:
-                    self._converter.learn(learner, seen, own)
+                    self._learn(learner, seen, own)
         trained = [
             self._converter.arrays(learner) if has_begun else {}
             for learner, has_begun in zip(learners, begun, strict=True)
         ]
         return _Hashing(trained, known.flips).block(block.name, slice(None), first=rows.start)
+
+    def _learn(self, learner: Any, x: Floats, bits: NDArray[np.uint8]) -> None:
+        try:
+            self._converter.learn(learner, x, bits)
+        except (
+            Exception
+        ) as error:  # whatever a library raises, scikit-learn ValueError where numbers overflow
+            raise LearnerFailed(f"{self.learner}: {error}") from error
 
     def end_lap(
         self, block: Block, params: Mapping[str, Array], state: Tensors, lap: int

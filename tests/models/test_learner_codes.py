@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 
 from streammac.models.arrays import ArrayShard
 from streammac.models.learner_codes import LearnerCodesModel
+from streammac.models.learners.scikit import Scikit
 from streammac.models.local import VisitPlan, enter
 from streammac.models.registry import ModelError, create
 from streammac.models.serial import parmac
@@ -158,6 +159,21 @@ def test_odd_data_gives_finite_models(x):
     params, objective = trained(LearnerCodesModel(bits=6), 3, x.astype(np.float32))
     assert all(np.isfinite(tensor).all() for tensor in params.values())
     assert np.isfinite(objective.nested)
+
+
+def test_a_library_that_fails_costs_a_visit_and_not_the_worker(monkeypatch):
+    """Errors of arithmetic are those that a worker tells of and goes on."""
+
+    def overflow(*_):
+        raise ValueError("Floating-point under-/overflow occurred")
+
+    params, _ = trained(SGD, 1)
+    block = SGD.blocks(Signature(64), 1)[0]
+    state = SGD.start(block, Signature(64), params, 0)
+    z = np.random.default_rng(0).integers(0, 2, (50, 12), np.uint8)
+    monkeypatch.setattr(Scikit, "learn", overflow)
+    with pytest.raises(ArithmeticError, match="sgd_classifier: Floating-point"):
+        SGD.visit(block, params, state, 0, batches_of(digits()[:50], z))
 
 
 def test_settings_that_are_wrong_are_named():

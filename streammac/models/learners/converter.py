@@ -17,6 +17,10 @@ class NoConverter(StreammacError, ValueError):
     """A learner's state is not all arrays and numbers: somebody has to say how it travels."""
 
 
+class LearnerFailed(StreammacError, ArithmeticError):
+    """A library could not go on with its numbers: the points of the visit have no part in training."""
+
+
 class Converter(ABC):
     """One kind of learner with its options.
 
