@@ -11,9 +11,13 @@ import csv
 from ingest.records import BadRecord, Record
 
 
-def decode_csv(line: bytes) -> Record:
-    r"""Decode one line of numbers. Among semicolons a comma is a decimal point, as in much of the world.
+def decode_csv(line: bytes, targets: int = 0) -> Record:
+    r"""Decode one line of numbers, of which so many of the last are targets.
 
+    Among semicolons a comma is a decimal point, as in much of the world.
+
+    >>> decode_csv(b"1,2,3", targets=1)
+    Record(x=[1.0, 2.0], y=[3.0], key=b'', time=nan)
     >>> decode_csv(b"1, 2.5").x, decode_csv(b'"1,5";-2').x, decode_csv(b"1e3\t.5").x
     ([1.0, 2.5], [1.5, -2.0], [1000.0, 0.5])
 
@@ -25,7 +29,8 @@ def decode_csv(line: bytes) -> Record:
     fields, plain = _fields(line)
     try:
         if b"_" not in line:  # Python's own notation for digit groups, nobody else's
-            return Record(list(map(float, plain)))
+            values = list(map(float, plain))
+            return Record(values[:-targets], values[-targets:]) if targets else Record(values)
     except ValueError:
         pass
     column = next(i for i, field in enumerate(plain) if not _is_number(field))

@@ -37,8 +37,8 @@ TEXT_FORMATS = {"json": decode_json, "csv": decode_csv, "msgpack": decode_packed
 class DeadLetter:
     """One record.
 
-    ``format`` says how its raw bytes are to be read: ``json``, ``csv``, or the type of an array's row, as in
-    ``<f8``.
+    ``format`` says how its raw bytes are to be read: ``json``, ``csv`` (``csv:1`` with a target), or the type of an
+    array's row, as in ``<f8``.
     """
 
     file: str
@@ -254,6 +254,9 @@ def _source(line: bytes) -> object:
 
 
 def _record(letter: DeadLetter) -> Record:
+    form, _, targets = letter.format.partition(":")
+    if form == "csv" and targets.isdecimal():
+        return decode_csv(letter.raw, int(targets))
     if letter.format in TEXT_FORMATS:
         return TEXT_FORMATS[letter.format](letter.raw)
     try:

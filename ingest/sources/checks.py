@@ -75,7 +75,7 @@ def check_says_what_it_is(open_source: Open) -> None:
     """It has a name, and a format that dead letters can be read by."""
     source = open_source()
     assert source.name
-    assert source.format in ("json", "csv") or np.dtype(source.format)
+    assert source.format in ("json", "csv", "csv:1") or np.dtype(source.format)
 
 
 def check_goes_on_from_any_place(open_source: Open) -> None:

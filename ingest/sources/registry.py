@@ -57,15 +57,15 @@ def _pace(address: Address) -> tuple[float | None, int | None, bool]:
 def _form(address: Address) -> str:
     """Return what kind of file it is, by its name: ``arrays``, ``csv`` or ``json``."""
     path = address.path
-    if is_array_file(path):
+    if is_array_file(path) and "targets" not in address.options:
         return "arrays"
     if "shuffle" in address.options:
         raise SourceError(f"{address.uri}: shuffle: only files of arrays can be shuffled")
     name = path.name.removesuffix(".gz")
     if name.endswith((".csv", ".tsv")):
         return "csv"
-    if "header" in address.options:
-        raise SourceError(f"{address.uri}: header: only CSV files have one")
+    for option in {"header", "targets"} & address.options.keys():
+        raise SourceError(f"{address.uri}: {option}: only CSV files have it")
     if name.endswith((".ndjson", ".jsonl", ".json")):
         return "json"
     raise SourceError(
@@ -78,7 +78,7 @@ def _file(address: Address, linger_s: float) -> Source:
     form, path = _form(address), address.path
     if form != "arrays":
         header = _flag(address, "header") if "header" in address.options else None
-        return TextFileSource(path, form, header)
+        return TextFileSource(path, form, header, _integer(address, "targets") or 0)
     facts = path.stat()
     version = f"{facts.st_size} {facts.st_mtime_ns}"
     return ArraySource(str(path), read_arrays(path), _integer(address, "shuffle"), version)
@@ -101,7 +101,7 @@ def _digits(address: Address, linger_s: float) -> Source:
 
 
 SCHEMES: Mapping[str, tuple[Callable[[Address, float], Source], frozenset[str]]] = {
-    "file": (_file, frozenset({"shuffle", "header"})),
+    "file": (_file, frozenset({"shuffle", "header", "targets"})),
     "stdin": (_stdin, frozenset()),
     "river": (_river, frozenset()),
     "digits": (_digits, frozenset({"seed", "turned_after"})),
@@ -134,6 +134,7 @@ def check_source(uri: str, public_host: str) -> None:
     _form(address)
     _flag(address, "header")
     _integer(address, "shuffle")
+    _integer(address, "targets")
     if not os.access(address.path, os.R_OK):
         raise SourceError(f"{uri}: may not be read - change its permissions")
 

@@ -9,6 +9,7 @@ import select
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from ingest.csv_lines import Header, decode_csv
@@ -37,6 +38,8 @@ class TextFileSource:
         ``json`` or ``csv``.
     header : bool, optional
         Whether a CSV file has one, see `Header`.
+    targets : int
+        So many of the last columns of a CSV file are targets.
 
     Raises
     ------
@@ -47,12 +50,14 @@ class TextFileSource:
     finite = True
     seekable = True
 
-    def __init__(self, path: Path, form: str, header: bool | None = None) -> None:
+    def __init__(self, path: Path, form: str, header: bool | None = None, targets: int = 0) -> None:
         self.name = str(path)
-        self.format = form
+        self.format = f"{form}:{targets}" if targets else form
+        self._form = form
         self._path = path
         self._header = header
-        self._decode: Decode = decode_csv if form == "csv" else decode_json
+        of_csv = partial(decode_csv, targets=targets)
+        self._decode: Decode = of_csv if form == "csv" else decode_json
         if self._start(2) in OTHER_MARKS:
             raise SourceError(f"{path}: is in UTF-16 - save it as UTF-8")
 
@@ -95,7 +100,7 @@ class TextFileSource:
         with Readable(self._path) as raw:
             if not raw.reaches(offset):
                 raise self._damaged(raw.damage or f"it ends before byte {offset}")
-            header = Header(self._header) if offset == 0 and self.format == "csv" else None
+            header = Header(self._header) if offset == 0 and self._form == "csv" else None
             kept: list[bytes] = []
             size = 0
             for line in lines(io.BufferedReader(raw, READ_BYTES)):

@@ -12,6 +12,8 @@ import sys
 import numpy as np
 import pytest
 
+from ingest import dead_letters
+from ingest.dead_letters import DeadLetter
 from ingest.records import Raw, pieces
 from ingest.sources import SourceError, open_source
 from ingest.sources.array_files import ArraySource, read_arrays
@@ -410,3 +412,20 @@ def test_long_lines_are_cut_and_memory_stays_bounded(tmp_path, monkeypatch):
     records = [r for c in chunks if isinstance(c, Raw) for r in c.records]
     assert max(map(len, records)) <= 100
     assert records[-1] == b"[2]"
+
+
+def test_the_last_columns_of_a_csv_file_may_be_targets(folder):
+    (raw,) = open_source(f"{folder}/plain.csv?targets=2").chunks(100)
+    found = [raw.decode(line) for line in raw.records]
+    assert [one.x for one in found] == X[:, :4].tolist()
+    assert [one.y for one in found] == X[:, 4:].tolist()
+    for other in ("a.ndjson", "a.npy"):
+        with pytest.raises(SourceError, match="targets: only CSV files have it"):
+            open_source(f"{folder}/{other}?targets=1")
+
+
+def test_a_dead_letter_of_such_a_file_is_read_again_with_its_target(folder):
+    form = open_source(f"{folder}/plain.csv?targets=1").format
+    letter = DeadLetter("i1", 1, "plain.csv", form, "y: no class", 0.0, b"1,2,3")
+    record = dead_letters._record(letter)
+    assert (record.x, record.y) == ([1.0, 2.0], [3.0])
