@@ -57,4 +57,7 @@ def blocks_in(params: Iterable[str], kind: str, what: str = "weight") -> list[st
 
 def joined(params: Mapping[str, Array], kind: str, what: str) -> Array:
     """Return one tensor of all blocks of a kind as one, whatever their layout."""
-    return np.concatenate([params[f"{block}/{what}"] for block in blocks_in(params, kind, what)])
+    there = blocks_in(params, kind, what)
+    if not there:
+        raise KeyError(f"{kind}/{what}")
+    return np.concatenate([params[f"{block}/{what}"] for block in there])

@@ -271,6 +271,10 @@ class VersionStore:
             return document.Loaded(
                 begin, f"{error}; the newest version is taken for the current one"
             )
+        if found is not None and not begin.keys() <= found.content.keys():
+            return document.Loaded(
+                begin, f"{path}: says nothing of versions; the newest is current"
+            )
         if found is not None and not found.damage and found.content.get("last", 0) < newest:
             return document.Loaded(found.content, f"{path}: is older than the versions beside it")
         if found is not None:

@@ -312,8 +312,9 @@ def _change(story: Story, cluster: LiveCluster, feed: Feed) -> None:
         story.has_shown(error, 1.5 * usual, "drift")
         for line in (0, 1):
             story.has_shown(of("learning", "Drift", line), 0, "drift")
-        story.sees(f"({of('learning', 'Above the best baseline').filled(WINDOW, '.*')}) > -0.02")
         story.sees(f"max({error.filled(WINDOW, '.*')}) < {1.3 * usual}")
+        # not before: until versions are measured on new points it tells of the old ones
+        story.sees(f"({of('learning', 'Above the best baseline').filled(WINDOW, '.*')}) > -0.02")
     with story.chapter("no coordinator"):
         cluster.kill("coordinator")
         story.fires("NotScraped", name="coordinator")
