@@ -155,6 +155,7 @@ class CoordinatorProcess:
     def run(self) -> int:
         """Serve until it is asked to end and all others have, or it is asked twice; return the exit code."""
         self.publisher.start()
+        self.live.pulse.unready = self.core.waiting or ""  # who finds its address may ask at once
         spare_what_is_loaded()
         facts = {
             "control": self.own.address,
