@@ -38,7 +38,7 @@ class Cluster:
 
     def submit(self, what: str, nodes: int, *words: str, **variables: str) -> str:
         options = [f"--nodes={nodes}", "--begin=now"]
-        settings = {"STREAMMAC_MODEL__BITS": "16", "STREAMMAC_CLUSTER__HEARTBEAT_S": "1"}
+        settings = {"STREAMMAC_MODEL__BITS": "32", "STREAMMAC_CLUSTER__HEARTBEAT_S": "1"}
         where = str(self.directory.root)
         return self.slurm.submit(SCRIPT, options, [what, where, *words], **settings, **variables)
 
