@@ -1,0 +1,300 @@
+"""One member of a consensus: events in, actions out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from streammac.consensus.doubts import Doubt, Doubts
+from streammac.consensus.graph import Graph
+from streammac.consensus.messages import (
+    Action,
+    Event,
+    Heard,
+    Message,
+    Offer,
+    Overdue,
+    Progress,
+    Received,
+    Send,
+    Step,
+    Stepped,
+    View,
+)
+from streammac.consensus.period import Period
+from streammac.consensus.rules import Rule
+from streammac.consensus.weights import metropolis, moves
+from streammac.models.base import Floats
+
+
+class Phase(Enum):
+    """What a member is at; the table in `streammac.consensus` says until when."""
+
+    ALONE = "in no view yet"
+    STEPPING = "makes its step"
+    WAITING = "waits for offers"
+    AGREEING = "waits for word of those it has heard"
+
+
+@dataclass(slots=True)
+class _Other:
+    """What another member has told."""
+
+    offer: Offer | None = None
+    past: int = -1
+    """The last iteration that has ended there, as far as is known."""
+    heard_me: int = -1
+    """The last one that ended there after it had heard this member,"""
+    heard: int = 0
+    """and how many it had heard."""
+
+
+class Member:
+    """A member that trains its own copy of the parameters and averages with its neighbours.
+
+    Parameters
+    ----------
+    name : str
+        Its own.
+    w : (D,) float array
+        The parameters that it begins with.
+    rule : Rule
+        How long it waits; the same for all.
+    """
+
+    def __init__(self, name: str, w: Floats, rule: Rule) -> None:
+        self.name = name
+        self.w = w
+        self.rule = rule
+        self.phase = Phase.ALONE
+        self.iteration = 0
+        self.graph = Graph((name,), {name: ()})
+        self.period = Period()
+        self._past = -1
+        self._others: dict[str, _Other] = {}
+        self._heard: dict[str, Offer] = {}
+        """Agreeing: the offers that the iteration ended with."""
+        self._offered: set[str] = set()
+        """Who has this iteration's offer."""
+        self._count = 0
+        """How many these are, with those who are gone since."""
+        self._doubts = Doubts()
+        self._later = Period()
+        """What was told of a view that is not here yet."""
+        self._actions: list[Action] = []
+
+    @property
+    def neighbours(self) -> tuple[str, ...]:
+        """With whom it averages."""
+        return self.graph.targets.get(self.name, ())
+
+    def handle(self, event: Event) -> list[Action]:
+        """Take in what has happened; return what is to be done, in this order."""
+        match event:
+            case View():
+                self._enter(event)
+            case Stepped(w) if self.phase is Phase.STEPPING:
+                self.w = w
+                self._stepped()
+            case Received(sender, message):
+                assert isinstance(message, Offer | Heard | Progress), message
+                self._take(sender, message)
+            case Overdue():
+                self._go_on()
+        actions, self._actions = self._actions, []
+        return actions
+
+    # -- events ---------------------------------------------------------------------------
+
+    def _enter(self, view: View) -> None:
+        if view.number <= self.period.view:
+            return
+        lost = set(self.graph.members) - set(view.graph.members)
+        known = set(self.neighbours)
+        self.graph = view.graph
+        self.period = Period(view.number)
+        for gone in lost:
+            self._others.pop(gone, None)
+            self._heard.pop(gone, None)
+            self._doubts.forget(gone)
+        if (
+            self._past >= 0
+        ):  # who joins is to know, or would wait for those who have nothing to offer now
+            self._tell(Heard(self._past, (), self.period), set(self.neighbours) - known)
+        if self.phase is Phase.ALONE:
+            self._step({})
+        elif self.phase is Phase.WAITING:
+            self._offer_to(set(self.neighbours) - self._offered)
+        self._learn(self._later)
+        self._look()
+
+    def _stepped(self) -> None:
+        """Offer what the step has made, or go on alone where nobody can take it any more."""
+        latest = self._latest()
+        if self._past >= self.iteration or (
+            self.neighbours and all(self._other(n).past >= self.iteration for n in self.neighbours)
+        ):
+            if latest == self.iteration:  # it was just late
+                self._past = latest
+                self._next(self.w, {})
+                return
+            # it is slow: its next step would be late as well, and this one is as good in a later iteration
+            self._past, self.iteration = latest, latest + 1
+        self.phase = Phase.WAITING
+        self._offered = set()
+        self._offer_to(set(self.neighbours))
+        self._look()
+
+    def _take(self, sender: str, message: Message) -> None:
+        if sender not in self.graph.members and message.period.view <= self.period.view:
+            return  # it is gone; of a later view it may be one who joins
+        other = self._other(sender)
+        match message:
+            case Offer():
+                other.offer = message
+                other.past = max(other.past, message.iteration - 1)
+            case Heard():
+                other.past = max(other.past, message.iteration)
+                if self.name in message.names:
+                    other.heard_me, other.heard = message.iteration, len(message.names)
+                self._doubts.settle(sender, other.past, other.heard_me, other.heard)
+        self._learn(message.period)
+        self._look()
+
+    def _go_on(self) -> None:
+        """End the iteration with the offers there are, or without word of those who owe it."""
+        if self.phase is Phase.WAITING:
+            heard = self._offers()
+            for name, edge in self.graph.along(self.name).items():
+                if name not in heard:  # or every iteration of this period would wait as long
+                    self._learn(self.period.with_used(edge))
+            self._end()
+        elif self.phase is Phase.AGREEING:
+            for name in self._owing():
+                offer = self._heard.pop(name)
+                self._doubts.add(name, Doubt(self.iteration, self._count, self.w, offer.w))
+            self._look()
+
+    # -- one iteration --------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Go as far as what is known allows."""
+        if self.phase is Phase.STEPPING and self.rule.follows:
+            self._follow()
+        if self.phase is Phase.WAITING:
+            heard = self._offers()
+            missing = [n for n in self.neighbours if self._other(n).past < self.iteration]
+            missing = [n for n in missing if n not in heard]
+            over = self._latest() >= self.iteration and (self.rule.follows or not missing)
+            if over and not heard and self._latest() > self.iteration:
+                self._catch_up()
+            elif over or not missing or self.rule.ends(heard, missing, self._wanted()):
+                self._end()
+        if self.phase is Phase.AGREEING and not self._owing():
+            self._average()
+
+    def _follow(self) -> None:
+        """Tell that iterations are over in which this member has no part: it is still at its step."""
+        latest = self._latest()
+        if latest > self._past and latest >= self.iteration:
+            self._past = latest
+            self._tell(Heard(latest, (), self.period), set(self.neighbours))
+
+    def _catch_up(self) -> None:
+        """Take the offer to the iteration that the others are in."""
+        self._past = self._latest()
+        self._tell(Heard(self._past, (), self.period), set(self.neighbours) | self._offered)
+        self.iteration = self._past + 1
+        self._offered = set()
+        self._offer_to(set(self.neighbours))
+        self._look()
+
+    def _end(self) -> None:
+        """End the iteration with the offers there are, and tell so: what both ends have heard is averaged."""
+        self.phase = Phase.AGREEING
+        self._past = self.iteration
+        self._heard = self._offers()
+        self._count = len(self._heard)
+        word = Heard(self.iteration, tuple(sorted(self._heard)), self.period)
+        self._tell(word, set(self.neighbours) | self._offered)
+        self._look()
+
+    def _average(self) -> None:
+        others = {name: self._other(name) for name in sorted(self._heard)}
+        weights = {
+            name: metropolis(self._count, other.heard)
+            for name, other in others.items()
+            if other.heard_me == self.iteration
+        }
+        for name, edge in self.graph.along(self.name).items():
+            if name in weights and self._first_of(name):
+                self._learn(self.period.with_used(edge))
+        pairs = [(weight, self._heard[name].w) for name, weight in weights.items()]
+        self._next(self.w + moves(self.w, pairs), weights)
+
+    def _next(self, w: Floats, weights: Mapping[str, float]) -> None:
+        """Begin the next iteration from these parameters."""
+        self.w = self._doubts.paid(w)
+        self._heard = {}
+        self.iteration += 1
+        self._step(weights)
+
+    def _step(self, weights: Mapping[str, float]) -> None:
+        self.phase = Phase.STEPPING
+        self._actions.append(Step(self.iteration, self.w, weights))
+        self._look()
+
+    # -- what is known --------------------------------------------------------------------
+
+    def _other(self, name: str) -> _Other:
+        return self._others.setdefault(name, _Other())
+
+    def _latest(self) -> int:
+        """Return the last iteration that is known to have ended anywhere round here."""
+        return max([self._past, *(self._other(name).past for name in self.neighbours)])
+
+    def _offers(self) -> dict[str, Offer]:
+        """Return the offers of this iteration whose senders have not ended it without this member."""
+        found = {}
+        for name in self.neighbours:
+            other = self._other(name)
+            gone = other.past >= self.iteration and other.heard_me != self.iteration
+            if other.offer is not None and other.offer.iteration == self.iteration and not gone:
+                found[name] = other.offer
+        return found
+
+    def _owing(self) -> list[str]:
+        """Return whom this member has heard, and who has not yet said whom it has heard itself."""
+        return [name for name in self._heard if self._other(name).past < self.iteration]
+
+    def _wanted(self) -> list[str]:
+        return [n for n, e in self.graph.along(self.name).items() if self.period.wants(e)]
+
+    def _first_of(self, name: str) -> bool:
+        """Return whether this member counts the edge to one beside it: of two, one might do so a period late."""
+        members = self.graph.members
+        return members.index(self.name) < members.index(name)
+
+    def _learn(self, period: Period) -> None:
+        """Put together what is known of the period; what others may wait for is told at once."""
+        if period.view > self.period.view:
+            self._later = self._later.merged(period)
+            return
+        known = self.period.merged(period).after(self.graph.edges)
+        if known == self.period:
+            return
+        over = known.number != self.period.number
+        self.period = known
+        if over or self.phase is Phase.WAITING:
+            self._tell(Progress(known), set(self.neighbours))
+
+    # -- to others ------------------------------------------------------------------------
+
+    def _offer_to(self, names: set[str]) -> None:
+        ready = {name for name in names if self._other(name).past < self.iteration}
+        self._offered |= ready
+        self._tell(Offer(self.iteration, self.w, self.period), ready)
+
+    def _tell(self, message: Message, names: set[str]) -> None:
+        self._actions += [Send(name, message) for name in sorted(names)]
