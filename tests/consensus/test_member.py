@@ -65,9 +65,11 @@ def test_all_agree_in_the_end(made: tuple[Cluster, random.Random]):
     """Without steps that pull them apart, all values become the same."""
     cluster, chance = made
     mean = cluster.total()[0] / len(cluster.members)
-    cluster.run(chance.randrange, 600 * len(cluster.members))
-    for member in cluster.members.values():
-        assert abs(member.w[0] - mean) < 0.05
+    for _ in range(40):
+        cluster.run(chance.randrange, 200 * len(cluster.members))
+        if all(abs(member.w[0] - mean) < 0.1 for member in cluster.members.values()):
+            return
+    raise AssertionError("they stay apart")
 
 
 @few
