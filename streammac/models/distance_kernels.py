@@ -7,6 +7,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from streammac.models.compiling import compiled
+
 
 @numba.njit(inline="always")
 def _ones(word: Any) -> Any:
@@ -18,7 +20,7 @@ def _ones(word: Any) -> Any:
     return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def count_all(queries: Any, codes: Any, counts: Any) -> None:
     """Add to counts (q, L + 1) how many codes are at each distance; queries and codes are words (., W)."""
     length = queries.shape[1]
@@ -30,7 +32,7 @@ def count_all(queries: Any, codes: Any, counts: Any) -> None:
             counts[i, distance] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def count_rows(queries: Any, codes: Any, rows: Any, wanted: Any, counts: Any) -> None:
     """Do so with each query's own rows (q, K), as far as they are wanted (q, K)."""
     length = queries.shape[1]

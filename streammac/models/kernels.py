@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from streammac.models.compiling import compiled
 
 TIE = 1e-5
 """Relative decrease below which a flip is a tie: in float32, flipping ties can cycle."""
@@ -20,7 +21,7 @@ SWEEPS = 50
 """Most sweeps over the bits of a point; every flip decreases the objective, so few are ever needed."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def alternate(G: Any, q: Any, h: Any, z: Any, mu: Any) -> None:
     """Flip one bit after the other, in place, until no flip lowers the objective.
 
@@ -55,7 +56,7 @@ def alternate(G: Any, q: Any, h: Any, z: Any, mu: Any) -> None:
                 j = 0
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def enumerate_codes(G: Any, q: Any, h: Any, z: Any, mu: Any) -> None:
     """Replace each code by the best of all, in place; a Gray code makes each of the 2^L steps O(L)."""
     n, bits = z.shape

@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from streammac.models.base import Floats
+from streammac.models.compiling import compiled
 from streammac.models.row_kernel import FAST, TILE, fill_tile, pack
 from streammac.models.vectors import add_product, inner, up_to, wide, zeros
 
@@ -108,7 +109,7 @@ def _tanh(x: Any) -> Any:
     return np.float32(1) - np.float32(2) / (_exp(np.float32(2) * limited) + np.float32(1))
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _squares(tile: Any, n: Any, norms: Any) -> None:
     wide()
     for i in range(n):
@@ -118,7 +119,7 @@ def _squares(tile: Any, n: Any, norms: Any) -> None:
         norms[i] = total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def search(rows: Any, step: Any, inputs: Any, tile: Any, asked: Any, near: Any) -> None:
     """Find the nearest others of each query, all rows that are a multiple of ``step``.
 
@@ -159,7 +160,7 @@ def search(rows: Any, step: Any, inputs: Any, tile: Any, asked: Any, near: Any) 
 
 
 # a division by zero is no error here: to look for it keeps the compiler from making vectors
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@compiled(fastmath=FAST, error_model="numpy")
 def _smoothed(activations: Any, smooth: Any, bits: Any) -> None:
     wide()
     points = activations.shape[1]
@@ -170,7 +171,7 @@ def _smoothed(activations: Any, smooth: Any, bits: Any) -> None:
             smooth[j, i] = np.float32(0)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _start(words: Any, query: Any, by_bit: Any, logits: Any) -> None:
     """Begin logits with the distances of the other bits."""
     wide()
@@ -181,7 +182,7 @@ def _start(words: Any, query: Any, by_bit: Any, logits: Any) -> None:
             logits[i] += by_bit * _ones(np.uint32(words[k, i] ^ mine))
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _powers(logits: Any, points: Any, query: Any) -> Any:
     """Raise e to the logits of the points, but 0 for the query itself; return the sum."""
     wide()
@@ -196,7 +197,7 @@ def _powers(logits: Any, points: Any, query: Any) -> Any:
     return total
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _finished(smooth: Any, gathered: Any, scale: Any, bits: Any, slopes: Any) -> None:
     wide()
     for j in range(bits):
@@ -205,7 +206,7 @@ def _finished(smooth: Any, gathered: Any, scale: Any, bits: Any, slopes: Any) ->
             slopes[j, i] = scale * gathered[j, i] * (np.float32(1) - bit * bit)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def slopes(rows: Any, activations: Any, near: Any, plan: Any, masks: Any, s: Any, out: Any) -> None:
     """Put the loss's derivatives by the activations of a pool's points into ``out`` (machines, points).
 

@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from streammac.models.base import Array, Floats
+from streammac.models.compiling import compiled
 from streammac.models.outliers import reach
 from streammac.models.vectors import wide
 from streammac.points.stored_rows import StoredRows
@@ -111,7 +112,7 @@ array: Any = numba.carray  # type: ignore[attr-defined]
 CODES = np.zeros(0, np.uint8)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _fill(x: Any, mean: Any, tile: Any, at: Any) -> Any:
     """Put a centred row into the tile; return its squared norm."""
     wide()
@@ -123,7 +124,7 @@ def _fill(x: Any, mean: Any, tile: Any, at: Any) -> Any:
     return total
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _fill_4(x: Any, mean: Any, tile: Any, at: Any) -> Any:
     """Put 4 centred rows into the tile; return the largest of their squared norms, or NaN."""
     wide()
@@ -145,7 +146,7 @@ def _fill_4(x: Any, mean: Any, tile: Any, at: Any) -> Any:
     return (t0 + t1) + (t2 + t3)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def part_of(starts: Any, position: Any, part: Any) -> Any:
     """Return in which part a position is; ``part`` is a guess."""
     if position < starts[part]:
@@ -155,14 +156,14 @@ def part_of(starts: Any, position: Any, part: Any) -> Any:
     return part
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def four(positions: Any, at: Any, end: Any, stop: Any) -> Any:
     """Return whether the next 4 rows, of those up to ``end``, lie together in a part that ends at ``stop``."""
     last = positions[at] + 3
     return at + 4 <= end and positions[at + 3] == last and last < stop
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def take(address: Any, four: Any, like: Any, mean: Any, reach: Any, tile: Any, n: Any) -> Any:
     """Put the row at an address, or ``four``, into the tile from its row ``n`` on; return whether they count."""
     wide()
@@ -171,7 +172,7 @@ def take(address: Any, four: Any, like: Any, mean: Any, reach: Any, tile: Any, n
     return _fill(array(pointer(address, like), (len(mean),)), mean, tile, n) <= reach
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def fill_tile(rows: Any, inputs: Any, first: Any, n: Any, tile: Any) -> None:
     """Put the n rows of which the positions are from ``first`` on, centred, into the tile; far ones, too."""
     like, x_at, _, starts, _, _, positions = rows
@@ -187,7 +188,7 @@ def fill_tile(rows: Any, inputs: Any, first: Any, n: Any, tile: Any) -> None:
         i += 4 if together else 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def fill_near(rows: Any, inputs: Any, at: Any, end: Any, tile: Any, found: Any) -> Any:
     """Fill a tile with rows that are not far, of those of which the positions are [at, end).
 
@@ -218,7 +219,7 @@ def fill_near(rows: Any, inputs: Any, at: Any, end: Any, tile: Any, found: Any) 
     return n, at
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def pack(rows: Any, masks: Any, words: Any) -> None:
     """Put the codes of all rows into ``words`` (words, rows), as far as the masks (words,) have them."""
     _, _, z_at, starts, codes, _, positions = rows

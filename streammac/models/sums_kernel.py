@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from streammac.models.arrays import ArrayShard
 from streammac.models.base import Batch
+from streammac.models.compiling import compiled
 from streammac.models.least_squares import Sums
 from streammac.models.row_kernel import (
     CODES,
@@ -35,7 +35,7 @@ def add_rows(sums: Sums, batch: Batch, inputs: Inputs) -> None:
     _add(rows, inputs, memory, sums.gram, sums.cross)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _add(rows: Any, inputs: Any, memory: Any, gram: Any, cross: Any) -> None:
     tile, codes, gram_here, cross_here = memory
     found = np.empty(TILE, np.int64), np.empty(TILE, np.int64)

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from streammac.models.base import Floats
+from streammac.models.compiling import compiled
 from streammac.models.row_kernel import (
     CODES,
     FAST,
@@ -72,7 +72,7 @@ def scratch(machines: int, dim: int) -> Scratch:
     )
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _list_inside(margins: Any, codes_at: Any, n: Any, bits: Any, scaling: Any, lists: Any) -> Any:
     """List for each machine the rows of the tile inside its margin; return how many pairs these are."""
     wide()
@@ -102,7 +102,7 @@ def _list_inside(margins: Any, codes_at: Any, n: Any, bits: Any, scaling: Any, l
     return inside
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _update(w: Any, g: Any, total: Any, shrink: Any, rate: Any, average: Any) -> None:
     wide()
     if average:
@@ -117,7 +117,7 @@ def _update(w: Any, g: Any, total: Any, shrink: Any, rate: Any, average: Any) ->
             g[d] = np.float32(0)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen: Any) -> Any:
     """Make SGD steps of the hinge loss, one for each minibatch ``rows.positions[bounds[b]:bounds[b + 1]]``.
 
@@ -197,7 +197,7 @@ def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen
     return total, made, inside
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def follow(rows: Any, slopes: Any, rates: Any, inputs: Any, m: Any, s: Any) -> None:
     """Make one step down another loss of points that are not far.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-import numba
 import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
@@ -18,6 +17,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from streammac.models.base import Floats
+from streammac.models.compiling import compiled
 
 LANES = 16 if get_host_cpu_features().get("avx512f") else 8
 """Numbers of a vector."""
@@ -263,7 +263,7 @@ _listed_4: Any = intrinsic(_listed_of(4))
 _listed_1: Any = intrinsic(_listed_of(1))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def inner(weight: Any, x: Any, first: Any, last: Any, out: Any) -> None:
     """Put the products of all rows of ``weight`` with rows [first, last) of x into these columns of ``out``."""
     for j in range(0, weight.shape[0], MULTIPLE):
@@ -271,7 +271,7 @@ def inner(weight: Any, x: Any, first: Any, last: Any, out: Any) -> None:
             _inner(weight, j, x, i, out)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def add_product(factors: Any, x: Any, n: Any, out: Any) -> None:
     """Add ``factors[:, :n] @ x[:n]`` to ``out``; n is a multiple of 4."""
     rows, columns = out.shape
@@ -284,7 +284,7 @@ def add_product(factors: Any, x: Any, n: Any, out: Any) -> None:
             _product_1(factors, x, n, out, j, d)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def add_listed(x: Any, listed: Any, factors: Any, counts: Any, out: Any) -> None:
     """Add ``factors[j, k] * x[listed[j, k]]`` to row j of ``out``, for k < counts[j], multiples of `LISTED`."""
     rows, columns = out.shape

@@ -1,0 +1,87 @@
+"""Compiled functions are kept on disk, and compiled anew where anything that is in them has changed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import pytest
+
+PARTS = """
+from typing import NamedTuple
+from streammac.models.compiling import compiled
+
+class Pair(NamedTuple):
+    one: float
+    other: float
+
+@compiled()
+def inner(x):
+    return x + 1
+"""
+BETWEEN = """
+from streammac.models.compiling import compiled
+from {package}.parts import inner
+
+@compiled()
+def middle(x):
+    return inner(x)
+"""
+NUMBERS = "STEP = 10\n"
+OUTER = '''
+from streammac.models.compiling import compiled
+from {package}.between import middle
+from {package}.numbers import STEP
+from {package}.parts import Pair
+
+@compiled(fastmath={{"nsz"}})
+def outer(x):
+    return middle(x) * STEP
+'''  # fmt: skip
+
+
+class Package:
+    """A package of its own on disk, imported as by a new process."""
+
+    def __init__(self, folder, name):
+        self.folder, self.name = folder / name, name
+        self.folder.mkdir()
+        self.write(__init__="", parts=PARTS, between=BETWEEN, numbers=NUMBERS, outer=OUTER)
+
+    def write(self, **modules):
+        for name, text in modules.items():
+            (self.folder / f"{name}.py").write_text(text.format(package=self.name))
+            os.utime(self.folder / f"{name}.py", ns=(1, 1))  # not by the time of a change alone
+
+    def outer(self):
+        for module in [m for m in sys.modules if m.partition(".")[0] == self.name]:
+            del sys.modules[module]
+        importlib.invalidate_caches()
+        return importlib.import_module(f"{self.name}.outer").outer
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return Package(tmp_path, f"package_{tmp_path.name}")
+
+
+def test_a_function_is_compiled_once(package):
+    assert package.outer()(1) == 20
+    again = package.outer()
+    assert (again(1), sum(again.stats.cache_hits.values())) == (20, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"parts": PARTS.replace("x + 1", "x + 2")}, 30),
+        ({"numbers": "STEP = 5\n"}, 10),
+    ],
+)
+def test_what_is_compiled_into_a_function_has_changed_elsewhere(package, change, wanted):
+    package.outer()(1)
+    package.write(**change)
+    assert package.outer()(1) == wanted
