@@ -22,11 +22,17 @@ ROUNDS = 5
 SHORT = 20
 WAYS = ("mpi4py", "MPI, looking", "MPI", "ZeroMQ ipc", "ZeroMQ tcp")
 ASLEEP = ("MPI", "ZeroMQ ipc", "ZeroMQ tcp")
-POINTS, DIM, WORKERS = 2000, 128, 2
+POINTS, DIM = 2000, 128
 EPOCHS_S, SHORT_S = 8.0, 1.0
 TURNING = {"mu_factor": 1.0, "rotations": 5}
 SMALL = TURNING | {"block_bits": 4}
 LARGE = TURNING | {"block_bits": 32}
+CASES = {
+    "small": (2, "16 and 16 small", SMALL),
+    "large": (2, "2 and 2 large", LARGE),
+    "more_ranks": (4, "16 and 16 small", SMALL),
+}
+"""Workers, blocks; four workers are twice as many as a machine of two cores has."""
 
 
 def run(*, short: bool = False) -> Iterator[Report]:
@@ -87,24 +93,24 @@ def _epochs(repeats: int, measured_s: float) -> Report:
     rows: list[tuple[Cell, ...]] = []
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
-        for kind, options in (("16 and 16 small", SMALL), ("2 and 2 large", LARGE)):
+        for case, (workers, kind, options) in CASES.items():
             seconds: dict[str, list[float]] = {"zeromq": [], "mpi": []}
             for number in range(repeats):
                 for transport, taken in seconds.items():
-                    here = Path(folder) / f"{kind}-{transport}-{number}"
+                    here = Path(folder) / f"{case}-{transport}-{number}"
                     changed = {"model": {"bits": 64, "options": options}}
                     changed["network"] = {"transport": transport}
-                    taken.append(epoch_seconds(here, x, WORKERS, measured_s, changed))
+                    taken.append(epoch_seconds(here, x, workers, measured_s, changed))
             both = zip(seconds["zeromq"], seconds["mpi"], strict=True)
             ratio = Spread.of(zeromq / mpi for zeromq, mpi in both)
             spreads = (Spread.of(seconds[t]) for t in ("zeromq", "mpi"))
-            rows.append((kind, *spreads, ratio))
-            figures[f"epoch_{'small' if options is SMALL else 'large'}"] = ratio
+            rows.append((workers, kind, *spreads, ratio))
+            figures[f"epoch_{case}"] = ratio
     return Report(
-        f"Epochs: {POINTS:,} points of {DIM} dimensions, 64 bits, {WORKERS} workers",
-        {"blocks": "", "ZeroMQ, s": ".3f", "MPI, s": ".3f", "MPI faster": ".2f"},
+        f"Epochs: {POINTS:,} points of {DIM} dimensions, 64 bits",
+        {"workers": "", "blocks": "", "ZeroMQ, s": ".3f", "MPI, s": ".3f", "MPI faster": ".2f"},
         tuple(rows),
-        "Epochs in which hash functions train.",
+        f"Epochs in which hash functions train, on {len(os.sched_getaffinity(0))} cores.",
         figures,
     )
 
