@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from streammac.version import __version__
@@ -14,9 +15,27 @@ from streammac.version import __version__
 if TYPE_CHECKING:
     from streammac.client import Client
     from streammac.models.estimator import BinaryAutoencoder
+    from streammac.models.learner_estimator import LearnerClassifier
     from streammac.models.net_estimators import DeepNetClassifier, DeepNetRegressor
+    from streammac.models.radon_machine import RadonMachine
 
-__all__ = ["BinaryAutoencoder", "Client", "DeepNetClassifier", "DeepNetRegressor", "__version__"]
+__all__ = [
+    "BinaryAutoencoder",
+    "Client",
+    "DeepNetClassifier",
+    "DeepNetRegressor",
+    "LearnerClassifier",
+    "RadonMachine",
+    "__version__",
+]
+ESTIMATORS = {
+    "BinaryAutoencoder": "estimator",
+    "DeepNetClassifier": "net_estimators",
+    "DeepNetRegressor": "net_estimators",
+    "LearnerClassifier": "learner_estimator",
+    "RadonMachine": "radon_machine",
+}
+"""In which module of `streammac.models` each is."""
 
 
 def __getattr__(name: str) -> Any:
@@ -25,12 +44,7 @@ def __getattr__(name: str) -> Any:
         from streammac.client import Client
 
         return Client
-    if name == "BinaryAutoencoder":
-        from streammac.models.estimator import BinaryAutoencoder
-
-        return BinaryAutoencoder
-    if name in ("DeepNetClassifier", "DeepNetRegressor"):
-        from streammac.models import net_estimators
-
-        return getattr(net_estimators, name)
+    if name in ESTIMATORS:
+        module = importlib.import_module(f"streammac.models.{ESTIMATORS[name]}")
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
