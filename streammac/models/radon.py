@@ -70,8 +70,12 @@ def radon_point(points: ArrayLike) -> Vectors:
     >>> radon_point([[7.0], [0.0], [1.0]]).round(9).tolist()
     [1.0]
     """
-    share = np.abs(radon_weights(points)) / 2.0
-    found: Vectors = np.einsum("...r,...rd->...d", share, np.asarray(points, np.float64))
+    given = np.asarray(points, np.float64)
+    share = np.abs(radon_weights(given)) / 2.0
+    # from the first one on: where all are the same, so is what is found, to the last bit
+    found: Vectors = given[..., 0, :] + np.einsum(
+        "...r,...rd->...d", share, given - given[..., :1, :]
+    )
     return found
 
 

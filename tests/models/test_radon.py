@@ -73,6 +73,11 @@ def test_of_points_of_which_one_is_there_several_times_it_is_that_one(seed, d, m
     np.testing.assert_allclose(radon_point(points), points[again[0]], atol=1e-9)
 
 
+def test_of_points_that_are_all_the_same_it_is_that_one_to_the_last_bit():
+    one = np.random.default_rng(0).normal(size=7)
+    assert radon_point(np.tile(one, (9, 1))).tolist() == one.tolist()
+
+
 @given(SEEDS, st.integers(1, 20))
 def test_one_wild_point_does_not_carry_it_away(seed, d):
     rng = np.random.default_rng(seed)
