@@ -56,8 +56,9 @@ def radon_weights(points: ArrayLike) -> Vectors:
     scaled = np.divide(centred, largest, out=np.zeros_like(centred), where=largest > 0)
     ones = np.ones((*given.shape[:-1], 1))
     q, _ = np.linalg.qr(np.concatenate([ones, scaled], axis=-1), mode="complete")
-    weights: Vectors = q[..., -1]
-    return 2.0 * weights / np.abs(weights).sum(axis=-1, keepdims=True)
+    null = q[..., -1]
+    weights: Vectors = 2.0 * null / np.abs(null).sum(axis=-1, keepdims=True)
+    return weights
 
 
 def radon_point(points: ArrayLike) -> Vectors:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,11 +29,15 @@ class TooFewPoints(StreammacError, ValueError):
     """There are not enough points for so many parts."""
 
 
-def _has(method: str) -> Any:
+Method: TypeAlias = Callable[["RadonMachine", ArrayLike], NDArray[Any]]
+
+
+def _has(method: str) -> Callable[[Method], Method]:
     def check(machine: RadonMachine) -> bool:
         return hasattr(getattr(machine, "estimator_", machine.estimator), method)
 
-    return available_if(check)
+    marked: Callable[[Method], Method] = available_if(check)
+    return marked
 
 
 class RadonMachine(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # sklearn has no types
