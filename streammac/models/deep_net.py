@@ -1,34 +1,35 @@
 """Deep nets by auxiliary coordinates: hidden layers of units, a head for a squared, logistic or softmax loss.
 
-Every layer is trained by itself, on the coordinates of the one before: no gradient passes through more than one layer.
-`docs/deep-nets.md` says what that comes to. The ring sees only the `NestedModel` interface.
+Every stage, of one layer or a few, is trained by itself, on the coordinates of the one before: no gradient passes
+through more than one. `docs/deep-nets.md` says what that comes to. The ring sees only the `NestedModel` interface.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from streammac.models import layout
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
 from streammac.models.capabilities import Predictions
-from streammac.models.nets.activations import ACTIVATIONS, Activation, sigmoid
+from streammac.models.nets.activations import Activation, sigmoid
+from streammac.models.nets.architecture import Architecture, grouped
 from streammac.models.nets.beginning import first_net, no_moments, with_moments
 from streammac.models.nets.coordinates import Problem, improved
 from streammac.models.nets.descent import Slope, Units, trained
-from streammac.models.nets.layers import HEAD, Net, columns, kind, seen
+from streammac.models.nets.layers import HEAD, kind, seen
 from streammac.models.nets.losses import LOSSES, Loss, probabilities
 from streammac.models.nets.measures import ClassMeasures, NetMeasures, NumberMeasures
+from streammac.models.nets.multipliers import Rows, number_of, raised, row_length
+from streammac.models.nets.stages import columns
 from streammac.models.signature import Signature
 from streammac.points.block import PointBlock
 
 ActivationName = Literal["relu", "tanh", "sigmoid", "step"]
 LossName = Literal["squared", "logistic", "softmax"]
-LEAST_UNITS = 16
-"""Of a block: fewer make matrix products slow."""
 INIT = "init"
 
 
@@ -47,6 +48,11 @@ class DeepNetModel(NestedModel, Predictions):
         an autoencoder: it is to tell x.
     classes : int
         If not 0, y is one of so many classes.
+    stage_layers : int
+        Hidden layers of a stage: only the last one of them has coordinates, and all travel and are trained together, by
+        back-propagation.
+    multipliers : bool
+        Hold the constraints by multipliers, too (stochastic Block-ADMM), and not by the penalty alone.
     passes : int
         Passes over the points in which the continuation goes from its first to its last penalty and step; then the
         net rests until there is enough that is new.
@@ -67,6 +73,8 @@ class DeepNetModel(NestedModel, Predictions):
     activation: ActivationName | tuple[ActivationName, ...] = "relu"
     loss: LossName | None = None
     classes: int = 0
+    stage_layers: int = 1
+    multipliers: bool = False
     passes: int = 8
     slice_points: int = 1500
     step: float = 3.0
@@ -77,7 +85,7 @@ class DeepNetModel(NestedModel, Predictions):
     sweeps: int = 4
     seed: int = 0
 
-    family: ClassVar[str] = "deep_net"
+    family = "deep_net"
     lasting = ("layers", "activation", "loss", "classes")
     begins_afresh = False
 
@@ -90,6 +98,7 @@ class DeepNetModel(NestedModel, Predictions):
     def _check(self) -> None:
         limits = {
             "classes": (0, 1 << 20),
+            "stage_layers": (1, 1 << 10),
             "passes": (1, 1 << 20),
             "slice_points": (1, 1 << 40),
             "step": (1e-9, 1e9),
@@ -110,14 +119,16 @@ class DeepNetModel(NestedModel, Predictions):
             raise ValueError(
                 f"activation: expected one, or {len(self.layers)}, got {len(self.activation)}"
             )
+        if self.stage_layers > 1 and "step" in self._architecture.activations:
+            raise ValueError("stage_layers: expected 1 where layers are of step functions")
         if self.loss == "softmax" and not self.classes:
             raise ValueError("loss: expected squared or logistic, unless y is a class, got softmax")
 
     @property
-    def _activations(self) -> tuple[Activation, ...]:
+    def _architecture(self) -> Architecture:
         several = isinstance(self.activation, tuple)
         names = self.activation if several else (self.activation,) * len(self.layers)
-        return tuple(ACTIVATIONS[name] for name in names)  # type: ignore[index]
+        return Architecture(self.layers, tuple(names), self.stage_layers)
 
     @property
     def _loss(self) -> Loss:
@@ -133,22 +144,19 @@ class DeepNetModel(NestedModel, Predictions):
         return asdict(self)
 
     def coordinate_shape(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """Return that of the values of all hidden units."""
-        return (sum(self.layers),), np.dtype(np.float32)
+        """Return that of the values of all stages; with multipliers, of these, too."""
+        widths = self._architecture.widths
+        count = row_length(widths) if self.multipliers else sum(widths)
+        return (count,), np.dtype(np.float32)
 
     def initial_blocks(self, signature: Signature) -> tuple[Block, ...]:
         """Return the one block that gathers moments."""
         return (Block(INIT, 1),)
 
     def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
-        """Return the groups of each layer's units; outputs that the loss couples stay together."""
-        names: list[str] = []
-        for number, units in enumerate(self.layers, 1):
-            names += layout.names(kind(number), units, _groups(units, groups))
-        outputs = self._outputs(signature)
-        of_head = 1 if self._loss.couples else _groups(outputs, groups)
-        names += layout.names(HEAD, outputs, of_head)
-        return tuple(Block(name, 1) for name in names)
+        """Return the groups of each layer's units; layers of a stage, and outputs of a loss that couples, are one."""
+        of_head = grouped(HEAD, self._outputs(signature), 1 if self._loss.couples else groups)
+        return tuple(Block(name, 1) for name in (*self._architecture.blocks(groups), *of_head))
 
     def groups_for(self, members: int) -> int:
         """Return as many as members: with each layer, each has a block."""
@@ -166,7 +174,9 @@ class DeepNetModel(NestedModel, Predictions):
             name: value for name, value in params.items() if name.startswith(("input/", "target/"))
         }
         outputs = len(layout.joined(params, HEAD, "bias"))
-        for name in (block.name for block in self.blocks(Signature(0, outputs), groups)):
+        blocks = self.blocks(Signature(0, outputs), groups)
+        architecture = self._architecture
+        for name in (name for block in blocks for name in architecture.units_in(block.name)):
             of_kind, rows = name.partition("/")[0], layout.rows(name)
             there = layout.blocks_in(params, of_kind)
             units = [Units.of(one, params).tensors("") for one in there]
@@ -182,8 +192,10 @@ class DeepNetModel(NestedModel, Predictions):
         """See `NestedModel.start`."""
         if block.name == INIT:
             return no_moments(signature)
-        units = Units.of(block.name, params).tensors(block.name)
-        return units | {f"{block.name}/step": np.array([self._step(age)])}
+        state: Tensors = {f"{block.name}/step": np.array([self._step(age)])}
+        for name in self._architecture.units_in(block.name):
+            state |= Units.of(name, params).tensors(name)
+        return state
 
     def _step(self, age: float) -> float:
         """Return steps relative to the first ones; 0: the net rests."""
@@ -198,40 +210,50 @@ class DeepNetModel(NestedModel, Predictions):
         batches: Iterable[Batch],
     ) -> Tensors:
         """See `NestedModel.visit`."""
-        name = block.name
-        if name == INIT:
+        if block.name == INIT:
             return with_moments(state, batches)
-        share = float(state[f"{name}/step"][0])
+        key = f"{block.name}/step"
+        share = float(state[key][0])
         if share == 0:
             return state
-        of_kind, units = name.partition("/")[0], Units.of(name, state)
-        rows = layout.rows(name)
-        if of_kind == HEAD:
+        names = self._architecture.units_in(block.name)
+        chain, rows = [Units.of(name, state) for name in names], layout.rows(names[-1])
+        inner: list[Activation] = []
+        if block.name.startswith(HEAD):
             pairs = self._features(params, batches, rows)
             slope, step = Slope(loss=self._loss), self.head_step / self._loss.curvature
         else:
-            number = int(of_kind.removeprefix("layer")) - 1
-            pairs = self._coordinates(params, number, batches, rows)
-            slope, step = Slope(self._activations[number]), self.step
-        units = trained(units, pairs, slope, share * step)
-        return units.tensors(name) | {f"{name}/step": state[f"{name}/step"]}
+            stage = self._architecture.stage_of(block.name)
+            *inner, last = map(self._architecture.activation, self._architecture.stages[stage])
+            pairs = self._coordinates(params, stage, batches, rows)
+            slope, step = Slope(last), self.step
+        new: Tensors = {key: state[key]}
+        for name, units in zip(
+            names, trained(chain, inner, pairs, slope, share * step), strict=True
+        ):
+            new |= units.tensors(name)
+        return new
 
     def _coordinates(
-        self, params: Mapping[str, Array], number: int, batches: Iterable[Batch], rows: slice
+        self, params: Mapping[str, Array], stage: int, batches: Iterable[Batch], rows: slice
     ) -> Iterator[tuple[Floats, Floats]]:
-        """Yield what a hidden layer sees, and the coordinates that some of its units are to give."""
-        places = columns(self.layers)
+        """Yield what a stage sees, and what some of its units are to give."""
+        widths = self._architecture.widths
+        place = columns(widths)
         for batch in batches:
             z = batch.z
             assert z is not None, "there are coordinates in every epoch but a fresh one"
-            inputs = z[:, places[number - 1]] if number else seen(params, batch.x)
-            yield inputs, z[:, places[number]][:, rows]
+            inputs = z[:, place[stage - 1]] if stage else seen(params, batch.x)
+            targets = z[:, place[stage]]
+            if self.multipliers:
+                targets = targets + Rows.of(z, widths).multipliers[stage]
+            yield inputs, targets[:, rows]
 
     def _features(
         self, params: Mapping[str, Array], batches: Iterable[Batch], rows: slice
     ) -> Iterator[tuple[Floats, Floats]]:
         """Yield what the head is trained on: h_K(x), and not z_K, which knows y."""
-        net = Net.of(params, self._activations)
+        net = self._architecture.net(params)
         for batch in batches:
             inputs = seen(params, batch.x)
             yield net.features(inputs), self._coded(params, batch.y, inputs)[:, rows]
@@ -272,21 +294,27 @@ class DeepNetModel(NestedModel, Predictions):
         return np.asarray((y - params["target/mean"]) / params["target/scale"], np.float32)
 
     def _problem(self, params: Mapping[str, Array], points: PointBlock, mu: float) -> Problem:
-        net = Net.of(params, self._activations)
+        net = self._architecture.net(params)
         inputs = seen(params, points.x)
         return Problem(net, self._loss, mu, inputs, self._coded(params, points.y, inputs))
 
     def z_step(
         self, params: Mapping[str, Array], points: PointBlock, z: Array, mu: float
     ) -> tuple[Array, Objective]:
-        """Improve the coordinates of all hidden layers, beginning at h(x)."""
+        """Improve the coordinates of all stages, beginning at h(x); then raise their multipliers, if there are any."""
         problem = self._problem(params, points, mu)
-        before = [z[:, place] for place in columns(self.layers)]
         forward = problem.net.forward(problem.seen)
-        found, penalised, nested = improved(problem, before, forward, self.sweeps)
+        if self.multipliers:
+            before = Rows.of(z, self._architecture.widths)
+            net = number_of(self.functions(params))
+            after, penalised, nested = raised(problem, before, forward, self.sweeps, net)
+            values, new = after.values, after.stored()
+        else:
+            there = [z[:, place] for place in columns(self._architecture.widths)]
+            values, penalised, nested = improved(problem, there, forward, self.sweeps)
+            new = np.concatenate(values, axis=1)
+        compared = slice(0, -1 if self.multipliers else None)  # not which net raised them
         scores = problem.net.head(forward[-1])
-        new = np.concatenate(found, axis=1)
-        h = np.concatenate(forward, axis=1)
         named = {"loss": float(nested.sum(dtype=np.float64))}
         if self.classes:
             told = np.take_along_axis(problem.y, scores.argmax(axis=1)[:, None], axis=1)
@@ -295,15 +323,17 @@ class DeepNetModel(NestedModel, Predictions):
             points=len(points),
             penalised=float(penalised.sum(dtype=np.float64)),
             nested=named["loss"],
-            violated=_difference(new, h),
-            changed=_difference(new, z),
+            violated=_difference(np.concatenate(values, axis=1), np.concatenate(forward, axis=1)),
+            changed=_difference(new[:, compared], z[:, compared]),
             named=named,
         )
 
     def coordinates(self, params: Mapping[str, Array], x: Floats) -> Array:
-        """Return the values of all hidden units, (n, units); ``x`` may be overwritten."""
-        net = Net.of(params, self._activations)
-        return np.concatenate(net.forward(seen(params, x)), axis=1)
+        """Return the values of all stages, (n, units), and multipliers of 0; ``x`` may be overwritten."""
+        forward = self._architecture.net(params).forward(seen(params, x))
+        if self.multipliers:
+            return Rows.entering(forward).stored()
+        return np.concatenate(forward, axis=1)
 
     def errors(self, params: Mapping[str, Array], points: PointBlock) -> Floats:
         """Return each point's loss, (n,)."""
@@ -324,7 +354,7 @@ class DeepNetModel(NestedModel, Predictions):
 
     def scores(self, params: Mapping[str, Array], x: Floats) -> Floats:
         """Return the head's scores of (n, D) points, (n, O); ``x`` may be overwritten."""
-        net = Net.of(params, self._activations)
+        net = self._architecture.net(params)
         return net.head(net.features(seen(params, x)))
 
     def probabilities(self, params: Mapping[str, Array], x: Floats) -> Floats:
@@ -361,10 +391,6 @@ class DeepNetModel(NestedModel, Predictions):
             told["head.weight"] = told["head.weight"] * unit
             told["head.bias"] = told["head.bias"] * unit + params[f"{side}/mean"]
         return told
-
-
-def _groups(units: int, groups: int) -> int:
-    return max(1, min(groups, units // LEAST_UNITS))
 
 
 def _difference(one: Floats, other: Floats) -> float:

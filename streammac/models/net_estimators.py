@@ -5,7 +5,7 @@ The same model that a cluster trains, on data in memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class _DeepNet(BaseEstimator):  # type: ignore[misc]  # sklearn has no types
         layers: Sequence[int] = (256, 128),
         *,
         activation: str = "relu",
+        options: Mapping[str, Any] | None = None,
         passes: int = 8,
         slice_points: int = 1500,
         minibatch: int = 512,
@@ -37,6 +38,7 @@ class _DeepNet(BaseEstimator):  # type: ignore[misc]  # sklearn has no types
     ) -> None:
         self.layers = layers
         self.activation = activation
+        self.options = options
         self.passes = passes
         self.slice_points = slice_points
         self.minibatch = minibatch
@@ -53,6 +55,7 @@ class _DeepNet(BaseEstimator):  # type: ignore[misc]  # sklearn has no types
             passes=self.passes,
             slice_points=self.slice_points,
             seed=seed,
+            **(self.options or {}),
         )
         self._plan = VisitPlan(seed=seed, minibatch=self.minibatch)
         self._epoch = 0
@@ -94,6 +97,9 @@ class DeepNetClassifier(ClassifierMixin, _DeepNet):  # type: ignore[misc]
         Units of the hidden layers, from the inputs on.
     activation : str
         ``relu``, ``tanh``, ``sigmoid`` or ``step``.
+    options : dict, optional
+        Others of `streammac.models.deep_net.DeepNetModel`, such as ``{"stage_layers": 2, "multipliers": True}``:
+        stochastic Block-ADMM.
     passes : int
         Passes of `fit` over the points.
     slice_points : int

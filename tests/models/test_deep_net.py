@@ -14,8 +14,9 @@ from streammac.models.deep_net import DeepNetModel
 from streammac.models.local import VisitPlan
 from streammac.models.net_estimators import DeepNetClassifier, DeepNetRegressor
 from streammac.models.nets.coordinates import Problem
-from streammac.models.nets.layers import HEAD, Net, columns, kind, seen
+from streammac.models.nets.layers import HEAD, kind, seen
 from streammac.models.nets.losses import LOSSES
+from streammac.models.nets.stages import columns
 from streammac.models.registry import ModelError, configured, create
 from streammac.models.serial import parmac
 from streammac.models.signature import Signature
@@ -138,8 +139,8 @@ def test_the_constraints_hold_as_mu_grows_and_what_they_cost_is_the_gradient():
     for mu in (0.1, 1.0, 10.0, 100.0):
         z, told = model.z_step(params, PointBlock(points.x.copy(), points.y), h, mu)
         place = columns(model.layers)[0]
-        net = Net.of(params, model._activations)
-        f = net.hidden[1](z[:, place])
+        net = model._architecture.net(params)
+        f = net.stages[1](z[:, place])
         estimate = mu * (f - z[:, last])
         found.append((told.violated, np.abs(estimate - gradient).max() / np.abs(gradient).max()))
     violated, wrong = zip(*found, strict=True)
@@ -270,7 +271,7 @@ def test_a_cluster_gets_the_net_of_its_settings_and_its_streams_classes():
 def test_a_problem_says_what_the_definition_says():
     model, params, points = net_of("sigmoid", "logistic")
     z = model.coordinates(params, points.x.copy()) + np.float32(0.1)
-    net = Net.of(params, model._activations)
+    net = model._architecture.net(params)
     y = (points.y == np.arange(3)).astype(np.float32)
     problem = Problem(net, LOSSES["logistic"], 0.3, seen(params, points.x.copy()), y)
     got = problem.objective([z[:, place] for place in columns(model.layers)])

@@ -1,31 +1,36 @@
-"""The Z step of a net: coordinates of its hidden layers that lower the penalised objective of each point.
+"""The Z step of a net: coordinates of its stages that lower the penalised objective of each point.
 
-With z_0 what layer 1 sees, f_k the layers, s the head's scores (MAC, equation 2)::
+With z_0 what layer 1 sees, f_k the stages, s the head's scores (MAC, equation 2)::
 
     E_Q(z) = loss(s(z_K), y) + mu/2 sum_k |z_k - f_k(z_{k-1})|^2
 
-It begins at z = h(x), where there is no penalty, and sweeps from the last layer to the first. Of each point the best of
+and with scaled multipliers u_k, the augmented Lagrangian (Khorram et al. 2021, Block-ADMM)::
+
+    L(z) = loss(s(z_K), y) + mu/2 sum_k ( |z_k - f_k(z_{k-1}) + u_k|^2 - |u_k|^2 )
+
+It begins at z = h(x), where there is no penalty, and sweeps from the last stage to the first. Of each point the best of
 three is kept: what the sweeps have found, h(x), and the coordinates it had. So no point's objective rises, whatever the
-sweeps do.
+sweeps do. Then the multipliers rise by what is left of the constraints, and the objective with them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from streammac.models.base import Floats
 from streammac.models.nets.activations import Activation
-from streammac.models.nets.layers import Layer, Net
 from streammac.models.nets.losses import Loss
+from streammac.models.nets.net import Net
 
 DUAL_STEPS = 8
 """Steps towards the best z_K; the first few do nearly all."""
 REACH = 0.5
 """Coordinates usually move by less than a tenth of this."""
 FLIPS = 8
-"""Most units of a step layer that change sides in one sweep."""
+"""Most bits of a step layer that change in one sweep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class Problem:
     Attributes
     ----------
     net : Net
-        The layers.
+        The stages.
     loss : Loss
         Of the head's scores.
     mu : float
@@ -44,6 +49,8 @@ class Problem:
         What layer 1 sees.
     y : (n, O) float32
         Coded targets.
+    multipliers : list of (n, units) float32, or None
+        Scaled ones, of the constraints of each stage; None: all are 0.
     """
 
     net: Net
@@ -51,55 +58,72 @@ class Problem:
     mu: float
     seen: Floats
     y: Floats
+    multipliers: list[Floats] | None = None
 
     def objective(self, z: list[Floats]) -> Floats:
-        """Return E_Q of each point, (n,)."""
+        """Return E_Q of each point, or L, (n,)."""
         total = self.loss.value(self.net.head(z[-1]), self.y)
+        half = np.float32(0.5 * self.mu)
         below = self.seen
-        for layer, own in zip(self.net.hidden, z, strict=True):
-            residual = own - layer(below)
-            residual *= np.float32(np.sqrt(0.5 * self.mu))
-            total = total + np.linalg.vecdot(residual, residual)
-            below = own
+        for k, stage in enumerate(self.net.stages):
+            residual = stage.residual(below, self._shifted(k, z[k]))
+            total = total + half * np.linalg.vecdot(residual, residual)
+            if self.multipliers is not None:
+                total -= half * np.linalg.vecdot(self.multipliers[k], self.multipliers[k])
+            below = z[k]
         return np.asarray(total, np.float32)
 
-    def swept(self, z: list[Floats], sweeps: int) -> list[Floats]:
-        """Return coordinates after some sweeps from the last layer to the first."""
-        z, hidden = [own.copy() for own in z], self.net.hidden
-        steps = [1.0 / (1.0 + layer.steepness**2) for layer in hidden[1:]]
-        first = z[0].copy()  # f_1 of what layer 1 sees: it never changes
+    def _shifted(self, k: int, z: Floats) -> Floats:
+        """Return ``z_k + u_k``: the constraint's residual with multipliers is that of these coordinates without."""
+        return z if self.multipliers is None else z + self.multipliers[k]
+
+    def swept(self, forward: list[Floats], sweeps: int) -> list[Floats]:
+        """Return coordinates after some sweeps from the last stage to the first, beginning at h(x)."""
+        z, stages = [own.copy() for own in forward], self.net.stages
+        steps = [
+            1.0 / (stage.own_curvature + above.below_curvature) for stage, above in pairwise(stages)
+        ]
+        last = len(z) - 1
         for _ in range(sweeps):
-            for k in range(len(z) - 1, -1, -1):
-                aim = hidden[k](z[k - 1]) if k else first
-                activation = _activation(hidden[k])
-                if k == len(z) - 1:
-                    z[k] = self._last(aim, activation, z[k])
-                elif activation.slope is None:
-                    pull = self._pull(hidden[k + 1], z[k], z[k + 1])
-                    z[k] = _flipped(z[k], aim, pull)
+            for k in range(last, -1, -1):
+                shifted, activation = self._shifted(k, z[k]), stages[k].activation
+                # what the first stage gives never changes
+                move = stages[k].by_own(z[k - 1], shifted) if k else shifted - forward[0]
+                if k == last:
+                    z[k] = self._last(z[k] - move, activation, z[k])
+                    continue
+                pull = stages[k + 1].by_below(z[k], self._shifted(k + 1, z[k + 1]))
+                if activation.slope is None:
+                    z[k] = _flipped(z[k], z[k] - move, pull)
                 else:
-                    move = z[k] - aim
-                    move += self._pull(hidden[k + 1], z[k], z[k + 1])
+                    move += pull
                     move *= np.float32(steps[k])
                     z[k] -= move
                     activation.within(z[k])
         return z
+
+    def raised(self, z: list[Floats], forward: list[Floats]) -> list[Floats]:
+        """Return the multipliers after the step that coordinates bring: ``u_k + z_k - f_k(z_{k-1})``.
+
+        They are kept as short as coordinates are kept near, or constraints that never come to hold would make them
+        longer without end (a safeguarded augmented Lagrangian, Birgin & Martinez 2014). Bits have none.
+        """
+        found: list[Floats] = []
+        below = self.seen
+        for k, stage in enumerate(self.net.stages):
+            if stage.binding:
+                found.append(_shortened(stage.residual(below, self._shifted(k, z[k])), forward[k]))
+            else:
+                found.append(np.zeros_like(forward[k]))
+            below = z[k]
+        return found
 
     def near(self, z: list[Floats], forward: list[Floats]) -> list[Floats]:
         """Return coordinates of which no point's are further from h(x) than `REACH` times the usual size of that.
 
         A head that has just seen one class alone would send those of all others anywhere, and layers after them.
         """
-        return [_near(own, h) for own, h in zip(z, forward, strict=True)]
-
-    def _pull(self, above: Layer, z: Floats, target: Floats) -> Floats:
-        """Return the gradient by z of ``|target - f(z)|^2 / 2``, of the layer above, (n, units)."""
-        values = above(z)
-        residual = values - target
-        activation = _activation(above)
-        if activation.slope is not None:
-            residual *= activation.slope(values)
-        return np.asarray(residual @ above.weight, np.float32)
+        return [h + _shortened(own - h, h) for own, h in zip(z, forward, strict=True)]
 
     def _last(self, aim: Floats, activation: Activation, z: Floats) -> Floats:
         """Return z_K near ``aim`` with a lower loss.
@@ -139,9 +163,9 @@ def improved(
     problem : Problem
         The objective.
     z, forward : list of (n, units) arrays
-        The coordinates of each layer there are, and h(x).
+        The coordinates of each stage there are, and h(x).
     sweeps : int
-        From the last layer to the first.
+        From the last stage to the first.
     """
     nested = problem.loss.value(problem.net.head(forward[-1]), problem.y)
     best, least = forward, nested
@@ -153,12 +177,12 @@ def improved(
     return best, least, nested
 
 
-def _near(z: Floats, h: Floats) -> Floats:
-    move = z - h
+def _shortened(move: Floats, h: Floats) -> Floats:
+    """Return moves of the coordinates h, none of them longer than `REACH` allows."""
     far = np.sqrt(np.linalg.vecdot(move, move))
     most = REACH * np.sqrt(np.maximum(np.linalg.vecdot(h, h), np.vdot(h, h) / max(1, len(h))))
     share = np.minimum(1.0, most / np.maximum(far, 1e-30))
-    return np.asarray(h + share[:, None] * move, np.float32)
+    return np.asarray(share[:, None] * move, np.float32)
 
 
 def _flipped(z: Floats, aim: Floats, slope: Floats) -> Floats:
@@ -172,8 +196,3 @@ def _flipped(z: Floats, aim: Floats, slope: Floats) -> Floats:
     bound = np.partition(promise, count - 1, axis=1)[:, count - 1 : count]
     flips = (promise <= bound) & (promise < 0)
     return np.where(flips, -z, z)
-
-
-def _activation(layer: Layer) -> Activation:
-    assert layer.activation is not None, "hidden layers have one"
-    return layer.activation

@@ -2,18 +2,21 @@
 
 A unit of a hidden layer is to give its coordinate from those of the layer before: a regression of its own. The head is
 to tell y. A step is divided by the mean square of the inputs of its minibatch, as in the normalised least mean squares
-filter: so one step size fits every layer, and none is too long.
+filter: so one step size fits every layer, and none is too long. Layers of one stage are trained together, by
+back-propagation: the steps of each are shorter by what the layers after it make of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
 from streammac.models.base import Array, Floats, Tensors
 from streammac.models.nets.activations import Activation, sigmoid
+from streammac.models.nets.layers import Layer
 from streammac.models.nets.losses import Loss
 
 MOMENTUM = 0.9
@@ -66,6 +69,32 @@ class Units:
             self.weight.copy(), self.bias.copy(), self.velocity.copy(), self.bias_velocity.copy()
         )
 
+    def linear(self, inputs: Floats) -> Floats:
+        """Return the pre-activations of (n, inputs), (n, units)."""
+        return Layer(self.weight, self.bias).linear(inputs)
+
+    def move(self, change: Floats, bias_change: Floats, rate: np.float32) -> None:
+        """Make a step against a gradient, with momentum; in place, the gradient too."""
+        for velocity, own, gradient in (
+            (self.velocity, self.weight, change),
+            (self.bias_velocity, self.bias, bias_change),
+        ):
+            gradient *= rate
+            velocity *= np.float32(MOMENTUM)
+            velocity -= gradient
+            own += velocity
+        self._keep_short()
+
+    def _keep_short(self) -> None:
+        """Shorten weights that are too long, and forget the steps that made them so; in place."""
+        lengths = np.sqrt(np.linalg.vecdot(self.weight, self.weight))
+        long = lengths > MOST_NORM
+        if long.any():
+            self.weight[long] *= np.float32(MOST_NORM) / lengths[long, None]
+            self.bias[long] = np.clip(self.bias[long], -MOST_NORM, MOST_NORM)
+            self.velocity[long] = 0
+            self.bias_velocity[long] = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Slope:
@@ -86,46 +115,55 @@ class Slope:
 
 
 def trained(
-    units: Units, pairs: Iterable[tuple[Floats, Floats]], slope: Slope, step: float
-) -> Units:
+    chain: Sequence[Units],
+    inner: Sequence[Activation],
+    pairs: Iterable[tuple[Floats, Floats]],
+    slope: Slope,
+    step: float,
+) -> list[Units]:
     """Return units after a step on each minibatch.
 
     Parameters
     ----------
-    units : Units
-        Where they begin.
+    chain : sequence of Units
+        Where they begin; those of several layers see each other's values, one after the other.
+    inner : sequence of Activation
+        Of all but the last.
     pairs : iterable of (inputs, targets)
-        (n, inputs) and (n, units) float32 of each minibatch.
+        (n, inputs) of the first and (n, units) of the last, float32, of each minibatch.
     slope : Slope
-        What they are to lower.
+        What the last ones are to lower.
     step : float
         Of inputs whose mean square is 1.
     """
-    new, keep = units.copy(), np.float32(MOMENTUM)
+    new = [units.copy() for units in chain]
+    steps = [step * share for share in _shares(new, inner)]
     for inputs, targets in pairs:
-        v = inputs @ new.weight.T
-        v += new.bias
-        gradient = slope(v, targets)
-        size = float(np.vdot(inputs, inputs)) / len(inputs) + 1.0
-        rate = np.float32(step / size / len(inputs))
-        for velocity, own, change in (
-            (new.velocity, new.weight, gradient.T @ inputs),
-            (new.bias_velocity, new.bias, gradient.sum(axis=0)),
-        ):
-            change *= rate
-            velocity *= keep
-            velocity -= change
-            own += velocity
-        _keep_short(new)
+        values = [inputs]
+        for units, activation in zip(new, inner, strict=False):
+            values.append(activation.value(units.linear(values[-1])))
+        gradient = slope(new[-1].linear(values[-1]), targets)
+        for number in range(len(new) - 1, -1, -1):
+            units, below = new[number], values[number]
+            change = gradient.T @ below
+            bias_change = gradient.sum(axis=0)
+            if number:
+                gradient = Layer(units.weight, units.bias, inner[number - 1]).back(
+                    below, gradient @ units.weight
+                )
+            size = float(np.vdot(below, below)) / len(below) + 1.0
+            units.move(change, bias_change, np.float32(steps[number] / size / len(below)))
     return new
 
 
-def _keep_short(units: Units) -> None:
-    """Shorten weights that are too long, and forget the steps that made them so; in place."""
-    lengths = np.sqrt(np.linalg.vecdot(units.weight, units.weight))
-    long = lengths > MOST_NORM
-    if long.any():
-        units.weight[long] *= np.float32(MOST_NORM) / lengths[long, None]
-        units.bias[long] = np.clip(units.bias[long], -MOST_NORM, MOST_NORM)
-        units.velocity[long] = 0
-        units.bias_velocity[long] = 0
+def _shares(chain: Sequence[Units], inner: Sequence[Activation]) -> list[float]:
+    """Return how much shorter the steps of each layer are than if it were trained alone: 1 where it is.
+
+    What a step moves comes out of the layers after it, at their steepest, so much larger; and all layers move.
+    """
+    steep = [
+        Layer(units.weight, units.bias).steepness * before.steepest
+        for units, before in zip(chain[1:], inner, strict=True)
+    ]
+    after = [1.0, *accumulate(reversed(steep), lambda a, b: a * b)][::-1]
+    return [1.0 / (len(chain) * most**2) for most in after]

@@ -1,4 +1,4 @@
-"""A net in numbers: its layers, the forward pass, and where each layer's coordinates lie beside those of the others.
+"""A layer of a net in numbers, and what layer 1 sees of a point.
 
 Layer 1 sees centred and scaled inputs; the last one, the head, makes the scores of a loss. Units of a layer travel in
 blocks (`streammac.models.layout`), so parameters are rows of one matrix a layer, in any layout.
@@ -6,9 +6,8 @@ blocks (`streammac.models.layout`), so parameters are rows of one matrix a layer
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -44,6 +43,12 @@ class Layer:
     bias: Floats
     activation: Activation | None = None
 
+    @classmethod
+    def of(cls, name: str, params: Mapping[str, Array], activation: Activation | None) -> Layer:
+        """Return the layer of a name, from its units in any blocks."""
+        weight, bias = (layout.joined(params, name, what) for what in ("weight", "bias"))
+        return cls(weight, bias, activation)
+
     def linear(self, inputs: Floats) -> Floats:
         """Return the pre-activations of (n, inputs), (n, units)."""
         v: Floats = inputs @ self.weight.T
@@ -55,6 +60,12 @@ class Layer:
         v = self.linear(inputs)
         return v if self.activation is None else self.activation.value(v)
 
+    def back(self, values: Floats, gradient: Floats) -> Floats:
+        """Return a gradient by the pre-activations from one by the values; a step's slope is taken for 1."""
+        if self.activation is None or self.activation.slope is None:
+            return gradient
+        return gradient * self.activation.slope(values)
+
     @property
     def steepness(self) -> float:
         """The largest factor by which a step of the inputs moves the values: that of a linear layer, its 2-norm."""
@@ -65,56 +76,8 @@ class Layer:
         return slope * float(np.sqrt(max(0.0, np.linalg.eigvalsh(product)[-1])))
 
 
-@dataclass(frozen=True, slots=True)
-class Net:
-    """Layers one after the other.
-
-    Attributes
-    ----------
-    hidden : tuple of Layer
-        The first to the last hidden one, K.
-    head : Layer
-        Makes scores.
-    """
-
-    hidden: tuple[Layer, ...]
-    head: Layer
-
-    @classmethod
-    def of(cls, params: Mapping[str, Array], activations: Sequence[Activation]) -> Net:
-        """Return the net of these parameters."""
-
-        def layer(name: str, activation: Activation | None) -> Layer:
-            weight, bias = (layout.joined(params, name, what) for what in ("weight", "bias"))
-            return Layer(weight, bias, activation)
-
-        hidden = tuple(layer(kind(i), one) for i, one in enumerate(activations, 1))
-        return cls(hidden, layer(HEAD, None))
-
-    def features(self, inputs: Floats) -> Floats:
-        """Return h_K of what layer 1 sees: what the head is to tell y from."""
-        return self.forward(inputs)[-1]
-
-    def forward(self, inputs: Floats) -> list[Floats]:
-        """Return the values of all hidden layers, h_1 to h_K, from what layer 1 sees."""
-        values: list[Floats] = []
-        for layer in self.hidden:
-            values.append(layer(values[-1] if values else inputs))
-        return values
-
-
 def seen(params: Mapping[str, Array], x: Floats) -> Floats:
     """Return what layer 1 sees of (n, D) points, ``(x - mean) / scale`` within `MOST`; made in their place."""
     x -= params["input/mean"]
     x /= params["input/scale"]
     return np.clip(x, -MOST, MOST, out=x)
-
-
-def columns(widths: Sequence[int]) -> list[slice]:
-    """Return where each layer's coordinates are among those of a point.
-
-    >>> columns([256, 128])
-    [slice(0, 256, None), slice(256, 384, None)]
-    """
-    ends = np.cumsum([0, *widths]).tolist()
-    return [slice(first, last) for first, last in pairwise(ends)]
