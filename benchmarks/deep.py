@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +20,33 @@ from streammac.models.local import VisitPlan
 from streammac.models.serial import parmac
 
 LAYERS = (256, 128)
+FACTORS: Mapping[str, Any] = {"activation": ("relu", "nmf")}
+"""The net with a factorisation of its first hidden layer in place of its second."""
 SHOWN = (1, 2, 3, 4, 5, 6)
 LONG = 36
 LONG_SHOWN = (6, 12, 18, 24, 30, 36)
+
+
+def trained(
+    task: Labelled,
+    model: DeepNetModel,
+    members: int,
+    passes: int,
+    order: NDArray[np.int64] | None = None,
+) -> Iterator[Mapping[str, Array]]:
+    """Yield the parameters after each pass of a ring."""
+    rows = np.arange(len(task.x)) if order is None else order
+    whole = order is not None
+    shares = np.array_split(rows, members) if whole else [rows[i::members] for i in range(members)]
+    shards = {
+        f"w{i:02}": ArrayShard(task.x[part], model.coordinate_shape(), task.y[part])
+        for i, part in enumerate(shares)
+    }
+    slices = model.slices_for(len(shares[-1]), members)
+    steps = islice(parmac(model, shards, VisitPlan()), passes * slices + 1)
+    for epoch, (params, _) in enumerate(steps):
+        if epoch and epoch % slices == 0:
+            yield params
 
 
 def accuracies(
@@ -31,27 +57,21 @@ def accuracies(
     order: NDArray[np.int64] | None = None,
 ) -> tuple[list[float], list[float]]:
     """Return the accuracy on the test images after each pass of a ring, and seconds of processor time by then."""
-    rows = np.arange(len(task.x)) if order is None else order
-    whole = order is not None
-    shares = np.array_split(rows, members) if whole else [rows[i::members] for i in range(members)]
-    shards = {
-        f"w{i:02}": ArrayShard(task.x[part], model.coordinate_shape(), task.y[part])
-        for i, part in enumerate(shares)
-    }
-    slices = model.slices_for(len(shares[-1]), members)
     found: list[float] = []
     seconds: list[float] = []
     spent, begin = 0.0, time.thread_time()
-    for epoch, (params, _) in enumerate(parmac(model, shards, VisitPlan())):
-        if epoch and epoch % slices == 0:
-            spent += time.thread_time() - begin
-            told = model.predict(params, task.test_x.astype(np.float32))
-            found.append(float((told == task.test_y).mean()))
-            seconds.append(spent)
-            begin = time.thread_time()
-        if epoch == passes * slices:
-            return found, seconds
+    for params in trained(task, model, members, passes, order):
+        spent += time.thread_time() - begin
+        told = model.predict(params, task.test_x.astype(np.float32))
+        found.append(float((told == task.test_y).mean()))
+        seconds.append(spent)
+        begin = time.thread_time()
     return found, seconds
+
+
+def net_of(**options: Any) -> DeepNetModel:
+    """Return the net of the benchmark with some options."""
+    return DeepNetModel(**{"layers": LAYERS, "classes": 10, **options})
 
 
 def back_propagation(task: Labelled, passes: int) -> tuple[list[float], list[float]]:
@@ -98,8 +118,8 @@ def _row(name: str, found: list[float], seconds: list[float]) -> tuple[Cell, ...
 
 
 def _passes(task: Labelled, passes: int) -> Report:
-    net = DeepNetModel(layers=LAYERS, classes=10)
-    stepped = DeepNetModel(layers=LAYERS, classes=10, activation=("step", "relu"))
+    net = net_of()
+    stepped = net_of(activation=("step", "relu"))
     ours = accuracies(task, net, 3, passes)
     sixteen = accuracies(task, net, 16, passes)
     steps = accuracies(task, stepped, 3, passes)
@@ -121,7 +141,7 @@ def _passes(task: Labelled, passes: int) -> Report:
 
 
 def _long(task: Labelled, passes: int) -> Report:
-    found, _ = accuracies(task, DeepNetModel(layers=LAYERS, classes=10, passes=passes), 3, passes)
+    found, _ = accuracies(task, net_of(passes=passes), 3, passes)
     shown = [i for i in LONG_SHOWN if i <= passes] or [passes]
     best = max(found)
     return Report(
@@ -139,7 +159,7 @@ def _sorted(task: Labelled, passes: int) -> Report:
         ("usual steps", {}),
         ("step = 0.3, head_step = 0.05", {"step": 0.3, "head_step": 0.05}),
     ):
-        model = DeepNetModel(layers=LAYERS, classes=10, **options)  # type: ignore[arg-type]
+        model = net_of(**options)
         found, seconds = accuracies(task, model, 16, passes, order)
         rows.append(_row(title, found, seconds))
     return Report(

@@ -331,7 +331,9 @@ class NestedModel(ABC):
     ) -> tuple[Array, Objective]:
         """Improve the coordinates of n points; never raises any point's penalised objective.
 
-        ``objective`` is measured with the new coordinates. The points' x, (n, D) float32, may be overwritten.
+        A family that keeps multipliers with the coordinates raises it with these, afterwards; made again with the same
+        parameters, a Z step must not raise them again. ``objective`` is measured with the new coordinates. The points'
+        x, (n, D) float32, may be overwritten.
         """
 
     @abstractmethod

@@ -28,7 +28,7 @@ from streammac.models.nets.stages import columns
 from streammac.models.signature import Signature
 from streammac.points.block import PointBlock
 
-ActivationName = Literal["relu", "tanh", "sigmoid", "step"]
+ActivationName = Literal["relu", "tanh", "sigmoid", "step", "nmf"]
 LossName = Literal["squared", "logistic", "softmax"]
 INIT = "init"
 
@@ -42,15 +42,16 @@ class DeepNetModel(NestedModel, Predictions):
     layers : tuple of int
         Units of the hidden layers, from the inputs on.
     activation : str or tuple of str
-        Of all hidden layers, or of each: ``relu``, ``tanh``, ``sigmoid`` or ``step``.
+        Of all hidden layers, or of each: ``relu``, ``tanh``, ``sigmoid`` or ``step``; or ``nmf``: the layer is a
+        non-negative matrix factorisation of the one before (DeepFacto).
     loss : str or None
         ``softmax``, ``logistic`` or ``squared``; None: softmax where y is a class, else squared. Without y the net is
         an autoencoder: it is to tell x.
     classes : int
         If not 0, y is one of so many classes.
     stage_layers : int
-        Hidden layers of a stage: only the last one of them has coordinates, and all travel and are trained together, by
-        back-propagation.
+        Hidden layers of a stage, at most: only the last one of them has coordinates, and all travel and are trained
+        together, by back-propagation. Those through which no gradient passes are a stage each.
     multipliers : bool
         Hold the constraints by multipliers, too (stochastic Block-ADMM), and not by the penalty alone.
     passes : int
@@ -119,16 +120,16 @@ class DeepNetModel(NestedModel, Predictions):
             raise ValueError(
                 f"activation: expected one, or {len(self.layers)}, got {len(self.activation)}"
             )
-        if self.stage_layers > 1 and "step" in self._architecture.activations:
-            raise ValueError("stage_layers: expected 1 where layers are of step functions")
+        if wrong := self._architecture.wrong():
+            raise ValueError(wrong)
         if self.loss == "softmax" and not self.classes:
             raise ValueError("loss: expected squared or logistic, unless y is a class, got softmax")
 
     @property
     def _architecture(self) -> Architecture:
-        several = isinstance(self.activation, tuple)
-        names = self.activation if several else (self.activation,) * len(self.layers)
-        return Architecture(self.layers, tuple(names), self.stage_layers)
+        one = isinstance(self.activation, str)
+        names = (self.activation,) * len(self.layers) if one else self.activation
+        return Architecture(self.layers, names, self.stage_layers)  # type: ignore[arg-type]
 
     @property
     def _loss(self) -> Loss:
@@ -223,10 +224,13 @@ class DeepNetModel(NestedModel, Predictions):
             pairs = self._features(params, batches, rows)
             slope, step = Slope(loss=self._loss), self.head_step / self._loss.curvature
         else:
-            stage = self._architecture.stage_of(block.name)
-            *inner, last = map(self._architecture.activation, self._architecture.stages[stage])
-            pairs = self._coordinates(params, stage, batches, rows)
-            slope, step = Slope(last), self.step
+            stage, step = self._architecture.stage_of(block.name), self.step
+            numbers = self._architecture.stages[stage]
+            if self._architecture.factorises(numbers[0]):
+                pairs, slope = self._parts(stage, batches, rows), Slope(positive=True)
+            else:
+                *inner, last = map(self._architecture.activation, numbers)
+                pairs, slope = self._coordinates(params, stage, batches, rows), Slope(last)
         new: Tensors = {key: state[key]}
         for name, units in zip(
             names, trained(chain, inner, pairs, slope, share * step), strict=True
@@ -249,6 +253,16 @@ class DeepNetModel(NestedModel, Predictions):
                 targets = targets + Rows.of(z, widths).multipliers[stage]
             yield inputs, targets[:, rows]
 
+    def _parts(
+        self, stage: int, batches: Iterable[Batch], rows: slice
+    ) -> Iterator[tuple[Floats, Floats]]:
+        """Yield the coordinates of a factorisation, and some of those before, which parts of them are to add up to."""
+        place = columns(self._architecture.widths)
+        for batch in batches:
+            z = batch.z
+            assert z is not None, "there are coordinates in every epoch but a fresh one"
+            yield z[:, place[stage]], z[:, place[stage - 1]][:, rows]
+
     def _features(
         self, params: Mapping[str, Array], batches: Iterable[Batch], rows: slice
     ) -> Iterator[tuple[Floats, Floats]]:
@@ -264,7 +278,8 @@ class DeepNetModel(NestedModel, Predictions):
         """See `NestedModel.end_lap`."""
         if block.name == INIT:
             signature = Signature(state["init/x"].shape[1], state["init/y"].shape[1])
-            return first_net(state, self.layers, self._outputs(signature), self.seed)
+            outputs = self._outputs(signature)
+            return first_net(state, self._architecture, outputs, self.seed)
         return {name: tensor for name, tensor in state.items() if not name.endswith("/step")}
 
     # -- Z step and forward passes --------------------------------------------------------
@@ -378,6 +393,10 @@ class DeepNetModel(NestedModel, Predictions):
     def export(self, params: Mapping[str, Array]) -> Tensors:
         """Return weights that apply to raw inputs, ``layer1.weight`` and so on; see docs/deep-nets.md."""
         plain = self.functions(params)
+        for number in range(1, len(self.layers) + 1):
+            if self._architecture.factorises(number):
+                plain[f"{kind(number)}.factors"] = plain.pop(f"{kind(number)}.weight").T
+                del plain[f"{kind(number)}.bias"]
         scale, mean = params["input/scale"], params["input/mean"]
         weight = np.asarray(plain["layer1.weight"] / scale, np.float32)
         told = {n: t for n, t in plain.items() if not n.startswith(("input/", "target/"))}

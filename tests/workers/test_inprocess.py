@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -18,6 +19,12 @@ from workers.inprocess import InProcessRing
 
 MODEL = BinaryAutoencoderModel(bits=16, block_bits=4, rotations=5)
 NET = DeepNetModel(layers=(48, 32), classes=10, slice_points=600, passes=2)
+NETS = {
+    "penalty": NET,
+    "multipliers": replace(NET, multipliers=True),
+    "stages": replace(NET, layers=(48, 32, 16), stage_layers=2),
+    "factors": replace(NET, activation=("relu", "nmf"), multipliers=True),
+}
 PLAN = VisitPlan(seed=3, minibatch=64)
 
 
@@ -44,13 +51,18 @@ def test_the_ring_and_the_serial_reference_agree_bit_for_bit(members):
     assert sum(o.nested for o in last) == pytest.approx(objective.nested)
 
 
-@pytest.mark.parametrize("members", [1, 3, 4])
-def test_they_agree_on_a_net_and_the_slices_of_its_shards(members):
-    epochs = 8  # two passes of three slices, and one more in which it rests
-    runs = list(islice(parmac(NET, shards(members, NET), PLAN), epochs))
+@pytest.mark.parametrize(
+    ("kind", "members"), [("penalty", 1), ("penalty", 4), *((kind, 3) for kind in NETS)]
+)
+def test_they_agree_on_a_net_and_the_slices_of_its_shards(kind, members):
+    net, epochs = NETS[kind], 8  # two passes of three slices, and one more in which it rests
+    parts, others = shards(members, net), shards(members, net)
+    runs = list(islice(parmac(net, parts, PLAN), epochs))
     expected, _ = runs[-1]
-    ring = InProcessRing(NET, shards(members, NET), PLAN)
+    ring = InProcessRing(net, others, PLAN)
     got = ring.run(epochs)
+    for name, data in parts.items():
+        np.testing.assert_array_equal(others[name].z(slice(None)), data.z(slice(None)))
     assert got.keys() == expected.keys()
     for name in expected:
         np.testing.assert_array_equal(got[name], expected[name], err_msg=name)

@@ -38,8 +38,14 @@ PLAN = VisitPlan(seed=7, minibatch=Settings().training.minibatch)
 
 
 NET = {"layers": (48, 32), "slice_points": 600, "passes": 2}
+STAGES = {
+    **NET,
+    "layers": (48, 32, 24, 16),
+    "activation": ("relu", "relu", "nmf", "relu"),
+    "stage_layers": 2,
+    "multipliers": True,
+}
 CODES = {"stream": {}, "model": {"bits": BITS, "options": OPTIONS}}
-CLASSES = {"stream": {"classes": 10}, "model": {"family": "deep_net", "options": NET}}
 
 
 def settings_for(
@@ -92,14 +98,16 @@ def stored(directory: RunDirectory, targets: int = 0) -> dict[str, np.ndarray]:
     return parts
 
 
-def test_processes_agree_on_a_net_that_is_trained_slice_by_slice(tmp_path):
+@pytest.mark.parametrize("options", [NET, STAGES], ids=["penalty", "multipliers, stages, factors"])
+def test_processes_agree_on_a_net_that_is_trained_slice_by_slice(tmp_path, options):
     directory = RunDirectory.create(tmp_path)
     parts, y = stored(directory, targets=1), load_digits().target
-    model = DeepNetModel(classes=10, **NET)
+    model = DeepNetModel(classes=10, **options)
     shape = model.coordinate_shape()
     shards = {n: ArrayShard(x, shape, y[i::3]) for i, (n, x) in enumerate(parts.items())}
     *_, (expected, _) = islice(parmac(model, shards, PLAN), 6)
-    assert_equal(trained(directory, settings_for(3, 6, POINTS, kind=CLASSES)), expected)
+    classes = {"stream": {"classes": 10}, "model": {"family": "deep_net", "options": options}}
+    assert_equal(trained(directory, settings_for(3, 6, POINTS, kind=classes)), expected)
 
 
 def test_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):

@@ -6,11 +6,12 @@ Moments are sums, so shards add theirs one after the other, in one lap.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from streammac.models.base import Array, Batch, Floats, Tensors
+from streammac.models.nets.architecture import Architecture
 from streammac.models.nets.layers import HEAD, kind
 from streammac.models.signature import Signature
 
@@ -46,18 +47,19 @@ def _moments(values: Array) -> Array:
 
 
 def first_net(
-    state: Mapping[str, Array], widths: Sequence[int], outputs: int, seed: int
+    state: Mapping[str, Array], architecture: Architecture, outputs: int, seed: int
 ) -> Tensors:
     """Return the parameters of a net with random weights, in one block a layer.
 
-    Weights have the variance 2 / inputs (He et al. 2015), biases are 0.
+    Weights have the variance 2 / inputs (He et al. 2015), biases are 0. Of a factorisation about half of the weights
+    are 0, and parts are about 1 long.
 
     Parameters
     ----------
     state : mapping
         The moments of all points.
-    widths : sequence of int
-        Units of the hidden layers.
+    architecture : Architecture
+        The hidden layers.
     outputs : int
         Scores of the head.
     seed : int
@@ -75,14 +77,27 @@ def first_net(
         params[f"{name}/scale"] = np.array([spread if spread > LEAST_SCALE else 1.0], np.float32)
     rng = np.random.default_rng([seed, 5])
     inputs = len(params["input/mean"])
-    for number, units in enumerate(widths, 1):
-        params |= _random(rng, kind(number), units, inputs, 1.0)
+    for number, units in enumerate(architecture.layers, 1):
+        if architecture.factorises(number):
+            params |= _random(rng, kind(number), inputs, units, 1.0, positive=True)
+        else:
+            params |= _random(rng, kind(number), units, inputs, 1.0)
         inputs = units
     return params | _random(rng, HEAD, outputs, inputs, FIRST_HEAD)
 
 
-def _random(rng: np.random.Generator, name: str, units: int, inputs: int, share: float) -> Tensors:
-    deviation = np.float32(share * math.sqrt(2.0 / inputs))
+def _random(
+    rng: np.random.Generator,
+    name: str,
+    units: int,
+    inputs: int,
+    share: float,
+    *,
+    positive: bool = False,
+) -> Tensors:
+    deviation = np.float32(share * math.sqrt(2.0 / (units if positive else inputs)))
     weight: Floats = rng.standard_normal((units, inputs), np.float32) * deviation
+    if positive:
+        np.maximum(weight, 0, out=weight)
     block = f"{name}/0-{units - 1}"
     return {f"{block}/weight": weight, f"{block}/bias": np.zeros(units, np.float32)}

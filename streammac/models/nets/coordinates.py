@@ -87,6 +87,9 @@ class Problem:
         for _ in range(sweeps):
             for k in range(last, -1, -1):
                 shifted, activation = self._shifted(k, z[k]), stages[k].activation
+                if k == last and not stages[k].direct:
+                    z[k] = self._descended(z[k - 1], z[k])
+                    continue
                 # what the first stage gives never changes
                 move = stages[k].by_own(z[k - 1], shifted) if k else shifted - forward[0]
                 if k == last:
@@ -124,6 +127,18 @@ class Problem:
         A head that has just seen one class alone would send those of all others anywhere, and layers after them.
         """
         return [h + _shortened(own - h, h) for own, h in zip(z, forward, strict=True)]
+
+    def _descended(self, below: Floats, z: Floats) -> Floats:
+        """Return z_K with a lower objective, where no aim for it is known: some steps of projected gradient."""
+        stage, head = self.net.stages[-1], self.net.head
+        A = head.weight / np.float32(self.mu)
+        curvature = stage.own_curvature + self.loss.curvature * head.steepness**2 / self.mu
+        for _ in range(DUAL_STEPS):
+            move = stage.by_own(below, z)
+            move += self.loss.gradient(head(z), self.y) @ A
+            move *= np.float32(1.0 / curvature)
+            z = stage.activation.within(z - move)
+        return z
 
     def _last(self, aim: Floats, activation: Activation, z: Floats) -> Floats:
         """Return z_K near ``aim`` with a lower loss.
@@ -168,7 +183,8 @@ def improved(
         From the last stage to the first.
     """
     nested = problem.loss.value(problem.net.head(forward[-1]), problem.y)
-    best, least = forward, nested
+    holds = all(stage.direct for stage in problem.net.stages)  # of h(x), every constraint does
+    best, least = forward, nested if holds else problem.objective(forward)
     for other in (problem.near(problem.swept(forward, sweeps), forward), z):
         objective = problem.objective(other)
         better = objective < least

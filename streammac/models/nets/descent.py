@@ -85,6 +85,12 @@ class Units:
             own += velocity
         self._keep_short()
 
+    def keep_positive(self) -> None:
+        """Make weights that are negative 0, and all biases, and forget the steps that made them so; in place."""
+        self.velocity[self.weight < 0] = 0
+        np.maximum(self.weight, 0, out=self.weight)
+        self.bias[:], self.bias_velocity[:] = 0, 0
+
     def _keep_short(self) -> None:
         """Shorten weights that are too long, and forget the steps that made them so; in place."""
         lengths = np.sqrt(np.linalg.vecdot(self.weight, self.weight))
@@ -98,16 +104,28 @@ class Units:
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """The gradient of what units are to lower, by their pre-activations."""
+    """The gradient of what units are to lower, by their pre-activations.
+
+    Attributes
+    ----------
+    activation : Activation or None
+        Of units that are to give their targets; None: the values are the pre-activations.
+    loss : Loss or None
+        Of the head.
+    positive : bool
+        The weights are not to be negative, and biases are to be 0: steps are projected.
+    """
 
     activation: Activation | None = None
     loss: Loss | None = None
+    positive: bool = False
 
     def __call__(self, v: Floats, target: Floats) -> Floats:
         """Return it for pre-activations and targets, (n, units) each."""
         if self.loss is not None:
             return self.loss.gradient(v, target)
-        assert self.activation is not None, "hidden units have an activation"
+        if self.activation is None:
+            return v - target
         if self.activation.slope is None:  # a step: which side, by logistic regression
             return sigmoid(v) - np.float32(0.5) * (target + 1)
         values = self.activation.value(v)
@@ -153,6 +171,8 @@ def trained(
                 )
             size = float(np.vdot(below, below)) / len(below) + 1.0
             units.move(change, bias_change, np.float32(steps[number] / size / len(below)))
+            if slope.positive:
+                units.keep_positive()
     return new
 
 

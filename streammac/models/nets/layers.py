@@ -69,11 +69,16 @@ class Layer:
     @property
     def steepness(self) -> float:
         """The largest factor by which a step of the inputs moves the values: that of a linear layer, its 2-norm."""
-        # the largest eigenvalue of the smaller product; far cheaper than singular values
-        W = self.weight.astype(np.float64)
-        product = W @ W.T if len(W) <= W.shape[1] else W.T @ W
         slope = 1.0 if self.activation is None else self.activation.steepest
-        return slope * float(np.sqrt(max(0.0, np.linalg.eigvalsh(product)[-1])))
+        return slope * norm(self.weight)
+
+
+def norm(matrix: Floats) -> float:
+    """Return the 2-norm of a matrix."""
+    # the largest eigenvalue of the smaller product; far cheaper than singular values
+    W = matrix.astype(np.float64)
+    product = W @ W.T if len(W) <= W.shape[1] else W.T @ W
+    return float(np.sqrt(max(0.0, np.linalg.eigvalsh(product)[-1])))
 
 
 def seen(params: Mapping[str, Array], x: Floats) -> Floats:

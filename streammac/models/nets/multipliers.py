@@ -30,7 +30,7 @@ def number_of(net: Mapping[str, Array]) -> np.float32:
     """Return a number for a net by its tensors, from 1 on: another net has another one, but for chance (6e-8)."""
     found = 0
     for name in sorted(net):
-        found = zlib.crc32(np.ascontiguousarray(net[name]), found)
+        found = zlib.crc32(net[name].tobytes(), found)
     return np.float32(found % (EXACT - 1) + 1)
 
 

@@ -42,6 +42,11 @@ class Stage(ABC):
         """Whether the constraint can come to hold for numbers near each other, so that multipliers make it hold."""
         return self.activation.slope is not None
 
+    @property
+    def direct(self) -> bool:
+        """Whether the residual is the stage's own coordinates less what it gives."""
+        return False
+
     @abstractmethod
     def __call__(self, below: Floats) -> Floats:
         """Return the values that the stage gives of (n, inputs)."""
@@ -77,6 +82,11 @@ class Layers(Stage):
         activation = self.layers[-1].activation
         assert activation is not None, "hidden layers have one"
         return activation
+
+    @property
+    def direct(self) -> bool:
+        """Return True."""
+        return True
 
     @property
     def own_curvature(self) -> float:
