@@ -302,7 +302,7 @@ def test_such_a_net_learns_and_rests(options):
     params, told = steps[-1]
     accuracy = (model.predict(params, X[1400:].copy()) == Y[1400:]).mean()
     assert accuracy > 0.85, accuracy
-    assert told.changed == 0, "a second pass without a change of parameters"
+    assert told.changed < 1e-9, "a second pass without a change of parameters"
     assert model.regrouped(params, 5).keys() >= {"head/0-9/weight"}
 
 
