@@ -14,7 +14,7 @@ from streammac.version import __version__
 
 if TYPE_CHECKING:
     from streammac.client import Client
-    from streammac.models.estimator import BinaryAutoencoder
+    from streammac.models.estimator import BinaryAutoencoder, LearnerCodes
     from streammac.models.learner_estimator import LearnerClassifier
     from streammac.models.net_estimators import DeepNetClassifier, DeepNetRegressor
     from streammac.models.radon_machine import RadonMachine
@@ -25,6 +25,7 @@ __all__ = [
     "DeepNetClassifier",
     "DeepNetRegressor",
     "LearnerClassifier",
+    "LearnerCodes",
     "RadonMachine",
     "__version__",
 ]
@@ -33,6 +34,7 @@ ESTIMATORS = {
     "DeepNetClassifier": "net_estimators",
     "DeepNetRegressor": "net_estimators",
     "LearnerClassifier": "learner_estimator",
+    "LearnerCodes": "estimator",
     "RadonMachine": "radon_machine",
 }
 """In which module of `streammac.models` each is."""

@@ -28,7 +28,7 @@ from streammac.models.capabilities import codes_of, predictions_of
 from streammac.points.range import OUTSIDE, within
 from streammac.publishing.versions import rebuild
 from streammac.run_directory import RunDirectory
-from streammac.security import open_context
+from streammac.security import open_context, share_seal
 from streammac.wire.codec import MAX_HEADER_BYTES
 from streammac.wire.messages import ModelReply, ModelRequest, Push, Pushed
 from streammac.wire.sockets import MessageSocket, connect
@@ -159,6 +159,7 @@ class Client:
         self._coordinator = self._find(where)
         self._keys = self._find_keys(where, keys)
         self._context = open_context(self._keys)
+        share_seal(self._context.keys)
         self._socket: MessageSocket[Pushed] | None = None
         self._node = ""  # whose socket it is
         self.name = f"client-{uuid.uuid4().hex}"

@@ -26,7 +26,7 @@ from streammac.link.interrupt import Interrupt
 from streammac.link.registration import Registration, refused, register
 from streammac.link.whereabouts import Whereabouts
 from streammac.run_directory import RunDirectory
-from streammac.security import open_context
+from streammac.security import open_context, share_seal
 from streammac.settings.schema import Network
 from streammac.telemetry import metrics
 from streammac.threads import take_short_turns
@@ -312,6 +312,7 @@ def run(
     interrupt.catch()
     claim = Claim.take(directory, name)
     context = open_context(directory.keys, insecure=network.insecure)
+    share_seal(context.keys)
     link = CoordinatorLink(context, "worker", claim, coordinator)
     listeners = Listeners(context, name, link.line, network, link.pulse)
     link.addresses |= listeners.addresses

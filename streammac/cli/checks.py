@@ -53,10 +53,14 @@ def check_settings(loaded: Loaded, directory: RunDirectory) -> None:
     Failure
         With a line for each setting that is wrong (code 3); of `check_start` also for a source (code 6).
     """
+    from streammac.security import KeyFolder, refuse_open_host
+
     settings, origins = loaded.settings, loaded.origins
-    model = _model(settings, directory.models)
+    keyed = KeyFolder(directory.keys).load() is not None
+    model = _model(settings, directory, keyed=keyed)
     _demand([*model, *_hosts(settings.network)], origins)
-    _openness(settings.network, directory.keys)
+    network = settings.network
+    refuse_open_host(network.host, directory.keys, keyed=keyed, insecure=network.insecure)
 
 
 def check_hosts(network: Network, origins: Mapping[str, str]) -> None:
@@ -78,7 +82,7 @@ def _demand(wrong: Sequence[str], origins: Mapping[str, str]) -> None:
         raise ConfigurationError(*lines)
 
 
-def _model(settings: Settings, models: Path) -> Iterator[str]:
+def _model(settings: Settings, directory: RunDirectory, *, keyed: bool) -> Iterator[str]:
     from streammac.models.registry import ModelError, configured
 
     wanted, measure = settings.model, settings.held_out.measure
@@ -87,11 +91,17 @@ def _model(settings: Settings, models: Path) -> Iterator[str]:
     except ModelError as error:
         yield str(error)
         return
+    if model.needs_keys and not keyed:
+        yield (
+            f"model.options.serialiser: expected none without keys in {directory.keys}: its bytes may hold code - make "
+            "some with `streammac keys new`"
+        )
+        return
     known = model.measures().names
     if measure is not None and measure not in known:
         yield f"held_out.measure: expected one of {', '.join(known)}, got {measure!r}"
         return
-    yield from _as_published(model, models)
+    yield from _as_published(model, directory.models)
 
 
 def _as_published(model: NestedModel, models: Path) -> Iterator[str]:
@@ -137,13 +147,6 @@ def _hosts(network: Network) -> Iterator[str]:
 def _not_here(key: str, host: str, error: Exception) -> str:
     why = getattr(error, "strerror", None) or error
     return f"{key}: expected an interface of this machine, got {host!r}: {why} - e.g. 127.0.0.1"
-
-
-def _openness(network: Network, keys: Path) -> None:
-    from streammac.security import KeyFolder, refuse_open_host
-
-    keyed = KeyFolder(keys).load() is not None
-    refuse_open_host(network.host, keys, keyed=keyed, insecure=network.insecure)
 
 
 def _sources(uris: Sequence[str], public_host: str) -> None:

@@ -101,7 +101,10 @@ def _apply(
 
 def _model(directory: Path, model: Path | None) -> ModelVersion:
     from streammac.publishing.versions import VersionError, usable_model
+    from streammac.run_directory import RunDirectory
+    from streammac.security import KeyFolder, share_seal
 
+    share_seal(KeyFolder(RunDirectory(directory).keys).load())
     try:
         if model is not None:
             return usable_model(model)

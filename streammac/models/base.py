@@ -268,6 +268,11 @@ class NestedModel(ABC):
         """
         return params
 
+    @property
+    def needs_keys(self) -> bool:
+        """Whether what it learns may travel only where there are keys."""
+        return False
+
     def prepare(self) -> None:  # noqa: B027
         """Load now what the first steps would load otherwise; a family that loads nothing has nothing to do."""
 

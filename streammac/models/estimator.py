@@ -1,12 +1,13 @@
-"""A scikit-learn estimator round the serial trainer, for notebooks and pipelines.
+"""Scikit-learn estimators of codes round the serial trainer, for notebooks and pipelines.
 
-The same model that a cluster trains, on data in memory: `fit` learns from a matrix, `partial_fit` follows a
+The same models that a cluster trains, on data in memory: `fit` learns from a matrix, `partial_fit` follows a
 stream of them.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +17,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from streammac.models.arrays import ArrayShard
 from streammac.models.base import Tensors
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.learner_codes import LearnerCodesModel
 from streammac.models.local import VisitPlan, enter, z_pass
+from streammac.models.registry import create
 from streammac.models.renewal import Begin, Renewal
 from streammac.models.serial import w_step
 
@@ -24,80 +27,33 @@ DRIFT = 1.25
 """New points whose mean error is so many times that of the points that are kept are of another kind."""
 
 
-class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn has no types
-    """Binary hash codes by a binary autoencoder (linear SVMs in, linear decoder out).
+CodesModel: TypeAlias = BinaryAutoencoderModel | LearnerCodesModel
 
-    Parameters
-    ----------
-    bits : int
-        Length of the codes, L.
-    epochs : int
-        Epochs of `fit`; the first one makes the initial model (PCA and ITQ), and after about nine
-        the continuation has ended.
-    partial_epochs : int
-        Epochs of a `partial_fit` that brings too little that is new to train the hash functions on.
-    window : int or None
-        `partial_fit` keeps the newest points, so many at most; None keeps all.
-    minibatch : int
-        Points per SGD step.
-    laps : int
-        SGD passes per epoch.
-    random_state : int or None
-        Seed of everything random; None is 0: the result never depends on chance alone.
 
-    Attributes
-    ----------
-    params_ : dict of arrays
-        Parameters, see `streammac.models.binary_autoencoder`.
-    objective_ : float
-        Mean squared error of the nested model per input, in units of the mean variance; points that are far from all
-        others are left out.
-    n_features_in_ : int
-        Length of x, D.
+class _Codes(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sklearn has no types
+    """What the estimators of codes are; subclasses say of which model, and explain the parameters."""
 
-    References
-    ----------
-    Carreira-Perpinan, Raziperchikolaei: Hashing with binary autoencoders, CVPR 2015.
+    bits: int
+    epochs: int
+    partial_epochs: int = 1
+    window: int | None
+    minibatch: int = 512
+    random_state: int | None
 
-    Examples
-    --------
-    >>> from sklearn.datasets import load_digits
-    >>> X = load_digits().data
-    >>> codes = BinaryAutoencoder(bits=16).fit_transform(X)
-    >>> codes.shape, codes.dtype
-    ((1797, 16), dtype('uint8'))
-    """
+    @abstractmethod
+    def _of(self, seed: int) -> CodesModel:
+        """Return the model that the parameters ask for."""
 
-    def __init__(
-        self,
-        bits: int = 32,
-        *,
-        epochs: int = 10,
-        partial_epochs: int = 1,
-        window: int | None = None,
-        minibatch: int = 512,
-        laps: int = 2,
-        random_state: int | None = None,
-    ) -> None:
-        self.bits = bits
-        self.epochs = epochs
-        self.partial_epochs = partial_epochs
-        self.window = window
-        self.minibatch = minibatch
-        self.laps = laps
-        self.random_state = random_state
-
-    def _begin(self) -> tuple[BinaryAutoencoderModel, VisitPlan]:
+    def _begin(self) -> tuple[CodesModel, VisitPlan]:
         for name in ("epochs", "partial_epochs", "minibatch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected 1 or more, got {getattr(self, name)}")
         if self.window is not None and self.window < 1:
             raise ValueError(f"window: expected 1 or more, or None, got {self.window}")
         seed = self.random_state or 0
-        model = BinaryAutoencoderModel(bits=self.bits, laps=self.laps, seed=seed)
-        return model, VisitPlan(seed=seed, minibatch=self.minibatch)
+        return self._of(seed), VisitPlan(seed=seed, minibatch=self.minibatch)
 
-    def fit(self, X: ArrayLike, y: Any = None) -> BinaryAutoencoder:
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Learn from an (n, D) matrix. ``y`` is ignored."""
         x = validate_data(self, X, dtype=np.float32)
         self._model, self._plan = self._begin()
@@ -110,7 +66,7 @@ class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
             self._train()
         return self
 
-    def partial_fit(self, X: ArrayLike, y: Any = None) -> BinaryAutoencoder:
+    def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Go on learning with (n, D) new points. ``y`` is ignored.
 
         They enter with z = h(x) and are trained on together with the points that are kept, as in a cluster: the
@@ -191,3 +147,130 @@ class BinaryAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         """Return the names of the bits."""
         check_is_fitted(self, "params_")
         return np.array([f"bit{i}" for i in range(self.bits)], dtype=object)
+
+
+class BinaryAutoencoder(_Codes):
+    """Binary hash codes by a binary autoencoder (linear SVMs in, linear decoder out).
+
+    Parameters
+    ----------
+    bits : int
+        Length of the codes, L.
+    epochs : int
+        Epochs of `fit`; the first one makes the initial model (PCA and ITQ), and after about nine
+        the continuation has ended.
+    partial_epochs : int
+        Epochs of a `partial_fit` that brings too little that is new to train the hash functions on.
+    window : int or None
+        `partial_fit` keeps the newest points, so many at most; None keeps all.
+    minibatch : int
+        Points per SGD step.
+    laps : int
+        SGD passes per epoch.
+    random_state : int or None
+        Seed of everything random; None is 0: the result never depends on chance alone.
+
+    Attributes
+    ----------
+    params_ : dict of arrays
+        Parameters, see `streammac.models.binary_autoencoder`.
+    objective_ : float
+        Mean squared error of the nested model per input, in units of the mean variance; points that are far from all
+        others are left out.
+    n_features_in_ : int
+        Length of x, D.
+
+    References
+    ----------
+    Carreira-Perpinan, Raziperchikolaei: Hashing with binary autoencoders, CVPR 2015.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> X = load_digits().data
+    >>> codes = BinaryAutoencoder(bits=16).fit_transform(X)
+    >>> codes.shape, codes.dtype
+    ((1797, 16), dtype('uint8'))
+    """
+
+    def __init__(
+        self,
+        bits: int = 32,
+        *,
+        epochs: int = 10,
+        partial_epochs: int = 1,
+        window: int | None = None,
+        minibatch: int = 512,
+        laps: int = 2,
+        random_state: int | None = None,
+    ) -> None:
+        self.bits = bits
+        self.epochs = epochs
+        self.partial_epochs = partial_epochs
+        self.window = window
+        self.minibatch = minibatch
+        self.laps = laps
+        self.random_state = random_state
+
+    def _of(self, seed: int) -> BinaryAutoencoderModel:
+        return BinaryAutoencoderModel(bits=self.bits, laps=self.laps, seed=seed)
+
+
+class LearnerCodes(_Codes):
+    """Binary hash codes whose bits classifiers of scikit-learn or River predict (linear decoder out).
+
+    Parameters
+    ----------
+    bits : int
+        Length of the codes, L.
+    learner : str
+        Which kind of classifiers, see docs/learners.md.
+    learner_options : dict or None
+        Their parameters.
+    options : dict or None
+        Further hyper-parameters, see `streammac.models.learner_codes.LearnerCodesModel`: ``inputs``,
+        ``visit_points`` and others.
+    epochs, window, random_state
+        See `BinaryAutoencoder`.
+
+    Attributes
+    ----------
+    params_ : dict of arrays
+        Parameters, see `streammac.models.learner_codes`.
+    objective_, n_features_in_
+        See `BinaryAutoencoder`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> X = load_digits().data[:500]
+    >>> codes = LearnerCodes(bits=8, learner="perceptron", epochs=3).fit_transform(X)
+    >>> codes.shape, codes.dtype
+    ((500, 8), dtype('uint8'))
+    """
+
+    def __init__(
+        self,
+        bits: int = 32,
+        learner: str = "sgd_classifier",
+        *,
+        learner_options: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+        epochs: int = 10,
+        window: int | None = None,
+        random_state: int | None = None,
+    ) -> None:
+        self.bits = bits
+        self.learner = learner
+        self.learner_options = learner_options
+        self.options = options
+        self.epochs = epochs
+        self.window = window
+        self.random_state = random_state
+
+    def _of(self, seed: int) -> LearnerCodesModel:
+        own = {"bits": self.bits, "learner": self.learner, "seed": seed}
+        given = {"learner_options": self.learner_options or {}, **(self.options or {})}
+        model = create(LearnerCodesModel.family, **{**given, **own})
+        assert isinstance(model, LearnerCodesModel)
+        return model

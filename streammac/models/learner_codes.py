@@ -50,6 +50,8 @@ class LearnerCodesModel(NestedModel, Codes):
         Which kind of learners, see `streammac.models.learners.registry`.
     learner_options : dict
         Their parameters.
+    serialiser : str or None
+        What makes bytes of learners whose state is not arrays; installed by the owner of each process.
     inputs : {"points", "components"}
         What learners see of a point: all of it, centred and scaled, or the L rotated principal components whose
         signs are the code of the first model. Learners that are slow with many inputs want the latter.
@@ -72,9 +74,10 @@ class LearnerCodesModel(NestedModel, Codes):
     mu_cap: float = 1.6
     sample: int = 8192
     seed: int = 0
+    serialiser: str | None = None
 
     family: ClassVar[str] = "learner_codes"
-    lasting = ("bits", "learner", "inputs")
+    lasting = ("bits", "learner", "inputs", "serialiser")
 
     def __post_init__(self) -> None:
         limits = {
@@ -97,7 +100,12 @@ class LearnerCodesModel(NestedModel, Codes):
 
     @property
     def _converter(self) -> Converter:
-        return converter(self.learner, self.learner_options, self.seed)
+        return converter(self.learner, self.learner_options, self.seed, self.serialiser)
+
+    @property
+    def needs_keys(self) -> bool:
+        """Bytes of a serialiser may hold code: only who has the cluster's key is believed."""
+        return self.serialiser is not None
 
     @property
     def _initial(self) -> Initialisation:

@@ -1,4 +1,4 @@
-"""What other packages add: families of models and kinds of learners, by the entry points with which they are installed.
+"""What other packages add: families of models, learners, serialisers, by the entry points of their installation.
 
 Only what is installed can be named. A name in a setting, a model file or a message never becomes an import path: peers
 cannot have a process load what its owner has not put there.
@@ -13,6 +13,7 @@ from streammac.errors import StreammacError
 
 FAMILIES = "streammac.families"
 LEARNERS = "streammac.learners"
+SERIALISERS = "streammac.serialisers"
 
 
 class PluginError(StreammacError, ValueError):

@@ -5,6 +5,7 @@ authenticates each of its TCP sockets, one without refuses to listen beyond loop
 """
 
 from streammac.security.keys import KeyFolder, KeyPair, Keys
+from streammac.security.seals import share_seal
 from streammac.security.sockets import (
     SecureContext,
     context_with,
@@ -22,4 +23,5 @@ __all__ = [
     "is_loopback",
     "open_context",
     "refuse_open_host",
+    "share_seal",
 ]

@@ -16,10 +16,16 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from ingest.sources.array_files import read_arrays
 from ingest.sources.digits import DigitSource
 from streammac.models import BinaryAutoencoder
+from streammac.models.estimator import LearnerCodes
 from streammac.models.retrieval import baselines, precision, true_neighbours
 
+CODES = [
+    BinaryAutoencoder(bits=4, epochs=3),
+    LearnerCodes(bits=2, learner="perceptron", epochs=2),
+]
 
-@parametrize_with_checks([BinaryAutoencoder(bits=4, epochs=3)])
+
+@parametrize_with_checks(CODES)
 def test_sklearn_conventions(estimator, check):
     check(estimator)
 

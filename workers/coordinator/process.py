@@ -35,7 +35,7 @@ from streammac.publishing.inquiry import Stored
 from streammac.publishing.publisher import Publisher
 from streammac.publishing.versions import VersionError, VersionStore
 from streammac.run_directory import RunDirectory
-from streammac.security import open_context
+from streammac.security import open_context, share_seal
 from streammac.settings.schema import Settings
 from streammac.telemetry.exporter import CoordinatorMetrics
 from streammac.wire.messages import (
@@ -112,6 +112,7 @@ class CoordinatorProcess:
         self.core = Coordinator(settings, cluster, state, params)
         network = settings.network
         self.context = open_context(directory.keys, insecure=network.insecure)
+        share_seal(self.context.keys)
         self.control = ControlSocket(self.context, network)
         poller = zmq.Poller()
         poller.register(self.control.socket, zmq.POLLIN)

@@ -67,7 +67,7 @@ class Scikit(Converter):
         if array is None or array.dtype.str not in TRAVELS:
             raise NoConverter(
                 f"{self._kind.__name__} needs a converter of its own: its {name} is "
-                f"{type(value).__name__ if array is None else array.dtype}"
+                f"{type(value).__name__ if array is None else array.dtype} - or a serialiser, see docs/learners.md"
             )
         return array
 

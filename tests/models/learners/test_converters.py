@@ -12,7 +12,8 @@ from streammac.models.learners.scikit import TRAVELS, Scikit
 
 OPTIONS = [(name, {}) for name in OWN] + [
     ("sgd_classifier", {"average": True, "loss": "log_loss"}),
-    ("sgd_classifier", {"learning_rate": "pa1", "eta0": 1.0, "penalty": None}),
+    ("passive_aggressive", {"C": 0.1, "average": True}),
+    ("mini_batch_k_means", {"n_clusters": 70, "reassignment_ratio": 0.1}),
     ("hoeffding_tree", {"grace_period": 50, "delta": 1e-3}),
     ("hoeffding_tree", {"grace_period": 50, "tau": 0.3, "leaf_prediction": "mc"}),
     ("hoeffding_tree", {"grace_period": 50, "max_depth": 1, "leaf_prediction": "nb"}),
@@ -72,6 +73,27 @@ def test_river_says_the_same_of_its_own_learner():
     )
 
 
+def test_passive_aggressive_steps_are_those_of_the_paper():
+    made = converter("passive_aggressive", {"C": 0.3}, 0)
+    learner, w, b = made.learner({}), np.zeros(6), 0.0
+    for x, bits in minibatches(size=1):
+        made.learn(learner, x, bits)
+        (point,), sign = x.astype(float), 2.0 * bits[0] - 1.0
+        loss = max(0.0, 1.0 - sign * (w @ point + b))
+        step = sign * min(0.3, loss / (point @ point))
+        w, b = w + step * point, b + step
+    np.testing.assert_allclose(learner.coef_[0], w, rtol=1e-5)
+
+
+def test_k_means_says_a_bit_as_the_nearest_centre_does():
+    made = converter("mini_batch_k_means", {"n_clusters": 5}, 0)
+    learner = made.learner({})
+    for x, bits in minibatches():
+        made.learn(learner, x, bits)
+    far = [k_means.transform(x).min(axis=1) for k_means in learner]
+    np.testing.assert_array_equal(made.predict(made.arrays(learner), x), far[1] < far[0])
+
+
 @pytest.mark.parametrize("options", [options for name, options in OPTIONS if "tree" in name])
 def test_trees_split_and_say_of_many_points_what_river_says_of_each(options):
     made = converter("hoeffding_tree", options, 0)
@@ -95,6 +117,8 @@ def test_trees_split_and_say_of_many_points_what_river_says_of_each(options):
             {"splitter": "exhaustive"},
             "learner_options: .*: no splitter, there is",
         ),
+        ("mini_batch_k_means", {"clusters": 3}, "learner_options: .*: no clusters"),
+        ("passive_aggressive", {"alpha": 1.0}, "learner_options: .*: no alpha, there is C, "),
         ("river_logistic_regression", {"l1": 1.0}, "learner_options: .*: no l1"),
     ],
 )
