@@ -11,14 +11,15 @@ from sklearn.datasets import load_digits
 
 from streammac.models.arrays import ArrayShard
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
-from streammac.models.deep_net import DeepNetModel
 from streammac.models.local import VisitPlan, enter, z_pass
+from streammac.models.registry import FAMILIES
 from streammac.models.serial import parmac, w_step
 from streammac.wire.messages import EpochPlan
+from tests.models.families import SMALL
 from workers.inprocess import InProcessRing
 
-MODEL = BinaryAutoencoderModel(bits=16, block_bits=4, rotations=5)
-NET = DeepNetModel(layers=(48, 32), classes=10, slice_points=600, passes=2)
+MODEL = SMALL["binary_autoencoder"]
+NET = SMALL["deep_net"]
 NETS = {
     "penalty": NET,
     "multipliers": replace(NET, multipliers=True),
@@ -49,6 +50,16 @@ def test_the_ring_and_the_serial_reference_agree_bit_for_bit(members):
     last = [r.objective for r in ring.reports if r.epoch == epochs - 1]
     assert sum(o.points for o in last) == objective.points == len(load_digits().data)
     assert sum(o.nested for o in last) == pytest.approx(objective.nested)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_they_agree_on_every_family(family):
+    model = SMALL[family]
+    *_, (expected, _) = islice(parmac(model, shards(3, model), PLAN), 4)
+    got = InProcessRing(model, shards(3, model), PLAN).run(4)
+    assert got.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from streammac.client import Client
 from streammac.models.arrays import ArrayShard
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.deep_net import DeepNetModel
+from streammac.models.learner_codes import LearnerCodesModel
 from streammac.models.local import VisitPlan, enter, z_pass
+from streammac.models.registry import FAMILIES
 from streammac.models.serial import parmac, w_step
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
@@ -23,6 +26,7 @@ from streammac.settings.schema import Settings
 from streammac.store import Schema, Shard
 from streammac.supervisor.local_cluster import LocalCluster
 from tests.patience import wait_for
+from tests.workers.live_cluster import LiveCluster, states
 from tests.workers.mpi_program import mpiexec
 
 pytestmark = pytest.mark.processes
@@ -46,6 +50,9 @@ STAGES = {
     "multipliers": True,
 }
 CODES = {"stream": {}, "model": {"bits": BITS, "options": OPTIONS}}
+LEARN = {"learner_options": {"average": True}, "mu_factor": 1.05}
+LEARNERS = {"stream": {}, "model": {"family": "learner_codes", "bits": 8, "options": LEARN}}
+PUSHED = 300
 
 
 def settings_for(
@@ -96,6 +103,46 @@ def stored(directory: RunDirectory, targets: int = 0) -> dict[str, np.ndarray]:
             shard.append(points.take(rows), BatchId("test", 1, sequence), 0.0)
         shard.close()
     return parts
+
+
+def test_every_family_is_among_those_on_which_processes_agree():
+    assert {DeepNetModel.family, BinaryAutoencoderModel.family, LearnerCodesModel.family} == set(FAMILIES)
+
+
+def test_processes_agree_on_learners_which_learn_on_when_one_is_killed(tmp_path):
+    directory = RunDirectory.create(tmp_path)
+    model = LearnerCodesModel(8, **LEARN)
+    parts = stored(directory).items()
+    shards = {name: ArrayShard(part, model.coordinate_shape()) for name, part in parts}
+    serial = parmac(model, shards, PLAN)
+    settings = settings_for(3, 0, POINTS, kind=LEARNERS).model_dump(mode="json")
+    settings["publish"]["keep"] = 1000
+    x = load_digits().data.astype(np.float32)
+    with LiveCluster(tmp_path, settings) as cluster:
+        versions = VersionStore(directory.models, 1000)
+        wait_for(lambda: versions.newest >= EPOCHS)
+        found = [versions.load(number) for number in range(1, EPOCHS + 1)]
+        expected = dict(enumerate(islice(serial, found[-1].metadata["epoch"] + 1)))
+        for version in found:
+            assert_equal(version.tensors, expected[version.metadata["epoch"]][0])
+
+        with Client(directory.root) as client:
+            client.push(x[:PUSHED])
+            cluster.kill("w2")
+            client.push(x[:PUSHED])
+        status = cluster.wait(lambda s: s.recovery.count == 1, "recovery")
+        assert states(status) == {"w1": "alive", "w2": "lost", "w3": "alive"}
+        assert status.resting is None
+        status = cluster.epochs(3)
+        points = status.points
+        assert points.accepted == 2 * PUSHED
+        assert points.stored + points.away == POINTS + 2 * PUSHED
+        last = versions.load(versions.newest)
+        assert last.metadata["epoch"] > found[-1].metadata["epoch"]
+        first, now = (
+            model.errors(v.tensors, PointBlock(x.copy())).mean() for v in (found[0], last)
+        )
+        assert now < 0.99 * first
 
 
 @pytest.mark.parametrize("options", [NET, STAGES], ids=["penalty", "multipliers, stages, factors"])
