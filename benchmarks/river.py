@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from river import (
     anomaly,
-    compose,
     datasets,
+    dummy,
     evaluate,
+    forest,
     linear_model,
     metrics,
     neighbors,
@@ -19,19 +21,28 @@ from river import (
     tree,
 )
 from river.base import AnomalyDetector, Classifier
-from river.preprocessing import MinMaxScaler, StandardScaler
+from river.preprocessing import FeatureHasher, MinMaxScaler, StandardScaler
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
+from sklearn.neural_network import MLPClassifier
 
 from benchmarks.data import folder
 from benchmarks.report import Cell, Report, Spread
 from streammac.river import BinaryCodes, DeepNetClassifier, ReconstructionScorer
 
+log = logging.getLogger(__name__)
 Stream: TypeAlias = Sequence[tuple[dict[Any, float], Any]]
 BITS = 32
 SEEDS = 3
 SHORT = 600
 """Points of each stream in a short run."""
+WORDS = 1024
+"""Features that words are hashed to, for all but linear models."""
+LAYERS = (64, 32)
+"""Hidden units of nets."""
+BATCH = 10
+"""Points of a step of back-propagation."""
+TIMED = ("linear", "on both", "deep net", "forest")
 SHUTTLE = 10_000
 UNUSUAL = 0.05
 """Share of points of other kinds, where a stream for anomaly detectors is made of one for classifiers."""
@@ -57,6 +68,17 @@ def electricity() -> Stream:
     return list(stream.iter_csv(path, target="class", converters=read_as))
 
 
+def mails() -> Stream:
+    """Return mails as words that are there, in the order of time, and whether they are spam."""
+    with np.load(folder() / "spam" / "spam_csr.npz") as file:
+        words, ends, spam = file["indices"], file["indptr"], file["labels"]
+    each = np.split(words, ends[1:-1])
+    return [
+        (dict.fromkeys((f"w{word}" for word in mail.tolist()), 1.0), bool(label))
+        for mail, label in zip(each, spam, strict=True)
+    ]
+
+
 def _positive(word: str) -> bool:
     return float(word) > 0
 
@@ -73,6 +95,46 @@ def mixed(points: Stream, usual: Sequence[Any]) -> Stream:
         if x is None:
             return mixture
         mixture.append((x, anomalous))
+
+
+class BackPropagation(Classifier):
+    """Scikit-learn's net, which takes a step with every few points.
+
+    Parameters
+    ----------
+    columns : sequence
+        Names of all features.
+    classes : sequence
+        All classes.
+    """
+
+    def __init__(self, columns: Sequence[Any], classes: Sequence[Any]) -> None:
+        self.columns = columns
+        self.classes = classes
+        self._net = MLPClassifier(LAYERS, random_state=0)
+        self._waiting: list[tuple[list[float], Any]] = []
+
+    @property
+    def _multiclass(self) -> bool:
+        return True
+
+    def _row(self, x: Mapping[Any, float]) -> list[float]:
+        return [x.get(name, 0.0) for name in self.columns]
+
+    def learn_one(self, x: Mapping[Any, float], y: Any) -> None:
+        """Keep a point; with so many of them, take a step."""
+        self._waiting.append((self._row(x), y))
+        if len(self._waiting) == BATCH:
+            rows, labels = zip(*self._waiting, strict=True)
+            self._net.partial_fit(np.array(rows), np.array(labels), np.array(self.classes))
+            self._waiting = []
+
+    def predict_proba_one(self, x: Mapping[Any, float], **kwargs: Any) -> dict[Any, float]:
+        """Return the probability of each class."""
+        if not hasattr(self._net, "coefs_"):
+            return dict.fromkeys(self.classes, 1 / len(self.classes))
+        told = self._net.predict_proba(np.array([self._row(x)]))[0]
+        return dict(zip(self._net.classes_.tolist(), told.tolist(), strict=True))
 
 
 def accuracy(model: Classifier, points: Stream) -> tuple[float, float]:
@@ -93,18 +155,31 @@ def area(model: AnomalyDetector, points: Stream) -> tuple[float, float]:
     return float(roc_auc_score(labels[WARMING:], scores[WARMING:])), spent
 
 
-def classifiers(classes: int) -> dict[str, Callable[[], Any]]:
-    """Return what is compared: a linear model alone, on codes, on both, and River's models that are not linear."""
-    linear = linear_model.LogisticRegression if classes == 2 else linear_model.SoftmaxRegression
+def classifiers(points: Stream) -> dict[str, Callable[[], Any]]:
+    """Return what is compared: a linear model alone, on codes, on both, and models that are not linear."""
+    classes = sorted({y for _, y in points})
+    linear = (
+        linear_model.LogisticRegression if len(classes) == 2 else linear_model.SoftmaxRegression
+    )
+    words = any(points[0][0].keys() != x.keys() for x, _ in points)
+    columns = range(WORDS) if words else sorted(points[0][0])
+
+    def few() -> Any:
+        return FeatureHasher(WORDS, seed=0) if words else StandardScaler()
+
+    def trees(model: Any) -> Any:
+        return few() | model if words else model
+
     return {
         "linear": lambda: StandardScaler() | linear(),
-        "on codes": lambda: StandardScaler() | BinaryCodes(BITS) | linear(),
-        "on both": lambda: (
-            StandardScaler() | (BinaryCodes(BITS) + compose.FuncTransformer(dict)) | linear()
-        ),
-        "deep net": lambda: StandardScaler() | DeepNetClassifier(),
-        "tree": lambda: tree.HoeffdingAdaptiveTreeClassifier(seed=0),
-        "neighbours": lambda: StandardScaler() | neighbors.KNNClassifier(),
+        "on codes": lambda: few() | BinaryCodes(BITS) | linear(),
+        "on both": lambda: (few() | BinaryCodes(BITS)) + StandardScaler() | linear(),
+        "deep net": lambda: few() | DeepNetClassifier(LAYERS),
+        "back-propagation": lambda: few() | BackPropagation(columns, classes),
+        "tree": lambda: trees(tree.HoeffdingAdaptiveTreeClassifier(seed=0)),
+        "forest": lambda: trees(forest.ARFClassifier(seed=0)),
+        "neighbours": lambda: few() | neighbors.KNNClassifier(),
+        "last class": dummy.NoChangeClassifier,
     }
 
 
@@ -127,15 +202,16 @@ def run(*, short: bool = False) -> Iterator[Report]:
         "ImageSegments": segments,
         "digits": digits(),
         "Elec2": electricity(),
+        "mails": mails(),
     }
     rows: list[tuple[Cell, ...]] = []
     for name, points in streams.items():
-        classes = len({y for _, y in points})
         found = {
-            what: accuracy(make(), points[:most]) for what, make in classifiers(classes).items()
+            what: accuracy(make(), points[:most]) for what, make in classifiers(points).items()
         }
-        size = len(points[:most]), len(points[0][0])
-        times = found["on both"][1], found["deep net"][1]
+        log.info("%s: %s", name, {what: round(share, 3) for what, (share, _) in found.items()})
+        size = len(points[:most]), len(set().union(*(x for x, _ in points)))
+        times = (found[what][1] for what in TIMED)
         rows.append((name, *size, *(share for share, _ in found.values()), *times))
     yield Report(
         f"Codes of {BITS} bits as features: accuracy of predictions before learning",
@@ -143,13 +219,14 @@ def run(*, short: bool = False) -> Iterator[Report]:
             "data": "",
             "points": ",d",
             "features": "d",
-            **dict.fromkeys(classifiers(2), ".3f"),
-            "on both, us per point": ",.0f",
-            "deep net, us per point": ",.0f",
+            **dict.fromkeys(classifiers(segments), ".3f"),
+            **{f"{what}, us per point": ",.0f" for what in TIMED},
         },
         tuple(rows),
         "Linear: logistic or softmax regression on scaled features; on codes of these; on both. A deep net on scaled "
-        "features. Beside them River's adaptive Hoeffding tree and its nearest neighbours. All with default settings.",
+        f"features, and one of as many units by back-propagation, a step with every {BATCH} points. River's adaptive "
+        "Hoeffding tree, adaptive random forest and nearest neighbours; last class: that of the point before. All with "
+        f"default settings. Words of mails are hashed to {WORDS} features, but not for the linear model and beside codes.",
     )
     kinds = sorted({y for _, y in segments})[:3]
     mixtures: dict[str, Stream] = {

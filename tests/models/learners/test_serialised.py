@@ -11,12 +11,18 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from streammac.cli.checks import check_settings
+from streammac.errors import ExitCode, Failure
 from streammac.models import plugins, registry
 from streammac.models.arrays import ArrayShard
 from streammac.models.learners import seal
 from streammac.models.learners.registry import OWN, LearnerError, converter
 from streammac.models.local import VisitPlan
 from streammac.models.serial import parmac
+from streammac.run_directory import RunDirectory
+from streammac.security import KeyFolder
+from streammac.settings.schema import Settings
+from streammac.settings.sources import Loaded
 from workers.inprocess import InProcessRing
 
 ENTRY_POINTS = """
@@ -150,6 +156,18 @@ def test_the_ring_trains_them_as_the_serial_reference_does(opened):
     assert any("sealed" in name for name in got)
     for name in expected:
         np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
+
+
+def test_no_cluster_starts_with_a_serialiser_and_without_keys(opened, tmp_path):
+    options = {"learner": "net", "learner_options": OPTIONS, "serialiser": "recorded"}
+    model = {"family": "learner_codes", "options": options}
+    loaded = Loaded(Settings.model_validate({"model": model}))
+    directory = RunDirectory.create(tmp_path / "run")
+    with pytest.raises(Failure, match=r"model\.options\.serialiser: expected none without") as told:
+        check_settings(loaded, directory)
+    assert told.value.code is ExitCode.CONFIGURATION
+    KeyFolder(directory.keys).new("host")
+    check_settings(loaded, directory)
 
 
 @pytest.mark.parametrize("name", OWN)
