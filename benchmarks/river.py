@@ -225,8 +225,8 @@ def run(*, short: bool = False) -> Iterator[Report]:
         tuple(rows),
         "Linear: logistic or softmax regression on scaled features; on codes of these; on both. A deep net on scaled "
         f"features, and one of as many units by back-propagation, a step with every {BATCH} points. River's adaptive "
-        "Hoeffding tree, adaptive random forest and nearest neighbours; last class: that of the point before. All with "
-        f"default settings. Words of mails are hashed to {WORDS} features, but not for the linear model and beside codes.",
+        "Hoeffding tree, adaptive random forest and nearest neighbours; last class: that of the point before. Defaults "
+        f"everywhere. Words of mails are hashed to {WORDS} features, except for the linear model and beside codes.",
     )
     kinds = sorted({y for _, y in segments})[:3]
     mixtures: dict[str, Stream] = {
