@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from streammac.models.learners.registry import OWN
 from streammac.models.registry import FAMILIES
 
 ROOT = Path(__file__).parents[1]
@@ -108,7 +109,13 @@ def test_no_class_has_too_many_attributes():
 
 
 def test_what_trains_on_a_ring_knows_no_family_of_models():
-    words = [*FAMILIES, *(cls.__name__ for cls in FAMILIES.values()), "autoencoder", "deep_net"]
+    words = [
+        *FAMILIES,
+        *OWN,
+        *(cls.__name__ for cls in FAMILIES.values()),
+        "autoencoder",
+        "deep_net",
+    ]
     found = [
         f"{path.relative_to(ROOT)}: {word}"
         for folder in ("streammac/ring", "streammac/delivery", "streammac/store", "workers")
