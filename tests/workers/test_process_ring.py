@@ -128,15 +128,14 @@ def test_processes_agree_on_learners_which_learn_on_when_one_is_killed(tmp_path)
 
         with Client(directory.root) as client:
             client.push(x[:PUSHED])
+            cluster.wait(lambda s: s.points.accepted == POINTS + PUSHED, "reports")
             cluster.kill("w2")
             client.push(x[:PUSHED])
         status = cluster.wait(lambda s: s.recovery.count == 1, "recovery")
         assert states(status) == {"w1": "alive", "w2": "lost", "w3": "alive"}
         assert status.resting is None
-        status = cluster.epochs(3)
-        points = status.points
-        assert points.accepted == 2 * PUSHED
-        assert points.stored + points.away == POINTS + 2 * PUSHED
+        points = cluster.epochs(3).points
+        assert points.accepted == points.stored + points.away == POINTS + 2 * PUSHED
         last = versions.load(versions.newest)
         assert last.metadata["epoch"] > found[-1].metadata["epoch"]
         first, now = (
