@@ -85,7 +85,7 @@ def _nearest(x: Floats, centres: Array) -> Array:
 def _random(state: Array) -> np.random.RandomState:
     key, place = state[:-1].view(np.uint32), int(state[-1])
     found = np.random.RandomState()
-    found.set_state(("MT19937", key, place))
+    found.set_state(("MT19937", key, place, 0, 0.0))
     return found
 
 
