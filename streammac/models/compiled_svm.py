@@ -29,7 +29,7 @@ from streammac.models.linear_svm import (
     rates,
 )
 from streammac.models.neighbours import LEAST_POINTS, POOL, Neighbours, nearest_of, spacing
-from streammac.models.row_kernel import Inputs, Rows, at_positions, rows_of
+from streammac.models.row_kernel import Inputs, Rows, at_positions, of_type, rows_of
 from streammac.models.vectors import MULTIPLE, up_to, zeros
 
 SLICE = 16
@@ -63,8 +63,8 @@ class Pass:
 
     def __init__(self, state: SvmState, batch: Batch, first_bit: int, inputs: Inputs) -> None:
         self._state = state
-        self._inputs = inputs
         self._stored = batch.data.stored()  # held: the loops get addresses
+        self._inputs = of_type(inputs, self._stored.x[0].dtype)
         self._every = rows_of(self._stored, first_bit)
         self._count, self._dim = state.weight.shape
         machines, lanes = up_to(self._count, MULTIPLE), up_to(self._dim, ALIGNED)
@@ -75,7 +75,7 @@ class Pass:
             _filled(state.bias_sum, machines),
             np.concatenate([state.eta0, np.zeros(machines - self._count)]),
         )
-        self._scratch = kernel.scratch(machines, lanes)
+        self._scratch = kernel.scratch(machines, inputs.mean, self._stored.x[0].dtype)
         self._nearby: nearby.Scratch | None = None
         self.steps = state.steps
         self._summed = state.summed

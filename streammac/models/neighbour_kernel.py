@@ -147,7 +147,7 @@ def search(rows: Any, step: Any, inputs: Any, tile: Any, asked: Any, near: Any) 
         _squares(tile, n, norms)
         # rows of former tiles fill up
         for i in range(0, TILE, BESIDE):
-            inner(asked, tile, i, i + BESIDE, products)
+            inner(asked, tile, i, i + BESIDE, products, i)
         for query in range(queries):
             for i in range(n):
                 distance = norms[i] - np.float32(2) * products[query, i]
@@ -250,7 +250,7 @@ def slopes(rows: Any, activations: Any, near: Any, plan: Any, masks: Any, s: Any
                 weighted[j, q] = inverse[q] * smooth[j, query]
         chances[n:] = np.float32(0)
         add_product(weighted, chances, QUERIES, gathered)
-        inner(chances, smooth, 0, len(smooth), mean)
+        inner(chances, smooth, 0, len(smooth), mean, 0)
         for q in range(n):
             query = (first + q) * step
             for j in range(bits):

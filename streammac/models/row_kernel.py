@@ -12,16 +12,16 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from streammac.models.base import Array, Floats
 from streammac.models.compiling import compiled
 from streammac.models.outliers import reach
-from streammac.models.vectors import wide
+from streammac.models.vectors import MULTIPLE, ROWS, wide
 from streammac.points.stored_rows import StoredRows
 
-TILE = 64
+TILE = ROWS
 """Rows of a tile: it stays in the second-level cache."""
 # what is not finite must be seen: no "nnan", no "ninf"
 FAST = {"reassoc", "nsz", "contract", "arcp"}
@@ -79,6 +79,15 @@ def inputs_of(params: Mapping[str, Array]) -> Inputs:
     return Inputs(mean, np.float32(1.0 / scale), np.float32(reach(scale, len(mean))))
 
 
+def of_type(inputs: Inputs, dtype: np.dtype[Any]) -> Inputs:
+    """Return the same for points of a type: where none of this type can be far, all are within reach."""
+    if dtype == np.uint8:
+        mean = inputs.mean.astype(np.float64)
+        if np.square(np.maximum(np.abs(mean), np.abs(255 - mean))).sum() <= inputs.reach:
+            return inputs._replace(reach=np.float32(np.inf))
+    return inputs
+
+
 def _make_pointer(typing: Any, address: Any, like: Any) -> tuple[Any, Callable[..., Any]]:
     """Take an address for a pointer to items like those of an array."""
     pointer: Any = types.CPointer
@@ -106,7 +115,18 @@ def _make_prefetch(typing: Any, address: Any) -> tuple[Any, Callable[..., Any]]:
     return types.void(address), generate
 
 
+def _make_word(typing: Any, address: Any) -> tuple[Any, Callable[..., Any]]:
+    """Return the 4 bytes that begin at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        there = builder.inttoptr(args[0], ir.IntType(32).as_pointer())
+        return builder.load(there, align=1)
+
+    return types.uint32(types.int64), generate
+
+
 prefetch: Any = intrinsic(_make_prefetch)
+word_at: Any = intrinsic(_make_word)
 pointer: Any = intrinsic(_make_pointer)
 array: Any = numba.carray  # type: ignore[attr-defined]
 CODES = np.zeros(0, np.uint8)
@@ -163,13 +183,47 @@ def four(positions: Any, at: Any, end: Any, stop: Any) -> Any:
     return at + 4 <= end and positions[at + 3] == last and last < stop
 
 
-@compiled()
-def take(address: Any, four: Any, like: Any, mean: Any, reach: Any, tile: Any, n: Any) -> Any:
-    """Put the row at an address, or ``four``, into the tile from its row ``n`` on; return whether they count."""
+@compiled(fastmath=FAST)
+def _square(x: Any, mean: Any) -> Any:
+    """Return the squared norm of a row less the mean."""
     wide()
-    if four:
-        return _fill_4(array(pointer(address, like), (4, len(mean))), mean, tile, n) <= reach
-    return _fill(array(pointer(address, like), (len(mean),)), mean, tile, n) <= reach
+    total = np.float32(0)
+    for d in range(len(x)):
+        value = np.float32(x[d]) - mean[d]
+        total += value * value
+    return total
+
+
+def take(address: Any, four: Any, like: Any, mean: Any, reach: Any, tile: Any, n: Any) -> Any:
+    """Put the row at an address, or ``four``, into the tile from its row ``n`` on; return whether they count.
+
+    Into a tile of bytes they come as they are, into one of numbers centred.
+    """
+    raise NotImplementedError
+
+
+@overload(take, jit_options={"nogil": True})
+def _take(address: Any, four: Any, like: Any, mean: Any, reach: Any, tile: Any, n: Any) -> Any:
+    def centred(
+        address: Any, four: Any, like: Any, mean: Any, reach: Any, tile: Any, n: Any
+    ) -> Any:
+        if four:
+            return _fill_4(array(pointer(address, like), (4, len(mean))), mean, tile, n) <= reach
+        return _fill(array(pointer(address, like), (len(mean),)), mean, tile, n) <= reach
+
+    def as_it_is(
+        address: Any, four: Any, like: Any, mean: Any, reach: Any, tile: Any, n: Any
+    ) -> Any:
+        near = True
+        for i in range(MULTIPLE if four else 1):
+            row = array(pointer(address + i * len(mean), like), (len(mean),))
+            if reach < np.inf:
+                near = near and _square(row, mean) <= reach
+            for d in range(len(row)):
+                tile[n + i, d] = row[d]
+        return near
+
+    return as_it_is if tile.dtype == types.uint8 else centred
 
 
 @compiled()
@@ -233,3 +287,29 @@ def pack(rows: Any, masks: Any, words: Any) -> None:
             for b in range(32 * k, min(codes, 32 * k + 32)):
                 word |= np.uint32(code[b]) << np.uint32(b & 31)
             words[k, i] = word & masks[k]
+
+
+@compiled()
+def planes_of(codes_at: Any, n: Any, left: Any, planes: Any) -> None:
+    """Turn the codes of n rows, ``left`` bytes at each of the addresses, into words: bit i of plane j is that of row i.
+
+    There are addresses up to the next multiple of 8. Planes are a multiple of 4.
+    """
+    for j in range(0, len(planes), MULTIPLE):
+        planes[j : j + MULTIPLE] = np.uint64(0)
+        for first in range(0, n, 8):
+            # bytes are 0 or 1: 8 rows fit into each
+            found = np.uint32(0)
+            for i in range(8):
+                address = codes_at[first + i] + j
+                if j + MULTIPLE <= left:
+                    word = word_at(address)
+                else:
+                    word = np.uint32(0)
+                    for k in range(left - j):
+                        byte = array(pointer(address + k, CODES), (1,))[0]
+                        word |= np.uint32(byte) << np.uint32(8 * k)
+                found |= word << np.uint32(i)
+            for k in range(MULTIPLE):
+                byte = (found >> np.uint32(8 * k)) & np.uint32(255)
+                planes[j + k] |= np.uint64(byte) << np.uint64(first)

@@ -51,7 +51,7 @@ def _add(rows: Any, inputs: Any, memory: Any, gram: Any, cross: Any) -> None:
             codes[length, i] = np.float32(1)
         codes[:, n:] = np.float32(0)
         add_product(codes, tile, TILE, cross_here)
-        inner(codes, codes, 0, len(codes), gram_here)
+        inner(codes, codes, 0, len(codes), gram_here, 0)
         for j in range(len(gram)):
             for k in range(len(gram)):
                 gram[j, k] += gram_here[j, k]

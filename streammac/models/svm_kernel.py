@@ -1,8 +1,9 @@
-"""Linear SVMs over stored rows as compiled loops: convert, centre, margins, gradient and update in one pass.
+"""Linear SVMs over stored rows as compiled loops: margins, gradient and update in one pass.
 
 Rows are read where they lie, tile by tile. Machines come in multiples of 4 (rows of zeros fill up). A point outside the
-margin has no part in the gradient of the hinge loss, so the gradient adds up listed rows only. What one machine
-computes does not depend on the others.
+margin has no part in the gradient of the hinge loss, so the gradient adds up listed rows only, and as its factors are 1
+and -1, it needs no products. Numbers are centred as they are read. Bytes stay bytes, so that a tile is small and sums
+are exact: the mean is subtracted from the sums. What one machine computes does not depend on the others.
 
 All functions release the GIL. They believe the positions that they get.
 """
@@ -12,22 +13,32 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba.core import types
+from numba.extending import overload
 from numpy.typing import NDArray
 
-from streammac.models.base import Floats
+from streammac.models.base import Array, Floats
 from streammac.models.compiling import compiled
 from streammac.models.row_kernel import (
-    CODES,
     FAST,
     TILE,
-    array,
     fill_near,
     fill_tile,
     part_of,
-    pointer,
+    planes_of,
     prefetch,
 )
-from streammac.models.vectors import LISTED, MULTIPLE, add_listed, add_product, inner, wide, zeros
+from streammac.models.vectors import (
+    MULTIPLE,
+    add_listed,
+    add_product,
+    inner,
+    inside,
+    lowest,
+    up_to,
+    wide,
+    zeros,
+)
 
 BLOCK = 8
 """Rows whose margins are made before the next ones; with 4 machines they fit into the first-level cache."""
@@ -46,60 +57,84 @@ class Machines(NamedTuple):
 class Scratch(NamedTuple):
     """Memory of the loops."""
 
-    tile: Floats  # (TILE + 1, D); the last row stays 0
+    tile: Floats  # (TILE, D)
+    rows: Array  # (TILE, D) what was read: the tile, or bytes as they are stored
+    centre: Floats  # (D,) what is still to be subtracted from these; () if nothing is
     margins: Floats  # (machines, TILE)
     codes_at: NDArray[np.int64]  # (TILE,) addresses of the bits to learn
     found: NDArray[np.int64]  # (TILE,) positions of the rows
-    listed: NDArray[np.int32]  # (machines, TILE + LISTED) rows of the tile
-    factors: Floats  # of these rows
-    counts: NDArray[np.int64]  # (machines,)
+    planes: NDArray[np.uint64]  # (machines,) their bits
+    listed: NDArray[np.int64]  # (TILE,) rows of the tile
     gradient: Floats  # (machines, D)
     by_bias: Floats  # (machines,)
+    offsets: Floats  # (machines,) what margins are less than activations, but for the scale
 
 
-def scratch(machines: int, dim: int) -> Scratch:
-    """Return memory for so many machines over so many inputs."""
+def scratch(machines: int, mean: Floats, dtype: np.dtype[Any]) -> Scratch:
+    """Return memory for so many machines over inputs of this type."""
+    columns, of_bytes = up_to(len(mean), 32), dtype == np.uint8
+    tile = zeros(TILE, columns)
     return Scratch(
-        zeros(TILE + 1, dim),
+        tile,
+        np.zeros((TILE, columns), np.uint8) if of_bytes else tile,
+        mean if of_bytes else mean[:0],
         zeros(machines, TILE),
         np.zeros(TILE, np.int64),
         np.zeros(TILE, np.int64),
-        np.zeros((machines, TILE + LISTED), np.int32),
-        zeros(machines, TILE + LISTED),
-        np.zeros(machines, np.int64),
-        zeros(machines, dim),
+        np.zeros(machines, np.uint64),
+        np.zeros(TILE, np.int64),
+        zeros(machines, columns),
+        np.zeros(machines, np.float32),
         np.zeros(machines, np.float32),
     )
 
 
+def _products(weight: Any, rows: Any, first: Any, tile: Any, margins: Any) -> None:
+    """Multiply `BLOCK` rows, from the first on, with the weights."""
+    raise NotImplementedError
+
+
+@overload(_products, jit_options={"nogil": True})
+def _products_of(weight: Any, rows: Any, first: Any, tile: Any, margins: Any) -> Any:
+    def of_numbers(weight: Any, rows: Any, first: Any, tile: Any, margins: Any) -> None:
+        inner(weight, rows, first, first + BLOCK, margins, first)
+
+    def of_bytes(weight: Any, rows: Any, first: Any, tile: Any, margins: Any) -> None:
+        wide()
+        for i in range(BLOCK):
+            for d in range(weight.shape[1]):
+                tile[i, d] = np.float32(rows[first + i, d])
+        inner(weight, tile, 0, BLOCK, margins, first)
+
+    return of_bytes if rows.dtype == types.uint8 else of_numbers
+
+
+@compiled()
+def _list(rows: Any, listed: Any, count: Any) -> Any:
+    """List the bits of a word after ``count`` others; return how many are listed now."""
+    while rows:
+        listed[count] = lowest(rows)
+        rows &= rows - np.uint64(1)
+        count += 1
+    return count
+
+
 @compiled(fastmath=FAST)
-def _list_inside(margins: Any, codes_at: Any, n: Any, bits: Any, scaling: Any, lists: Any) -> Any:
-    """List for each machine the rows of the tile inside its margin; return how many pairs these are."""
+def _dot(values: Any, centre: Any) -> Any:
+    """Return the product with the centre."""
     wide()
-    inverse, bias = scaling
-    listed, factors, counts, by_bias = lists
-    inside = 0
-    for j in range(bits):
-        k = 0
-        pushed = np.float32(0)
-        offset = bias[j]
-        for i in range(n):
-            y = np.float32(2) * array(pointer(codes_at[i] + j, CODES), (1,))[0] - np.float32(1)
-            activation = margins[j, i] * inverse + offset
-            margins[j, i] = activation
-            within = activation * y < np.float32(1)
-            listed[j, k] = i
-            factors[j, k] = y
-            k += within
-            pushed += y if within else np.float32(0)
-        by_bias[j] += pushed
-        inside += k
-        while k % LISTED:
-            listed[j, k] = TILE  # a row of zeros
-            factors[j, k] = np.float32(0)
-            k += 1
-        counts[j] = k
-    return inside
+    total = np.float32(0)
+    for d in range(len(centre)):
+        total += centre[d] * values[d]
+    return total
+
+
+@compiled(fastmath=FAST)
+def _shift(values: Any, centre: Any, factor: Any) -> None:
+    """Add a multiple of the centre."""
+    wide()
+    for d in range(len(centre)):
+        values[d] += factor * centre[d]
 
 
 @compiled(fastmath=FAST)
@@ -146,22 +181,28 @@ def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen
     # fields are taken once: to take one is to count a reference
     like, x_at, z_at, starts, codes, first_bit, positions = rows
     mean, inverse, _ = inputs
-    tile, margins, codes_at, found, listed, factors, counts, gradient, by_bias = s
+    tile, taken, centre, margins, codes_at, found, planes, listed, gradient, by_bias, offsets = s
     weight, bias, weight_sum, bias_sum, eta0 = m
     row_bytes = len(mean) * like.itemsize
     keep = len(kept) > 0
-    total = made = inside = 0
+    total = made = pairs = 0
     part = 0
     for b in range(len(bounds) - 1):
         count = 0
         at, end = bounds[b], bounds[b + 1]
+        for j in range(bits):
+            offsets[j] = bias[j] - inverse * _dot(weight[j], centre)
         while at < end:
-            n, at = fill_near(rows, inputs, at, end, tile, (codes_at, found))
+            n, at = fill_near(rows, inputs, at, end, taken, (codes_at, found))
+            if n == 0:
+                continue
             if keep:
                 kept[total : total + n] = found[:n]
-            # rows that fill up a block of 4 are those of former tiles
+            codes_at[n:] = codes_at[0]
+            planes_of(codes_at, n, codes - first_bit, planes)
+            # the others are those of former tiles
+            here = ~np.uint64(0) >> np.uint64(TILE - n)
             ahead = at
-            filled = (n + 3) // MULTIPLE * MULTIPLE
             for first in range(0, n, BLOCK):
                 # the next tile's rows come while there is enough to compute
                 for i in range(ahead, min(ahead + BLOCK, len(positions))):
@@ -172,13 +213,17 @@ def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen
                     for line in range(0, row_bytes, 64):
                         prefetch(address + line)
                 ahead += BLOCK
-                inner(weight, tile, first, min(first + BLOCK, filled), margins)
-            inside += _list_inside(
-                margins, codes_at, n, bits, (inverse, bias), (listed, factors, counts, by_bias)
-            )
+                _products(weight, taken, first, tile, margins)
+            for j in range(bits):
+                below, above = inside(margins, j, inverse, offsets[j])
+                wanted = planes[j]
+                added = _list(below & wanted & here, listed, 0)
+                ends = added, _list(above & ~wanted & here, listed, added)
+                add_listed(taken, listed, ends, gradient, j)
+                by_bias[j] += np.float32(2 * added - ends[1])
+                pairs += ends[1]
             if keep:
                 activations[:, total : total + n] = margins[:, :n]
-            add_listed(tile, listed, factors, counts, gradient)
             count += n
             total += n
         if count == 0:
@@ -187,6 +232,7 @@ def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen
             eta = share * eta0[j] / (1.0 + decay * eta0[j] * steps)
             rate = np.float32(eta / count)
             shrink = np.float32(1.0 - eta * decay)
+            _shift(gradient[j], centre, -by_bias[j])
             _update(weight[j], gradient[j], weight_sum[j], shrink, rate * inverse, average)
             bias[j] += rate * by_bias[j]
             by_bias[j] = np.float32(0)
@@ -194,7 +240,7 @@ def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen
                 bias_sum[j] += bias[j]
         steps += count
         made += 1
-    return total, made, inside
+    return total, made, pairs
 
 
 @compiled()
@@ -205,7 +251,7 @@ def follow(rows: Any, slopes: Any, rates: Any, inputs: Any, m: Any, s: Any) -> N
     """
     wide()
     _, inverse, _ = inputs
-    tile, push, _, _, _, _, _, gradient, by_bias = s
+    tile, _, _, push, _, _, _, _, gradient, by_bias, _ = s
     weight, bias, weight_sum, _, _ = m
     machines, count = len(bias), len(rows.positions)
     for first in range(0, count, TILE):

@@ -25,10 +25,11 @@ SUMS = 16
 """Vectors that are added to at a time: as many as hide how long an addition takes."""
 MULTIPLE = 4
 """Rows of both sides of a product come in multiples of this."""
-LISTED = SUMS
-"""Lists of rows come in multiples of this; rows of zeros fill up."""
+ROWS = 64
+"""Rows that are looked at together, a bit of a word each."""
 
 _FLOAT, _INT, _INDEX = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+_BYTE, _SHORT = ir.IntType(8), ir.IntType(16)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
 _Written: TypeAlias = tuple[Any, Callable[..., Any]]
 
@@ -110,35 +111,46 @@ class _Code:
 
     def everywhere(self, address: Any) -> Any:
         """Return a vector of nothing but the number there."""
+        return self.filled(self.builder.load(address))
+
+    def filled(self, number: Any) -> Any:
+        """Return a vector of nothing but this number."""
         nothing = ir.Constant(_VECTOR, ir.Undefined)
-        number = self.builder.load(address)
         first = self.builder.insert_element(nothing, number, _INT(0))
         return self.builder.shuffle_vector(first, nothing, _indices([0] * LANES))
 
-    def sums(self, count: int) -> list[Any]:
+    def sums(self, count: int, kind: Any = _VECTOR) -> list[Any]:
         """Return so many vectors of zeros, to be added to."""
         allocate: Any = cgutils.alloca_once
-        totals = [allocate(self.builder, _VECTOR) for _ in range(count)]
+        totals = [allocate(self.builder, kind) for _ in range(count)]
         for total in totals:
-            self.builder.store(_VECTOR(None), total)
+            self.builder.store(kind(None), total)
         return totals
+
+    def multiply_add(self, one: Any, other: Any, added: Any) -> Any:
+        """Return the product of two vectors' lanes and what is added to it."""
+        return self.builder.call(self._multiply_add, [one, other, added])
 
     def add_product(self, total: Any, one: Any, other: Any) -> None:
         """Add the products of two vectors' lanes."""
-        known = self.builder.load(total)
-        self.builder.store(self.builder.call(self._multiply_add, [one, other, known]), total)
+        self.builder.store(self.multiply_add(one, other, self.builder.load(total)), total)
 
     def add_to_memory(self, totals: list[Any], address: Any) -> None:
         """Add several vectors to the one there."""
         values = [self.builder.load(total) for total in totals]
         while len(values) > 1:
             values = [self.builder.fadd(*values[i : i + 2]) for i in range(0, len(values), 2)]
-        there = self.builder.fadd(self.load(address), values[0])
-        self.builder.store(there, self._vector_at(address), align=4)
+        self.add_to_memory_of(values[0], address)
 
-    def up_to(self, stop: Any, step: int) -> Any:
+    def add_to_memory_of(self, value: Any, address: Any) -> None:
+        """Add a vector of numbers to the one there."""
+        there = self.builder.bitcast(address, value.type.as_pointer())
+        known = self.builder.load(there, align=4)
+        self.builder.store(self.builder.fadd(known, value), there, align=4)
+
+    def up_to(self, stop: Any, step: int, start: Any = _INDEX(0)) -> Any:  # noqa: B008
         """Write a loop."""
-        return cgutils.for_range_slice(self.builder, _INDEX(0), stop, _INDEX(step), inc=True)
+        return cgutils.for_range_slice(self.builder, start, stop, _INDEX(step), inc=True)
 
     def lane_sums(self, vectors: list[Any]) -> Any:
         """Return the sums of the lanes of `LANES` vectors as one vector: half as many vectors at each step."""
@@ -156,28 +168,28 @@ class _Code:
         self, one: tuple[Any, list[int]], other: tuple[Any, list[int]], size: int
     ) -> tuple[Any, list[int]]:
         """Add the halves of all groups of lanes that belong to the same sum; return whose the lanes are now."""
-        low: list[int] = []
+        # lanes that stay where they are cost less than those that move
+        stay: list[int] = []
+        move: list[int] = []
         numbers: list[int] = []
         for group in range(0, LANES, 2 * size):
-            for begin, (_, belongs) in ((0, one), (LANES, other)):
-                low += range(begin + group, begin + group + size)
-                numbers += [belongs[group]] * size
-        halves = [
-            self.builder.shuffle_vector(one[0], other[0], _indices([lane + shift for lane in low]))
-            for shift in (0, size)
-        ]
+            middle, end = group + size, group + 2 * size
+            stay += [*range(group, middle), *range(LANES + middle, LANES + end)]
+            move += [*range(middle, end), *range(LANES + group, LANES + middle)]
+            numbers += [one[1][group]] * size + [other[1][group]] * size
+        halves = [self.builder.shuffle_vector(one[0], other[0], _indices(k)) for k in (stay, move)]
         return self.builder.fadd(*halves), numbers
 
 
-def _make_inner(typing: Any, a: Any, i: Any, b: Any, j: Any, out: Any) -> _Written:
-    """Put the products of 4 rows of a, from i on, with 4 of b, from j on, into ``out``."""
+def _make_inner(typing: Any, a: Any, i: Any, b: Any, j: Any, out: Any, to: Any) -> _Written:
+    """Put the products of 4 rows of a, from i on, with 4 of b, from j on, into columns of ``out``, from ``to`` on."""
 
     def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         code = _Code(context, builder)
-        a, b, out = code.matrices(signature, args)
+        (a, b, out), to = code.matrices(signature, args), args[5]
         rows, others = ([code.number_at(args[k], n) for n in range(MULTIPLE)] for k in (1, 3))
         totals = code.sums(MULTIPLE * MULTIPLE)
-        with code.up_to(b.columns, LANES) as (at, _):
+        with code.up_to(a.columns, LANES) as (at, _):
             parts = [code.load(b.entry(other, at)) for other in others]
             for first, row in enumerate(rows):
                 part = code.load(a.entry(row, at))
@@ -188,11 +200,11 @@ def _make_inner(typing: Any, a: Any, i: Any, b: Any, j: Any, out: Any) -> _Writt
         for number, row in enumerate(rows):
             found, at = sums[number * MULTIPLE // LANES], number * MULTIPLE % LANES
             four = builder.shuffle_vector(found, found, _indices(list(range(at, at + MULTIPLE))))
-            place = builder.bitcast(out.entry(row, others[0]), four.type.as_pointer())
+            place = builder.bitcast(out.entry(row, to), four.type.as_pointer())
             builder.store(four, place, align=4)
         return context.get_dummy_value()
 
-    return types.void(a, i, b, j, out), write
+    return types.void(a, i, b, j, out, to), write
 
 
 def _product_of(vectors: int) -> Callable[..., _Written]:
@@ -227,48 +239,132 @@ def _product_of(vectors: int) -> Callable[..., _Written]:
 
 
 def _listed_of(vectors: int) -> Callable[..., _Written]:
-    at_a_time = max(1, SUMS // vectors)
+    def make(typing: Any, x: Any, listed: Any, ends: Any, out: Any, at: Any) -> _Written:
+        """Add rows of x to some vectors of columns of ``out``, ``at`` this row and from this column on.
 
-    def make(typing: Any, x: Any, listed: Any, factors: Any, n: Any, out: Any, at: Any) -> _Written:
-        """Add n listed rows of x to some vectors of columns of ``out``, ``at`` this row and from this column on."""
+        Those listed up to the first of the two ends are added, the others up to the second subtracted.
+        """
 
         def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             code = _Code(context, builder)
-            x, listed, factors, out = code.matrices(signature, args)
-            row, d = (builder.extract_value(args[5], k) for k in range(2))
-            columns = [code.number_at(d, k * LANES) for k in range(vectors)]
-            totals = [code.sums(at_a_time) for _ in columns]
-            with code.up_to(args[3], at_a_time) as (first, _):
-                for ahead in range(at_a_time):
-                    k = code.number_at(first, ahead)
-                    i = builder.sext(builder.load(listed.entry(row, k)), _INDEX)
-                    factor = code.everywhere(factors.entry(row, k))
-                    for total, column in zip(totals, columns, strict=True):
-                        code.add_product(total[ahead], factor, code.load(x.entry(i, column)))
-            for total, column in zip(totals, columns, strict=True):
-                code.add_to_memory(total, out.entry(row, column))
+            x, listed, out = code.matrices(signature, args)
+            ends, (row, column) = (
+                [builder.extract_value(args[k], n) for n in range(2)] for k in (2, 4)
+            )
+            kind = _Bytes(code) if x.data.type.pointee == _BYTE else _Floats(code)
+            columns = [code.number_at(column, k * kind.lanes) for k in range(vectors)]
+            totals = code.sums(vectors, kind.vector)
+            for start, end, add in ((_INDEX(0), ends[0], kind.add), (*ends, kind.subtract)):
+                with code.up_to(end, 1, start) as (k, _):
+                    i = builder.load(listed.entry(0, k))
+                    for total, at in zip(totals, columns, strict=True):
+                        value = kind.load(x.entry(i, at))
+                        builder.store(add(builder.load(total), value), total)
+            for total, at in zip(totals, columns, strict=True):
+                kind.add_to_memory(builder.load(total), out.entry(row, at))
             return context.get_dummy_value()
 
-        return types.void(x, listed, factors, n, out, at), write
+        return types.void(x, listed, ends, out, at), write
 
     return make
+
+
+class _Floats:
+    """How rows of float32 are added up."""
+
+    lanes, vector = LANES, _VECTOR
+
+    def __init__(self, code: _Code) -> None:
+        self.load, self.add, self.subtract = code.load, code.builder.fadd, code.builder.fsub
+        self._code = code
+
+    def add_to_memory(self, total: Any, address: Any) -> None:
+        self._code.add_to_memory_of(total, address)
+
+
+class _Bytes:
+    """How rows of bytes are added up: as whole numbers of 16 bits, which those of `ROWS` rows do not leave."""
+
+    lanes = 2 * LANES
+    vector = ir.VectorType(_SHORT, 2 * LANES)
+
+    def __init__(self, code: _Code) -> None:
+        self.add, self.subtract = code.builder.add, code.builder.sub
+        self._code, self._builder = code, code.builder
+
+    def load(self, address: Any) -> Any:
+        kind = ir.VectorType(_BYTE, self.lanes)
+        there = self._builder.bitcast(address, kind.as_pointer())
+        return self._builder.zext(self._builder.load(there, align=1), self.vector)
+
+    def add_to_memory(self, total: Any, address: Any) -> None:
+        floats = ir.VectorType(_FLOAT, self.lanes)
+        self._code.add_to_memory_of(self._builder.sitofp(total, floats), address)
+
+
+def _make_inside(typing: Any, activations: Any, row: Any, factor: Any, offset: Any) -> _Written:
+    """Multiply and shift `ROWS` columns of a row; return where it is less than 1, and where more than -1."""
+
+    def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        code = _Code(context, builder)
+        (of,), row = code.matrices(signature, args), args[1]
+        factor, offset, one = (code.filled(v) for v in (args[2], args[3], _FLOAT(1)))
+        word = ir.IntType(ROWS)
+        below = above = word(0)
+        for first in range(0, ROWS, LANES):
+            address = builder.bitcast(of.entry(row, first), _VECTOR.as_pointer())
+            value = code.multiply_add(builder.load(address, align=4), factor, offset)
+            builder.store(value, address, align=4)
+            for sign, number in (("<", one), (">", code.filled(_FLOAT(-1)))):
+                found = builder.fcmp_ordered(sign, value, number)
+                bits = builder.zext(builder.bitcast(found, ir.IntType(LANES)), word)
+                bits = builder.shl(bits, word(first))
+                if sign == "<":
+                    below = builder.or_(below, bits)
+                else:
+                    above = builder.or_(above, bits)
+        return context.make_tuple(builder, signature.return_type, (below, above))
+
+    pair: Any = types.UniTuple
+    result = pair(types.uint64, 2)(activations, row, types.float32, types.float32)
+    return result, write
+
+
+def _make_lowest(typing: Any, word: Any) -> _Written:
+    """Return the number of the lowest bit that is set; of no bits nothing that makes sense."""
+
+    def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.IntType(1)(1))
+
+    return types.int64(types.uint64), write
+
+
+def _make_ones(typing: Any, word: Any) -> _Written:
+    """Return how many bits are set."""
+
+    def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), write
 
 
 wide: Any = intrinsic(_make_wide)
 _inner: Any = intrinsic(_make_inner)
 _product_4: Any = intrinsic(_product_of(4))
 _product_1: Any = intrinsic(_product_of(1))
-_listed_16: Any = intrinsic(_listed_of(16))
-_listed_4: Any = intrinsic(_listed_of(4))
+_listed_8: Any = intrinsic(_listed_of(8))
 _listed_1: Any = intrinsic(_listed_of(1))
+inside: Any = intrinsic(_make_inside)
+lowest: Any = intrinsic(_make_lowest)
+ones: Any = intrinsic(_make_ones)
 
 
 @compiled()
-def inner(weight: Any, x: Any, first: Any, last: Any, out: Any) -> None:
-    """Put the products of all rows of ``weight`` with rows [first, last) of x into these columns of ``out``."""
+def inner(weight: Any, x: Any, first: Any, last: Any, out: Any, at: Any) -> None:
+    """Put the products of all rows of ``weight`` with rows [first, last) of x into ``out``, from column ``at`` on."""
     for j in range(0, weight.shape[0], MULTIPLE):
         for i in range(first, last, MULTIPLE):
-            _inner(weight, j, x, i, out)
+            _inner(weight, j, x, i, out, at + i - first)
 
 
 @compiled()
@@ -285,16 +381,15 @@ def add_product(factors: Any, x: Any, n: Any, out: Any) -> None:
 
 
 @compiled()
-def add_listed(x: Any, listed: Any, factors: Any, counts: Any, out: Any) -> None:
-    """Add ``factors[j, k] * x[listed[j, k]]`` to row j of ``out``, for k < counts[j], multiples of `LISTED`."""
-    rows, columns = out.shape
-    most, many = columns // (16 * LANES) * (16 * LANES), columns // (4 * LANES) * (4 * LANES)
-    for d in range(0, most, 16 * LANES):
-        for j in range(rows):
-            _listed_16(x, listed, factors, counts[j], out, (j, d))
-    for d in range(most, many, 4 * LANES):
-        for j in range(rows):
-            _listed_4(x, listed, factors, counts[j], out, (j, d))
-    for d in range(many, columns, LANES):
-        for j in range(rows):
-            _listed_1(x, listed, factors, counts[j], out, (j, d))
+def add_listed(x: Any, listed: Any, ends: Any, out: Any, row: Any) -> None:
+    """Add rows of x, float32 or bytes, to one of ``out``: those listed up to ``ends[0]``; up to ``ends[1]`` subtract.
+
+    They are `ROWS` at most. Columns are a multiple of 16, of bytes of 32.
+    """
+    lanes = LANES if x.itemsize == 4 else 2 * LANES
+    columns = out.shape[1]
+    many = columns // (8 * lanes) * (8 * lanes)
+    for d in range(0, many, 8 * lanes):
+        _listed_8(x, listed, ends, out, (row, d))
+    for d in range(many, columns, lanes):
+        _listed_1(x, listed, ends, out, (row, d))

@@ -112,6 +112,14 @@ def test_the_pass_is_that_of_numpy(kind, weight, dim, dtype, part):
     assert_close(got, wanted, 1e-4 if loss else 1e-5)
 
 
+@pytest.mark.parametrize("reach", [52_000, 60_000, 1e9])
+def test_bytes_that_are_far_have_no_part(reach):
+    data, part = shard(700, 130, 8, np.uint8), slice(0, 8)
+    got, wanted = (of(data, untuned(8, 130), part, reach=reach) for of in (compiled, in_numpy))
+    assert_close(got, wanted)
+    assert (got.steps < 1400) == (reach < 1e9)
+
+
 def test_far_points_and_what_is_no_number_have_no_part():
     x = shard(300, 8, 4).x(slice(None))
     x[::5] *= 1e6
