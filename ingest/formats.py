@@ -77,18 +77,21 @@ def record_of(value: Any) -> Record:
         raise BadRecord(f"{first!r}: unknown field, there are x, y, key, time")
     y = value.get("y")
     if y is not None:
-        y = _numbers("y", y if isinstance(y, list) else [y])
+        y = _numbers("y", y) if isinstance(y, list) else [_number("y", y)]
     return Record(_numbers("x", value["x"]), y, _key(value.get("key")), _time(value.get("time")))
 
 
 def _numbers(field: str, value: Any) -> list[float]:
     if not isinstance(value, list):
         raise BadRecord(f"{field}: expected a list of numbers, got {type(value).__name__}")
-    for i, number in enumerate(value):
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            scalar = isinstance(number, bool | str | bytes | None)  # others may be nested deeply
-            got = repr(str(number)[:40]) if scalar else type(number).__name__
-            raise BadRecord(f"{field}[{i}]: expected a number, got {got}")
+    return [_number(f"{field}[{i}]", number) for i, number in enumerate(value)]
+
+
+def _number(field: str, value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        scalar = isinstance(value, bool | str | bytes | None)  # others may be nested deeply
+        got = repr(str(value)[:40]) if scalar else type(value).__name__
+        raise BadRecord(f"{field}: expected a number, got {got}")
     return value
 
 

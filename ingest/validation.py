@@ -85,9 +85,10 @@ def _validate_arrays(
     refused: list[Refused] = []
     converted = x
 
-    def refuse(bad: NDArray[np.bool_], why: str) -> None:
+    def refuse(bad: NDArray[np.bool_], why: str, got: NDArray[Any] | None = None) -> None:
         for i in np.flatnonzero(bad & good):
-            refused.append(Refused(_raw(x[i]), why))
+            told = why if got is None else f"{why}, got {got[i].item():g}"
+            refused.append(Refused(_raw(x[i]), told))
         good[bad] = False
 
     if schema.dtype == "float32":
@@ -105,7 +106,7 @@ def _validate_arrays(
     if y is not None and not np.isfinite(y).all():
         refuse(np.asarray(~np.isfinite(y).all(axis=1)), f"y: {NOT_FINITE}")
     if y is not None and schema.classes:
-        refuse(~_are_classes(y, schema), _no_class(schema))
+        refuse(~_are_classes(y, schema), _no_class(schema), y)
     if chunk.time is not None:
         refuse(np.asarray((chunk.time < FIRST_S) | (chunk.time > LAST_S)), BAD_TIME)
     if chunk.keys:
@@ -228,7 +229,8 @@ def _with_numbers(record: Record, raw: bytes, schema: StreamSchema) -> Record | 
         if schema.targets and (np.abs(_numbers("y", record.y)) > FLOAT32_MAX).any():
             raise BadRecord("y: beyond the range of float32")
         if schema.classes and not _are_classes(np.array([record.y], np.float64), schema).all():
-            raise BadRecord(_no_class(schema))
+            got = ", ".join(f"{one:g}" for one in record.y or ())
+            raise BadRecord(f"{_no_class(schema)}, got {got}")
     except BadRecord as error:
         return Refused(raw, str(error))
     return record

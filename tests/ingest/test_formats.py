@@ -90,6 +90,9 @@ def test_arbitrary_bytes_are_a_record_or_a_bad_record(line):
         (msgpack.packb({"y": 1}), "x: missing"),
         (msgpack.packb({"x": b"\x00\x01"}), "x: expected a list of numbers, got bytes"),
         (msgpack.packb([1, None]), "x[1]: expected a number"),
+        (msgpack.packb({"x": [1], "y": "sky"}), "y: expected a number, got 'sky'"),
+        (msgpack.packb({"x": [1], "y": True}), "y: expected a number, got 'True'"),
+        (msgpack.packb({"x": [1], "y": [0, "sky"]}), "y[1]: expected a number, got 'sky'"),
         (msgpack.packb({"x": [1], "key": 1.5}), "key: expected text or an integer, got float"),
     ],
 )

@@ -11,10 +11,11 @@ import sys
 
 import numpy as np
 import pytest
+from river import datasets
 
 from ingest import dead_letters
 from ingest.dead_letters import DeadLetter
-from ingest.records import Raw, pieces
+from ingest.records import BadRecord, Raw, Record, pieces
 from ingest.sources import SourceError, open_source
 from ingest.sources.array_files import ArraySource, read_arrays
 from ingest.sources.base import seekable
@@ -89,6 +90,43 @@ def test_a_stream_of_river_conforms():
     source = open_source("river:ImageSegments")
     assert source.finite
     assert sum(map(len, source.chunks(1000))) == 2310
+
+
+def records_of_river(name, monkeypatch, stream=None):
+    source = open_source(f"river:{name}")
+    if stream is not None:
+        monkeypatch.setattr(source, "_stream", stream)
+    return [chunk.decode(raw) for chunk in source.chunks(7) for raw in chunk.records], source
+
+
+def test_a_stream_of_river_brings_its_classes_as_they_first_appear(monkeypatch, caplog):
+    caplog.set_level("INFO")
+    words = [y for _, y in datasets.ImageSegments()]
+    numbered = list(dict.fromkeys(words))
+    records, source = records_of_river("ImageSegments", monkeypatch)
+    assert [record.y for record in records] == [[numbered.index(word)] for word in words]
+    assert "river:ImageSegments: class 0 is 'path'" in caplog.text
+    again = [chunk.decode(raw) for chunk in source.chunks(1000) for raw in chunk.records]
+    assert again == records, "in a loop, too"
+
+
+@pytest.mark.parametrize(
+    ("target", "numbers"),
+    [
+        (True, [1]),
+        (np.float64(2.5), [2.5]),
+        ({"b": True, "a": 3}, [3, 1]),
+        (None, None),
+    ],
+)
+def test_targets_of_river_are_numbers(target, numbers, monkeypatch):
+    (record,), _ = records_of_river("Bananas", monkeypatch, [({"b": 2.0, "a": 1.0}, target)])
+    assert record == Record([1.0, 2.0], numbers)
+
+
+def test_a_target_of_river_that_is_no_number_is_refused_with_a_reason(monkeypatch):
+    with pytest.raises(BadRecord, match=r"^y"):
+        records_of_river("Bananas", monkeypatch, [({"a": 1.0}, (1, 2))])
 
 
 @pytest.mark.parametrize("name", FILES)
