@@ -173,11 +173,20 @@ FEED = Row(
     [
         Panel(
             "Error of new points",
-            "Mean reconstruction error of the points that entered last, before anything was trained on them, beside "
-            "the error on all points. When the feed drifts the new points stand out, until they are learned.",
+            "Mean error of the points that entered last, before anything was trained on them (of codes the "
+            "reconstruction error, of nets the loss), beside that on all points. When the feed drifts the new points "
+            "stand out, until they are learned.",
             "short",
             [(each(m.ENTERING_ERROR), "new at {{name}}"), (of(m.OBJECTIVE), "all points")],
-            width=12,
+            width=8,
+        ),
+        Panel(
+            "Prequential",
+            "How the models did on new points before anything was trained on them, of the newest points and overall: "
+            "of classes accuracy and loss, of numbers squared error and loss, of codes the reconstruction error.",
+            "short",
+            [(of(m.PREQUENTIAL), "{{name}}, {{span}}")],
+            width=8,
         ),
         Panel(
             "Drift",
@@ -188,7 +197,7 @@ FEED = Row(
                 (total(increase(of(m.DRIFTS))), "drifts"),
             ],
             "bars",
-            width=12,
+            width=8,
         ),
     ],
 )

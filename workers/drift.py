@@ -1,4 +1,6 @@
-"""Watching a shard for drift: River's ADWIN over the reconstruction error of new points, for what makes it grow.
+"""Watching a shard for drift: River's ADWIN over the error of new points, for what makes it grow.
+
+What the error is, the model's family says (`NestedModel.watched`): of codes that of reconstruction, of nets the loss.
 
 Each worker watches its own share of the feed, as points enter and before anything is trained on them; the
 coordinator takes the word of those who have most of the points.

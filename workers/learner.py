@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from streammac.settings.schema import Settings, visit_budget
 from streammac.store import Shard
 from workers.drift import DriftWatch
 from workers.pace import Pace, pace_of
+from workers.prequential import NewRows, Prequential
 from workers.snapshot import Recent, Snapshot, SnapshotSource
 
 log = logging.getLogger(__name__)
@@ -126,6 +128,8 @@ class Learner:
         Time budget of visits and Z steps.
     drift : DriftWatch or None
         Watches the error of new points, as they enter.
+    prequential : Prequential
+        Sums up how the model does on them.
     cancelled : callable
         Returns True once the process is about to end: visits stop after the current minibatch.
 
@@ -141,6 +145,7 @@ class Learner:
     plan: VisitPlan
     pace: Pace | None = None
     drift: DriftWatch | None = None
+    prequential: Prequential = field(default_factory=Prequential)
     cancelled: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
     times: PhaseTimes = field(default_factory=PhaseTimes)
@@ -208,7 +213,7 @@ class Learner:
             if job.anew:
                 self._new_model()
                 enter(self.model, job.params, data, 0, stop=first)
-            enter(self.model, job.params, data, first, observe=self._observe)
+            enter(self.model, job.params, data, first, observe=partial(self._observe, data.number))
             self._entered = data.number(len(data))
         points = self._recent(data, job.params)
         self._opened = Opened(points, newest=self._keep_pace(job, began, points, before))
@@ -238,9 +243,12 @@ class Learner:
         watch.since = watch.before = 0
         return data
 
-    def _observe(self, errors: Floats) -> None:
+    def _observe(
+        self, number: Callable[[int], int], rows: slice, outcomes: Mapping[str, Floats]
+    ) -> None:
+        self.prequential.take(rows, number, outcomes)
         if self.drift is not None and self._usual > 0:
-            self.drift.observe(errors, self._usual)
+            self.drift.observe(outcomes[self.model.watched], self._usual)
 
     def _new_model(self) -> None:
         if self.drift is not None:
@@ -298,7 +306,11 @@ class Learner:
 
 
 def learner_for(
-    name: str, settings: Settings, shard: Shard, cancelled: Callable[[], bool]
+    name: str,
+    settings: Settings,
+    shard: Shard,
+    cancelled: Callable[[], bool],
+    new_rows: NewRows | None = None,
 ) -> Learner:
     """Return the learner that a cluster's settings ask for; the shard is made ready for its coordinates."""
     from streammac.models.registry import configured  # slow to import, and not needed before
@@ -317,5 +329,6 @@ def learner_for(
         VisitPlan(settings.cluster.seed, training.minibatch, points, training.recency),
         pace=None if training.deterministic else pace_of(training),
         drift=DriftWatch(settings.drift.delta) if watch else None,
+        prequential=Prequential(new_rows),
         cancelled=cancelled,
     )

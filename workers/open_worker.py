@@ -144,7 +144,8 @@ class OpenWorker:
     def _build(self, cancelled: Callable[[], bool]) -> Learner:
         """Build the learner, in the compute thread: what it imports is slow to import."""
         settings = self.registration.settings
-        learner = learner_for(self.link.name, settings, self.shards.train, cancelled)
+        shard, new_rows = self.shards.train, self.shards.new_rows
+        learner = learner_for(self.link.name, settings, shard, cancelled, new_rows)
         if self.registration.late:
             learner.model.prepare()  # the others would wait for it
         return learner
@@ -194,6 +195,7 @@ class OpenWorker:
             untrained_s=self.ring.untrained_s,
             failed_steps=learner.failed_steps,
             failed_step=learner.failed_step,
+            predicted=learner.prequential.predicted,
         )
 
     @property

@@ -121,7 +121,9 @@ class RingSide:
         """Take what the compute thread has done."""
         self._times.work = result.times
         if result.drift is not None:
-            self.link.tell(Drift(self.link.name, self.member.epoch.number, result.drift))
+            watched = self.learner.model.watched
+            epoch = self.member.epoch.number
+            self.link.tell(Drift(self.link.name, epoch, result.drift, watched))
         if result.done is not None:
             self._do(self.member.handle(result.done))
         if isinstance(result.done, TrainDone) and result.done.job.visits:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 import msgspec
 
@@ -27,6 +29,7 @@ from streammac.store import (
 from streammac.store.description import Description
 from streammac.wire.messages import Points, StreamSchema
 from streammac.wire.reports import ShardCounts
+from workers.prequential import NewRows
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +89,8 @@ class WorkerShards:
         The shards.
     fresh_held_out : list of PointBlock
         Held-out points stored since somebody took them from here.
+    new_rows : NewRows
+        Of the points that are trained on, those that have come first here, in this life.
 
     Raises
     ------
@@ -125,6 +130,7 @@ class WorkerShards:
             self.train.close()
             raise
         self.fresh_held_out: list[PointBlock] = []
+        self.new_rows = NewRows(self.train.end)
         self._scrub_at = 0.0
         newest = max((shard.newest for shard in self if shard.newest is not None), default=None)
         self._clock = ArrivalClock.after(newest, time.time(), time.monotonic())
@@ -163,10 +169,21 @@ class WorkerShards:
     def _append(
         self, shard: Shard, arrivals: Mapping[int, Arrival]
     ) -> Sequence[Outcome | OSError | StoreError]:
-        try:
-            return shard.append_all(list(arrivals.values()), self._now)
-        except ShardUnusable as error:
-            return [error] * len(arrivals)
+        outcomes: list[Outcome | OSError | StoreError] = []
+        for moved, some in groupby(arrivals.values(), attrgetter("moved")):
+            together = list(some)
+            if moved and shard is self.train:
+                # before they are there, since another thread looks: as many as may be, then as many as are
+                points = sum(len(arrival.points) for arrival in together)
+                first = shard.end
+                self.new_rows.moves(first, first + points)
+            try:
+                outcomes += shard.append_all(together, self._now)
+            except ShardUnusable as error:
+                outcomes += [error] * len(together)
+            if moved and shard is self.train:
+                self.new_rows.moved(shard.end)
+        return outcomes
 
     def withdraw(self, batch_ids: Iterable[BatchId], sender: str) -> int:
         """See `streammac.delivery.receiver.Store.withdraw`."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from streammac.coordinator.prequential import Predictions
 from streammac.wire.reports import IngestReport, Lasting, ShardCounts
 from streammac.wire.status import PointCounts
 
@@ -83,11 +84,14 @@ class Accounts:
         The newest ones of each worker; they are cumulative over its incarnations.
     vanished : dict of str to int
         Points that a worker had and knows nothing of any more: its files are cut, gone, or older ones.
+    predictions : Predictions
+        How the models did on points before they were trained on them.
     """
 
     feeds: dict[str, Feed] = field(default_factory=dict)
     shards: dict[str, ShardCounts] = field(default_factory=dict)
     vanished: dict[str, int] = field(default_factory=dict)
+    predictions: Predictions = field(default_factory=Predictions)
 
     def count_feed(self, name: str, incarnation: int, report: IngestReport) -> list[str]:
         """Take the counts of an ingest node; return what is damaged since its last life, in words."""

@@ -384,6 +384,8 @@ class Coordinator:
         if peer.registration.role == "ingest":
             damage = self.accounts.count_feed(peer.name, peer.incarnation, peer.ingest)
         elif peer.worker.shard is not None:
+            predicted = peer.worker.predicted
+            self.accounts.predictions.take(peer.name, peer.incarnation, predicted)
             if not peer.worker.shard.balances:
                 return [self.note("malformed", peer.name, "its counts of points do not add up")]
             damage = self.accounts.count_shard(peer.name, peer.worker.shard)
@@ -567,7 +569,7 @@ class Coordinator:
     def _drift(self, vote: Drift, now: float) -> list[Action]:
         shards, ever = self.membership.shards, self.accounts.accepted
         restart = self.progress.continuation.vote(vote.name, vote.epoch, now, shards, ever)
-        text = f"reconstruction error {vote.error:.4g}"
+        text = f"{vote.watched} of new points {vote.error:.4g}"
         return [self.note("drift", vote.name, text), *self._order(restart, "drift")]
 
     def _order(self, restart: RestartContinuation | None, why: str) -> list[Action]:

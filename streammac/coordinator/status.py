@@ -108,6 +108,7 @@ def status(coordinator: Coordinator) -> ClusterStatus:
         drift_events=coordinator.progress.continuation.drifts,
         failures=convert(coordinator.failures.counts, FailureCounts),
         recovery=convert(coordinator.failures.recoveries, Recovery),
+        prequential=coordinator.accounts.predictions.status,
         events=coordinator.events.newest,
         **_learning(coordinator),
     )

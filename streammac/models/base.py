@@ -220,6 +220,8 @@ class NestedModel(ABC):
 
     begins_afresh: ClassVar[bool] = True
     """Where training is to begin from new statistics, a new model is made; else the one there is goes on."""
+    watched: ClassVar[str] = "error"
+    """What the nested error of a point is called: drift is noticed by it."""
 
     # -- structure ------------------------------------------------------------------------
 
@@ -352,6 +354,13 @@ class NestedModel(ABC):
     @abstractmethod
     def errors(self, params: Mapping[str, Array], points: PointBlock) -> Floats:
         """Return each point's nested error, (n,): the input of drift detection. x may be overwritten."""
+
+    def outcomes(self, params: Mapping[str, Array], points: PointBlock) -> dict[str, Floats]:
+        """Return how the model does on each of n points, (n,) numbers by name; what is `watched` is among them.
+
+        Asked for new points before anything is trained on them. x may be overwritten.
+        """
+        return {self.watched: self.errors(params, points)}
 
     @abstractmethod
     def measures(self) -> Measures:

@@ -89,6 +89,7 @@ class DeepNetModel(NestedModel, Predictions):
     family = "deep_net"
     lasting = ("layers", "activation", "loss", "classes")
     begins_afresh = False
+    watched = "loss"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
@@ -352,9 +353,18 @@ class DeepNetModel(NestedModel, Predictions):
 
     def errors(self, params: Mapping[str, Array], points: PointBlock) -> Floats:
         """Return each point's loss, (n,)."""
+        return self.outcomes(params, points)[self.watched]
+
+    def outcomes(self, params: Mapping[str, Array], points: PointBlock) -> dict[str, Floats]:
+        """Return ``loss``, and ``accuracy`` of classes, or ``squared_error`` of numbers, mean over targets."""
         problem = self._problem(params, points, 0.0)
         scores = problem.net.head(problem.net.features(problem.seen))
-        return problem.loss.value(scores, problem.y)
+        told = {self.watched: problem.loss.value(scores, problem.y)}
+        if points.y is not None:
+            apart = self._said(params, scores).reshape(points.y.shape) - points.y
+            one = ("accuracy", apart == 0) if self.classes else ("squared_error", apart * apart)
+            told[one[0]] = np.mean(one[1], axis=1, dtype=np.float32)
+        return told
 
     def functions(self, params: Mapping[str, Array]) -> Tensors:
         """Return all but what the optimiser knows, one tensor a layer whatever the blocks."""
@@ -378,7 +388,9 @@ class DeepNetModel(NestedModel, Predictions):
 
     def predict(self, params: Mapping[str, Array], x: Floats) -> Array:
         """See `Predictions.predict`: the likeliest class, or numbers in the units of y, of x for an autoencoder."""
-        scores = self.scores(params, x)
+        return self._said(params, self.scores(params, x))
+
+    def _said(self, params: Mapping[str, Array], scores: Floats) -> Array:
         if self.classes:
             return np.asarray(scores.argmax(axis=1), np.int64)
         if self._loss.curvature != 1.0:

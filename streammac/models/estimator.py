@@ -79,7 +79,14 @@ class _Codes(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]  # skl
         first = len(self._shard)
         self._shard.extend(x)
         errors: list[float] = []
-        enter(self._model, self.params_, self._shard, first, observe=errors.extend)
+        watched = self._model.watched
+        enter(
+            self._model,
+            self.params_,
+            self._shard,
+            first,
+            observe=lambda _, outcomes: errors.extend(outcomes[watched]),
+        )
         if self.window is not None:
             self._shard.keep_last(self.window)
         begin = self._due(float(np.mean(errors)))

@@ -115,13 +115,13 @@ def enter(
     params: Mapping[str, Array],
     data: LocalData,
     first: int,
-    observe: Callable[[Floats], None] | None = None,
+    observe: Callable[[slice, Mapping[str, Floats]], None] | None = None,
     *,
     stop: int | None = None,
 ) -> None:
     """Give the points from row ``first`` on, as far as row ``stop``, their coordinates z = h(x).
 
-    ``observe`` is called with the (n,) nested errors of the new points, in order of arrival.
+    ``observe`` is called with positions of the new points, in order of arrival, and their `NestedModel.outcomes`.
     """
     scratch = np.empty((min(CHUNK, len(data)), data.dim), np.float32)
     stop = len(data) if stop is None else stop
@@ -129,7 +129,7 @@ def enter(
         rows = slice(lo, min(lo + CHUNK, stop))
         x = data.x(rows, scratch)
         if observe is not None:
-            observe(model.errors(params, PointBlock(x.copy(), data.y(rows))))
+            observe(rows, model.outcomes(params, PointBlock(x.copy(), data.y(rows))))
         data.set_z(rows, model.coordinates(params, x))
 
 

@@ -2,7 +2,7 @@
 
 import { chartView } from "./chart_view.js";
 import { duration, measure, short } from "./format.js";
-import { elapsed, hasPhase, methods, named, phase, quality, throughput } from "./history.js";
+import { elapsed, hasPhase, methods, named, phase, prequential, quality, throughput } from "./history.js";
 
 const MARKED = new Set(["joined", "returned", "lost", "left", "drift", "disk_full", "coordinator_restarted"]);
 const KNOWN = [
@@ -34,7 +34,8 @@ export function chartsView(container) {
   const time = chartView({ id: "chart-epoch", title: "Epoch time", unit: "mean over workers", kind: "stack", format: duration });
   const error = chartView({ id: "chart-objective", title: "Error", unit: "of the nested model, per point", kind: "area", format: measure });
   const training = chartView({ id: "chart-named", title: "Training", unit: "per point of the epoch's slice", kind: "lines", format: measure });
-  container.replaceChildren(...[quality_view, feed, time, error, training].map((chart) => chart.figure));
+  const before = chartView({ id: "chart-prequential", title: "Prequential", unit: "new points, before they are trained on", kind: "lines", format: measure });
+  container.replaceChildren(...[quality_view, feed, time, error, before, training].map((chart) => chart.figure));
   const unit = quality_view.figure.querySelector(".unit");
 
   function draw(history, seconds, metric) {
@@ -48,9 +49,10 @@ export function chartsView(container) {
     feed.draw([{ name: "Points/s", colour: "blue", points: throughput(history) }], marks, range);
     time.draw(phases(history), marks, range);
     const objective = history.epoch.filter((line) => Number.isFinite(line.objective));
-    const others = [...named(history)];
-    training.figure.hidden = others.length === 0;
-    if (others.length) training.draw(others.map(([name, points], n) => ({ name, colour: COLOURS[n % COLOURS.length], points })), marks, range);
+    for (const [chart, lines] of [[before, prequential(history)], [training, named(history)]]) {
+      chart.figure.hidden = lines.size === 0;
+      if (lines.size) chart.draw([...lines].map(([name, points], n) => ({ name, colour: COLOURS[n % COLOURS.length], points })), marks, range);
+    }
     error.draw([{ name: "Error", colour: "blue", points: objective.map((line) => [elapsed(history, line.t), line.objective]) }], marks, range);
   }
   return { draw };

@@ -103,9 +103,18 @@ export function phase(history, name) {
 
 /** What else the model's family tells of the epochs: name -> [seconds, value], per point. */
 export function named(history) {
+  return seriesOf(history, history.epoch, "named");
+}
+
+/** How the models did on new points before they were trained on them: name -> [seconds, value], of the newest points. */
+export function prequential(history) {
+  return seriesOf(history, history.sample, "prequential");
+}
+
+function seriesOf(history, lines, field) {
   const series = new Map();
-  for (const line of history.epoch) {
-    for (const [name, value] of Object.entries(line.named ?? {})) {
+  for (const line of lines) {
+    for (const [name, value] of Object.entries(line[field] ?? {})) {
       if (!Number.isFinite(value)) continue;
       if (!series.has(name)) series.set(name, []);
       series.get(name).push([elapsed(history, line.t), value]);

@@ -111,6 +111,7 @@ def _sample(status: ClusterStatus, now: float) -> Line:
         "stored": status.points.stored,
         "blocked": round(sum(node.blocked_s for node in status.ingest), 2),
         "alive": sum(worker.state == "alive" for worker in status.workers),
+        "prequential": status.prequential.window if status.prequential else {},
     }
 
 

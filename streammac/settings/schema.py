@@ -307,7 +307,7 @@ class Publish(Section):
 class DriftDetection(Section):
     """Reaction to a feed that changes."""
 
-    enabled: bool = Field(True, description="watch the reconstruction error for drift")
+    enabled: bool = Field(True, description="watch the error of new points for drift")
     delta: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.002, description="ADWIN's false alarm rate"
     )

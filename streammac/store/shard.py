@@ -494,6 +494,11 @@ class Shard:
         return last.first + last.rows if last is not None else self.first
 
     @property
+    def end(self) -> int:
+        """Number that the row of the next point has, written or not; for the writer thread."""
+        return self._end + self._buffer.points
+
+    @property
     def points(self) -> int:
         """Points that it holds."""
         return sum(segment.live for segment in self._segments) + self._buffer.points

@@ -22,7 +22,7 @@ from streammac.telemetry import metrics
 from streammac.telemetry.metrics import Labels, Series
 from streammac.version import __version__
 from streammac.wire.reports import IngestReport, WorkerReport
-from streammac.wire.status import ClusterStatus, Estimate, Quality
+from streammac.wire.status import ClusterStatus, Estimate, Prequential, Quality
 
 
 class ProcessMetrics(Collector):
@@ -241,6 +241,7 @@ class CoordinatorMetrics(ProcessMetrics):
             (name,): value for name, value in status.named.items() if value is not None
         }
         self.replace(metrics.NAMED, named)
+        self._update_prequential(status.prequential)
         self.replace(metrics.POINTS, _by_name(status.points))
         self.replace(metrics.FAILURES, _by_name(status.failures))
         members: dict[Labels, float] = {}
@@ -258,6 +259,16 @@ class CoordinatorMetrics(ProcessMetrics):
         if status.model_version != self._version:
             self._version = status.model_version
             self.set(metrics.PUBLISHED, time.time())
+
+    def _update_prequential(self, told: Prequential | None) -> None:
+        if told is None:
+            return
+        self.set(metrics.PREDICTED, told.points)
+        spans = {"overall": told.overall, "window": told.window}
+        found: dict[Labels, float] = {
+            (name, span): value for span, means in spans.items() for name, value in means.items()
+        }
+        self.replace(metrics.PREQUENTIAL, found)
 
     def _update_quality(self, quality: Quality | None) -> None:
         leading: dict[Labels, float] = {

@@ -99,7 +99,8 @@ HOP_SECONDS = Series(
 ENTERING_ERROR = Series(
     "streammac_worker_entering_error",
     "gauge",
-    "mean reconstruction error of the points that entered last, before anything was trained on them",
+    "mean error of the points that entered last, before anything was trained on them: of codes the "
+    "reconstruction error, of nets the loss",
 )
 DISK_FREE = Series("streammac_disk_free_bytes", "gauge", "bytes free where the shards are")
 BUSY = Series("streammac_worker_busy_ratio", "gauge", "share of time spent computing, lately")
@@ -272,6 +273,18 @@ NAMED = Series(
     "further sums of training that the model's family tells of, per point",
     ("name",),
 )
+PREDICTED = Series(
+    "streammac_prequential_points_total",
+    "counter",
+    "new points that were predicted before anything was trained on them",
+)
+PREQUENTIAL = Series(
+    "streammac_prequential_mean",
+    "gauge",
+    "how the models did on those, by the name that the family gives it (error, loss, accuracy, squared_error); span: "
+    "overall, or window, of the newest ones",
+    ("name", "span"),
+)
 MU = Series("streammac_mu", "gauge", "penalty of the continuation")
 IMBALANCE = Series(
     "streammac_load_imbalance_ratio", "gauge", "largest over mean busy time of an epoch"
@@ -338,8 +351,7 @@ DRIFTS = Series(
 COORDINATOR = (
     BUILD, VIEW, MEMBERS, WORKER_UP, WEIGHT, FAILURES, RECOVERY_LAST, RECOVERY_SECONDS, EVENTS,
     COORDINATOR_MALFORMED, POINTS, EPOCH, RESTING, EPOCHS, EPOCH_PHASES, EPOCH_SECONDS, FRESHNESS, UNPUBLISHED,
-    REFRESH, OBJECTIVE, PENALISED,
-    VIOLATED, LEFT_OUT, NAMED, MU, IMBALANCE, MODEL_VERSION, PROMOTED, PUBLISHED, EXAMINED, QUALITY,
-    MEASURES, MARGINS, *PROPERTIES.values(), DRIFTS, HANDSHAKE_FAILURES,
+    REFRESH, OBJECTIVE, PENALISED, VIOLATED, LEFT_OUT, NAMED, PREDICTED, PREQUENTIAL, MU, IMBALANCE, MODEL_VERSION,
+    PROMOTED, PUBLISHED, EXAMINED, QUALITY, MEASURES, MARGINS, *PROPERTIES.values(), DRIFTS, HANDSHAKE_FAILURES,
 )  # fmt: skip
 """All series of the coordinator."""

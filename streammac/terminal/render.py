@@ -248,6 +248,9 @@ def _learning(status: ClusterStatus, trend: Trend | None, glyphs: Glyphs) -> Ren
         promise = f", promised {status.refresh_s:g} s" if status.refresh_s else ""
         table.add_row("freshness", f"points in a version after {status.freshness_s:.1f} s{promise}")
     table.add_row("objective", _course(number(status.objective), trend.objective, glyphs))
+    if status.prequential is not None:
+        means = ", ".join(f"{name} {number(m)}" for name, m in status.prequential.window.items())
+        table.add_row("prequential", f"{means} of {status.prequential.window_points:,} new points")
     quality = status.quality
     if quality is None:
         table.add_row("quality", "measured with the first model")

@@ -42,6 +42,7 @@ def summarise(run: Run) -> dict[str, Any]:
         "seconds_to_first_ack": _since(run.started, run.milestones.first_ack_s),
         "seconds_to_first_model": _since(run.started, run.milestones.first_model_s),
         "quality": _quality(status.quality) if status.quality else None,
+        "prequential": asdict(status.prequential) if status.prequential else None,
         "error": str(run.failure) if run.failure else None,
     }
 
@@ -114,6 +115,13 @@ def final_table(summary: dict[str, Any], running: ClusterStatus | None) -> Table
         )
         ratio = f"; largest over mean {running.imbalance:.2f}" if running.imbalance else ""
         table.add_row("load balance", busy + ratio)
+    before = summary["prequential"]
+    if before:
+        means = ", ".join(f"{name} {value:.3g}" for name, value in before["overall"].items())
+        text = (
+            f"{means} of {before['points']:,} new points, each predicted before it was trained on"
+        )
+        table.add_row("prequential", text)
     told = summary["quality"]
     quality = convert(told, Quality) if told else None
     if quality is None:

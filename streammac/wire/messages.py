@@ -443,11 +443,12 @@ class ProbeAnswer(Message):
 
 
 class Drift(Message):
-    """A worker's detector saw its reconstruction error change."""
+    """A worker's detector saw the error of new points grow; ``watched`` is what the model's family calls it."""
 
     name: Name
     epoch: Count
     error: Real
+    watched: Key = "error"
 
 
 # -- points: ingest node -> worker, and worker -> worker when data moves ---------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from streammac.wire.fields import MANY, Amount, Count, Key, Reason, Seconds, Value
+from msgspec import field
+
+from streammac.wire.fields import MANY, Amount, Count, Key, Reals, Reason, Seconds, Value
 
 
 class RingProgress(Value):
@@ -70,6 +72,14 @@ class MoveState(Value):
     """Batches that may be with workers that are gone, too."""
 
 
+class Predicted(Value):
+    """What a worker's models did on new points before anything was trained on them, since it began."""
+
+    points: Count = 0
+    sums: Reals = field(default_factory=dict)
+    """By name of the outcome, see `streammac.models.base.NestedModel.outcomes`."""
+
+
 class WorkerReport(Value):
     """How a worker fares. Shards and moves are None until the shards are open: nothing is known of them then."""
 
@@ -94,6 +104,7 @@ class WorkerReport(Value):
     """Steps of training that failed on their numbers since it began."""
     failed_step: Reason = ""
     """The newest of them, and why."""
+    predicted: Predicted = Predicted()
 
     @property
     def points(self) -> int:

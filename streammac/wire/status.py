@@ -222,6 +222,25 @@ class Quality(msgspec.Struct, frozen=True):
         return self.measures.get(measure or self.measure, {})
 
 
+class Prequential(msgspec.Struct, frozen=True):
+    """How the models did on new points before anything was trained on them: each point is predicted once.
+
+    Attributes
+    ----------
+    points : int
+        Points that were predicted.
+    overall : dict
+        Means over all of them, by the name that the model's family gives them.
+    window_points, window
+        The same over the newest ones.
+    """
+
+    points: int
+    overall: dict[str, float]
+    window_points: int
+    window: dict[str, float]
+
+
 class CoordinatorStatus(msgspec.Struct, frozen=True):
     """The coordinator's own process, and where it is reached.
 
@@ -315,6 +334,7 @@ class ClusterStatus(msgspec.Struct, frozen=True):
     examined_s: float = 0.0
     first_model_s: float = 0.0
     quality: Quality | None = None
+    prequential: Prequential | None = None
     coordinator: CoordinatorStatus = CoordinatorStatus()
     answers: tuple[Answer, ...] = ()
     events: tuple[Event, ...] = ()

@@ -6,6 +6,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from sklearn import metrics
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -241,6 +242,23 @@ def test_a_point_of_no_class_has_no_part():
     scores, y = model.scores(params, points.x.copy()), (points.y == np.arange(3)).astype(np.float32)
     assert not LOSSES["softmax"].gradient(scores, y)[:5].any()
     assert not model.errors(params, PointBlock(points.x.copy(), points.y))[:5].any()
+
+
+def test_the_outcomes_of_new_points_are_those_of_the_usual_measures():
+    model, params, points = net_of()
+    got = model.outcomes(params, PointBlock(points.x.copy(), points.y))
+    right = metrics.accuracy_score(points.y[:, 0], model.predict(params, points.x.copy()))
+    assert got["accuracy"].mean() == np.float32(right)
+    np.testing.assert_array_equal(got["loss"], model.errors(params, points))
+
+    numbers = DeepNetModel(layers=(5,))
+    x, y = points.x, RNG.standard_normal((40, 2)).astype(np.float32)
+    block = numbers.initial_blocks(Signature(6, 2))[0]
+    moments = {"init/count": np.ones(1) * 50, "init/x": np.full((2, 6), 50.0)}
+    first = numbers.end_lap(block, {}, moments | {"init/y": np.full((2, 2), 60.0)}, 0)
+    got = numbers.outcomes(first, PointBlock(x.copy(), y))
+    wanted = metrics.mean_squared_error(y, numbers.predict(first, x.copy()))
+    assert got["squared_error"].mean() == pytest.approx(wanted, rel=1e-5)
 
 
 @pytest.mark.parametrize(

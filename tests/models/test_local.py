@@ -90,13 +90,13 @@ class TestEntry:
 
     def test_tells_the_errors_in_order_of_arrival(self):
         data, told = shard(), []
-        enter(Recorder(), {}, data, 10, lambda errors: told.extend(errors.tolist()))
+        enter(Recorder(), {}, data, 10, lambda _, of: told.extend(of["error"].tolist()))
         assert told == [2.0 * n for n in range(10, COUNT)]
         assert data.z(slice(10, None)).ravel().tolist() == list(range(11, COUNT + 1))
 
     def test_the_errors_are_of_points_with_their_targets(self):
         told = []
-        enter(Recorder(), {}, labelled(), 10, lambda errors: told.extend(errors.tolist()))
+        enter(Recorder(), {}, labelled(), 10, lambda _, of: told.extend(of["error"].tolist()))
         assert told == [-n for n in range(10, COUNT)]
 
 

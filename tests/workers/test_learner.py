@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from streammac.models.arrays import ArrayShard
 from streammac.models.base import Objective
+from streammac.models.estimator import BinaryAutoencoder
 from streammac.models.local import CHUNK, VisitPlan
+from streammac.models.net_estimators import DeepNetClassifier
 from streammac.models.signature import Signature
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
@@ -380,6 +383,34 @@ def test_with_another_model_all_points_enter_anew_and_the_watch_with_it():
     learner.do(OpenEpoch(2, 3, LATER, {"now": 3}, anew=True))
     assert set(data.view().z(slice(None)).ravel()) == {3}
     assert len(watch._rest) == 0
+
+
+def test_classes_that_swap_their_meaning_are_a_drift_though_x_stays_the_same():
+    digits = load_digits(n_class=2)
+    order = np.random.default_rng(0).permutation(np.tile(np.arange(len(digits.target)), 9))
+    x, y = digits.data[order].astype(np.float32), digits.target[order]
+    net = DeepNetClassifier([4], passes=4).fit(x[:1000], y[:1000])
+    codes = BinaryAutoencoder(bits=4, epochs=2).fit(x[:1000])
+    raised = {}
+    for name, model, params in (
+        ("loss", net._model, net.params_),
+        ("error", codes._model, codes.params_),
+    ):
+        shard = ArrayShard(x[:1000], model.coordinate_shape(), y[:1000])
+        watch = DriftWatch(0.002)
+        learner = Learner("w1", model, shard, VisitPlan(), drift=watch)
+        learner.do(OpenEpoch(1, 1, LATER, params))
+        learner.do(ZStep(1, 1, LATER, params))
+        shard.extend(x[1000:2000], y[1000:2000])
+        learner.do(OpenEpoch(1, 2, LATER, params))
+        assert watch.take() is None, "points as before"
+        shard.extend(x[2000:], 1 - y[2000:])
+        learner.do(OpenEpoch(1, 3, LATER, params))
+        assert model.watched == name
+        raised[name] = watch.take() is not None
+    assert raised == {"loss": True, "error": False}
+    tried = learner.prequential.predicted
+    assert tried.points == len(x)
 
 
 def drifting() -> tuple[Learner, ArrayShard]:

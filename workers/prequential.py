@@ -1,0 +1,87 @@
+"""Prequential figures: each point that comes is first predicted with the model there is, then trained on.
+
+What a model does on points that it has not seen yet (`NestedModel.outcomes`) is summed up here; the coordinator adds up
+what workers tell. A point counts at the worker where it came first, and in the life of that worker in which it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streammac.models.base import Floats
+from streammac.wire.reports import Predicted
+
+
+class NewRows:
+    """Which rows of a shard nobody has predicted yet: those that came in this life, and not from another worker.
+
+    The thread that stores notes what moves here before it is stored; another one asks.
+
+    Parameters
+    ----------
+    began : int
+        Number of the first row of this life.
+    """
+
+    def __init__(self, began: int = 0) -> None:
+        self._began = began
+        self._moved: tuple[tuple[int, int], ...] = ()
+
+    def moves(self, first: int, stop: int) -> None:
+        """Take notice that rows from ``first`` on, before ``stop`` at most, are to come from another worker."""
+        before = self._moved
+        if before and before[-1][1] == first:
+            first, before = before[-1][0], before[:-1]
+        self._moved = (*before, (first, stop))
+
+    def moved(self, stop: int) -> None:
+        """Take notice that they have come, and where they ended."""
+        *before, (first, _) = self._moved
+        self._moved = (*before, (first, stop))
+
+    def among(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say of (n,) rows by their numbers whether they are new, (n,)."""
+        new = numbers >= self._began
+        for first, stop in self._moved:
+            new &= (numbers < first) | (numbers >= stop)
+        return new
+
+
+class Prequential:
+    """Sums of outcomes since the worker began.
+
+    Parameters
+    ----------
+    new_rows : NewRows
+        Says which rows count.
+
+    Attributes
+    ----------
+    predicted : Predicted
+        The sums so far; replaced, never changed: another thread may take it.
+    """
+
+    def __init__(self, new_rows: NewRows | None = None) -> None:
+        self._new_rows = new_rows or NewRows()
+        self.predicted = Predicted()
+
+    def take(
+        self, rows: slice, number: Callable[[int], int], outcomes: Mapping[str, Floats]
+    ) -> None:
+        """Take the (n,) outcomes of rows at these positions, whose numbers ``number`` tells.
+
+        One that is not finite would make every mean so: its point does not count.
+        """
+        numbers = np.array([number(position) for position in range(rows.start, rows.stop)])
+        counts = self._new_rows.among(numbers)
+        for values in outcomes.values():
+            counts &= np.isfinite(values)
+        before = self.predicted
+        sums = {
+            name: before.sums.get(name, 0.0) + float(values[counts].sum(dtype=np.float64))
+            for name, values in outcomes.items()
+        }
+        self.predicted = Predicted(before.points + int(counts.sum()), sums)
