@@ -11,8 +11,10 @@ import csv
 from ingest.records import BadRecord, Record
 
 
-def decode_csv(line: bytes, targets: int = 0) -> Record:
-    r"""Decode one line of numbers, of which so many of the last are targets.
+def decode_csv(line: bytes, targets: int = 0, *, keyed: bool = False) -> Record:
+    r"""Decode one line of numbers, of which so many of the last are targets; ``keyed``: the first is the key.
+
+    Where all targets are empty they are to come later, and where all else is, it came before.
 
     Among semicolons a comma is a decimal point, as in much of the world.
 
@@ -20,6 +22,10 @@ def decode_csv(line: bytes, targets: int = 0) -> Record:
     Record(x=[1.0, 2.0], y=[3.0], key=b'', time=nan)
     >>> decode_csv(b"1, 2.5").x, decode_csv(b'"1,5";-2').x, decode_csv(b"1e3\t.5").x
     ([1.0, 2.5], [1.5, -2.0], [1000.0, 0.5])
+    >>> decode_csv(b"a7,1,2,", targets=1, keyed=True)
+    Record(x=[1.0, 2.0], y=None, key=b'a7', time=nan)
+    >>> decode_csv(b"a7,,,3", targets=1, keyed=True)
+    Record(x=[], y=[3.0], key=b'a7', time=nan)
 
     Raises
     ------
@@ -27,15 +33,34 @@ def decode_csv(line: bytes, targets: int = 0) -> Record:
         Naming the first field that is not a number.
     """
     fields, plain = _fields(line)
+    if keyed:
+        return _keyed(fields, plain, targets)
     try:
         if b"_" not in line:  # Python's own notation for digit groups, nobody else's
             values = list(map(float, plain))
             return Record(values[:-targets], values[-targets:]) if targets else Record(values)
     except ValueError:
         pass
-    column = next(i for i, field in enumerate(plain) if not _is_number(field))
+    raise _bad(fields, plain, 0)
+
+
+def _keyed(fields: list[bytes], plain: list[bytes], targets: int) -> Record:
+    end = max(1, len(plain) - targets)
+    parts = [
+        [] if not any(map(bytes.strip, part)) else part for part in (plain[1:end], plain[end:])
+    ]
+    if not all(map(_is_number, parts[0] + parts[1])):
+        raise _bad(fields, plain, 1)
+    x, y = (list(map(float, part)) for part in parts)
+    return Record(x, y or None, fields[0].strip())
+
+
+def _bad(fields: list[bytes], plain: list[bytes], first: int) -> BadRecord:
+    """Return what is wrong with the first field, from this one on, that is no number."""
+    columns = range(first, len(plain))
+    column = next(i for i in columns if not _is_number(plain[i]))
     shown = fields[column].decode("utf-8", "replace")[:40]
-    raise BadRecord(f"column {column + 1}: expected a number, got {shown!r}")
+    return BadRecord(f"column {column + 1}: expected a number, got {shown!r}")
 
 
 def _fields(line: bytes) -> tuple[list[bytes], list[bytes]]:

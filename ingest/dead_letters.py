@@ -29,6 +29,8 @@ from streammac.wire.reports import Trouble
 
 log = logging.getLogger(__name__)
 
+KEYED_CSV = "keyed csv:"
+"""Of CSV whose first column is the key, with so many targets."""
 TEXT_FORMATS = {"json": decode_json, "csv": decode_csv, "msgpack": decode_packed}
 """How records are decoded that are not rows of arrays."""
 
@@ -37,8 +39,8 @@ TEXT_FORMATS = {"json": decode_json, "csv": decode_csv, "msgpack": decode_packed
 class DeadLetter:
     """One record.
 
-    ``format`` says how its raw bytes are to be read: ``json``, ``csv`` (``csv:1`` with a target), or the type of an
-    array's row, as in ``<f8``.
+    ``format`` says how its raw bytes are to be read: ``json``, ``csv`` (``csv:1`` with a target, ``keyed csv:1`` with a
+    key before it), or the type of an array's row, as in ``<f8``.
     """
 
     file: str
@@ -177,7 +179,11 @@ class Pusher(Protocol):
         keys: list[bytes] | None = None,
         times: NDArray[np.float64] | None = None,
     ) -> object:
-        """Push (n, D) points; the result has ``accepted``."""
+        """Push (n, D) points; the result has ``accepted`` and ``waiting``."""
+        ...
+
+    def push_targets(self, keys: list[bytes], y: NDArray[np.float64]) -> object:
+        """Push (n, K) targets of points that came before."""
         ...
 
 
@@ -225,8 +231,11 @@ def _push(client: Pusher, letter: DeadLetter) -> bool:
         raise BadRecord("beyond the range of float64") from None
     times = None if np.isnan(record.time) else np.array([record.time])
     keys = [record.key] if record.key else None
-    result = client.push(x, y, keys=keys, times=times)
-    return int(getattr(result, "accepted", 0)) == 1
+    if y is not None and not record.x:  # a target whose point came, or is to come, by itself
+        result = client.push_targets([record.key], y)
+    else:
+        result = client.push(x, y, keys=keys, times=times)
+    return int(getattr(result, "accepted", 0)) + int(getattr(result, "waiting", 0)) == 1
 
 
 def _remove(folder: Path, gone: Mapping[str, set[int]], last: Mapping[str, int], echo: str) -> None:
@@ -257,6 +266,8 @@ def _record(letter: DeadLetter) -> Record:
     form, _, targets = letter.format.partition(":")
     if form == "csv" and targets.isdecimal():
         return decode_csv(letter.raw, int(targets))
+    if letter.format.startswith(KEYED_CSV):
+        return decode_csv(letter.raw, int(letter.format.removeprefix(KEYED_CSV)), keyed=True)
     if letter.format in TEXT_FORMATS:
         return TEXT_FORMATS[letter.format](letter.raw)
     try:

@@ -149,9 +149,16 @@ class FeedReaders:
                 )
 
     def _delivery(self, source: Source, piece: Chunk) -> Delivery:
-        points, refused = self._ingest_queue.prepare(piece)
-        self._refusals.count(source.name, len(piece), refused)
-        return Delivery(source.name, source.format, points, refused)
+        parts = self._ingest_queue.prepare(piece)
+        self._refusals.count(source.name, len(piece), parts.refused)
+        return Delivery(
+            source.name,
+            source.format,
+            parts.points,
+            parts.refused,
+            waiting=parts.waiting,
+            targets=parts.targets,
+        )
 
 
 def _own(name: str, items: Iterator[Item]) -> Iterator[Item]:

@@ -64,12 +64,12 @@ def decode_packed(packed: bytes) -> Record:
 
 
 def record_of(value: Any) -> Record:
-    """Return the record that a decoded value describes, see `decode_json`."""
+    """Return the record that a decoded value describes, see `decode_json`; without x it is a target for a key."""
     if isinstance(value, list):
         return Record(_numbers("x", value))
     if not isinstance(value, dict):
         raise BadRecord(f"expected an object or a list, got {type(value).__name__}")
-    if "x" not in value:
+    if "x" not in value and not ("y" in value and "key" in value):
         raise BadRecord('x: missing - a record looks like {"x": [1.0, 2.0]}')
     unknown = value.keys() - FIELDS
     if unknown:
@@ -78,7 +78,9 @@ def record_of(value: Any) -> Record:
     y = value.get("y")
     if y is not None:
         y = _numbers("y", y) if isinstance(y, list) else [_number("y", y)]
-    return Record(_numbers("x", value["x"]), y, _key(value.get("key")), _time(value.get("time")))
+    return Record(
+        _numbers("x", value.get("x", [])), y, _key(value.get("key")), _time(value.get("time"))
+    )
 
 
 def _numbers(field: str, value: Any) -> list[float]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeAlias
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -24,13 +23,13 @@ from starlette.routing import Route
 
 from ingest.bodies import BadBody, TooMany, UnknownType, chunk_of
 from ingest.ingest_queue import Delivery, IngestQueue, Stopping
+from ingest.parts import Parts
 from ingest.records import Chunk, Refused
 from ingest.sources import SourceError
 from ingest.sources.http_place import place_to_listen
 from streammac.delivery.batch import Ticket
 from streammac.link.http_server import serve
 from streammac.link.pulse import Pulse
-from streammac.points.block import PointBlock
 from streammac.settings.schema import Network
 
 ACK_PATIENCE_S = 60.0
@@ -44,8 +43,6 @@ STATUS = {UnknownType: 415, TooMany: 413}
 """Of what is wrong with a body; else 400."""
 REASONS = 5
 """Reasons of refused points that an answer names."""
-
-Prepared: TypeAlias = tuple[PointBlock, list[Refused]]
 
 
 def listen(uri: str, network: Network, app: Starlette) -> tuple[str, Callable[[], None]]:
@@ -133,7 +130,7 @@ class HttpEndpoint:
     async def _take(self, request: Request, body: bytearray) -> Response:
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
 
-        def read() -> tuple[Chunk, str, Prepared | None]:
+        def read() -> tuple[Chunk, str, Parts | None]:
             chunk, form = chunk_of(kind, bytes(body))
             return chunk, form, self._ingest_queue.try_prepare(chunk)
 
@@ -145,17 +142,17 @@ class HttpEndpoint:
             return _refuse(STATUS.get(type(error), 400), str(error))
         try:
             async with asyncio.timeout(ACK_PATIENCE_S):
-                points, refused = prepared or await self._prepared(chunk)
-                ticket = await self._settled(form, points, refused)
+                parts = prepared or await self._prepared(chunk)
+                ticket = await self._settled(form, parts)
         except Stopping:
             return _refuse(503, "the ingest node ends")
         except TimeoutError:
             return _refuse(
                 503, f"no acknowledgement within {ACK_PATIENCE_S:.0f} s; it may still come"
             )
-        return _answer(ticket, refused)
+        return _answer(ticket, parts.refused)
 
-    async def _prepared(self, chunk: Chunk) -> Prepared:
+    async def _prepared(self, chunk: Chunk) -> Parts:
         """Validate records once it is agreed what a point looks like; without a thread that waits for it."""
         queue = self._ingest_queue
         while True:
@@ -167,9 +164,7 @@ class HttpEndpoint:
             if prepared is not None:
                 return prepared
 
-    def _settled(
-        self, form: str, points: PointBlock, refused: list[Refused]
-    ) -> asyncio.Future[Ticket]:
+    def _settled(self, form: str, parts: Parts) -> asyncio.Future[Ticket]:
         """Hand over points; return what becomes of them, some time."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Ticket] = loop.create_future()
@@ -181,7 +176,17 @@ class HttpEndpoint:
         def settled(ticket: Ticket) -> None:
             loop.call_soon_threadsafe(resolve, ticket)
 
-        self._ingest_queue.put_request(Delivery("http", form, points, refused, settled))
+        self._ingest_queue.put_request(
+            Delivery(
+                "http",
+                form,
+                parts.points,
+                parts.refused,
+                settled,
+                waiting=parts.waiting,
+                targets=parts.targets,
+            )
+        )
         return answer
 
 
@@ -202,6 +207,7 @@ def _answer(ticket: Ticket, refused: list[Refused]) -> Response:
             "accepted": ticket.stored + ticket.duplicate,
             "duplicate": ticket.duplicate,
             "dead_lettered": len(refused) + ticket.given_up,
+            "waiting": ticket.waiting,
             "reasons": reasons,
         }
     )

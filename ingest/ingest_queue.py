@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ingest.cutting import Origin
+from ingest.late_targets import Targets
+from ingest.parts import Parts, separate
 from ingest.positions import Place
 from ingest.records import Chunk, Refused
-from ingest.validation import propose, validate
+from ingest.validation import propose
 from streammac.delivery.batch import Ticket
 from streammac.errors import StreammacError
 from streammac.points.block import PointBlock
@@ -44,6 +46,10 @@ class Delivery:
         The seekable feed that it is a piece of; empty: of none.
     end : Place, optional
         It is the last piece of a chunk, which ends there.
+    waiting : PointBlock, optional
+        Points whose targets are to come.
+    targets : Targets, optional
+        Targets of points that came before.
     """
 
     source: str
@@ -54,6 +60,14 @@ class Delivery:
     origin: Origin | None = None
     feed: str = ""
     end: Place | None = None
+    waiting: PointBlock | None = None
+    targets: Targets | None = None
+
+    @property
+    def apart(self) -> int:
+        """Records that are no points yet, or belong to others."""
+        waiting = 0 if self.waiting is None else len(self.waiting)
+        return waiting + (0 if self.targets is None else len(self.targets.keys))
 
 
 class IngestQueue:
@@ -65,10 +79,13 @@ class IngestQueue:
         Largest record.
     wake : callable
         Wakes the I/O loop; called from any thread.
+    late : bool
+        Whether targets may come later than their points.
     """
 
-    def __init__(self, record_bytes: int, wake: Callable[[], None]) -> None:
+    def __init__(self, record_bytes: int, wake: Callable[[], None], *, late: bool = False) -> None:
         self._record_bytes = record_bytes
+        self._late = late
         self._wake = wake
         self._agreed = threading.Event()
         self._stopping = threading.Event()
@@ -81,13 +98,8 @@ class IngestQueue:
 
     # -- any thread -----------------------------------------------------------------------
 
-    def prepare(self, chunk: Chunk) -> tuple[PointBlock, list[Refused]]:
+    def prepare(self, chunk: Chunk) -> Parts:
         """Validate a chunk; wait for the schema if none is agreed yet.
-
-        Returns
-        -------
-        points, refused
-            See `validate`.
 
         Raises
         ------
@@ -100,9 +112,9 @@ class IngestQueue:
         self._agreed.wait()
         if self.schema is None:
             raise Stopping
-        return validate(chunk, self.schema, self._record_bytes)
+        return separate(chunk, self.schema, self._record_bytes, late=self._late)
 
-    def try_prepare(self, chunk: Chunk) -> tuple[PointBlock, list[Refused]] | None:
+    def try_prepare(self, chunk: Chunk) -> Parts | None:
         """Validate a chunk; propose a schema, and return None, if there is none."""
         schema = self.schema
         if schema is None:
@@ -112,7 +124,7 @@ class IngestQueue:
                 self._wake()
                 return None
             schema = NOTHING_USABLE
-        return validate(chunk, schema, self._record_bytes)
+        return separate(chunk, schema, self._record_bytes, late=self._late)
 
     def put(self, delivery: Delivery) -> None:
         """Hand over a chunk of a feed; waits while the node has no room (back-pressure)."""

@@ -24,6 +24,7 @@ from ingest.outbox import Outbox
 from ingest.progress import IngestState
 from ingest.pushes import Pushes
 from ingest.sources import SourceError
+from ingest.waiting_room import WaitingRoom
 from ingest.wake import Wake
 from streammac.allocator import keep_freed_memory, spare_what_is_loaded
 from streammac.delivery.ledger import Ledger
@@ -80,6 +81,8 @@ class IngestNode:
         Its own, open.
     interrupt : Interrupt
         Asks it to end.
+    room : Ledger, optional
+        What is on disk of points that wait for their targets, open.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class IngestNode:
         registration: Registration,
         ledger: Ledger[IngestState],
         interrupt: Interrupt,
+        room: Ledger[WaitingRoom] | None = None,
     ) -> None:
         settings = registration.settings
         self.link = link
@@ -102,11 +106,12 @@ class IngestNode:
         for socket in (link.socket, listeners.clients.socket, self.wake.socket):
             self.poller.register(socket, zmq.POLLIN)
         self.workers = WorkerSockets(listeners.context, self.poller)
-        self.ingest_queue = IngestQueue(settings.ingest.record_bytes, self.wake)
+        late = settings.stream.late_targets is not None
+        self.ingest_queue = IngestQueue(settings.ingest.record_bytes, self.wake, late=late)
         self.feeds = FeedReaders(link.name, self.ingest_queue, settings, self.wake)
         path = directory.dead_letters / f"{link.name}.ndjson"
         letters = DeadLetterFile(path, settings.ingest.dead_letter_bytes)
-        self.outbox = Outbox(link.name, link.incarnation, settings, ledger, letters)
+        self.outbox = Outbox(link.name, link.incarnation, settings, ledger, letters, room)
         self.pushes = Pushes(
             self.ingest_queue, self.outbox.take, listeners.clients.answer, settings
         )
@@ -199,7 +204,7 @@ class IngestNode:
     def _listen(self, uri: str) -> None:
         endpoint = HttpEndpoint(
             self.ingest_queue,
-            lambda: self.outbox.sender.has_room,
+            lambda: self.outbox.has_room,
             self.registration.settings.ingest.request_bytes,
             self.link.pulse,
         )
@@ -211,7 +216,7 @@ class IngestNode:
 
     def _serve_clients(self) -> None:
         for identity, push in self.listeners.clients.receive():
-            room = self.outbox.sender.has_room and not self.ingest_queue.stopping
+            room = self.outbox.has_room and not self.ingest_queue.stopping
             self.pushes.take(identity, push, has_room=room)
 
     def _admit(self) -> None:
@@ -220,7 +225,7 @@ class IngestNode:
             self.link.tell(proposal)
         while not self.ingest_queue.requests.empty():
             self.outbox.take(self.ingest_queue.requests.get())
-        while self.outbox.sender.has_room:
+        while self.outbox.has_room:
             try:
                 self.outbox.take(self.ingest_queue.feeds.get_nowait())
             except queue.Empty:
@@ -260,12 +265,13 @@ class IngestNode:
     def _report(self) -> IngestReport:
         # first of all whether they have ended: what they brought to the last has then been handed over
         finished = self.feeds.ended and self.outbox.idle and self.ingest_queue.feeds.empty()
+        report = self.outbox.report()
         return replace(
-            self.outbox.report(),
+            report,
             malformed=self.listeners.clients.malformed
             + self.workers.malformed
             + self.link.malformed,
-            finished=finished,
+            finished=finished and not report.late.waiting,
             first_ack_s=self.first_ack_s,
             rate=self._rate[0],
             troubles=(*self.feeds.troubles(), *self.outbox.letters.troubles()),
@@ -371,11 +377,14 @@ def _serve(
     try:
         with link.pulse.long("it reads its ledger"):
             ledger = Ledger(directory.ledger(link.name), IngestState())
+            path = directory.waiting_room(link.name)
+            late = registration.settings.stream.late_targets is not None or path.exists()
+            room = Ledger(path, WaitingRoom()) if late else None
     except (StreammacError, OSError) as error:
         log.error("%s", error)
         link.tell(Goodbye(link.name, link.incarnation))
         # a disk may have room later
         return ExitCode.UNEXPECTED if isinstance(error, OSError) else ExitCode.BAD_INPUT
-    node = IngestNode(link, listeners, directory, registration, ledger, interrupt)
+    node = IngestNode(link, listeners, directory, registration, ledger, interrupt, room)
     spare_what_is_loaded()
     return node.run(sources)

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 from ingest.cutting import Origin, cut
 from ingest.dead_letters import DeadLetterFile
 from ingest.ingest_queue import Delivery
+from ingest.late_targets import Brought, LateTargets, Outcome
 from ingest.positions import Position, Positions
 from ingest.progress import IngestState
 from ingest.records import Refused
 from ingest.sources.base import Seekable
+from ingest.waiting_room import WaitingRoom
 from streammac.delivery.batch import Batch, Ticket
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.sender import Post, Sender, Write
 from streammac.points.batch_id import BatchId
-from streammac.settings.schema import Settings
+from streammac.settings.schema import Settings, duration_s
 from streammac.wire.messages import Ack, Credit, Route
-from streammac.wire.reports import IngestReport, Lasting
+from streammac.wire.reports import IngestReport, Lasting, LateCounts
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,8 @@ class Outbox:
         The node's, open.
     letters : DeadLetterFile
         Where refused records go.
+    room : Ledger, optional
+        What is on disk of points that wait for their targets, open; without it none does.
 
     Attributes
     ----------
@@ -63,6 +68,8 @@ class Outbox:
         Of seekable feeds.
     letters : DeadLetterFile
         The dead letters.
+    late : LateTargets or None
+        Points that wait for their targets.
     """
 
     def __init__(
@@ -72,14 +79,14 @@ class Outbox:
         settings: Settings,
         ledger: Ledger[IngestState],
         letters: DeadLetterFile,
+        room: Ledger[WaitingRoom] | None = None,
     ) -> None:
         ingest = settings.ingest
         self.name = name
         self.sender = Sender(name, incarnation, ingest.resend_s, ingest.window_bytes, ledger.state)
         self.positions = Positions(ledger.state, incarnation)
         self._incarnation = incarnation
-        self._batch_points = ingest.batch_points
-        self._share = settings.held_out.share
+        self._settings = settings
         self._ledger = ledger
         self.letters = letters
         self._open: list[_Open] = []
@@ -88,12 +95,33 @@ class Outbox:
         self._others = 0  # records that only this life of the node counts
         self._dead_lettered = 0  # those of them that are dead letters
         self._routed = self._stuck = False
+        self.late = None if room is None else self._late_targets(room)
+
+    def _late_targets(self, room: Ledger[WaitingRoom]) -> LateTargets:
+        patience_s = duration_s(self._settings.stream.late_targets) or 0.0
+        late = LateTargets(room, patience_s, self._settings.ingest.late_bytes, self._name)
+        for batch in late.resume():
+            if self._ledger.state.is_settled(batch.batch_id):
+                late.settled(batch.batch_id)
+            else:
+                self._put(batch)
+        return late
+
+    def _name(self, points: int) -> Origin:
+        """Name the batches of points that got their targets: the node has them again after it was killed."""
+        return replace(self._stream(points), durable=True)
+
+    def _put(self, batch: Batch) -> None:
+        self.sender.put(batch)
+        self._pushed += len(batch)
 
     # -- feeds and requests ---------------------------------------------------------------
 
     def open_feed(self, name: str, source: Seekable) -> Position:
         """Return where a feed is to be read from."""
-        position, begun = self.positions.open(name, source, self._batch_points, self._share)
+        position, begun = self.positions.open(
+            name, source, self._settings.ingest.batch_points, self._settings.held_out.share
+        )
         if begun is not None:
             self.sender.note(begun)
         return position
@@ -101,10 +129,11 @@ class Outbox:
     def take(self, delivery: Delivery) -> None:
         """Take a delivery: its good points are on their way, its bad ones become dead letters."""
         ticket = Ticket()
-        records = len(delivery.points) + len(delivery.refused)
+        apart = delivery.apart
+        records = len(delivery.points) + len(delivery.refused) + apart
         if delivery.feed:
             position = self.positions[delivery.feed]
-            position.take(ticket, records, delivery.refused, delivery.end)
+            position.take(ticket, records, delivery.refused, delivery.end, apart)
         elif delivery.refused:
             kept = delivery.refused[: LETTERS if delivery.settled else None]
             self.letters.append(delivery.source, delivery.format, kept)
@@ -122,13 +151,21 @@ class Outbox:
                 self._pushed += len(batch)
             else:
                 self._others += len(batch)
+        if apart and self.late is not None:
+            first = origin.first.later(len(delivery.points), held_out=False)
+            # a feed is read on once all is on disk here; who waits for an answer is told what workers say
+            batches = Ticket() if delivery.feed else ticket
+            for content in (delivery.waiting, delivery.targets):
+                if content is not None:
+                    self.late.put(Brought(delivery.source, content, first, ticket, batches))
         if delivery.settled is not None:
             self._open.append(_Open(ticket, delivery))
 
     def _stream(self, records: int) -> Origin:
         first, self._streamed = self._streamed, self._streamed + records
         batch_id = BatchId.of_stream(self.name, self._incarnation, first)
-        return Origin(batch_id, self._batch_points, self._share, first, durable=False)
+        batch_points, share = self._settings.ingest.batch_points, self._settings.held_out.share
+        return Origin(batch_id, batch_points, share, first, durable=False)
 
     # -- workers --------------------------------------------------------------------------
 
@@ -144,11 +181,16 @@ class Outbox:
             return None
         if message.outcome == "refused":
             log.warning("%s refused a batch: %s", worker, message.reason)
-        return self.sender.acknowledge(worker, message, now)
+        batch = self.sender.acknowledge(worker, message, now)
+        if batch is not None and self.late is not None:
+            self.late.settled(batch.batch_id)
+        return batch
 
     def flush(self, now: float) -> list[Post]:
         """Settle what can be settled; return what is to be sent now."""
         self._dead_letter()
+        if self.late is not None:
+            self._carry_out(self.late.flush(now))
         self._move()
         self._tell_settled()
         if not self._routed:
@@ -166,11 +208,22 @@ class Outbox:
         self._stuck = False
         return [order for order in orders if isinstance(order, Post)]
 
+    def _carry_out(self, outcome: Outcome) -> None:
+        """Send points that got their targets, and make dead letters of what did not come together."""
+        for batch in outcome.batches:
+            self._put(batch)
+        for (source, form), some in groupby(outcome.letters, lambda letter: letter[:2]):
+            self.letters.append(source, form, [refused for *_, refused in some])
+        self._others += len(outcome.letters)
+        self._dead_lettered += len(outcome.letters)
+
     def _dead_letter(self) -> None:
         """Make dead letters of what no worker takes."""
         for batch, reason in self.sender.given_up:
             x = batch.message.tensors["x"]
             self.letters.append(self.name, x.dtype.str, [Refused(r.tobytes(), reason) for r in x])
+            if self.late is not None:
+                self.late.settled(batch.batch_id)
             if batch.batch_id.feed is None:  # those of feeds are counted by position
                 self._dead_lettered += len(batch)
         self.sender.given_up.clear()
@@ -195,15 +248,23 @@ class Outbox:
         self._open = still_open
 
     def close(self) -> None:
-        """Close the ledger."""
+        """Close the files."""
         self._ledger.close()
+        if self.late is not None:
+            self.late.close()
 
     # -- the books ------------------------------------------------------------------------
 
     @property
     def idle(self) -> bool:
         """Return whether everything that was taken is settled, and the ledger knows it."""
-        return self.sender.idle and not self._open and not self._stuck
+        is_late = self.late is not None and not self.late.idle
+        return self.sender.idle and not (self._open or self._stuck or is_late)
+
+    @property
+    def has_room(self) -> bool:
+        """Return whether more may be put in."""
+        return self.sender.has_room and (self.late is None or self.late.has_room)
 
     @property
     def sent(self) -> int:
@@ -228,4 +289,5 @@ class Outbox:
             revoked=sender.revoked,
             resent=sender.resent,
             blocked_s=sender.waiting.blocked_s,
+            late=LateCounts() if self.late is None else self.late.report(),
         )

@@ -35,6 +35,7 @@ class _Chunk:
     tickets: list[Ticket] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     records: int = 0
+    apart: int = 0
     end: Place | None = None
 
     @property
@@ -62,41 +63,48 @@ class Position:
     at : FeedAt
         Up to where it is settled.
     taken : int
-        Records taken since it began.
+        Records taken since it began that count here, see `FeedAt`.
     """
 
     def __init__(self, source: Seekable, begun: FeedBegun, at: FeedAt) -> None:
         self.source = source
         self.begun = begun
         self.at = at
-        self.taken = at.records
+        self.taken = at.points
         self._chunks: deque[_Chunk] = deque()
 
     def take(
-        self, ticket: Ticket, records: int, refused: Sequence[Refused], end: Place | None
+        self,
+        ticket: Ticket,
+        records: int,
+        refused: Sequence[Refused],
+        end: Place | None,
+        apart: int = 0,
     ) -> None:
-        """Take a piece of a chunk; ``end``: it is the last one."""
+        """Take a piece of a chunk; ``end``: it is the last one. ``apart`` of its records are counted elsewhere."""
         if not self._chunks or self._chunks[-1].end is not None:
             self._chunks.append(_Chunk())
         chunk = self._chunks[-1]
         chunk.tickets.append(ticket)
         chunk.refused += refused
         chunk.records += records
+        chunk.apart += apart
         chunk.end = end
-        self.taken += records
+        self.taken += records - apart
 
     def move(self) -> Moved | None:
         """Move behind the chunks that are settled; None where there is none."""
         refused: list[Refused] = []
-        end, dead = None, self.at.dead_lettered
+        end, dead, apart = None, self.at.dead_lettered, self.at.apart
         while self._chunks and self._chunks[0].settled:
             chunk = self._chunks.popleft()
             refused += chunk.refused
             dead += len(chunk.refused) + sum(ticket.given_up for ticket in chunk.tickets)
+            apart += chunk.apart
             end = chunk.end
         if end is None:
             return None
-        self.at = FeedAt(self.begun.feed, end.records, end.offset, dead)
+        self.at = FeedAt(self.begun.feed, end.records, end.offset, dead, apart)
         return Moved(self.at, refused)
 
 
@@ -121,7 +129,7 @@ class Positions:
     @property
     def taken(self) -> int:
         """Return the records of all feeds ever, open in this life of the node or not."""
-        elsewhere = self._replaced.records + sum(at.records for at in self._not_open.values())
+        elsewhere = self._replaced.records + sum(at.points for at in self._not_open.values())
         return elsewhere + sum(position.taken for position in self)
 
     @property

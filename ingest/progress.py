@@ -33,13 +33,20 @@ class FeedAt(Record):
     """Everything of a feed up to here is settled.
 
     ``records`` are counted since the feed began, ``dead_lettered`` of them are dead letters, and ``offset`` is
-    where it goes on, in the source's own terms.
+    where it goes on, in the source's own terms. ``apart`` of them are counted elsewhere: points without targets, and
+    targets without points (`ingest.late_targets`).
     """
 
     feed: str
     records: int
     offset: int
     dead_lettered: int
+    apart: int = 0
+
+    @property
+    def points(self) -> int:
+        """Records that are counted here."""
+        return self.records - self.apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ class IngestState(State):
     @property
     def settled_records(self) -> int:
         """Return how many records the ledger knows to be settled: never fewer than before."""
-        read = sum(feed.at.records for feed in self.feeds.values())
+        read = sum(feed.at.points for feed in self.feeds.values())
         return self.replaced.records + read + self.points
 
     def is_settled(self, batch_id: BatchId) -> bool:
@@ -94,7 +101,7 @@ class IngestState(State):
                 former = self.feeds.get(record.feed)
                 if former is not None:
                     self._forget(former.begun.number, None)
-                    self._replace(former.at.records, former.at.dead_lettered)
+                    self._replace(former.at.points, former.at.dead_lettered)
                 self.feeds[record.feed] = FeedProgress(record, FeedAt(record.feed, 0, 0, 0))
             case FeedAt():
                 feed = self.feeds.get(record.feed)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ingest.cutting import Origin
 from ingest.ingest_queue import Delivery, IngestQueue
+from ingest.parts import Parts, targets_of
 from ingest.records import Refused
 from streammac.delivery.batch import Ticket
 from streammac.points.batch_id import MAX_PUSH, PUSH_POINTS, BatchId
@@ -69,35 +70,49 @@ class Pushes:
         if not has_room:
             self.answer(identity, Pushed(push.sequence, 0, 0, 0, busy=True))
             return
-        x = push.tensors["x"]
-        chunk = PointBlock(x, push.tensors.get("y"), _time(push), push.keys)
-        prepared = self.ingest_queue.try_prepare(chunk)
+        prepared = self._prepared(push)
         if prepared is None:
             if key in self._early or len(self._early) < MAX_EARLY:
                 self._early[key] = (identity, push)
             else:
                 self.answer(identity, Pushed(push.sequence, 0, 0, 0, busy=True))
             return
-        points, refused = prepared
+        refused = prepared.refused
         self._under_way[key] = identity
         ingest, share = self.settings.ingest, self.settings.held_out.share
-        before = push.sequence * len(x)  # a client's pushes are of about the same size
+        # a client's pushes are of about the same size
+        before = push.sequence * (len(refused) + len(prepared.points))
         first = BatchId.of_push(*key)
         origin = Origin(first, ingest.batch_points, share, before, durable=True)
         self.deliver(
             Delivery(
                 push.client,
-                x.dtype.str,
-                points,
+                "json" if "x" not in push.tensors else push.tensors["x"].dtype.str,
+                prepared.points,
                 refused,
                 lambda t: self._settle(key, t, refused),
                 origin,
+                waiting=prepared.waiting,
+                targets=prepared.targets,
             )
         )
+
+    def _prepared(self, push: Push) -> Parts | None:
+        """Return what a push brings; None while it is not agreed what a point looks like."""
+        y = push.tensors.get("y")
+        if "x" in push.tensors:
+            chunk = PointBlock(push.tensors["x"], y, _time(push), push.keys)
+            return self.ingest_queue.try_prepare(chunk)
+        schema = self.ingest_queue.schema
+        return None if schema is None or y is None else targets_of(y, push.keys, schema)
 
     def _problem(self, push: Push) -> str:
         """Return why a push makes no sense; empty if it does."""
         x = push.tensors.get("x")
+        if x is None and self.settings.stream.late_targets is not None:
+            x = push.tensors.get("y")  # targets of points that came before
+            if x is not None and not push.keys:
+                return "keys: missing - a target without x finds its point by its key"
         if x is None or x.ndim == 0:
             return "x: missing"
         limit = self.settings.ingest.request_bytes
@@ -131,6 +146,7 @@ class Pushes:
             duplicate=ticket.duplicate,
             dead_lettered=len(refused) + ticket.given_up,
             reason=reason,
+            waiting=ticket.waiting,
         )
         self._settled[key] = pushed
         while len(self._settled) > REMEMBERED:

@@ -189,10 +189,32 @@ def _validate_records(
     return PointBlock(x.astype(schema.dtype), y, time, keys), refused
 
 
+def judge_targets(
+    raws: Sequence[bytes], records: Sequence[Record], schema: StreamSchema
+) -> tuple[list[Record], list[Refused]]:
+    """Split records that bring targets without x into those that fit the stream and those that do not."""
+    good: list[Record] = []
+    refused: list[Refused] = []
+    for raw, record in zip(raws, records, strict=True):
+        try:
+            if len(record.key) > MAX_KEY_BYTES:
+                raise BadRecord(LONG_KEY)
+            _check_target(record, schema)
+        except BadRecord as error:
+            refused.append(Refused(raw, str(error)))
+        else:
+            good.append(record)
+    return good, refused
+
+
 def _check_form(record: Record, schema: StreamSchema) -> None:
     """Check everything but the numbers of x and y."""
     if len(record.key) > MAX_KEY_BYTES:
         raise BadRecord(LONG_KEY)
+    if not record.x and record.y is not None and record.key:
+        raise BadRecord(
+            "x: missing - targets come after their points only with stream.late_targets"
+        )
     if record.time < FIRST_S or record.time > LAST_S:
         raise BadRecord(BAD_TIME)
     if len(record.x) != schema.dim:
@@ -209,14 +231,16 @@ def _numbers_of(
         pack = struct.Struct(f"={schema.dim}d").pack  # more than twice as fast as an array of lists
         rows = b"".join([pack(*record.x) for record in records])
         x = np.frombuffer(rows, np.float64).reshape(len(records), schema.dim)
-        y = np.array([r.y for r in records], np.float64) if schema.targets else None
+        y = None
+        if schema.targets:
+            y = np.array([r.y for r in records], np.float64).reshape(len(x), schema.targets)
     except (OverflowError, ValueError, struct.error):
         return None, None
     if _wrong_x(x, schema) or (y is not None and not (np.abs(y) <= FLOAT32_MAX).all()):
         return None, None
     if y is not None and schema.classes and not _are_classes(y, schema).all():
         return None, None
-    return x, None if y is None else y.astype(np.float32).reshape(len(records), schema.targets)
+    return x, None if y is None else y.astype(np.float32)
 
 
 def _with_numbers(record: Record, raw: bytes, schema: StreamSchema) -> Record | Refused:
@@ -225,15 +249,19 @@ def _with_numbers(record: Record, raw: bytes, schema: StreamSchema) -> Record | 
         wrong = _wrong_x(_numbers("x", record.x), schema)
         if wrong:
             raise BadRecord(wrong)
-        _check_count(record, schema)
-        if schema.targets and (np.abs(_numbers("y", record.y)) > FLOAT32_MAX).any():
-            raise BadRecord("y: beyond the range of float32")
-        if schema.classes and not _are_classes(np.array([record.y], np.float64), schema).all():
-            got = ", ".join(f"{one:g}" for one in record.y or ())
-            raise BadRecord(f"{_no_class(schema)}, got {got}")
+        _check_target(record, schema)
     except BadRecord as error:
         return Refused(raw, str(error))
     return record
+
+
+def _check_target(record: Record, schema: StreamSchema) -> None:
+    _check_count(record, schema)
+    if schema.targets and (np.abs(_numbers("y", record.y)) > FLOAT32_MAX).any():
+        raise BadRecord("y: beyond the range of float32")
+    if schema.classes and not _are_classes(np.array([record.y], np.float64), schema).all():
+        got = ", ".join(f"{one:g}" for one in record.y or ())
+        raise BadRecord(f"{_no_class(schema)}, got {got}")
 
 
 def _wrong_x(x: NDArray[np.float64], schema: StreamSchema) -> str:

@@ -61,9 +61,12 @@ INGEST = Row(
         Panel(
             "Points by outcome",
             "What became of the points that were read: acknowledged ones are safe. A gap between sent and "
-            "acknowledged means that points pile up.",
+            "acknowledged means that points pile up. Predicted: by the model there was, before it was trained on them.",
             "cps",
-            [(total(rate(each(m.INGESTED)), "outcome"), "{{outcome}}")],
+            [
+                (total(rate(each(m.INGESTED)), "outcome"), "{{outcome}}"),
+                (total(rate(of(m.PREDICTED))), "predicted"),
+            ],
         ),
         Panel(
             "Held up by back-pressure",
@@ -125,6 +128,16 @@ INGEST = Row(
                 (total(rate(each(m.EXPIRED))), "points expired"),
                 (total(rate(each(m.LETTERS_LOST))), "dead letters not kept"),
                 (total(each(m.FAILED_FEEDS)), "feeds failed"),
+            ],
+        ),
+        Panel(
+            "Late targets",
+            "Points that wait for their targets, and per second: points that got theirs (joined) or none in time "
+            "(expired), and targets that were of no use, too late or of an unknown point.",
+            "short",
+            [
+                (total(each(m.WAITING_POINTS)), "waiting"),
+                (total(rate(each(m.LATE_TARGETS)), "outcome"), "{{outcome}} per second"),
             ],
         ),
         Panel(

@@ -56,16 +56,17 @@ class ClientError(StreammacError, RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """What became of the points of a push: ``accepted`` + ``dead_lettered`` is all of them.
+    """What became of the points of a push: ``accepted`` + ``dead_lettered`` + ``waiting`` is all of them.
 
     ``duplicate`` of the accepted ones were stored already. ``reason`` tells why the first dead-lettered
-    point was refused.
+    point was refused. ``waiting`` ones are on the ingest node's disk until their targets come.
     """
 
     accepted: int
     duplicate: int
     dead_lettered: int
     reason: str = ""
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +225,7 @@ class Client:
         X : (n, D) array of numbers
             The points; a single (D,) point will do.
         y : (n,) or (n, K) array, optional
-            Targets.
+            Targets. With `stream.late_targets` they may be left out and come later, see `push_targets`.
         keys : sequence of n texts, optional
             Your own names for the points.
         times : (n,) array, optional
@@ -241,8 +242,36 @@ class Client:
             were not are not known, so push the whole again only if doubles do no harm. Until then
             the push is sent again and again, which stores nothing twice.
         """
-        columns = _columns(X, y, times)
-        names = [k.encode() if isinstance(k, str) else k for k in keys or ()]
+        return self._push_all(_columns(X, y, times), _named(keys or ()), timeout_s)
+
+    def push_targets(
+        self, keys: Sequence[str | bytes], y: ArrayLike, *, timeout_s: float = 30.0
+    ) -> PushResult:
+        """Push targets of points that were pushed without any; return when these points are stored.
+
+        Parameters
+        ----------
+        keys : sequence of n texts
+            Under which the points were pushed.
+        y : (n,) or (n, K) array
+            Their targets.
+        timeout_s : float
+            As of `push`.
+
+        Returns
+        -------
+        PushResult
+            What became of the points: those whose time was up, and targets of no point, are ``dead_lettered``.
+
+        Raises
+        ------
+        ValueError, ClientError
+            As of `push`.
+        """
+        targets = np.atleast_1d(np.asarray(y, np.float64))
+        return self._push_all({"y": targets}, _named(keys), timeout_s)
+
+    def _push_all(self, columns: Tensors, names: list[bytes], timeout_s: float) -> PushResult:
         answers = [
             self._push(tensors, named, timeout_s) for tensors, named in _parts(columns, names)
         ]
@@ -251,6 +280,7 @@ class Client:
             sum(answer.duplicate for answer in answers),
             sum(answer.dead_lettered for answer in answers),
             next((answer.reason for answer in answers if answer.reason), ""),
+            sum(answer.waiting for answer in answers),
         )
 
     def _push(self, tensors: Tensors, keys: tuple[bytes, ...], timeout_s: float) -> Pushed:
@@ -270,7 +300,7 @@ class Client:
             elif answer.busy:
                 time.sleep(pause)
                 pause = min(MAX_BUSY_S, 2 * pause)
-            elif answer.accepted + answer.dead_lettered == 0 and answer.reason:
+            elif answer.accepted + answer.dead_lettered + answer.waiting == 0 and answer.reason:
                 raise ClientError(f"the push was refused: {answer.reason}")
             else:
                 return answer
@@ -372,6 +402,10 @@ def _batches(X: ArrayLike) -> Iterator[NDArray[np.float32]]:
         yield x
 
 
+def _named(keys: Sequence[str | bytes]) -> list[bytes]:
+    return [key.encode() if isinstance(key, str) else key for key in keys]
+
+
 def _columns(X: ArrayLike, y: ArrayLike | None, times: ArrayLike | None) -> Tensors:
     """Return what is pushed as arrays of types that travel, an entry for each point."""
     x = np.atleast_2d(np.asarray(X))
@@ -390,7 +424,7 @@ def _columns(X: ArrayLike, y: ArrayLike | None, times: ArrayLike | None) -> Tens
 
 def _parts(columns: Tensors, names: list[bytes]) -> Iterator[tuple[Tensors, tuple[bytes, ...]]]:
     """Yield columns and keys in parts that can be sent."""
-    count = len(columns["x"])
+    count = len(columns["x" if "x" in columns else "y"])
     if names and len(names) != count:
         raise ValueError(f"keys: expected {count} entries, got {len(names)}")
     longest = max(map(len, names), default=0)

@@ -52,6 +52,7 @@ class RunDirectory:
     ``models/``               model versions
     ``dead-letters/``         records that could not be used, one file per ingest node
     ``ingest/NAME/ledger``    what an ingest node goes on from after a crash
+    ``ingest/NAME/waiting``   its points that wait for their targets
     ``logs/NAME.log``         what each process said
     ``keys/``                 keys and the allow-list (`streammac.security.keys`)
     ``history.ndjson``        what happened, for the page and for reports
@@ -204,6 +205,10 @@ class RunDirectory:
     def ledger(self, node: str) -> Path:
         """What an ingest node has under way, and how far its feeds are settled."""
         return self.root / "ingest" / node / "ledger"
+
+    def waiting_room(self, node: str) -> Path:
+        """Return what an ingest node keeps of points that wait for their targets."""
+        return self.root / "ingest" / node / "waiting"
 
     def next_incarnation(self, name: str) -> int:
         """Return the incarnation of a process that starts: the time in ns, but above all former ones of its name.

@@ -88,10 +88,13 @@ class Sweep:
         Number of the row at which the next one goes on.
     calm : int
         Rows gone through since one changed much.
+    error : float
+        Mean error of the points that the last one went through, by the newest model; 0: there was none.
     """
 
     resume: int = 0
     calm: int = 0
+    error: float = 0.0
 
     def start(self, data: Snapshot) -> int:
         """Return the position at which a Z step begins."""
@@ -104,6 +107,7 @@ class Sweep:
         ``over``: so is the continuation.
         """
         seen = objective.points + objective.left_out
+        self.error = objective.error if objective.points else self.error
         self.resume = data.number((start + seen) % max(1, len(data)))
         is_calm = over and objective.changed <= SETTLED * objective.points
         self.calm = self.calm + seen if is_calm else 0
@@ -153,7 +157,6 @@ class Learner:
     failed_step: str = ""
     _opened: Opened | None = None
     _entered: int = 0  # rows of smaller numbers have coordinates
-    _usual: float = 0.0  # mean error of the points, by the newest model; 0: not known yet
     _sweep: Sweep = field(default_factory=Sweep)
 
     def do(self, job: Job) -> Done | None:
@@ -247,8 +250,8 @@ class Learner:
         self, number: Callable[[int], int], rows: slice, outcomes: Mapping[str, Floats]
     ) -> None:
         self.prequential.take(rows, number, outcomes)
-        if self.drift is not None and self._usual > 0:
-            self.drift.observe(outcomes[self.model.watched], self._usual)
+        if self.drift is not None and self._sweep.error > 0:
+            self.drift.observe(outcomes[self.model.watched], self._sweep.error)
 
     def _new_model(self) -> None:
         if self.drift is not None:
@@ -292,7 +295,6 @@ class Learner:
             self.model, job.params, data, mu, first=start, rows=rows, expired=expired
         )
         _check_finite({name: np.asarray(value) for name, value in objective.sums().items()})
-        self._usual = objective.error if objective.points else self._usual
         over = self.model.rests(job.plan.age)
         settled = self._sweep.went(data, start, objective, over=over)
         return ZStepDone(job.view, job.epoch, objective, settled)

@@ -64,7 +64,7 @@ def _form(address: Address) -> str:
     name = path.name.removesuffix(".gz")
     if name.endswith((".csv", ".tsv")):
         return "csv"
-    for option in {"header", "targets"} & address.options.keys():
+    for option in {"header", "targets", "key"} & address.options.keys():
         raise SourceError(f"{address.uri}: {option}: only CSV files have it")
     if name.endswith((".ndjson", ".jsonl", ".json")):
         return "json"
@@ -78,7 +78,8 @@ def _file(address: Address, linger_s: float) -> Source:
     form, path = _form(address), address.path
     if form != "arrays":
         header = _flag(address, "header") if "header" in address.options else None
-        return TextFileSource(path, form, header, _integer(address, "targets") or 0)
+        targets = _integer(address, "targets") or 0
+        return TextFileSource(path, form, header, targets, keyed=_flag(address, "key"))
     facts = path.stat()
     version = f"{facts.st_size} {facts.st_mtime_ns}"
     return ArraySource(str(path), read_arrays(path), _integer(address, "shuffle"), version)
@@ -101,7 +102,7 @@ def _digits(address: Address, linger_s: float) -> Source:
 
 
 SCHEMES: Mapping[str, tuple[Callable[[Address, float], Source], frozenset[str]]] = {
-    "file": (_file, frozenset({"shuffle", "header", "targets"})),
+    "file": (_file, frozenset({"shuffle", "header", "targets", "key"})),
     "stdin": (_stdin, frozenset()),
     "river": (_river, frozenset()),
     "digits": (_digits, frozenset({"seed", "turned_after"})),
@@ -133,6 +134,7 @@ def check_source(uri: str, public_host: str) -> None:
         return
     _form(address)
     _flag(address, "header")
+    _flag(address, "key")
     _integer(address, "shuffle")
     _integer(address, "targets")
     if not os.access(address.path, os.R_OK):

@@ -40,6 +40,8 @@ class TextFileSource:
         Whether a CSV file has one, see `Header`.
     targets : int
         So many of the last columns of a CSV file are targets.
+    keyed : bool
+        Its first column is the key.
 
     Raises
     ------
@@ -50,13 +52,23 @@ class TextFileSource:
     finite = True
     seekable = True
 
-    def __init__(self, path: Path, form: str, header: bool | None = None, targets: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        form: str,
+        header: bool | None = None,
+        targets: int = 0,
+        *,
+        keyed: bool = False,
+    ) -> None:
         self.name = str(path)
-        self.format = f"{form}:{targets}" if targets else form
+        self.format = f"{form}:{targets}" if targets or keyed else form
+        if keyed:
+            self.format = f"keyed {self.format}"
         self._form = form
         self._path = path
         self._header = header
-        of_csv = partial(decode_csv, targets=targets)
+        of_csv = partial(decode_csv, targets=targets, keyed=keyed)
         self._decode: Decode = of_csv if form == "csv" else decode_json
         if self._start(2) in OTHER_MARKS:
             raise SourceError(f"{path}: is in UTF-16 - save it as UTF-8")

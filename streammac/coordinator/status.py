@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import convert
+from msgspec.structs import asdict, replace
 
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.membership import Peer
@@ -23,7 +24,9 @@ from streammac.wire.status import (
 def points(coordinator: Coordinator) -> PointCounts:
     """Return the accounting, see `streammac.coordinator.accounts.Accounts.points`."""
     workers = coordinator.membership.of("worker", alive=False)
-    return coordinator.accounts.points({peer.name for peer in workers if not peer.away})
+    counts = coordinator.accounts.points({peer.name for peer in workers if not peer.away})
+    nodes = coordinator.membership.of("ingest", alive=False)
+    return replace(counts, waiting=sum(peer.ingest.late.waiting for peer in nodes))
 
 
 def _process(peer: Peer) -> dict[str, Any]:
@@ -68,6 +71,7 @@ def _ingest(peer: Peer) -> IngestStatus:
         blocked_s=report.blocked_s,
         unacknowledged=report.unacknowledged,
         revoked=report.revoked,
+        late=asdict(report.late),
         failed=report.failed,
     )
 

@@ -15,13 +15,17 @@ LONG_AGO = float("-inf")
 
 @dataclass(slots=True)
 class Ticket:
-    """What became of the points of one offer; `settled` once nothing of it is under way."""
+    """What became of the points of one offer; `settled` once nothing of it is under way.
+
+    ``waiting`` points have still to get their targets, and are an offer of their own then.
+    """
 
     points: int = 0
     open_batches: int = 0
     stored: int = 0
     duplicate: int = 0
     given_up: int = 0
+    waiting: int = 0
     reason: str = ""
 
     @property

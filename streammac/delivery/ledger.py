@@ -23,7 +23,7 @@ from streammac.files.lock import lock
 from streammac.files.log import Contents, Log
 
 COMPACT_BYTES = 1 << 20
-"""A file that has grown by so much since it was last written anew is written anew."""
+"""A file that has grown by so much since it was last written anew, and to twice its length, is written anew."""
 
 REMEDY = (
     "put it back from a copy; `streammac check --repair` goes on with what is readable, and then points "
@@ -129,7 +129,7 @@ class Ledger(Generic[S]):
         for record in self._pending:
             self.state.apply(record)
         self._pending.clear()
-        if self._log.end - self._compacted > COMPACT_BYTES:
+        if self._log.end - self._compacted > max(COMPACT_BYTES, self._compacted):
             with contextlib.suppress(OSError):  # a full disk: it stays as long as it is
                 self._log.rewrite(map(self._pack, self.state.records()))
             self._compacted = self._log.end

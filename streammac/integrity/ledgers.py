@@ -17,6 +17,7 @@ def check_ledgers(directory: RunDirectory, *, repair: bool) -> Iterator[Finding]
     """Yield the ledgers that their processes would refuse."""
     locks = [
         *directory.root.glob("ingest/*/ledger.lock"),
+        *directory.root.glob("ingest/*/waiting.lock"),
         *directory.shards.glob("*/handover.lock"),
     ]
     for mark in sorted(locks):

@@ -79,6 +79,11 @@ def duration_s(value: str | None) -> float | None:
     return seconds
 
 
+def _checked_duration(value: str | None) -> str | None:
+    duration_s(value)
+    return value
+
+
 def _checked_refresh(value: str | None) -> str | None:
     if (duration_s(value) or 1e9) < LEAST_REFRESH_S:
         raise ValueError(f'expected at least "{LEAST_REFRESH_S:g}s"')
@@ -166,6 +171,21 @@ class Stream(Section):
     classes: Annotated[int, Field(ge=2, le=1 << 20)] | None = Field(
         None, description="y is one of so many classes, 0, 1, ...; left out, y is numbers"
     )
+
+    late_targets: Annotated[str | None, AfterValidator(_checked_duration)] = Field(
+        None,
+        examples=["600s"],
+        description="y may come so long after its point, under the same key; left out, with the point alone",
+    )
+
+    @field_validator("late_targets")
+    @classmethod
+    def _has_targets(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and not (info.data.get("targets") or info.data.get("classes")):
+            raise ValueError(
+                "expected targets or classes beside it: what y is must be known before"
+            )
+        return value
 
     @field_validator("classes")
     @classmethod
@@ -270,6 +290,9 @@ class Ingest(Section):
     )
     request_bytes: int = Field(
         64 << 20, ge=1024, le=1 << 30, description="largest push or HTTP request"
+    )
+    late_bytes: Bytes = Field(
+        256 << 20, description="points per ingest node that wait for their targets, in bytes"
     )
     dead_letter_bytes: Bytes = Field(256 << 20, description="dead letters kept per ingest node")
 

@@ -173,6 +173,9 @@ class IngestMetrics(ProcessMetrics):
         self.set(metrics.INGESTED, report.acknowledged, "acknowledged")
         self.set(metrics.INGESTED, report.duplicate, "duplicate")
         self.set(metrics.INGESTED, report.dead_lettered, "dead_lettered")
+        late = asdict(report.late)
+        self.set(metrics.WAITING_POINTS, late.pop("waiting"))
+        self.replace(metrics.LATE_TARGETS, {(outcome,): count for outcome, count in late.items()})
 
     def sessions(self, sessions: Mapping[str, Session], waiting_bytes: int) -> None:
         """Take the credit of each worker that there is, by its name, and what waits for some."""

@@ -153,6 +153,16 @@ LETTERS_LOST = Series(
     "streammac_ingest_dead_letters_lost_total", "counter", "dead letters that could not be kept"
 )
 RESENT = Series("streammac_ingest_resent_batches_total", "counter", "batches sent again")
+WAITING_POINTS = Series(
+    "streammac_ingest_waiting_points", "gauge", "points that wait for their targets"
+)
+LATE_TARGETS = Series(
+    "streammac_ingest_late_targets_total",
+    "counter",
+    "targets that come after their points, by outcome: joined; expired: a point got none in time; refused: a point "
+    "whose key another one had; late and unknown: targets of no use",
+    ("outcome",),
+)
 INGEST_MALFORMED = Series(
     "streammac_ingest_malformed_total", "counter", "messages that did not decode"
 )
@@ -175,7 +185,7 @@ WINDOW = Series(
 
 INGEST = (
     BUILD, INGESTED, UNACKNOWLEDGED, OUTSTANDING, WINDOW, WAITING, BLOCKED, FINISHED, RESENT,
-    FAILED_FEEDS, LETTERS_LOST,
+    FAILED_FEEDS, LETTERS_LOST, WAITING_POINTS, LATE_TARGETS,
     INGEST_MALFORMED, ACK_SECONDS, HANDSHAKE_FAILURES,
 )  # fmt: skip
 """All series of an ingest node."""
@@ -223,7 +233,7 @@ COORDINATOR_MALFORMED = Series(
 POINTS = Series(
     "streammac_points",
     "gauge",
-    "the accounting: sent = accepted + dead_lettered, accepted = stored + expired + away",
+    "the accounting: sent = accepted + dead_lettered, accepted = stored + expired + away; waiting: for targets",
     ("state",),
 )
 EPOCH = Series("streammac_epoch", "gauge", "next epoch that is not known to be complete")

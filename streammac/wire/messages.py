@@ -552,6 +552,8 @@ class Pushed(Message):
     busy: bool = False
     reason: Reason = ""
     """Why the first dead-lettered point was refused."""
+    waiting: Count = 0
+    """Points whose targets are to come."""
 
 
 class StatusRequest(Message):

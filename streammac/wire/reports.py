@@ -128,6 +128,22 @@ class Lasting(Value):
     """Records that its ledger knows to be settled: never fewer than before, nor in its next life."""
 
 
+class LateCounts(Value):
+    """What an ingest node knows of points whose targets come later: those that wait now, and since it began."""
+
+    waiting: Count = 0
+    joined: Count = 0
+    """Points that got their targets."""
+    expired: Count = 0
+    """Points whose targets did not come in time."""
+    refused: Count = 0
+    """Points whose key was another one's that waited."""
+    late: Count = 0
+    """Targets of points that had expired."""
+    unknown: Count = 0
+    """Targets of points that nobody knows of."""
+
+
 class IngestReport(Value):
     """How an ingest node fares; counts of points where nothing else is said."""
 
@@ -152,6 +168,7 @@ class IngestReport(Value):
     rate: Amount = 0.0
     """Points acknowledged per second, since the last heartbeat."""
     troubles: Annotated[tuple[Trouble, ...], MANY] = ()
+    late: LateCounts = LateCounts()
 
     @property
     def failed(self) -> tuple[str, ...]:

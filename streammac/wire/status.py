@@ -115,6 +115,7 @@ class IngestStatus(ProcessStatus, frozen=True):
     blocked_s: float = 0.0
     unacknowledged: int = 0
     revoked: int = msgspec.field(name="disowned", default=0)
+    late: dict[str, int] = {}
     failed: tuple[str, ...] = ()
 
 
@@ -130,6 +131,7 @@ class PointCounts(msgspec.Struct, frozen=True):
     expired: int = 0
     dropped: int = 0
     damaged: int = 0
+    waiting: int = 0
 
 
 class FailureCounts(msgspec.Struct, frozen=True):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec.structs import asdict
+
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.status import status
 from streammac.wire.messages import Heartbeat
-from streammac.wire.reports import IngestReport
+from streammac.wire.reports import IngestReport, LateCounts
 from streammac.wire.status import IngestStatus, WorkerStatus
 from tests.coordinator.test_coordinator import (
     answer,
@@ -54,11 +56,19 @@ def test_a_worker_is_told_as_it_reports_and_one_that_is_gone_holds_nothing():
 def test_an_ingest_node_is_told_as_it_reports():
     core, _ = cluster()
     said = IngestReport(
-        finished=True, rate=9.0, first_ack_s=5.0, blocked_s=2.0, unacknowledged=3, revoked=1
+        finished=True,
+        rate=9.0,
+        first_ack_s=5.0,
+        blocked_s=2.0,
+        unacknowledged=3,
+        revoked=1,
+        late=LateCounts(7),
     )
     core.handle(b"i1", Heartbeat("i1", 1, ingest=said), now=0.3)
     (node,) = status(core).ingest
+    assert status(core).points.waiting == 7
     assert node == IngestStatus(
         name="i1", pid=11, host="here", state="alive", metrics_url=None, http_url=None,
         client="client of i1", finished=True, rate=9.0, first_ack_s=5.0, blocked_s=2.0, unacknowledged=3, revoked=1,
+        late=asdict(LateCounts(7)),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import numpy as np
@@ -10,19 +11,22 @@ import pytest
 from ingest.cutting import Origin
 from ingest.dead_letters import DeadLetterFile, read
 from ingest.ingest_queue import Delivery
+from ingest.late_targets import UNKNOWN
 from ingest.outbox import LETTERS, Outbox
+from ingest.parts import separate
 from ingest.positions import Place
 from ingest.progress import IngestState
 from ingest.records import Refused
 from ingest.sources import open_source
 from ingest.sources.base import seekable
+from ingest.waiting_room import WaitingRoom
 from streammac.coordinator.accounts import Accounts
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Receiver
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
 from streammac.settings.schema import Settings
-from streammac.wire.messages import Route
+from streammac.wire.messages import Route, StreamSchema
 from tests.delivery.memory_store import MemoryStore
 
 POINTS = 400
@@ -38,14 +42,17 @@ class Life:
     """One process of a node: an outbox on what the former left, and a reader of its file."""
 
     def __init__(self, root, number, stores) -> None:
+        self.begin(root, number, stores, "feed.npy", SETTINGS)
+
+    def begin(self, root, number, stores, feed, settings, room=None) -> None:
         ledger = Ledger(root / "ledger", IngestState())
         letters = DeadLetterFile(root / "letters" / "i1.ndjson", 1 << 20)
-        self.outbox = Outbox("i1", number << 40, SETTINGS, ledger, letters)
+        self.outbox = Outbox("i1", number << 40, settings, ledger, letters, room)
         self.receivers = {name: Receiver(1, 1 << 16, store) for name, store in stores.items()}
         self.outbox.route(Route(name, "a", 1) for name in stores)
         self.now = 0.0
         self.number = number
-        source = seekable(open_source(str(root / "feed.npy")))
+        source = seekable(open_source(str(root / feed)))
         self.position = self.outbox.open_feed("feed", source)
         at = self.position.at
         self.chunks = source.places(self.position.begun.batch_points, at.offset, at.records)
@@ -226,3 +233,117 @@ def test_before_it_knows_the_workers_nothing_is_taken_from_them(root):
     assert later.flush(0.0) == []
     assert not ledger.state.revoked
     later.close()
+
+
+LATE = SETTINGS.model_copy(
+    update={"stream": SETTINGS.stream.model_copy(update={"targets": 1, "late_targets": "1000s"})}
+)
+SCHEMA = StreamSchema(1, "float32", targets=1)
+
+
+class Keeping(MemoryStore):
+    """Remembers what points it was given, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.points = {}
+
+    def append(self, batches):
+        for batch in batches:
+            key = (batch.source, batch.incarnation, batch.sequence)
+            x, y = batch.tensors["x"][:, 0], batch.tensors["y"][:, 0]
+            self.points[key] = list(zip(x.tolist(), y.tolist(), strict=True))
+        return super().append(batches)
+
+
+class LateLife(Life):
+    """A process whose feed brings targets later than points."""
+
+    def __init__(self, root, number, stores) -> None:
+        self.begin(root, number, stores, "feed.ndjson", LATE, Ledger(root / "room", WaitingRoom()))
+
+    def read(self) -> bool:
+        chunk, offset = next(self.chunks, (None, 0))
+        if chunk is None:
+            return False
+        begun = self.position.begun
+        first = BatchId.of_feed("i1", begun.number, self.records)
+        origin = Origin(first, begun.batch_points, begun.share, self.records, durable=True)
+        self.records += len(chunk)
+        parts = separate(chunk, SCHEMA, 1000, late=True)
+        self.outbox.take(
+            Delivery(
+                "feed",
+                "json",
+                parts.points,
+                parts.refused,
+                None,
+                origin,
+                "feed",
+                Place(self.records, offset),
+                parts.waiting,
+                parts.targets,
+            )
+        )
+        return True
+
+
+def late_feed(rng) -> tuple[list[str], dict[float, float]]:
+    """Points 0 to 299: a third whole, targets of most others 1 to 60 lines later; and what fits nothing."""
+    events: list[tuple[float, str]] = [(0.0, json.dumps({"x": [0.0, 1.0]}))]
+    wanted = {}
+    for n in range(300):
+        if n % 3 == 0:
+            events.append((n, json.dumps({"x": [n], "y": n / 2})))
+            wanted[n] = n / 2
+            continue
+        events.append((n, json.dumps({"x": [n], "key": f"k{n}"})))
+        if n % 10 != 1:
+            events.append((n + rng.uniform(1, 60), json.dumps({"key": f"k{n}", "y": n / 2})))
+            wanted[n] = n / 2
+        if n % 50 == 2:
+            events.append((n, json.dumps({"key": f"other{n}", "y": 1})))
+    return [line for _, line in sorted(events)], wanted
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_points_whose_targets_come_later_are_stored_once_with_them_however_often_it_is_killed(
+    tmp_path, seed
+):
+    rng = random.Random(seed)
+    lines, wanted = late_feed(rng)
+    (tmp_path / "feed.ndjson").write_text("\n".join(lines))
+    stores = {"w1": Keeping(), "w2": Keeping()}
+    accounts = Accounts()
+    number, reading = 1, True
+    life = LateLife(tmp_path, number, stores)
+    while reading or not life.outbox.idle:
+        reading = life.read() if reading else False
+        for _ in range(rng.randint(0, 3)):
+            life.step(0.2, rng)
+        if number < 8 and rng.random() < 0.1:
+            accounts.count_feed("i1", number, life.report())
+            life.outbox.close()
+            number += 1
+            life, reading = LateLife(tmp_path, number, stores), True
+    for _ in range(3):
+        life.step()
+    waiting = life.report().late.waiting
+    assert waiting == 300 - len(wanted)
+    life.now += 1000
+    life.step()
+    accounts.count_feed("i1", number, life.report())
+    stored = [
+        point
+        for store in stores.values()
+        for batch_id in store.batches
+        for point in store.points[tuple(batch_id)]
+    ]
+    assert sorted(stored) == sorted(wanted.items())
+    sums = accounts.points(())
+    assert sums.sent == len(stored) + sums.dead_lettered
+    letters = [letter.reason for letter in read(tmp_path / "letters")]
+    assert letters.count("y: did not come within 1000 s") == waiting
+    assert {reason for reason in letters if reason[0] == "x"} == {"x: expected 1 numbers, got 2"}
+    assert UNKNOWN in letters, "more than once, if it was killed just then"
+    life.outbox.close()

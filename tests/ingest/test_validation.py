@@ -62,6 +62,13 @@ def test_what_is_no_class_is_refused_where_y_is_one(form):
     assert got == ["3", "-1", "1.5"]
 
 
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_chunk_without_a_usable_record_costs_these_records_alone(classes):
+    stream = StreamSchema(2, "float32", targets=1, classes=classes)
+    points, refused = validate(Raw((b"nonsense", b'{"x": [1]}'), decode_json), stream, LIMIT)
+    assert (len(points), len(refused)) == (0, 2)
+
+
 @given(rows)
 def test_text_records_are_judged_like_arrays(rows):
     lines = []

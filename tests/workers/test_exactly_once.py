@@ -170,3 +170,53 @@ def test_a_push_whose_ingest_node_is_killed_is_stored_once(tmp_path):
         for name in ("w1", "w2"):
             cluster.kill(name)
         assert stored(cluster) == list(range(2000))
+
+
+def test_points_wait_for_their_targets_over_the_death_of_their_ingest_node(tmp_path):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 1800)
+    x = rng.normal(y[:, None], 0.3, (1800, 8)).astype(np.float32)
+    x[:, 0] = np.arange(1800) / 1000
+    keys = [f"k{n}" for n in range(1200, 1800)]
+    settings = {
+        "stream": {"classes": 3, "late_targets": "600s"},
+        "model": {"family": "deep_net", "options": {"layers": [8], "passes": 2}},
+        "held_out": {"share": 0.0},
+    }
+    with LiveCluster(tmp_path, settings, workers=2) as cluster:
+        cluster.wait(lambda s: s.ingest and s.ingest[0].client, "the ingest node")
+        with Client(tmp_path) as client:
+            assert client.push(x[:1200], y[:1200], timeout_s=PATIENCE_S).accepted == 1200
+            result = client.push(x[1200:], keys=keys)
+            assert (result.waiting, result.accepted, result.dead_lettered) == (600, 0, 0)
+        cluster.kill("i1")
+        cluster.start("ingest", "i1")
+        status = cluster.wait(lambda s: s.points.waiting == 600 and s.epoch > 1, "a model")
+        assert status.points.accepted == 1200
+        with Client(tmp_path) as other:
+            result = other.push_targets(keys, y[1200:], timeout_s=PATIENCE_S)
+            assert (result.accepted, result.duplicate, result.dead_lettered) == (600, 0, 0)
+            result = other.push_targets(["k1300", "nobody"], y[1300:1302])
+            assert (result.duplicate, result.dead_lettered) == (1, 1)
+        status = cluster.wait(
+            lambda s: s.points.stored == 1800 and s.prequential and s.prequential.points >= 600,
+            "the figures",
+        )
+        assert (status.points.waiting, status.points.sent, status.points.dead_lettered) == (
+            0,
+            1801,
+            1,
+        )
+        assert status.prequential.points <= 1800
+        assert status.prequential.overall["accuracy"] > 0.8
+        for name in ("w1", "w2"):
+            cluster.kill(name)
+        found = {}
+        for name in ("w1", "w2"):
+            shard = Shard.open(cluster.directory.shard(name), Schema.of_stream(8, "float32", 1))
+            view = shard.view()
+            numbers = np.rint(1000 * view.x(slice(None))[:, 0]).astype(int).tolist()
+            assert not found.keys() & numbers
+            found |= dict(zip(numbers, view.y(slice(None))[:, 0].tolist(), strict=True))
+            shard.close()
+        assert found == dict(enumerate(y.tolist()))

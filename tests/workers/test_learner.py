@@ -375,7 +375,7 @@ def test_with_another_model_all_points_enter_anew_and_the_watch_with_it():
     model = WatchedModel(blocks=1)
     data, watch = shard_of(GROUP - 1), DriftWatch(0.002)
     learner = Learner("w1", model, data, VisitPlan(), drift=watch)
-    learner._usual = 1.0
+    learner._sweep.error = 1.0
     learner.do(OpenEpoch(1, 1, LATER, {"now": 1}))
     learner.do(OpenEpoch(1, 2, LATER, {"now": 2}))
     assert set(data.view().z(slice(None)).ravel()) == {1}
@@ -417,7 +417,7 @@ def drifting() -> tuple[Learner, ArrayShard]:
     """A learner whose points are of another kind since the two thousandth of three thousand."""
     data, watch = shard_of(2000), DriftWatch(0.002)
     learner = Learner("w1", WatchedModel(blocks=1, laps=1), data, VisitPlan(), drift=watch)
-    learner._usual = 1.0
+    learner._sweep.error = 1.0
     learner.do(OpenEpoch(1, 1, LATER, {"now": 1}))
     data.extend(np.ones((1000, 2), np.float32))
     learner.do(OpenEpoch(1, 2, LATER, {"now": 1}))
@@ -459,7 +459,7 @@ def test_the_first_points_after_a_drift_are_not_alone():
 def test_points_that_enter_before_a_new_model_is_made_are_watched():
     data, watch = shard_of(100), DriftWatch(0.002)
     learner = Learner("w1", WatchedModel(blocks=1), data, VisitPlan(), drift=watch)
-    learner._usual = 1.0
+    learner._sweep.error = 1.0
     learner.do(OpenEpoch(1, 1, LATER, {"now": 1}))
     data.extend(np.full((50, 2), 7.0, np.float32))
     learner.do(OpenEpoch(1, 2, FRESH, {"now": 1}))

@@ -1,0 +1,162 @@
+"""What is on disk of points whose targets come later: records, and what they add up to.
+
+A point *waits* from when it came with a key and no y until its target has *joined* it or its time is up. The target
+makes it a point of a batch; until that one is settled it is kept here, and sent again after a crash.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streammac.delivery.batch import Batch, Ticket
+from streammac.delivery.records import Record, State
+from streammac.points.batch_id import BatchId
+from streammac.points.block import PointBlock
+
+Names = tuple[str, int, int]
+"""A `BatchId`; of a point, which record it was: the same when it is read again."""
+REMEMBERED = 100_000
+"""Keys that are remembered once their points wait no more: what comes again is known again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waits(Record):
+    """A point has come; x is the bytes of its numbers of this type, NaN a time that was not given."""
+
+    key: bytes
+    origin: Names
+    x: bytes
+    dtype: str
+    time: float
+
+    @property
+    def size(self) -> int:
+        """Bytes of key and numbers."""
+        return len(self.key) + len(self.x)
+
+
+@dataclass(frozen=True, slots=True)
+class Joined(Record):
+    """Targets have come for points, which are a batch now; y is the bytes of as many rows of float32."""
+
+    batch_id: Names
+    keys: list[bytes]
+    y: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Record):
+    """A batch of such points is settled."""
+
+    batch_id: Names
+
+
+@dataclass(frozen=True, slots=True)
+class Expired(Record):
+    """Points have waited for too long."""
+
+    keys: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Gone(Record):
+    """A point waits no more: its target came, or its time was up."""
+
+    key: bytes
+    origin: Names
+    joined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A batch of points whose targets came."""
+
+    points: Mapping[bytes, Waits]
+    y: bytes
+
+
+@dataclass
+class WaitingRoom(State):
+    """What the records add up to.
+
+    Attributes
+    ----------
+    waiting : dict
+        Points that wait, by key; the longest waiting first.
+    labelled : dict
+        Batches that are not settled.
+    gone : dict
+        What became of the newest points that wait no more, by key.
+    size : int
+        Bytes of the points that wait.
+    """
+
+    kinds: ClassVar[tuple[type[Record], ...]] = (Waits, Joined, Done, Expired, Gone)
+    waiting: dict[bytes, Waits] = field(default_factory=dict)
+    labelled: dict[BatchId, Labelled] = field(default_factory=dict)
+    gone: OrderedDict[bytes, Gone] = field(default_factory=OrderedDict)
+    size: int = 0
+
+    def apply(self, record: Record) -> None:
+        """Take a record."""
+        match record:
+            case Waits(key):
+                self.waiting[key] = record
+                self.size += record.size
+            case Joined(batch_id, keys, y):
+                points = {key: self._leave(key, joined=True) for key in keys}
+                self.labelled[BatchId(*batch_id)] = Labelled(points, y)
+            case Done(batch_id):
+                self.labelled.pop(BatchId(*batch_id), None)
+            case Expired(keys):
+                for key in keys:
+                    self._leave(key, joined=False)
+            case Gone():
+                self._remember(record)
+
+    def _leave(self, key: bytes, *, joined: bool) -> Waits:
+        point = self.waiting.pop(key)
+        self.size -= point.size
+        self._remember(Gone(key, point.origin, joined))
+        return point
+
+    def _remember(self, gone: Gone) -> None:
+        self.gone.pop(gone.key, None)
+        self.gone[gone.key] = gone
+        while len(self.gone) > REMEMBERED:
+            self.gone.popitem(last=False)
+
+    def records(self) -> Iterator[Record]:
+        """Yield the fewest records that add up to this."""
+        for batch_id, labelled in self.labelled.items():
+            yield from labelled.points.values()
+            yield Joined(batch_id, list(labelled.points), labelled.y)
+        yield from self.gone.values()
+        yield from self.waiting.values()
+
+    def batch(self, batch_id: BatchId) -> Batch:
+        """Return a batch that is not settled, to be sent."""
+        labelled = self.labelled[batch_id]
+        y = np.frombuffer(labelled.y, np.float32).reshape(len(labelled.points), -1)
+        points = block(labelled.points.values(), y)
+        held_out = batch_id.is_held_out
+        return Batch.of(batch_id, points, Ticket(), held_out=held_out, durable=True)
+
+
+def block(points: Iterable[Waits], y: NDArray[np.float32]) -> PointBlock:
+    """Return points, at least one, with their targets (n, K)."""
+    together = list(points)
+    x = np.frombuffer(b"".join(point.x for point in together), together[0].dtype)
+    time = np.array([point.time for point in together])
+    return PointBlock(
+        x.reshape(len(together), -1),
+        y,
+        None if np.isnan(time).all() else time,
+        tuple(point.key for point in together),
+    )
