@@ -290,7 +290,7 @@ class LateLife(Life):
 
 def late_feed(rng) -> tuple[list[str], dict[float, float]]:
     """Points 0 to 299: a third whole, targets of most others 1 to 60 lines later; and what fits nothing."""
-    events: list[tuple[float, str]] = [(0.0, json.dumps({"x": [0.0, 1.0]}))]
+    events: list[tuple[float, str]] = [(0.0, json.dumps({"x": [0.0, 1.0], "y": 1}))]
     wanted = {}
     for n in range(300):
         if n % 3 == 0:
