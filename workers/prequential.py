@@ -66,17 +66,20 @@ class Prequential:
 
     def __init__(self, new_rows: NewRows | None = None) -> None:
         self._new_rows = new_rows or NewRows()
+        self._until = 0  # rows of smaller numbers have been here
         self.predicted = Predicted()
 
     def take(
         self, rows: slice, number: Callable[[int], int], outcomes: Mapping[str, Floats]
     ) -> None:
-        """Take the (n,) outcomes of rows at these positions, whose numbers ``number`` tells.
+        """Take the (n,) outcomes of rows at these positions, whose numbers ``number`` tells; in order of arrival.
 
-        One that is not finite would make every mean so: its point does not count.
+        One that is not finite would make every mean so: its point does not count. Nor does one that comes again, after
+        a step that failed.
         """
-        numbers = np.array([number(position) for position in range(rows.start, rows.stop)])
-        counts = self._new_rows.among(numbers)
+        numbers = _numbers(rows, number)
+        counts = self._new_rows.among(numbers) & (numbers >= self._until)
+        self._until = max(self._until, int(numbers[-1]) + 1)
         for values in outcomes.values():
             counts &= np.isfinite(values)
         before = self.predicted
@@ -85,3 +88,11 @@ class Prequential:
             for name, values in outcomes.items()
         }
         self.predicted = Predicted(before.points + int(counts.sum()), sums)
+
+
+def _numbers(rows: slice, number: Callable[[int], int]) -> NDArray[np.int64]:
+    """Return the numbers of rows, at least one."""
+    first, last = number(rows.start), number(rows.stop - 1)
+    if last - first == rows.stop - rows.start - 1:
+        return np.arange(first, last + 1)
+    return np.array([number(position) for position in range(rows.start, rows.stop)])

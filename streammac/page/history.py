@@ -103,7 +103,7 @@ def _event(event: Event) -> Line:
 
 
 def _sample(status: ClusterStatus, now: float) -> Line:
-    return {
+    sample = {
         "k": "sample",
         "t": _time(now),
         "accepted": status.points.accepted,
@@ -111,8 +111,9 @@ def _sample(status: ClusterStatus, now: float) -> Line:
         "stored": status.points.stored,
         "blocked": round(sum(node.blocked_s for node in status.ingest), 2),
         "alive": sum(worker.state == "alive" for worker in status.workers),
-        "prequential": status.prequential.window if status.prequential else {},
     }
+    told = status.prequential
+    return sample | {"prequential": told.window} if told is not None else sample
 
 
 def _epoch(status: ClusterStatus, now: float) -> Line:

@@ -32,6 +32,10 @@ class Cluster:
             self.letters.append(self.name, X.dtype.str, [Refused(X.tobytes(), "again")])
         return SimpleNamespace(accepted=int(good))
 
+    def push_targets(self, keys, y):
+        self.columns.append((y, keys, None))
+        return SimpleNamespace(accepted=1)
+
 
 def test_records_are_kept_as_they_were_with_reason_and_source(tmp_path):
     file = DeadLetterFile(tmp_path / "i1.ndjson", 1 << 20)
@@ -123,6 +127,15 @@ def test_replaying_brings_target_key_and_time_along(tmp_path):
     replay(tmp_path, cluster)
     ((y, keys, times),) = cluster.columns
     assert (y.tolist(), keys, times.tolist()) == ([[4.0]], [b"k"], [5.0])
+
+
+def test_a_target_without_its_point_is_replayed_as_one(tmp_path):
+    letters = DeadLetterFile(tmp_path / "i1.ndjson", 1 << 20)
+    letters.append("a", "json", [Refused(b'{"key": "k", "y": [4.0]}', "")])
+    cluster = Cluster(letters)
+    assert replay(tmp_path, cluster).accepted == 1
+    ((y, keys, _),) = cluster.columns
+    assert (y.tolist(), keys, cluster.taken) == ([[4.0]], [b"k"], [])
 
 
 def test_what_went_through_is_taken_out_although_the_next_push_fails(tmp_path):

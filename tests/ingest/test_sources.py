@@ -462,8 +462,12 @@ def test_the_last_columns_of_a_csv_file_may_be_targets(folder):
             open_source(f"{folder}/{other}?targets=1")
 
 
-def test_a_dead_letter_of_such_a_file_is_read_again_with_its_target(folder):
-    form = open_source(f"{folder}/plain.csv?targets=1").format
-    letter = DeadLetter("i1", 1, "plain.csv", form, "y: no class", 0.0, b"1,2,3")
+@pytest.mark.parametrize(
+    ("options", "raw", "key"),
+    [("targets=1", b"1,2,3", b""), ("targets=1&key=true", b"k,1,2,3", b"k")],
+)
+def test_a_dead_letter_of_such_a_file_is_read_again_with_its_target(folder, options, raw, key):
+    form = open_source(f"{folder}/plain.csv?{options}").format
+    letter = DeadLetter("i1", 1, "plain.csv", form, "y: no class", 0.0, raw)
     record = dead_letters._record(letter)
-    assert (record.x, record.y) == ([1.0, 2.0], [3.0])
+    assert (record.x, record.y, record.key) == ([1.0, 2.0], [3.0], key)

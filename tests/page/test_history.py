@@ -52,6 +52,9 @@ def test_a_sample_every_two_seconds_and_an_epoch_when_there_is_a_new_one() -> No
         "blocked": 1.5,
         "alive": 1,
     }
+    figures = {"points": 9, "overall": {"loss": 2.0}, "window_points": 3, "window": {"loss": 1.0}}
+    (later,) = Chronicle().lines(status(prequential=figures), 3.0)
+    assert later == sample | {"prequential": {"loss": 1.0}}
     assert (epoch["epoch"], epoch["view"], epoch["points"]) == (6, 2, 90)
     assert epoch["seconds"] == {"train": 0.5, "z_step": 0.25, "wait": 0.125}
 

@@ -88,6 +88,13 @@ def test_what_is_not_finite_does_not_count():
     assert figures.predicted.sums == {"error": 2.0, "squared": 4.0}
 
 
+def test_what_comes_again_after_a_step_that_failed_does_not_count_again():
+    figures = Prequential()
+    for rows in (slice(0, 4), slice(0, 6)):
+        figures.take(rows, lambda position: 3 * position, {"error": np.ones(rows.stop)})
+    assert figures.predicted.points == 6
+
+
 @pytest.mark.parametrize("ack", ["memory", "file"])
 def test_what_moves_here_or_was_here_before_is_not_predicted_again(tmp_path, ack):
     settings = Settings.model_validate({"store": {"ack": ack}})
