@@ -12,6 +12,7 @@ from streammac.wire.status import (
     ClusterStatus,
     IngestStatus,
     PointCounts,
+    Prequential,
     Quality,
     WorkerStatus,
 )
@@ -26,6 +27,7 @@ POINTS = {
     "away": 0,
     "dropped": 0,
     "damaged": 0,
+    "waiting": 0,
 }
 STATUS = ClusterStatus(
     points=PointCounts(**POINTS),
@@ -37,6 +39,9 @@ STATUS = ClusterStatus(
     workers=(WorkerStatus("w1", points=9000, busy_share=0.75),),
     imbalance=1.25,
     quality=Quality("share", 0.8, 0.7, 0.5, 0.3, version=6),
+    prequential=Prequential(
+        900, {"accuracy": 0.75, "loss": 0.5}, 500, {"accuracy": 0.8, "loss": 0.4}
+    ),
 )
 
 SEEN = Milestones(1001.25, 1004.5)
@@ -60,6 +65,12 @@ def test_a_summary_has_everything() -> None:
         "seconds": 60.0,
         "seconds_to_first_ack": 1.25,
         "seconds_to_first_model": 4.5,
+        "prequential": {
+            "points": 900,
+            "overall": {"accuracy": 0.75, "loss": 0.5},
+            "window_points": 500,
+            "window": {"accuracy": 0.8, "loss": 0.4},
+        },
         "quality": {
             "metric": "share",
             "model": 0.8,
@@ -105,6 +116,7 @@ def test_the_table() -> None:
         "0.800  this model",
         "0.300  random projections",
         "this model is better than all of these",
+        "accuracy 0.75, loss 0.5 of 900 new points, each predicted before it was trained on",
     ):
         assert fact in shown
 
