@@ -110,13 +110,19 @@ class WaitingRoom(State):
                 self.waiting[key] = record
                 self.size += record.size
             case Joined(batch_id, keys, y):
-                points = {key: self._leave(key, joined=True) for key in keys}
-                self.labelled[BatchId(*batch_id)] = Labelled(points, y)
+                # of a file that was mended some points may be missing
+                there = [key in self.waiting for key in keys]
+                if any(there):
+                    rows = np.frombuffer(y, np.float32).reshape(len(keys), -1)[there]
+                    found = [key for key in keys if key in self.waiting]
+                    points = {key: self._leave(key, joined=True) for key in found}
+                    self.labelled[BatchId(*batch_id)] = Labelled(points, rows.tobytes())
             case Done(batch_id):
                 self.labelled.pop(BatchId(*batch_id), None)
             case Expired(keys):
                 for key in keys:
-                    self._leave(key, joined=False)
+                    if key in self.waiting:
+                        self._leave(key, joined=False)
             case Gone():
                 self._remember(record)
 

@@ -17,7 +17,7 @@ from ingest.formats import decode_json
 from ingest.late_targets import KEY_WAITS, UNKNOWN, Brought, LateTargets, Targets
 from ingest.parts import NO_KEY, separate, targets_of
 from ingest.records import Raw
-from ingest.waiting_room import WaitingRoom
+from ingest.waiting_room import Expired, Joined, WaitingRoom, Waits
 from streammac.delivery.batch import Ticket
 from streammac.delivery.ledger import Ledger
 from streammac.points.batch_id import BatchId
@@ -223,6 +223,23 @@ def test_what_a_full_disk_does_not_take_comes_later_and_in_order(tmp_path, monke
     assert all(ticket.settled for ticket in tickets)
     assert [rows(block) for block in node.sent.values()] == [[(2.0, 5.0)]]
     node.late.close()
+
+
+def test_of_a_file_that_was_mended_what_is_left_goes_on():
+    room = WaitingRoom()
+    for key, x in ((b"a", 1.0), (b"b", 2.0)):
+        room.apply(Waits(key, ("c", 1, 2), np.float32(x).tobytes(), "<f4", np.nan))
+    y = np.array([7, 8, 9], np.float32).tobytes()
+    room.apply(Joined(("i1", 1, 0), [b"gone", b"a", b"b"], y))
+    room.apply(Joined(("i1", 1, 6), [b"gone"], y[:4]))
+    room.apply(Expired([b"gone"]))
+    (batch_id,) = room.labelled
+    assert rows(PointBlock.of(room.batch(batch_id).message.tensors)) == [(1.0, 8.0), (2.0, 9.0)]
+    assert (room.waiting, room.size) == ({}, 0)
+    again = WaitingRoom()
+    for record in room.records():
+        again.apply(record)
+    assert again == room
 
 
 STREAM = StreamSchema(2, "float32", targets=1, classes=3)
