@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from itertools import islice
+from itertools import accumulate, chain, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,7 +97,7 @@ class Pass:
         Machines that fill up have activations, too.
         """
         rows = self._rows(np.concatenate([batch.rows for batch in batches]))
-        bounds = np.cumsum([0, *(len(batch.rows) for batch in batches)])
+        bounds = np.array([*accumulate((len(batch.rows) for batch in batches), initial=0)])
         average = self._state.weight_sum is not None
         met = len(rows.positions) if watch else 0
         kept = np.empty(met, np.int64)
@@ -172,7 +172,7 @@ def train(
         ahead += _until(stream, TUNING_POINTS - len(first.rows))
         state = replace(state, eta0=_tune(state, ahead, inputs, decay, part))
     visit = Pass(state.summing() if average else state, first, part.start, inputs)
-    stream = _chained(ahead, stream)
+    stream = chain(ahead, stream)
     if neighbours is None:
         while slice_ := list(islice(stream, SLICE)):
             visit.descend(slice_, 1.0, decay)
@@ -236,11 +236,6 @@ def _until(stream: Iterator[Batch], points: int) -> Iterator[Batch]:
     while points > 0 and (batch := next(stream, None)) is not None:
         points -= len(batch.rows)
         yield batch
-
-
-def _chained(first: Sequence[Batch], rest: Iterator[Batch]) -> Iterator[Batch]:
-    yield from first
-    yield from rest
 
 
 def _tune(

@@ -24,9 +24,7 @@ from streammac.models.row_kernel import (
     TILE,
     fill_near,
     fill_tile,
-    part_of,
     planes_of,
-    prefetch,
 )
 from streammac.models.vectors import (
     MULTIPLE,
@@ -101,6 +99,9 @@ def _products_of(weight: Any, rows: Any, first: Any, tile: Any, margins: Any) ->
 
     def of_bytes(weight: Any, rows: Any, first: Any, tile: Any, margins: Any) -> None:
         wide()
+        if len(weight) == MULTIPLE:
+            inner(weight, rows, first, first + BLOCK, margins, first)
+            return
         for i in range(BLOCK):
             for d in range(weight.shape[1]):
                 tile[i, d] = np.float32(rows[first + i, d])
@@ -179,14 +180,12 @@ def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen
     machines = len(m.bias)
     bits = min(machines, rows.codes - rows.first_bit)
     # fields are taken once: to take one is to count a reference
-    like, x_at, z_at, starts, codes, first_bit, positions = rows
-    mean, inverse, _ = inputs
+    _, _, _, _, codes, first_bit, _ = rows
+    _, inverse, _ = inputs
     tile, taken, centre, margins, codes_at, found, planes, listed, gradient, by_bias, offsets = s
     weight, bias, weight_sum, bias_sum, eta0 = m
-    row_bytes = len(mean) * like.itemsize
     keep = len(kept) > 0
     total = made = pairs = 0
-    part = 0
     for b in range(len(bounds) - 1):
         count = 0
         at, end = bounds[b], bounds[b + 1]
@@ -202,17 +201,7 @@ def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen
             planes_of(codes_at, n, codes - first_bit, planes)
             # the others are those of former tiles
             here = ~np.uint64(0) >> np.uint64(TILE - n)
-            ahead = at
             for first in range(0, n, BLOCK):
-                # the next tile's rows come while there is enough to compute
-                for i in range(ahead, min(ahead + BLOCK, len(positions))):
-                    part = part_of(starts, positions[i], part)
-                    local = positions[i] - starts[part]
-                    address = x_at[part] + local * row_bytes
-                    prefetch(z_at[part] + local * codes + first_bit)
-                    for line in range(0, row_bytes, 64):
-                        prefetch(address + line)
-                ahead += BLOCK
                 _products(weight, taken, first, tile, margins)
             for j in range(bits):
                 below, above = inside(margins, j, inverse, offsets[j])

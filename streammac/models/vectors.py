@@ -106,6 +106,13 @@ class _Code:
         """Return the vector that begins there."""
         return self.builder.load(self._vector_at(address), align=4)
 
+    def load_bytes(self, address: Any) -> Any:
+        """Return the vector of the numbers that the bytes there are."""
+        bytes_ = ir.VectorType(_BYTE, LANES)
+        there = self.builder.bitcast(address, bytes_.as_pointer())
+        words = self.builder.zext(self.builder.load(there, align=1), ir.VectorType(_INT, LANES))
+        return self.builder.sitofp(words, _VECTOR)
+
     def _vector_at(self, address: Any) -> Any:
         return self.builder.bitcast(address, _VECTOR.as_pointer())
 
@@ -182,15 +189,19 @@ class _Code:
 
 
 def _make_inner(typing: Any, a: Any, i: Any, b: Any, j: Any, out: Any, to: Any) -> _Written:
-    """Put the products of 4 rows of a, from i on, with 4 of b, from j on, into columns of ``out``, from ``to`` on."""
+    """Put the products of 4 rows of a, from i on, with 4 of b, from j on, into columns of ``out``, from ``to`` on.
+
+    Of b there may be bytes, which become numbers on the way.
+    """
 
     def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         code = _Code(context, builder)
         (a, b, out), to = code.matrices(signature, args), args[5]
+        load = code.load_bytes if b.data.type.pointee == _BYTE else code.load
         rows, others = ([code.number_at(args[k], n) for n in range(MULTIPLE)] for k in (1, 3))
         totals = code.sums(MULTIPLE * MULTIPLE)
         with code.up_to(a.columns, LANES) as (at, _):
-            parts = [code.load(b.entry(other, at)) for other in others]
+            parts = [load(b.entry(other, at)) for other in others]
             for first, row in enumerate(rows):
                 part = code.load(a.entry(row, at))
                 for number, other_part in enumerate(parts):
