@@ -382,6 +382,15 @@ class DeepNetModel(NestedModel, Predictions):
         net = self._architecture.net(params)
         return net.head(net.features(seen(params, x)))
 
+    def evidence(self, params: Mapping[str, Array], x: Floats) -> tuple[Floats, Floats]:
+        """Return the head's scores of (n, D) points, and inputs and last features, by which they could be told.
+
+        (n, O) and (n, D + K); ``x`` may be overwritten.
+        """
+        net, inputs = self._architecture.net(params), seen(params, x)
+        features = net.features(inputs)
+        return net.head(features), np.concatenate([inputs, features], axis=1)
+
     def probabilities(self, params: Mapping[str, Array], x: Floats) -> Floats:
         """Return those of the classes, (n, C); ``x`` may be overwritten."""
         return probabilities(self.scores(params, x))

@@ -8,6 +8,7 @@ from river import datasets, linear_model, metrics, preprocessing
 from river.evaluate import progressive_val_score
 
 from streammac.river import DeepNetClassifier, DeepNetRegressor, FeatureError
+from streammac.river.correction import Correction
 
 
 def bananas(count: int) -> list[tuple[dict, bool]]:
@@ -69,3 +70,39 @@ def test_a_target_that_is_no_number_is_refused(target):
 def test_a_wrong_layer_is_named_at_once():
     with pytest.raises(ValueError, match="layers: expected"):
         DeepNetClassifier(layers=(0,))
+
+
+def test_every_point_counts_at_once_and_not_only_when_the_net_is_trained_again():
+    rng = np.random.default_rng(0)
+    before, now = rng.normal(0, 1, (100, 2)), rng.normal(0, 1, (40, 2))
+    right = {}
+    for correction in (0.0, 0.5):
+        model = DeepNetClassifier(layers=(8,), window=100, every=50, correction=correction)
+        for x in before.tolist():
+            model.learn_one(dict(enumerate(x)), x[0] > 0)
+        right[correction] = 0
+        for x in now.tolist():  # what was true is false
+            right[correction] += model.predict_one(dict(enumerate(x))) == (x[0] <= 0)
+            model.learn_one(dict(enumerate(x)), x[0] <= 0)
+    assert right[0.5] > right[0.0] + 8
+
+
+def test_a_net_goes_on_when_all_points_have_been_replaced():
+    model = DeepNetClassifier(layers=(8,), window=100, every=50)
+    rng = np.random.default_rng(0)
+    begun = None
+    for n, x in enumerate(rng.normal(0, 1, 450).tolist()):
+        model.learn_one({"x": x + n / 100}, x > 0)
+        if n == 60:
+            begun = model._following.params["input/mean"]
+    np.testing.assert_array_equal(model._following.params["input/mean"], begun)
+
+
+def test_a_correction_leaves_alone_what_it_has_not_learned_and_can_be_left_out():
+    scores, evidence = np.zeros((1, 3), np.float32), np.ones((1, 2), np.float32)
+    correction = Correction(1.0)
+    np.testing.assert_array_equal(correction(scores, evidence), scores)
+    correction.learn(scores, evidence, np.eye(3, dtype=np.float32)[:1])
+    assert correction(scores, evidence).argmax() == 0
+    with pytest.raises(ValueError, match="correction: expected 0 to"):
+        DeepNetClassifier(correction=3.0)
