@@ -8,8 +8,10 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from river import (
     anomaly,
+    compose,
     datasets,
     dummy,
     evaluate,
@@ -40,8 +42,6 @@ WORDS = 1024
 """Features that words are hashed to, for all but linear models."""
 LAYERS = (64, 32)
 """Hidden units of nets."""
-BATCH = 10
-"""Points of a step of back-propagation."""
 SPARED = {
     "numbers": frozenset[str](),
     "words": frozenset({"neighbours"}),
@@ -106,7 +106,7 @@ def mixed(points: Stream, usual: Sequence[Any]) -> Stream:
 
 
 class BackPropagation(Classifier):
-    """Scikit-learn's net, which takes a step with every few points.
+    """Scikit-learn's net, which takes a step with each point: of several, it follows streams that change less well.
 
     Parameters
     ----------
@@ -120,28 +120,23 @@ class BackPropagation(Classifier):
         self.columns = columns
         self.classes = classes
         self._net = MLPClassifier(LAYERS, random_state=0)
-        self._waiting: list[tuple[list[float], Any]] = []
 
     @property
     def _multiclass(self) -> bool:
         return True
 
-    def _row(self, x: Mapping[Any, float]) -> list[float]:
-        return [x.get(name, 0.0) for name in self.columns]
+    def _row(self, x: Mapping[Any, float]) -> NDArray[np.float64]:
+        return np.array([[x.get(name, 0.0) for name in self.columns]])
 
     def learn_one(self, x: Mapping[Any, float], y: Any) -> None:
-        """Keep a point; with so many of them, take a step."""
-        self._waiting.append((self._row(x), y))
-        if len(self._waiting) == BATCH:
-            rows, labels = zip(*self._waiting, strict=True)
-            self._net.partial_fit(np.array(rows), np.array(labels), np.array(self.classes))
-            self._waiting = []
+        """Take a step."""
+        self._net.partial_fit(self._row(x), [y], self.classes)
 
     def predict_proba_one(self, x: Mapping[Any, float], **kwargs: Any) -> dict[Any, float]:
         """Return the probability of each class."""
         if not hasattr(self._net, "coefs_"):
             return dict.fromkeys(self.classes, 1 / len(self.classes))
-        told = self._net.predict_proba(np.array([self._row(x)]))[0]
+        told = self._net.predict_proba(self._row(x))[0]
         return dict(zip(self._net.classes_.tolist(), told.tolist(), strict=True))
 
 
@@ -236,10 +231,10 @@ def run(*, short: bool = False) -> Iterator[Report]:
         },
         tuple(rows),
         "Linear: logistic or softmax regression on scaled features; on codes of these; on both. A deep net on scaled "
-        f"features, and one of as many units by back-propagation, a step with every {BATCH} points. River's adaptive "
-        "Hoeffding tree, adaptive random forest and nearest neighbours; last class: that of the point before. Defaults "
-        f"everywhere. Words of mails are hashed to {WORDS} features, except for the linear model and beside codes, where "
-        "they are 1 if they are there, or scaled.",
+        "features, and one of as many units by back-propagation, a step with each point. River's adaptive Hoeffding tree, "
+        "adaptive random forest and nearest neighbours; last class: that of the point before. Defaults everywhere. Words "
+        f"of mails are hashed to {WORDS} features; the linear model, and what it sees beside codes, has all, 1 where they "
+        "are there, or scaled.",
     )
     kinds = sorted({y for _, y in segments})[:3]
     mixtures: dict[str, Stream] = {
