@@ -230,11 +230,11 @@ def run(*, short: bool = False) -> Iterator[Report]:
             **{f"{what}, us per point": ",.0f" for what in TIMED},
         },
         tuple(rows),
-        "Linear: logistic or softmax regression on scaled features; on codes of these; on both. A deep net on scaled "
-        "features, and one of as many units by back-propagation, a step with each point. River's adaptive Hoeffding tree, "
-        "adaptive random forest and nearest neighbours; last class: that of the point before. Defaults everywhere. Words "
-        f"of mails are hashed to {WORDS} features; the linear model, and what it sees beside codes, has all, 1 where they "
-        "are there, or scaled.",
+        "Linear: logistic or softmax regression on scaled features; on codes of these; on both. A deep net on "
+        "scaled features, and one of as many units by back-propagation, a step with each point. River's "
+        "adaptive Hoeffding tree, adaptive random forest and nearest neighbours; last class: that of the "
+        f"point before. Defaults everywhere. Words of mails are hashed to {WORDS} features; the linear model, "
+        "and what it sees beside codes, has all, 1 where they are there, or scaled.",
     )
     kinds = sorted({y for _, y in segments})[:3]
     mixtures: dict[str, Stream] = {
