@@ -130,7 +130,7 @@ class BackPropagation(Classifier):
 
     def learn_one(self, x: Mapping[Any, float], y: Any) -> None:
         """Take a step."""
-        self._net.partial_fit(self._row(x), [y], self.classes)
+        self._net.partial_fit(self._row(x), [y], classes=self.classes)
 
     def predict_proba_one(self, x: Mapping[Any, float], **kwargs: Any) -> dict[Any, float]:
         """Return the probability of each class."""
