@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	command -v $$p >/dev/null && $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
 	2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
+INSTALLED := .venv/installed
 READY := .venv/ready
 
 # one thread per process: several processes share the cores
@@ -86,12 +87,16 @@ mutants: $(READY)
 screenshot: $(READY)
 	STREAMMAC_REQUIRE=chromium STREAMMAC_SCREENSHOT=docs/images $(BIN)/python -m pytest tests/page/test_page.py -k killed
 
-$(READY): pyproject.toml
+# compiled functions are on disk before anything runs: a cluster in which all processes compile them stands still
+$(READY): $(INSTALLED) $(wildcard streammac/models/*.py)
+	$(BIN)/python -m streammac.models.kernels
+	touch $@
+
+$(INSTALLED): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 with venv found: install python3 and \
 	python3-venv, or name one with make PYTHON=..." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,mpi]'
-	$(BIN)/python -m streammac.models.kernels
 	touch $@
 
 clean:

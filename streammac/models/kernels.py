@@ -97,7 +97,9 @@ def compile_all() -> None:
 
 
 if __name__ == "__main__":
-    from streammac.models import compiled_svm
+    from streammac.models import compiled_svm, hamming, sums_kernel
 
     compile_all()
     compiled_svm.compile_all()
+    hamming.compile_all()
+    sums_kernel.compile_all()
