@@ -23,6 +23,8 @@ from streammac.points.stored_rows import StoredRows
 
 TILE = ROWS
 """Rows of a tile: it stays in the second-level cache."""
+EVERY = np.float32(np.inf)
+"""A reach beyond which there is nothing."""
 # what is not finite must be seen: no "nnan", no "ninf"
 FAST = {"reassoc", "nsz", "contract", "arcp"}
 
@@ -84,7 +86,7 @@ def of_type(inputs: Inputs, dtype: np.dtype[Any]) -> Inputs:
     if dtype == np.uint8:
         mean = inputs.mean.astype(np.float64)
         if np.square(np.maximum(np.abs(mean), np.abs(255 - mean))).sum() <= inputs.reach:
-            return inputs._replace(reach=np.float32(np.inf))
+            return inputs._replace(reach=EVERY)
     return inputs
 
 
@@ -200,7 +202,7 @@ def _take(address: Any, four: Any, like: Any, mean: Any, reach: Any, tile: Any, 
         near = True
         for i in range(MULTIPLE if four else 1):
             row = array(pointer(address + i * len(mean), like), (len(mean),))
-            if reach < np.inf:
+            if reach < EVERY:
                 near = near and _square(row, mean) <= reach
             for d in range(len(row)):
                 tile[n + i, d] = row[d]
@@ -221,7 +223,7 @@ def fill_tile(rows: Any, inputs: Any, first: Any, n: Any, tile: Any) -> None:
         part = part_of(starts, positions[at], part)
         address = x_at[part] + (positions[at] - starts[part]) * row_bytes
         together = four(positions, at, first + n, starts[part + 1])
-        take(address, together, like, mean, np.float32(0), tile, i)
+        take(address, together, like, mean, EVERY, tile, i)
         i += 4 if together else 1
 
 
@@ -264,11 +266,19 @@ def pack(rows: Any, masks: Any, words: Any) -> None:
     for i in range(len(positions)):
         part = part_of(starts, positions[i], part)
         address = z_at[part] + (positions[i] - starts[part]) * codes
-        code = array(pointer(address, CODES), (codes,))
         for k in range(len(masks)):
             word = np.uint32(0)
-            for b in range(32 * k, min(codes, 32 * k + 32)):
-                word |= np.uint32(code[b]) << np.uint32(b & 31)
+            for b in range(32 * k, min(codes, 32 * k + 32), MULTIPLE):
+                if b + MULTIPLE <= codes:
+                    # bytes are 0 or 1: the product has all 4 side by side
+                    four_bits = np.uint64(word_at(address + b)) * np.uint64(0x204081) >> np.uint64(
+                        21
+                    )
+                    word |= np.uint32(four_bits & np.uint64(15)) << np.uint32(b & 31)
+                    continue
+                for left in range(b, codes):
+                    bit = array(pointer(address + left, CODES), (1,))[0]
+                    word |= np.uint32(bit) << np.uint32(left & 31)
             words[k, i] = word & masks[k]
 
 

@@ -240,21 +240,22 @@ def follow(rows: Any, slopes: Any, rates: Any, inputs: Any, m: Any, s: Any) -> N
     """
     wide()
     _, inverse, _ = inputs
-    tile, _, _, push, _, _, _, _, gradient, by_bias, _ = s
+    _, taken, centre, push, _, _, _, _, gradient, by_bias, _ = s
     weight, bias, weight_sum, _, _ = m
     machines, count = len(bias), len(rows.positions)
     for first in range(0, count, TILE):
         n = min(TILE, count - first)
-        fill_tile(rows, inputs, first, n, tile)
+        fill_tile(rows, inputs, first, n, taken)
         filled = (n + 3) // MULTIPLE * MULTIPLE
         for j in range(machines):
             for i in range(n):
                 push[j, i] = slopes[j, first + i]
                 by_bias[j] += slopes[j, first + i]
             push[j, n:filled] = np.float32(0)
-        add_product(push, tile, filled, gradient)
+        add_product(push, taken, filled, gradient)
     for j in range(machines):
         rate = np.float32(-rates[j])
+        _shift(gradient[j], centre, -by_bias[j])
         _update(weight[j], gradient[j], weight_sum[j], np.float32(1), rate * inverse, False)
         bias[j] += rate * by_bias[j]
         by_bias[j] = np.float32(0)

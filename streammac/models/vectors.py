@@ -106,6 +106,10 @@ class _Code:
         """Return the vector that begins there."""
         return self.builder.load(self._vector_at(address), align=4)
 
+    def load_of(self, matrix: _Matrix) -> Callable[[Any], Any]:
+        """Return what loads vectors of a matrix, of numbers or of bytes."""
+        return self.load_bytes if matrix.data.type.pointee == _BYTE else self.load
+
     def load_bytes(self, address: Any) -> Any:
         """Return the vector of the numbers that the bytes there are."""
         bytes_ = ir.VectorType(_BYTE, LANES)
@@ -197,7 +201,7 @@ def _make_inner(typing: Any, a: Any, i: Any, b: Any, j: Any, out: Any, to: Any) 
     def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         code = _Code(context, builder)
         (a, b, out), to = code.matrices(signature, args), args[5]
-        load = code.load_bytes if b.data.type.pointee == _BYTE else code.load
+        load = code.load_of(b)
         rows, others = ([code.number_at(args[k], n) for n in range(MULTIPLE)] for k in (1, 3))
         totals = code.sums(MULTIPLE * MULTIPLE)
         with code.up_to(a.columns, LANES) as (at, _):
@@ -228,13 +232,14 @@ def _product_of(vectors: int) -> Callable[..., _Written]:
             code = _Code(context, builder)
             factors, x, out = code.matrices(signature, args)
             n, j, d = args[2], args[4], args[5]
+            load = code.load_of(x)
             rows = [code.number_at(j, k) for k in range(MULTIPLE)]
             columns = [code.number_at(d, k * LANES) for k in range(vectors)]
             totals = [[code.sums(at_a_time) for _ in columns] for _ in rows]
             with code.up_to(n, at_a_time) as (first, _):
                 for ahead in range(at_a_time):
                     i = code.number_at(first, ahead)
-                    parts = [code.load(x.entry(i, column)) for column in columns]
+                    parts = [load(x.entry(i, column)) for column in columns]
                     for row, sums in zip(rows, totals, strict=True):
                         factor = code.everywhere(factors.entry(row, i))
                         for total, part in zip(sums, parts, strict=True):
@@ -380,7 +385,7 @@ def inner(weight: Any, x: Any, first: Any, last: Any, out: Any, at: Any) -> None
 
 @compiled()
 def add_product(factors: Any, x: Any, n: Any, out: Any) -> None:
-    """Add ``factors[:, :n] @ x[:n]`` to ``out``; n is a multiple of 4."""
+    """Add ``factors[:, :n] @ x[:n]`` to ``out``; n is a multiple of 4; x is float32 or bytes."""
     rows, columns = out.shape
     many = columns // (4 * LANES) * (4 * LANES)
     for d in range(0, many, 4 * LANES):

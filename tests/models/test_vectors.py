@@ -40,6 +40,23 @@ def test_products_are_those_of_numpy(columns, machines):
     np.testing.assert_allclose(total, before + factors[:, :36] @ x[:36], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("columns", [16, 80, 272])
+def test_bytes_are_multiplied_as_the_numbers_that_they_are(columns):
+    x, weight, factors = (
+        RNG.integers(0, 256, (64, columns), np.uint8),
+        filled(4, columns),
+        filled(8, 64),
+    )
+    as_bytes, as_numbers = zeros(4, 64), zeros(4, 64)
+    inner(weight, x, 0, 64, as_bytes, 0)
+    inner(weight, x.astype(np.float32), 0, 64, as_numbers, 0)
+    np.testing.assert_array_equal(as_bytes, as_numbers)
+    of_bytes, of_numbers = zeros(8, columns), zeros(8, columns)
+    add_product(factors, x, 64, of_bytes)
+    add_product(factors, x.astype(np.float32), 64, of_numbers)
+    np.testing.assert_array_equal(of_bytes, of_numbers)
+
+
 @pytest.mark.parametrize("columns", [32, 256, 544])
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 @pytest.mark.parametrize(
