@@ -5,8 +5,8 @@ vector, and a step is asked for. The source is Xiong, Yan, Singh & Li 2021 (arXi
 backup workers*.
 
 **The life of an iteration.** A member makes a gradient step on its own points and offers the result to its neighbours.
-Then it waits, until a `Rule` ends the iteration: when all are heard, or all but a fixed number (the backup workers), or
-at the paper's threshold (`rules.Threshold`). It averages with those it has heard, and begins the next one.
+Then it waits, until a `Rule` ends the iteration: when all are heard, or all but a fixed number (the backup workers),
+or at the paper's threshold (`rules.Threshold`). It averages with those it has heard, and begins the next one.
 
 ==============  ============================================  ===========================================
 a member is     until                                         meanwhile it
@@ -18,30 +18,33 @@ agreeing        everybody it has heard says whom it has heard  keeps what comes 
 
 **Who averages with whom** both ends must agree on, or the average of all copies would not stay what it is. A member
 that ends an iteration tells its neighbours whom it has heard; an edge counts if each of its ends has heard the other.
-Who has been heard is not at its step any more, so it answers as soon as the iteration ends there, too: nobody waits for
-a slow worker in order to agree. The weight of an edge is 1 / (1 + the larger number of neighbours that one of its ends
-has heard): Metropolis weights, symmetric and doubly stochastic. (The paper counts edges that are active. Ends know only
-whom they have heard; the larger count makes the weight smaller, and saves another round of messages.)
+Who has been heard is not at its step any more, so with a threshold the iteration ends there at once, and it answers:
+nobody waits for a slow worker in order to agree. The weight of an edge is 1 / (1 + the larger number of neighbours
+that one of its ends has heard): Metropolis weights, symmetric and doubly stochastic. (The paper counts edges that are
+active. Ends know only whom they have heard; the larger count makes the weight smaller, and saves another round of
+messages.)
 
-**The threshold.** A path connects all members, and in each *period* every one of its edges is to be used once. An
-iteration ends when an edge is there that has not been used in the period: its two ends see it, end the iteration, and
-whoever hears that an iteration has ended ends it, too. So within each period all are connected, and nobody waits for
-the slowest but once in a period. (In the paper time is common to all, a period has as many iterations as the path has
-edges, and a worker's times are independent from iteration to iteration. Here there is no clock; a period ends when all
-its edges have been used, which everybody tells everybody: `period`.)
+**The threshold.** A path connects all members, and in each *period*, of at least as many iterations as it has edges,
+every one of these is to be used once. An iteration ends when an edge is there that has still to be used: its two ends
+see it, end the iteration, and whoever hears that an iteration has ended ends it, too. So within each period all are
+connected, and nobody waits for the slowest but once in a period. (In the paper time is common to all, a period has
+exactly as many iterations, and a worker's times are independent from iteration to iteration. Here there is no clock;
+what has been used everybody tells everybody, `period`. And the two ends wait for three quarters of their neighbours,
+or for all but one: with many workers the first edge is there when hardly anyone else is, and copies that hardly
+average drift apart.)
 
-**A slow worker** is at its step while iterations end. If it missed one, it was just late: it goes on alone from what it
-has. If it missed more, its next step would be late as well; it takes this one to the iteration that the others are in.
-Its step was from its own parameters, which nobody has changed meanwhile: it is not stale, there are just fewer of them.
-(The paper does not say what becomes of a worker that is always slow.)
+**A slow worker** is at its step while iterations end. If it missed one, and nobody offers in the next one yet, it was
+just late: it goes on alone from what it has. Else its next step would be late as well; it takes this one to the
+iteration that the others are in. Its step was from its own parameters, which nobody has changed meanwhile: it is not
+stale, there are just fewer of them. (The paper does not say what becomes of a worker that is always slow.)
 
 **Who is lost, joins or hangs.** A `View` says who is there. What the lost ones owe is forgotten; who joins offers in
 the first iteration that it hears of. Where a member has waited too long (`Overdue`, from whoever has a clock), it goes
 on with what is there. An edge that it is then in doubt of is averaged late, when the other end speaks again, so that
 the average stays what it is.
 
-What nothing here promises: who is declared lost and lives has averaged with some who have not averaged with it, and the
-average of the others has moved by as much.
+What nothing here promises: who is declared lost and lives has averaged with some who have not averaged with it, and
+the average of the others has moved by as much.
 
 ==============  =======================================================================
 module          its idea

@@ -135,16 +135,13 @@ class Member:
         if self._past >= self.iteration or (
             self.neighbours and all(self._other(n).past >= self.iteration for n in self.neighbours)
         ):
-            if latest == self.iteration:  # it was just late
+            if latest == self.iteration and not self._awaited(latest + 1):  # it was just late
                 self._past = latest
                 self._next(self.w, {})
                 return
-            # it is slow: its next step would be late as well, and this one is as good in a later iteration
+            # it is slow: its next step would be late as well, and this one is as good in the others' iteration
             self._past, self.iteration = latest, latest + 1
-        self.phase = Phase.WAITING
-        self._offered = set()
-        self._offer_to(set(self.neighbours))
-        self._look()
+        self._wait()
 
     def _take(self, sender: str, message: Message) -> None:
         if sender not in self.graph.members and message.period.view <= self.period.view:
@@ -189,10 +186,18 @@ class Member:
             over = self._latest() >= self.iteration and (self.rule.follows or not missing)
             if over and not heard and self._latest() > self.iteration:
                 self._catch_up()
-            elif over or not missing or self.rule.ends(heard, missing, self._wanted()):
+            elif over or self.rule.ends(heard, missing, self._wanted()):
                 self._end()
         if self.phase is Phase.AGREEING and not self._owing():
             self._average()
+
+    def _wait(self) -> None:
+        """Offer what there is."""
+        self.phase = Phase.WAITING
+        self.period = self.period.after(self.graph.edges, self.iteration)
+        self._offered = set()
+        self._offer_to(set(self.neighbours))
+        self._look()
 
     def _follow(self) -> None:
         """Tell that iterations are over in which this member has no part: it is still at its step."""
@@ -206,9 +211,7 @@ class Member:
         self._past = self._latest()
         self._tell(Heard(self._past, (), self.period), set(self.neighbours) | self._offered)
         self.iteration = self._past + 1
-        self._offered = set()
-        self._offer_to(set(self.neighbours))
-        self._look()
+        self._wait()
 
     def _end(self) -> None:
         """End the iteration with the offers there are, and tell so: what both ends have heard is averaged."""
@@ -229,7 +232,7 @@ class Member:
         }
         for name, edge in self.graph.along(self.name).items():
             if name in weights and self._first_of(name):
-                self._learn(self.period.with_used(edge))
+                self._learn(self.period.with_used(edge), tell=True)
         pairs = [(weight, self._heard[name].w) for name, weight in weights.items()]
         self._next(self.w + moves(self.w, pairs), weights)
 
@@ -254,6 +257,11 @@ class Member:
         """Return the last iteration that is known to have ended anywhere round here."""
         return max([self._past, *(self._other(name).past for name in self.neighbours)])
 
+    def _awaited(self, iteration: int) -> bool:
+        """Return whether somebody has an offer in an iteration already."""
+        offers = (self._other(name).offer for name in self.neighbours)
+        return any(offer is not None and offer.iteration >= iteration for offer in offers)
+
     def _offers(self) -> dict[str, Offer]:
         """Return the offers of this iteration whose senders have not ended it without this member."""
         found = {}
@@ -269,24 +277,24 @@ class Member:
         return [name for name in self._heard if self._other(name).past < self.iteration]
 
     def _wanted(self) -> list[str]:
-        return [n for n, e in self.graph.along(self.name).items() if self.period.wants(e)]
+        along, edges = self.graph.along(self.name), self.graph.edges
+        return [name for name, edge in along.items() if self.period.wants(edge, edges)]
 
     def _first_of(self, name: str) -> bool:
         """Return whether this member counts the edge to one beside it: of two, one might do so a period late."""
         members = self.graph.members
         return members.index(self.name) < members.index(name)
 
-    def _learn(self, period: Period) -> None:
-        """Put together what is known of the period; what others may wait for is told at once."""
+    def _learn(self, period: Period, tell: bool = False) -> None:
+        """Put together what is known of the period, and tell others, who may wait for it, if nothing else will soon."""
         if period.view > self.period.view:
             self._later = self._later.merged(period)
             return
-        known = self.period.merged(period).after(self.graph.edges)
+        known = self.period.merged(period).after(self.graph.edges, self.iteration)
         if known == self.period:
             return
-        over = known.number != self.period.number
         self.period = known
-        if over or self.phase is Phase.WAITING:
+        if tell or self.phase is Phase.WAITING:
             self._tell(Progress(known), set(self.neighbours))
 
     # -- to others ------------------------------------------------------------------------

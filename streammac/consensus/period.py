@@ -1,8 +1,8 @@
 """Which edges of the path have been used in the period under way: what everybody can know without asking.
 
-A period is over when each edge of the path has been used in it once, so that what the members average over within a
-period is a connected graph. What one knows of it only grows, and what two know can be put together in any order: so
-members tell each other, and agree in the end, whatever is late.
+A period is as many iterations as the path has edges, or more, until each of these has been used in it once: what
+members average over within a period is a connected graph. What one knows of it only grows, and what two know can be
+put together in any order: so members tell each other, and agree in the end, whatever is late.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Period:
     view : int
         Whose path it is; a new view begins anew.
     number : int
-        How many periods are over.
+        Which period it is: of n edges, it does not begin before iteration n times this.
     used : int
         Bit i: edge i of the path has been used in this one.
     """
@@ -40,19 +40,25 @@ class Period:
             return Period(self.view, self.number, self.used | other.used)
         return max(self, other, key=lambda period: (period.view, period.number))
 
-    def after(self, edges: int) -> Period:
-        """Return the next period, if all edges of a path of so many have been used in this one.
+    def complete(self, edges: int) -> bool:
+        """Return whether all edges of a path of so many have been used."""
+        return self.used == (1 << edges) - 1
 
-        >>> Period(1, 4, 0b111).after(3)
+    def after(self, edges: int, iteration: int) -> Period:
+        """Return the period of an iteration: a new one where this one is over.
+
+        >>> Period(1, 4, 0b111).after(edges=3, iteration=14)
+        Period(view=1, number=4, used=7)
+        >>> Period(1, 4, 0b111).after(edges=3, iteration=15)
         Period(view=1, number=5, used=0)
         """
-        if self.used == (1 << edges) - 1:
-            return Period(self.view, self.number + 1)
+        if self.complete(edges) and iteration >= (self.number + 1) * edges > 0:
+            return Period(self.view, iteration // edges)
         return self
 
-    def wants(self, edge: int) -> bool:
-        """Return whether an edge has still to be used."""
-        return not self.used >> edge & 1
+    def wants(self, edge: int, edges: int) -> bool:
+        """Return whether an edge has still to be used; once all have been, each is as good as any other."""
+        return self.complete(edges) or not self.used >> edge & 1
 
     def with_used(self, edge: int) -> Period:
         """Return it with one edge more that has been used."""
