@@ -42,6 +42,8 @@ NAMES = (
     "memory",
     "deep",
     "river",
+    "strategies_consensus",
+    "strategies_coding",
 )
 log = logging.getLogger("benchmarks")
 

@@ -99,11 +99,33 @@ def roofline(results: Results, axes: Axes) -> None:
     axes.set(xlabel="operations per byte of a point")
 
 
+def consensus(results: Results, axes: Axes) -> None:
+    """Iterations to a loss over workers: how many times fewer than one alone needs."""
+    report = results["strategies_consensus"].reports[2]
+    workers = numbers(report, "workers")
+    for name in [name for name in report.columns if name.startswith("fewer, ")]:
+        label = name.partition(", ")[2]
+        axes.plot(workers, numbers(report, name), "o-", ms=3, label=label)
+    axes.plot([1, workers[-1]], [1, workers[-1]], color="0.7", lw=1, label="perfect")
+    axes.set(xscale="log", yscale="log", xlabel="workers", ylabel="fewer iterations to the loss")
+
+
+def coding(results: Results, axes: Axes) -> None:
+    """Share of a gradient that is known over messages that have arrived."""
+    report = results["strategies_coding"].reports[1]
+    arrived = numbers(report, "arrived")
+    for name in list(report.columns)[1:]:
+        axes.plot(arrived, numbers(report, name), label=name)
+    axes.set(xlabel="messages that have arrived", ylabel="share of the gradient")
+
+
 PLOTS: Mapping[str, tuple[tuple[str, ...], Callable[[Results, Axes], None]]] = {
     "scaling": (("plan", "speedup"), scaling),
     "time_to_quality": (("time_to_quality",), time_to_quality),
     "ingest": (("ingest",), ingest),
     "roofline": (("w_step",), roofline),
+    "strategies_consensus": (("strategies_consensus",), consensus),
+    "strategies_coding": (("strategies_coding",), coding),
 }
 """Name to the benchmarks that it shows (the first one has to be there), and what draws it."""
 

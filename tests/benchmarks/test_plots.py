@@ -51,6 +51,19 @@ RESULTS = {
             ((1024, "none", Spread(5e5, 4e5, 6e5)), (32, "CURVE", 1e5)),
         )
     ),
+    "strategies_consensus": result(
+        Report("slow", {"": ""}, ()),
+        Report("slow, by class", {"": ""}, ()),
+        Report(
+            "scaling",
+            {"workers": "d", "fewer, all": ".1f", "fewer, threshold": ".1f"},
+            ((1, 1.0, 1.0), (4, 3.5, 3.0)),
+        ),
+    ),
+    "strategies_coding": result(
+        Report("erased", {"": ""}, ()),
+        Report("arrivals", {"arrived": "d", "uncoded, found": ".3f"}, ((1, 0.1), (2, 0.2))),
+    ),
     "w_step": result(
         Report(
             "Hash functions: 784 uint8",
