@@ -43,8 +43,8 @@ the first iteration that it hears of. Where a member has waited too long (`Overd
 on with what is there. An edge that it is then in doubt of is averaged late, when the other end speaks again, so that
 the average stays what it is.
 
-What nothing here promises: who is declared lost and lives has averaged with some who have not averaged with it, and
-the average of the others has moved by as much.
+What nothing here promises: links keep order and lose nothing, or the average moves by as much as is lost. Who is
+declared lost and lives has averaged with some who have not averaged with it.
 
 ==============  =======================================================================
 module          its idea
