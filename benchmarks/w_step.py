@@ -135,6 +135,7 @@ def measured(task: Task, repeats: int) -> Iterator[Report]:
          "times SGDClassifier": ".0f"},
         tuple(rows),
         f"A whole visit of all blocks in the last lap, averages included, after {EPOCHS} epochs; hinge loss alone."
+        " The blocks visit one after the other; which rows are a minibatch is found once for all, as in an epoch."
         " Counted are the two products with all points, of which one needs only those inside the margin; the peak of"
         f" one thread is {peak / 1e9:.0f} GFLOP/s. SGDClassifier.partial_fit learns the same bits one by one.",
         figures,

@@ -7,7 +7,9 @@ which is why they agree bit for bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
+from itertools import tee
 from typing import Any
 
 import numpy as np
@@ -102,10 +104,15 @@ def minibatches(
     memo = {} if memo is None else memo
     own = plan.part.rows(len(data), plan.seed, key.member)
     count, newest = (len(data), key.newest) if own is None else (len(own), None)
-    for rows in minibatch_rows(
+    every = minibatch_rows(
         count, plan.minibatch, order, limit=limit, recency=plan.recency, newest=newest
-    ):
-        yield Batch(data, rows if own is None else own[rows], fresh, scratch, memo)
+    )
+    if own is not None:
+        every = (own[rows] for rows in every)
+    # all blocks and laps meet the same rows: to make them takes a good part of a visit of a narrow block
+    known = memo.setdefault(("rows", order, limit), tee(every, 1)[0])
+    for rows in copy(known):
+        yield Batch(data, rows, fresh, scratch, memo)
         if expired():
             return
 

@@ -50,6 +50,14 @@ class TestVisit:
         got = self.batches(shard(), plan, Block("b", 3, sample))
         assert [x[:, 0].tolist() for x, _, _ in got] == [r.tolist() for r in rows]
 
+    def test_all_visits_of_an_epoch_meet_the_same_also_after_one_that_ended_early(self):
+        data, plan, memo = shard(), VisitPlan(7, 64), {}
+        early = self.batches(data, plan, memo=memo, expired=after(3))
+        alone, first, again = (self.batches(data, plan, memo=m) for m in ({}, memo, memo))
+        assert len(early) == 3
+        for (x, _, _), *others in zip(alone, first, again, strict=True):
+            assert all((x == other).all() for other, _, _ in others)
+
     def test_brings_the_coordinates_of_its_points_and_none_of_a_fresh_model(self):
         data = shard()
         data.set_z(slice(None), -np.arange(COUNT)[:, None])
