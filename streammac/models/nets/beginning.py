@@ -51,8 +51,8 @@ def first_net(
 ) -> Tensors:
     """Return the parameters of a net with random weights, in one block a layer.
 
-    Weights have the variance 2 / inputs (He et al. 2015), biases are 0. Of a factorisation about half of the weights
-    are 0, and parts are about 1 long.
+    Weights have the variance 2 / inputs (He et al. 2015), biases are 0. A factorisation begins with parts that have no
+    value in common: with random ones, of which all are alike, far less is learned.
 
     Parameters
     ----------
@@ -78,26 +78,29 @@ def first_net(
     rng = np.random.default_rng([seed, 5])
     inputs = len(params["input/mean"])
     for number, units in enumerate(architecture.layers, 1):
-        if architecture.factorises(number):
-            params |= _random(rng, kind(number), inputs, units, 1.0, positive=True)
-        else:
-            params |= _random(rng, kind(number), units, inputs, 1.0)
+        shared = architecture.factorises(number)
+        weight = _shared_out(rng, inputs, units) if shared else _random(rng, units, inputs, 1.0)
+        params |= _block(kind(number), weight)
         inputs = units
-    return params | _random(rng, HEAD, outputs, inputs, FIRST_HEAD)
+    return params | _block(HEAD, _random(rng, outputs, inputs, FIRST_HEAD))
 
 
-def _random(
-    rng: np.random.Generator,
-    name: str,
-    units: int,
-    inputs: int,
-    share: float,
-    *,
-    positive: bool = False,
-) -> Tensors:
-    deviation = np.float32(share * math.sqrt(2.0 / (units if positive else inputs)))
-    weight: Floats = rng.standard_normal((units, inputs), np.float32) * deviation
-    if positive:
-        np.maximum(weight, 0, out=weight)
-    block = f"{name}/0-{units - 1}"
-    return {f"{block}/weight": weight, f"{block}/bias": np.zeros(units, np.float32)}
+def _random(rng: np.random.Generator, units: int, inputs: int, share: float) -> Floats:
+    weight: Floats = rng.standard_normal((units, inputs), np.float32)
+    weight *= np.float32(share * math.sqrt(2.0 / inputs))
+    return weight
+
+
+def _shared_out(rng: np.random.Generator, values: int, parts: int) -> Floats:
+    """Return a factorisation, (values, parts), where each value is in one part, which is 1 long."""
+    pairs = np.arange(max(values, parts))
+    weight = np.zeros((values, parts), np.float32)
+    weight[rng.permutation(values)[pairs % values], pairs % parts] = 1.0
+    weight /= np.sqrt((weight * weight).sum(axis=0))
+    return weight
+
+
+def _block(name: str, weight: Floats) -> Tensors:
+    """Return units with a bias of 0, in one block."""
+    block = f"{name}/0-{len(weight) - 1}"
+    return {f"{block}/weight": weight, f"{block}/bias": np.zeros(len(weight), np.float32)}
