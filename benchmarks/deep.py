@@ -215,6 +215,7 @@ def _sorted(task: Labelled, passes: int) -> Report:
     for title, options in (
         ("usual steps", dict[str, Any]()),
         ("usual steps, multipliers", {"multipliers": True}),
+        ("usual steps, tanh", {"activation": "tanh"}),
         ("step = 0.3, head_step = 0.05", SHORT_STEPS),
         ("step = 0.3, head_step = 0.05, multipliers", {**SHORT_STEPS, "multipliers": True}),
     ):
