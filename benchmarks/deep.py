@@ -17,7 +17,6 @@ from streammac.models.arrays import ArrayShard
 from streammac.models.base import Array
 from streammac.models.deep_net import DeepNetModel
 from streammac.models.local import VisitPlan
-from streammac.models.nets.stages import columns
 from streammac.models.serial import parmac
 
 LAYERS = (256, 128)
@@ -174,23 +173,25 @@ def _seeds(runs: Mapping[str, list[Run]], passes: int) -> Report:
 
 def _factors(task: Labelled, passes: int, without: Run) -> Report:
     """Return what a factorisation in place of the second layer comes to, and how much of it is 0."""
-    net = net_of(**FACTORS)
-    runs = list(trained(task, net, 3, passes))
-    test = task.test_x.astype(np.float32)
-    found = [float((net.predict(one, test.copy()) == task.test_y).mean()) for one in runs]
-    parts = net.export(runs[-1])["layer2.factors"]
-    codes = net.coordinates(runs[-1], test)[:, columns(net.layers)[-1]]
-    least = min(float(parts.min()), float(codes.min()))
-    zeros = float((parts == 0).mean()), float((codes == 0).mean())
+    rows: list[tuple[Cell, ...]] = [("without", without[0][0], without[0][-1], None, None, None)]
+    for name, options in (
+        ("with", FACTORS),
+        ("with, multipliers", {**FACTORS, "multipliers": True}),
+    ):
+        net, test = net_of(**options), task.test_x.astype(np.float32)
+        runs = list(trained(task, net, 3, passes))
+        found = [float((net.predict(one, test.copy()) == task.test_y).mean()) for one in runs]
+        parts = net.export(runs[-1])["layer2.factors"]
+        codes = net.features(runs[-1], test)
+        zeros = float((parts == 0).mean()), float((codes == 0).mean())
+        least = min(float(parts.min()), float(codes.min()))
+        rows.append((name, found[0], found[-1], *zeros, least))
+    units, parts_of = LAYERS
     return Report(
-        f"A factorisation of {net.layers[0]} units into {net.layers[1]} parts in place of the second layer, ring of 3",
+        f"A factorisation of {units} units into {parts_of} parts in place of the second layer, ring of 3",
         {"": "", "1": ".4f", str(passes): ".4f", "0 in F": ".0%", "0 in S": ".0%", "least": ".1f"},
-        (
-            ("without", without[0][0], without[0][-1], None, None, None),
-            ("with", found[0], found[-1], *zeros, least),
-        ),
+        tuple(rows),
         "S are the codes of the test images, found without coordinates; least: of all numbers in F and S.",
-        {"factors": found[-1], "zeros_f": zeros[0], "zeros_s": zeros[1]},
     )
 
 

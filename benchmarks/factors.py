@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from benchmarks.data import Labelled, labelled_fashion
 from benchmarks.deep import FACTORS, net_of, trained
 from streammac.models.base import Array, Floats
-from streammac.models.nets.stages import columns
 
 SHOWN = 32
 CLASSES = (
@@ -96,7 +95,7 @@ def main() -> None:
     task = labelled_fashion()
     net = net_of(**FACTORS)
     *_, params = trained(task, net, 3, wanted.passes)
-    codes = net.coordinates(params, task.test_x.astype(np.float32))[:, columns(net.layers)[-1]]
+    codes = net.features(params, task.test_x.astype(np.float32))
     draw(parts_of(task, codes), wanted.file)
 
 

@@ -377,6 +377,10 @@ class DeepNetModel(NestedModel, Predictions):
 
     # -- what users ask -------------------------------------------------------------------
 
+    def features(self, params: Mapping[str, Array], x: Floats) -> Floats:
+        """Return what the head sees of (n, D) points, (n, units); ``x`` may be overwritten."""
+        return self._architecture.net(params).features(seen(params, x))
+
     def scores(self, params: Mapping[str, Array], x: Floats) -> Floats:
         """Return the head's scores of (n, D) points, (n, O); ``x`` may be overwritten."""
         net = self._architecture.net(params)
