@@ -41,6 +41,7 @@ NAMES = (
     "learners",
     "memory",
     "deep",
+    "block_admm",
     "river",
     "strategies_consensus",
     "strategies_coding",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data import Labelled, labelled_fashion
-from benchmarks.report import Cell, Report, Spread
+from benchmarks.report import Cell, Report
 from streammac.models.arrays import ArrayShard
 from streammac.models.base import Array
 from streammac.models.deep_net import DeepNetModel
@@ -22,16 +22,6 @@ from streammac.models.serial import parmac
 LAYERS = (256, 128)
 Run: TypeAlias = tuple[list[float], list[float]]
 """Accuracy after each pass, and seconds by then."""
-BACK = "MLPClassifier (back-propagation)"
-CONTENDERS: Mapping[str, Mapping[str, Any]] = {
-    "ring of 3": {},
-    "ring of 3, half of the penalty": {"mu_start": 0.015, "mu_cap": 0.05},
-    "ring of 3, multipliers": {"multipliers": True},
-    "ring of 3, multipliers, stages of two layers": {"multipliers": True, "stage_layers": 2},
-}
-"""What is trained on the ring of three."""
-SEVERAL = ("ring of 3", "ring of 3, multipliers")
-"""Of these, with several seeds."""
 FACTORS: Mapping[str, Any] = {"activation": ("relu", "nmf")}
 """The net with a factorisation of its first hidden layer in place of its second."""
 SHOWN = (1, 2, 3, 4, 5, 6)
@@ -120,83 +110,35 @@ def run(*, short: bool = False) -> Iterator[Report]:
     task = labelled_fashion()
     if short:
         task = task.first(6000)
-    passes, seeds = (2, 1) if short else (SHOWN[-1], 3)
-    ours = {
-        name: [
-            accuracies(task, net_of(seed=seed, **options), 3, passes)
-            for seed in range(seeds if name in SEVERAL else 1)
-        ]
-        for name, options in CONTENDERS.items()
-    }
-    theirs = [back_propagation(task, passes, seed) for seed in range(seeds)]
-    yield _passes(task, passes, {name: runs[0] for name, runs in ours.items()}, theirs[0])
-    yield _seeds({name: ours[name] for name in SEVERAL} | {BACK: theirs}, passes)
-    yield _factors(task, passes, ours["ring of 3"][0])
+    yield _passes(task, 2 if short else SHOWN[-1])
     yield _long(task, 3 if short else LONG)
     yield _sorted(task, 1 if short else 3)
 
 
-def _row(name: str, found: list[float], seconds: list[float]) -> tuple[Cell, ...]:
+def row(name: str, found: list[float], seconds: list[float]) -> tuple[Cell, ...]:
     return name, *found, seconds[-1] / len(found)
 
 
-def _passes(task: Labelled, passes: int, ours: Mapping[str, Run], theirs: Run) -> Report:
-    sixteen = accuracies(task, net_of(), 16, passes)
-    steps = accuracies(task, net_of(activation=("step", "relu")), 3, passes)
+def _passes(task: Labelled, passes: int) -> Report:
+    net = net_of()
+    stepped = net_of(activation=("step", "relu"))
+    ours = accuracies(task, net, 3, passes)
+    sixteen = accuracies(task, net, 16, passes)
+    steps = accuracies(task, stepped, 3, passes)
+    theirs = back_propagation(task, passes, 0)
     linear, seconds = logistic_regression(task)
-    found = ours["ring of 3"][0]
     return Report(
         f"Accuracy on the test images after so many passes over {len(task.x):,}, 784-256-128-10, softmax",
         {"": ""} | {str(i + 1): ".4f" for i in range(passes)} | {"s a pass": ".1f"},
         (
-            *(_row(name, *run) for name, run in ours.items()),
-            _row("ring of 16", *sixteen),
-            _row("ring of 3, first layer of step functions", *steps),
-            _row(BACK, *theirs),
+            row("ring of 3", *ours),
+            row("ring of 16", *sixteen),
+            row("ring of 3, first layer of step functions", *steps),
+            row("MLPClassifier (back-propagation)", *theirs),
             ("logistic regression (60 steps)", *[linear] * passes, seconds),
         ),
         "Seconds of processor time, one thread, members one after the other; of logistic regression for all steps.",
-        {"one_pass": found[0], "last": found[-1], "step": max(steps[0]), "linear": linear},
-    )
-
-
-def _seeds(runs: Mapping[str, list[Run]], passes: int) -> Report:
-    """Return the same after the first pass and the last, of several seeds of everything random."""
-
-    def spread(name: str, number: int) -> Spread:
-        return Spread.mean(found[number] for found, _ in runs[name])
-
-    several = len(next(iter(runs.values())))
-    return Report(
-        f"The same, of {several} seeds",
-        {"": "", "1": ".4f", str(passes): ".4f"},
-        tuple((name, spread(name, 0), spread(name, -1)) for name in runs),
-        "Mean, least and largest. With multipliers penalty and steps are the same as without.",
-        {"multipliers": spread("ring of 3, multipliers", -1), "penalty": spread("ring of 3", -1)},
-    )
-
-
-def _factors(task: Labelled, passes: int, without: Run) -> Report:
-    """Return what a factorisation in place of the second layer comes to, and how much of it is 0."""
-    rows: list[tuple[Cell, ...]] = [("without", without[0][0], without[0][-1], None, None, None)]
-    for name, options in (
-        ("with", FACTORS),
-        ("with, multipliers", {**FACTORS, "multipliers": True}),
-    ):
-        net, test = net_of(**options), task.test_x.astype(np.float32)
-        runs = list(trained(task, net, 3, passes))
-        found = [float((net.predict(one, test.copy()) == task.test_y).mean()) for one in runs]
-        parts = net.export(runs[-1])["layer2.factors"]
-        codes = net.features(runs[-1], test)
-        zeros = float((parts == 0).mean()), float((codes == 0).mean())
-        least = min(float(parts.min()), float(codes.min()))
-        rows.append((name, found[0], found[-1], *zeros, least))
-    units, parts_of = LAYERS
-    return Report(
-        f"A factorisation of {units} units into {parts_of} parts in place of the second layer, ring of 3",
-        {"": "", "1": ".4f", str(passes): ".4f", "0 in F": ".0%", "0 in S": ".0%", "least": ".1f"},
-        tuple(rows),
-        "S are the codes of the test images, found without coordinates; least: of all numbers in F and S.",
+        {"one_pass": ours[0][0], "last": ours[0][-1], "step": max(steps[0]), "linear": linear},
     )
 
 
@@ -212,22 +154,16 @@ def _long(task: Labelled, passes: int) -> Report:
     )
 
 
-SHORT_STEPS: Mapping[str, Any] = {"step": 0.3, "head_step": 0.05}
-
-
 def _sorted(task: Labelled, passes: int) -> Report:
     order: Array = np.argsort(task.y, kind="stable")
     rows = []
     for title, options in (
-        ("usual steps", dict[str, Any]()),
-        ("usual steps, multipliers", {"multipliers": True}),
-        ("usual steps, tanh", {"activation": "tanh"}),
-        ("step = 0.3, head_step = 0.05", SHORT_STEPS),
-        ("step = 0.3, head_step = 0.05, multipliers", {**SHORT_STEPS, "multipliers": True}),
+        ("usual steps", {}),
+        ("step = 0.3, head_step = 0.05", {"step": 0.3, "head_step": 0.05}),
     ):
         model = net_of(**options)
         found, seconds = accuracies(task, model, 16, passes, order)
-        rows.append(_row(title, found, seconds))
+        rows.append(row(title, found, seconds))
     return Report(
         f"Accuracy after so many passes where each of 16 shards has one class or two of {len(task.x):,} images",
         {"": ""} | {str(i + 1): ".4f" for i in range(passes)} | {"s a pass": ".1f"},
