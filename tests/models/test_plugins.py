@@ -16,6 +16,7 @@ from streammac.models.learners.registry import LearnerError, converter
 from streammac.models.local import VisitPlan
 from streammac.models.registry import ModelError, create
 from streammac.models.serial import parmac
+from tests.models.packages import install
 from workers.inprocess import InProcessRing
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "k_means.py"
@@ -45,10 +46,7 @@ def installed(tmp_path, monkeypatch):
     """The example and a learner, as a package manager leaves them."""
     shutil.copy(EXAMPLE, tmp_path)
     (tmp_path / "last_seen.py").write_text(LAST_SEEN)
-    info = tmp_path / "example-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: example\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    install(tmp_path, ENTRY_POINTS)
     monkeypatch.syspath_prepend(tmp_path)
 
 

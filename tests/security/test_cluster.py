@@ -1,5 +1,6 @@
 """Real processes: a cluster with keys works, and one without stays on loopback."""
 
+import os
 import urllib.request
 from pathlib import Path
 
@@ -9,26 +10,50 @@ import pytest
 from streammac.client import Client, ClientError
 from streammac.errors import ExitCode
 from streammac.link.request import ask_status
+from streammac.models.learners import seal
+from streammac.models.learners.seal import BadSeal
+from streammac.publishing.versions import VersionStore, rebuild
 from streammac.run_directory import RunDirectory
-from streammac.security import KeyFolder
+from streammac.security import KeyFolder, share_seal
 from streammac.settings.schema import Settings
 from streammac.settings.sources import load
 from streammac.supervisor.local_cluster import LocalCluster
 from streammac.supervisor.run import supervise
 from tests.cli.test_cli import Run, run  # noqa: F401 - a fixture
+from tests.models.packages import install
 
 pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("run")]
 ANY = "0.0.0.0"
 
 
+ENTRY_POINTS = """
+[streammac.serialisers]
+pickle = pickle
+
+[streammac.learners]
+net = sklearn.neural_network:MLPClassifier
+"""
+SERIALISED = {
+    "learner": "net",
+    "learner_options": {"hidden_layer_sizes": [2]},
+    "serialiser": "pickle",
+    "visit_points": 100,
+}
+"""Learners that are no arrays: members open what members have sealed, and nobody else does."""
+
+
 def test_a_cluster_with_keys_trains_and_talks_to_nobody_else(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(seal, "_shared", None)
+    install(tmp_path, ENTRY_POINTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     feed = tmp_path / "feed.npy"
     np.save(feed, np.random.default_rng(0).normal(size=(2000, 8)).astype(np.float32))
     settings = Settings.model_validate(
         {
             "cluster": {"workers": 2},
             "network": {"host": ANY},
-            "model": {"bits": 8},
+            "model": {"family": "learner_codes", "bits": 4, "options": SERIALISED},
             "training": {"start_points": 500},
             "ingest": {"sources": [str(feed)]},
         }
@@ -40,7 +65,7 @@ def test_a_cluster_with_keys_trains_and_talks_to_nobody_else(tmp_path: Path, mon
     seen = {}
 
     def show(status, _):
-        if not (status and status.model_version and status.points.accepted >= 2000):
+        if not (status and status.model_version > 2 and status.points.accepted >= 2000):
             return
         address = status.coordinator.address
         if "stranger" not in seen:
@@ -66,6 +91,13 @@ def test_a_cluster_with_keys_trains_and_talks_to_nobody_else(tmp_path: Path, mon
     assert 'handshake_failures_total{reason="unknown_key"} 0.0' not in seen["metrics"]
     assert done.status is not None
     assert done.status.points.stored == 2003
+    assert [worker.failed_steps for worker in done.status.workers] == [0, 0]
+    versions = VersionStore(local.directory.models, 1000)
+    trained = versions.load(versions.newest)
+    with pytest.raises(BadSeal, match="net by pickle: its bytes may hold code"):
+        rebuild(trained.metadata).encode(trained.tensors, np.zeros((3, 8), np.float32))
+    share_seal(member.load())
+    rebuild(trained.metadata).encode(trained.tensors, np.zeros((3, 8), np.float32))
 
 
 @pytest.mark.parametrize("role", ["up", "coordinator", "worker", "ingest"])

@@ -23,6 +23,7 @@ from streammac.run_directory import RunDirectory
 from streammac.security import KeyFolder
 from streammac.settings.schema import Settings
 from streammac.settings.sources import Loaded
+from tests.models.packages import install
 from workers.inprocess import InProcessRing
 
 ENTRY_POINTS = """
@@ -48,10 +49,7 @@ OPTIONS = {"hidden_layer_sizes": [4]}
 def opened(tmp_path, monkeypatch):
     """What the serialiser has been given to open; it and a learner are installed as a package manager leaves them."""
     (tmp_path / "recorded.py").write_text(RECORDED)
-    info = tmp_path / "example-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: example\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    install(tmp_path, ENTRY_POINTS)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(seal, "_shared", None)
     recorded = importlib.import_module("recorded")
