@@ -65,7 +65,7 @@ def test_a_cluster_with_keys_trains_and_talks_to_nobody_else(tmp_path: Path, mon
     seen = {}
 
     def show(status, _):
-        if not (status and status.model_version > 2 and status.points.accepted >= 2000):
+        if not (status and status.model_version > 1 and status.points.accepted >= 2000):
             return
         address = status.coordinator.address
         if "stranger" not in seen:
