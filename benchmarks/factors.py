@@ -6,6 +6,7 @@ Of each part the mean image, where a point counts as much as it has of the part,
 from __future__ import annotations
 
 import argparse
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from benchmarks.deep import FACTORS, net_of, trained
 from streammac.models.base import Array, Floats
 
 SHOWN = 32
+COLOURS = 48
 CLASSES = (
     "T-shirt",
     "trouser",
@@ -67,11 +69,12 @@ def parts_of(task: Labelled, codes: Array) -> list[Part]:
 
 
 def draw(parts: list[Part], path: Path) -> None:
-    """Write a picture of them; its ending says in which format."""
+    """Write a picture of them, a small PNG."""
     import matplotlib as mpl
 
     mpl.use("agg")
     from matplotlib import pyplot as plt
+    from PIL import Image
 
     across = 8
     figure, axes = plt.subplots(
@@ -83,8 +86,10 @@ def draw(parts: list[Part], path: Path) -> None:
         most = float(np.abs(part.image).max()) or 1.0
         axis.imshow(part.image, cmap="RdBu_r", vmin=-most, vmax=most)
         axis.set_title(part.title, fontsize=6)
-    figure.savefig(path, dpi=80, metadata={"Software": None})
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=80)
     plt.close(figure)
+    Image.open(drawn).convert("RGB").quantize(COLOURS).save(path, "PNG", optimize=True)
 
 
 def main() -> None:
