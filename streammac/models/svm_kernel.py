@@ -13,8 +13,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.core import types
-from numba.extending import overload
 from numpy.typing import NDArray
 
 from streammac.models.base import Array, Floats
@@ -85,29 +83,6 @@ def scratch(machines: int, mean: Floats, dtype: np.dtype[Any]) -> Scratch:
         np.zeros(machines, np.float32),
         np.zeros(machines, np.float32),
     )
-
-
-def _products(weight: Any, rows: Any, first: Any, tile: Any, margins: Any) -> None:
-    """Multiply `BLOCK` rows, from the first on, with the weights."""
-    raise NotImplementedError
-
-
-@overload(_products, jit_options={"nogil": True})
-def _products_of(weight: Any, rows: Any, first: Any, tile: Any, margins: Any) -> Any:
-    def of_numbers(weight: Any, rows: Any, first: Any, tile: Any, margins: Any) -> None:
-        inner(weight, rows, first, first + BLOCK, margins, first)
-
-    def of_bytes(weight: Any, rows: Any, first: Any, tile: Any, margins: Any) -> None:
-        wide()
-        if len(weight) == MULTIPLE:
-            inner(weight, rows, first, first + BLOCK, margins, first)
-            return
-        for i in range(BLOCK):
-            for d in range(weight.shape[1]):
-                tile[i, d] = np.float32(rows[first + i, d])
-        inner(weight, tile, 0, BLOCK, margins, first)
-
-    return of_bytes if rows.dtype == types.uint8 else of_numbers
 
 
 @compiled()
@@ -182,7 +157,7 @@ def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen
     # fields are taken once: to take one is to count a reference
     _, _, _, _, codes, first_bit, _ = rows
     _, inverse, _ = inputs
-    tile, taken, centre, margins, codes_at, found, planes, listed, gradient, by_bias, offsets = s
+    _, taken, centre, margins, codes_at, found, planes, listed, gradient, by_bias, offsets = s
     weight, bias, weight_sum, bias_sum, eta0 = m
     keep = len(kept) > 0
     total = made = pairs = 0
@@ -202,7 +177,7 @@ def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen
             # the others are those of former tiles
             here = ~np.uint64(0) >> np.uint64(TILE - n)
             for first in range(0, n, BLOCK):
-                _products(weight, taken, first, tile, margins)
+                inner(weight, taken, first, first + BLOCK, margins, first)
             for j in range(bits):
                 below, above = inside(margins, j, inverse, offsets[j])
                 wanted = planes[j]
