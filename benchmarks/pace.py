@@ -23,7 +23,7 @@ from streammac.models.local import VisitPlan, enter, z_pass
 from streammac.models.serial import w_step
 from streammac.planning.constants import Constants, HopCost, TokenSize, VisitCost
 from streammac.planning.discrete_event import simulate
-from streammac.planning.workload import Workload
+from streammac.planning.workload import CodeWorkload
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
 from streammac.store import Schema, Shard
@@ -85,14 +85,14 @@ def ring() -> dict[str, Piece]:
         "",
         "",
         128,
-        64,
+        "codes of 64 bits",
         dict.fromkeys(kinds, VisitCost(1e-3, 1e-6, 1e-7)),
         dict.fromkeys(kinds, TokenSize(1000.0, 500.0)),
         0.0,
         1e-6,
         HopCost(1e-4, 1e-9),
     )
-    return {"ring": lambda: simulate(Workload(1_000_000, 128, 64), constants, 16)}
+    return {"ring": lambda: simulate(CodeWorkload(1_000_000, 128, 64), constants, 16)}
 
 
 def pieces() -> dict[str, Piece]:

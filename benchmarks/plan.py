@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zmq
@@ -18,7 +19,7 @@ from streammac.planning.calibration import MOST_POINTS, calibrate, narrowest
 from streammac.planning.constants import Constants, HopCost
 from streammac.planning.hops import measure
 from streammac.planning.outlook import Outlook, outlook
-from streammac.planning.workload import Workload
+from streammac.planning.workload import CodeWorkload, NetWorkload, Workload
 from workers.transports.zeromq import ZeroMQTransport
 
 MEASURED_S, SHORT_S = 12.0, 2.0
@@ -40,16 +41,23 @@ def hop() -> HopCost:
         context.term()
 
 
-def measured_here(x: Array, *, short: bool) -> Iterator[Report]:
+def measured_here(
+    x: Array,
+    workload: Workload,
+    repeats: int,
+    changed: Mapping[str, dict[str, Any]] | None = None,
+    *,
+    short: bool,
+) -> Iterator[Report]:
     """Yield predictions beside measurements, calibrated anew for each repeat: the machine is not always as fast."""
-    workload = Workload(len(x), x.shape[1], BITS)
     found: dict[int, list[tuple[float, Outlook]]] = {workers: [] for workers in HERE}
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(1 if short else REPEATS):
+        for number in range(1 if short else repeats):
             constants = calibrate(workload, x, narrowest(workload, HERE), hop(), platform.node())
             for one in outlook(workload, constants, HERE):
                 here = Path(folder) / f"{number}-{one.workers}"
-                seconds = epoch_seconds(here, x, one.workers, SHORT_S if short else MEASURED_S)
+                measured_s = SHORT_S if short else MEASURED_S
+                seconds = epoch_seconds(here, x, one.workers, measured_s, changed)
                 found[one.workers].append((seconds, one))
     rows: list[tuple[Cell, ...]] = []
     for workers, pairs in found.items():
@@ -60,7 +68,7 @@ def measured_here(x: Array, *, short: bool) -> Iterator[Report]:
         )
         rows.append((workers, took, formula, simulated))
     yield Report(
-        f"Predicted and measured epochs: {len(x):,} points, Fashion-MNIST (784 uint8), {BITS} bits",
+        f"Predicted and measured epochs: {len(x):,} points, Fashion-MNIST (784 uint8), {workload.what}",
         {
             "workers": "d",
             "measured, s": ".3f",
@@ -69,12 +77,16 @@ def measured_here(x: Array, *, short: bool) -> Iterator[Report]:
         },
         tuple(rows),
         "Real clusters on this machine; constants measured just before each of them.",
-        {f"predicted_{row[0]}": row[3] for row in rows if isinstance(row[3], Spread)},
+        {
+            f"predicted_{row[0]}": row[3]
+            for row in rows
+            if isinstance(row[3], Spread) and isinstance(workload, CodeWorkload)
+        },
     )
 
 
 def beside_each_other(
-    title: str, workload: Workload, constants: Constants, workers: tuple[int, ...]
+    title: str, workload: CodeWorkload, constants: Constants, workers: tuple[int, ...]
 ) -> Report:
     """Return both models of rings that are larger than this machine."""
     found = list(outlook(workload, constants, workers))
@@ -110,13 +122,19 @@ def beside_each_other(
 
 def run(*, short: bool = False) -> Iterator[Report]:
     x = np.random.default_rng(0).permutation(fashion_mnist().database)
-    yield from measured_here(x, short=short)
+    codes = CodeWorkload(len(x), x.shape[1], BITS)
+    yield from measured_here(x, codes, REPEATS, short=short)
+    # one that is to tell its input; it never rests
+    net = NetWorkload(len(x), x.shape[1], (256, 128))
+    options = {"layers": net.layers, "passes": 1 << 20}
+    changed = {"model": {"family": "deep_net", "options": options}}
+    yield from measured_here(x, net, 1, changed, short=short)
     workers = BEYOND[:8] if short else BEYOND
     between = hop()
-    eight = Workload(len(x), x.shape[1], 64)
+    eight = CodeWorkload(len(x), x.shape[1], 64)
     constants = calibrate(eight, x, narrowest(eight, workers), between, platform.node())
     yield beside_each_other("images", eight, constants, workers[:6])
-    paper = Workload(100_000_000, 128, 64)
+    paper = CodeWorkload(100_000_000, 128, 64)
     y = descriptors()
     for title, work in (("paper", paper), ("paper, blocks of one bit", _fine(paper))):
         narrow = narrowest(work, workers)
@@ -124,8 +142,8 @@ def run(*, short: bool = False) -> Iterator[Report]:
         yield beside_each_other(title, work, constants, workers if work is paper else (1, 8, 128))
 
 
-def _fine(work: Workload) -> Workload:
-    return Workload(work.points, work.dim, work.bits, work.laps, block_bits=1)
+def _fine(work: CodeWorkload) -> CodeWorkload:
+    return CodeWorkload(work.points, work.dim, work.bits, work.laps, block_bits=1)
 
 
 def descriptors() -> Array:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from streammac.planning.constants import Constants, HopCost
     from streammac.planning.outlook import Outlook
     from streammac.planning.workload import Workload
+    from streammac.points.block import PointBlock
 
 MOST_COUNTS = 64
 DEFAULT_WORKERS = "1,2,4,8,16,32,64,128"
@@ -32,6 +33,12 @@ def _counts(text: str) -> str:
     return text
 
 
+def _units(text: str | None) -> str | None:
+    if text is not None and not all(part.strip().isdecimal() for part in text.split(",")):
+        raise typer.BadParameter(f"expected numbers of units, got {text[:80]!r} - e.g. 256,128")
+    return text
+
+
 def plan(
     vectors: Annotated[
         Path | None,
@@ -44,11 +51,27 @@ def plan(
         int | None, typer.Option("--points", min=1, help="Points of all workers together.")
     ] = None,
     dim: Annotated[int | None, typer.Option("--dim", min=1, help="Length of a vector.")] = None,
-    bits: Annotated[int, typer.Option("--bits", min=1, help="Length of the codes.")] = 32,
-    laps: Annotated[int, typer.Option("--laps", min=1, help="SGD passes per epoch.")] = 2,
+    bits: Annotated[
+        int | None,
+        typer.Option("--bits", min=1, show_default="32", help="Length of the codes."),
+    ] = None,
+    laps: Annotated[
+        int | None,
+        typer.Option("--laps", min=1, show_default="2", help="SGD passes per epoch."),
+    ] = None,
     block_bits: Annotated[
         int | None,
         typer.Option("--block-bits", min=1, help="Bits per block; else as a ring chooses."),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            "--layers", metavar="UNITS", callback=_units, help="A deep net instead, e.g. 256,128."
+        ),
+    ] = None,
+    classes: Annotated[
+        int | None,
+        typer.Option("--classes", min=2, help="What the net tells; else its input."),
     ] = None,
     workers: Annotated[
         str, typer.Option("--workers", callback=_counts, help="Numbers of workers.")
@@ -83,24 +106,31 @@ def plan(
     """Say how fast a ring of so many workers would train: epoch, speed-up, refresh time, traffic."""
     from streammac.planning import constants as kept
     from streammac.planning.outlook import outlook
-    from streammac.planning.workload import BadPlan, Workload
+    from streammac.planning.workload import BadPlan, CodeWorkload, NetWorkload
 
+    _check_kind(layers, codes=(bits, laps, block_bits), classes=classes)
     try:
         known = kept.read(constants) if constants is not None else None
-        x = _vectors(vectors) if vectors is not None else None
+        brought = _vectors(vectors) if vectors is not None else None
+        x = brought.x if brought is not None else None
         count = points or (len(x) if x is not None else None)
         length = x.shape[1] if x is not None else dim or (known.dim if known else None)
         if count is None or length is None:
             raise typer.BadParameter("give --points and --dim, or a file of vectors")
         if dim not in (None, length):
             raise typer.BadParameter(f"--dim {dim}: the vectors have {length} numbers")
-        workload = Workload(count, length, bits, laps, block_bits)
+        workload: Workload
+        if layers is None:
+            workload = CodeWorkload(count, length, bits or 32, laps or 2, block_bits)
+        else:
+            units = tuple(int(part) for part in layers.split(","))
+            workload = NetWorkload(count, length, units, classes or 0)
         asked = [int(part) for part in workers.split(",")]
         for one in asked:
             workload.check_workers(one)
         if known is None:
-            known = _measured(workload, x, asked)
-        known.check(length, bits)
+            known = _measured(workload, brought, asked)
+        known.check(workload)
         if save is not None:
             kept.write(save, known)
         byte_s = None if bandwidth is None else 1 / bandwidth
@@ -115,32 +145,49 @@ def plan(
 
     console = Console()
     console.print(_table(found))
+    slices = workload.slices(max(asked))
+    passes = f", an epoch works on one of {slices:,} slices" if slices > 1 else ""
     console.print(
-        f"[dim]{count:,} points of {length:,}, {bits} bits, {laps} laps; measured: {there.machine}, {there.vectors}[/]"
+        f"[dim]{count:,} points of {length:,}, {workload.what}{passes}; measured: {there.machine}, {there.vectors}[/]"
     )
 
 
-def _vectors(path: Path) -> Array:
+def _check_kind(layers: str | None, codes: tuple[int | None, ...], classes: int | None) -> None:
+    """Refuse options of another model."""
+    if layers is not None and any(option is not None for option in codes):
+        raise typer.BadParameter("--bits, --laps and --block-bits are of codes, --layers of a net")
+    if layers is None and classes is not None:
+        raise typer.BadParameter("--classes is of a net: give its --layers, too")
+
+
+def _vectors(path: Path) -> PointBlock:
     from ingest.sources.array_files import read_arrays
     from ingest.sources.base import SourceError
 
     try:
-        return read_arrays(path).x
+        return read_arrays(path)
     except SourceError as error:
         raise Failure(ExitCode.BAD_INPUT, str(error)) from None
 
 
-def _measured(workload: Workload, x: Array | None, workers: list[int]) -> Constants:
+def _measured(workload: Workload, brought: PointBlock | None, workers: list[int]) -> Constants:
     """Measure the constants here, which takes some seconds."""
     import platform
 
     from rich.console import Console
 
     from streammac.planning.calibration import calibrate, narrowest, synthetic
+    from streammac.points.block import PointBlock
 
     with Console(stderr=True).status("measuring on this machine"):
-        points = synthetic(workload) if x is None else x
-        return calibrate(workload, points, narrowest(workload, workers), _hop(), platform.node())
+        points = PointBlock(synthetic(workload)) if brought is None else brought
+        narrow = narrowest(workload, workers)
+        return calibrate(workload, points.x, narrow, _hop(), platform.node(), _classes(points))
+
+
+def _classes(points: PointBlock) -> Array | None:
+    y = points.y
+    return y if y is not None and y.size == len(points) and y.dtype.kind in "iuf" else None
 
 
 def _hop() -> HopCost:

@@ -8,30 +8,36 @@ from __future__ import annotations
 
 import tempfile
 import time
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from streammac.models.base import Array, Batch, Block, Tensors
+from streammac.models.base import Array, Batch, Block, NestedModel, Tensors
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.deep_net import DeepNetModel
 from streammac.models.local import VisitPlan, enter, z_pass
 from streammac.models.serial import w_step
 from streammac.models.signature import Signature
 from streammac.planning.constants import Constants, HopCost, TokenSize, VisitCost
-from streammac.planning.workload import BadPlan, Workload
+from streammac.planning.workload import BadPlan, CodeWorkload, NetWorkload, Workload, units
 from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
 from streammac.store import Schema, Shard
 
 LEAST_POINTS = 2048
-MOST_POINTS = 32_768
-"""Of the larger shard: enough for whole minibatches in the smaller one."""
+MOST_POINTS, MOST_NET_POINTS = 32_768, 8192
+"""Of the larger shard: enough for whole minibatches in the smaller one. A net takes longer for each."""
 EPOCHS = 3
+CLASSES = 2
+"""Of points that have none, where a net is to tell some: every net knows so many."""
+FOREVER = 1 << 20
+"""Passes of a net that is to train on."""
 LEAST_LAPS = 2
 """To tell what is done in the first lap only."""
 ONCE = "once"
@@ -48,19 +54,26 @@ class _Timing(NamedTuple):
     seconds: float
 
 
-@dataclass(frozen=True)
-class _Watched(BinaryAutoencoderModel):
-    """The real model, and what its visits cost. Only the first block of each kind travels."""
+class _Watched(NestedModel):
+    """A real model, and what its visits cost.
 
-    seconds: dict[tuple[str, int], float] = field(default_factory=dict)
-    """Least seconds by block and lap."""
-    sizes: dict[str, int] = field(default_factory=dict)
-    """Most bytes of a block's state after a visit."""
+    Attributes
+    ----------
+    seconds : dict
+        Least seconds by block and lap.
+    sizes : dict
+        Most bytes of a block's state after a visit.
+    """
 
-    def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
+    seconds: dict[tuple[str, int], float]
+    sizes: dict[str, int]
+    shared: ClassVar[frozenset[str]] = frozenset()
+    """Kinds whose blocks share one pass at a worker: whatever their widths, it takes as long."""
+
+    def firsts(self, signature: Signature, groups: int) -> tuple[Block, ...]:
         """Return the first block of each kind."""
         first: dict[str, Block] = {}
-        for block in BinaryAutoencoderModel.blocks(self, signature, groups):
+        for block in super().blocks(signature, groups):  # type: ignore[safe-super]
             first.setdefault(_kind(block), block)
         return tuple(first.values())
 
@@ -74,41 +87,87 @@ class _Watched(BinaryAutoencoderModel):
     ) -> Tensors:
         """See `NestedModel.visit`."""
         begin = time.thread_time()
-        state = BinaryAutoencoderModel.visit(self, block, params, state, lap, batches)
+        state = super().visit(block, params, state, lap, batches)  # type: ignore[safe-super]
         seconds, key = time.thread_time() - begin, (block.name, lap)
         self.seconds[key] = min(seconds, self.seconds.get(key, seconds))
         self.sizes[block.name] = max(_size(state), self.sizes.get(block.name, 0))
         return state
 
-    def timings(self, dim: int, groups: int, points: int) -> Iterator[_Timing]:
+    @abstractmethod
+    def submodels(self, block: Block, groups: int) -> float:
+        """Return how many submodels travel in a block."""
+
+    def timings(self, signature: Signature, groups: int, points: int) -> Iterator[_Timing]:
         """Yield what a visit of each kind of block costs at a shard of so many points, mean of the laps.
 
         In the first of several laps the worker also does what is done once for all blocks: that is told apart.
         """
-        for block in self.blocks(Signature(dim), groups):
+        for block in self.firsts(signature, groups):
             seconds = [self.seconds[block.name, lap] for lap in range(block.laps)]
-            submodels = self.bits / groups
             later = float(np.mean(seconds[1:] or seconds))
             if block.laps > 1:
                 yield _Timing(ONCE, 0, points, max(0.0, seconds[0] - later))
-            yield _Timing(_kind(block), submodels, points, later)
+            yield _Timing(_kind(block), self.submodels(block, groups), points, later)
 
-    def token_sizes(self, params: Mapping[str, Array], dim: int) -> dict[str, TokenSize]:
+    def token_sizes(
+        self, params: Mapping[str, Array], signature: Signature
+    ) -> dict[str, TokenSize]:
         """Return the bytes of a submodel of each kind, in training and in a model of one block of each kind."""
         found = {}
-        for block in self.blocks(Signature(dim), 1):
+        for block in self.firsts(signature, 1):
             final = {n: t for n, t in params.items() if n.startswith(f"{block.name}/")}
-            found[_kind(block)] = TokenSize(
-                self.sizes[block.name] / self.bits, _size(final) / self.bits
-            )
+            count = self.submodels(block, 1)
+            found[_kind(block)] = TokenSize(self.sizes[block.name] / count, _size(final) / count)
         return found
+
+
+@dataclass(frozen=True)
+class _WatchedCodes(_Watched, BinaryAutoencoderModel):
+    seconds: dict[tuple[str, int], float] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    # one pass at a worker makes the sums of all decoders
+    shared = frozenset({"decoder"})
+
+    def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
+        """Return the first block of each kind: no other is needed for it to be trained."""
+        return self.firsts(signature, groups)
+
+    def submodels(self, block: Block, groups: int) -> float:
+        """Return hash functions; of decoders as many belong to a block."""
+        return self.bits / groups
+
+
+@dataclass(frozen=True)
+class _WatchedNet(_Watched, DeepNetModel):
+    seconds: dict[tuple[str, int], float] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def submodels(self, block: Block, groups: int) -> float:
+        """Return units."""
+        return units(block)
+
+
+def _watched(workload: Workload) -> _Watched:
+    """Return the real model; nothing ends its training."""
+    if isinstance(workload, CodeWorkload):
+        return _WatchedCodes(  # a poor first model is good enough
+            bits=workload.bits,
+            laps=max(LEAST_LAPS, workload.laps),
+            mu_factor=1.0,
+            rotations=2,
+            starts=1,
+            refined=1,
+            sample=LEAST_POINTS,
+        )
+    assert isinstance(workload, NetWorkload)
+    return _WatchedNet(workload.layers, classes=workload.classes, passes=FOREVER)
 
 
 def synthetic(workload: Workload, seed: int = 0) -> NDArray[np.float32]:
     """Return points of some clusters with few directions in each, about as learnable as images or descriptors."""
     rng = np.random.default_rng(seed)
     count, dim = min(MOST_POINTS, max(LEAST_POINTS, workload.points)), workload.dim
-    directions = min(dim, 2 * workload.bits)
+    directions = min(dim, 2 * workload.leading[1])
     basis = rng.standard_normal((directions, dim), np.float32)
     basis /= np.sqrt(np.arange(1, directions + 1, dtype=np.float32))[:, None]
     centres = 2 * rng.standard_normal((10, directions), np.float32)
@@ -118,18 +177,27 @@ def synthetic(workload: Workload, seed: int = 0) -> NDArray[np.float32]:
 
 
 def narrowest(workload: Workload, workers: Iterable[int]) -> int:
-    """Return how many hash functions the narrowest of the blocks have that are asked for; never all of them.
+    """Return how many submodels the narrowest of the leading blocks have that are asked for; never all of them.
 
-    >>> narrowest(Workload(60_000, 784, 64), [1, 2, 8]), narrowest(Workload(60_000, 784, 64), [1])
+    >>> codes = CodeWorkload(60_000, 784, 64)
+    >>> narrowest(codes, [1, 2, 8]), narrowest(codes, [1])
     (8, 32)
     """
-    asked = min(piece.submodels for count in workers for piece in workload.pieces(count))
-    narrow = max(1, round(asked))
+    kind, total = workload.leading
+    pieces = (piece for count in workers for piece in workload.pieces(count))
+    narrow = max(1, round(min(piece.submodels for piece in pieces if piece.kind == kind)))
     # a second width is needed to tell what a block costs from what its submodels cost
-    return narrow if narrow < workload.bits else max(1, workload.bits // 2)
+    return narrow if narrow < total else max(1, total // 2)
 
 
-def calibrate(workload: Workload, x: Array, narrow: int, hop: HopCost, machine: str) -> Constants:
+def calibrate(
+    workload: Workload,
+    x: Array,
+    narrow: int,
+    hop: HopCost,
+    machine: str,
+    y: Array | None = None,
+) -> Constants:
     """Return the constants for this machine.
 
     Parameters
@@ -139,11 +207,13 @@ def calibrate(workload: Workload, x: Array, narrow: int, hop: HopCost, machine: 
     x : (n, D) array
         Points to train on; at most `MOST_POINTS` are used.
     narrow : int
-        Hash functions of the narrower blocks that are measured, see `narrowest`.
+        Submodels of the narrower blocks that are measured, see `narrowest`.
     hop : HopCost
         What a hop costs, see `streammac.planning.hops`.
     machine : str
         Where it is measured.
+    y : (n,) array, optional
+        Classes of the points, where the model is to tell them; else some are made up.
 
     Raises
     ------
@@ -155,38 +225,46 @@ def calibrate(workload: Workload, x: Array, narrow: int, hop: HopCost, machine: 
             f"expected at least {LEAST_POINTS:,} vectors of {workload.dim:,} numbers to measure on, "
             f"got {len(x):,} of {x.shape[1]:,}"
         )
-    x = np.ascontiguousarray(x[:MOST_POINTS])
+    most = MOST_NET_POINTS if isinstance(workload, NetWorkload) else MOST_POINTS
+    x = np.ascontiguousarray(x[:most])
+    if not workload.signature.targets:
+        y = None
+    elif y is None:
+        y = np.random.default_rng(0).integers(0, CLASSES, len(x))
     timings: list[_Timing] = []
     sizes: dict[str, TokenSize] = {}
     for part in KEPT:
         points = x[: round(part * len(x))]
         with tempfile.TemporaryDirectory() as folder:
-            shard = _shard(Path(folder), points)
+            shard = _shard(Path(folder), points, None if y is None else y[: len(points)])
             try:
                 timings += _train(workload, shard, narrow, sizes)
             finally:
                 shard.close()
     by_kind = {kind: [t for t in timings if t.kind == kind] for kind in {t.kind for t in timings}}
     z_fixed, z_point, _ = _fitted(by_kind.pop("z"))
-    once = float(np.median([t.seconds / t.points for t in by_kind.pop(ONCE)]))
+    once = [t.seconds / t.points for t in by_kind.pop(ONCE, [])]
     return Constants(
         machine=machine,
         vectors=f"{len(x):,} {x.dtype}",
         dim=workload.dim,
-        bits=workload.bits,
+        what=workload.what,
         visits={kind: VisitCost(*_fitted(ours)) for kind, ours in sorted(by_kind.items())},
         sizes=sizes,
         z_fixed_s=z_fixed,
         z_point_s=z_point,
         hop=hop,
-        once_point_s=once,
+        once_point_s=float(np.median(once)) if once else 0.0,
     )
 
 
-def _shard(folder: Path, x: Array) -> Shard:
-    shard = Shard.open(folder, Schema(x.shape[1], str(x.dtype)))
+def _shard(folder: Path, x: Array, y: Array | None) -> Shard:
+    schema = Schema.of_stream(x.shape[1], str(x.dtype), 0 if y is None else 1)
+    shard = Shard.open(folder, schema)
+    targets = None if y is None else np.asarray(y, np.float32).reshape(-1, 1)
     for number, first in enumerate(range(0, len(x), 4096)):
-        shard.append(PointBlock(x[first : first + 4096]), BatchId("plan", 1, number), 0.0)
+        part = PointBlock(x, targets).take(slice(first, first + 4096))
+        shard.append(part, BatchId("plan", 1, number), 0.0)
     return shard
 
 
@@ -194,17 +272,9 @@ def _train(
     workload: Workload, shard: Shard, narrow: int, sizes: dict[str, TokenSize]
 ) -> Iterator[_Timing]:
     """Train for some epochs, then once more in narrow blocks; yield what visits and the Z step cost."""
-    model = _Watched(  # a poor first model is good enough, and the penalty never ends the training
-        bits=workload.bits,
-        laps=max(LEAST_LAPS, workload.laps),
-        mu_factor=1.0,
-        rotations=2,
-        starts=1,
-        refined=1,
-        sample=LEAST_POINTS,
-    )
+    model, signature = _watched(workload), workload.signature
     shard.coordinates(*model.coordinate_shape())
-    data, plan, dim = shard.view(), VisitPlan(), workload.dim
+    data, plan = shard.view(), VisitPlan()
     shards = {"w1": data}
     model.prepare()
     params = w_step(model, shards, {}, plan, 0, 0, 1)
@@ -216,13 +286,13 @@ def _train(
         z_pass(model, params, data, model.mu(epoch))
         z_step_s = min(z_step_s, time.thread_time() - begin)
     yield _Timing("z", 0, len(data), float(z_step_s))
-    yield from model.timings(dim, 1, len(data))
-    sizes |= model.token_sizes(params, dim)
-    groups = -(-workload.bits // narrow)
+    yield from model.timings(signature, 1, len(data))
+    sizes |= model.token_sizes(params, signature)
+    groups = -(-workload.leading[1] // narrow)
     for epoch in range(1, EPOCHS + 1):
         params = w_step(model, shards, params, plan, epoch, epoch, groups)
-    # one pass at a worker makes the sums of all decoders: whatever their blocks, they share its time
-    yield from (t for t in model.timings(dim, groups, len(data)) if t.kind in ("encoder", ONCE))
+    narrow_ones = model.timings(signature, groups, len(data))
+    yield from (timing for timing in narrow_ones if timing.kind not in model.shared)
 
 
 def _kind(block: Block) -> str:

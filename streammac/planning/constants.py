@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from streammac.planning.workload import BadPlan, Piece
+from streammac.planning.workload import BadPlan, Piece, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,10 @@ class Constants:
     ----------
     machine, vectors : str
         Where, and on what points.
-    dim, bits : int
-        Costs of other vectors and codes are others.
+    dim : int
+        Costs of other vectors are others.
+    what : str
+        So are those of other models, see `Workload.what`.
     visits : mapping of str to VisitCost
         By kind of block.
     sizes : mapping of str to TokenSize
@@ -70,7 +72,7 @@ class Constants:
     machine: str
     vectors: str
     dim: int
-    bits: int
+    what: str
     visits: Mapping[str, VisitCost]
     sizes: Mapping[str, TokenSize]
     z_fixed_s: float
@@ -117,7 +119,7 @@ class Constants:
             self, visits=visits, hop=hop, z_fixed_s=fixed, z_point_s=point, once_point_s=once
         )
 
-    def check(self, dim: int, bits: int) -> None:
+    def check(self, workload: Workload) -> None:
         """Refuse what these were not measured for, and what cannot have been measured.
 
         Raises
@@ -125,12 +127,15 @@ class Constants:
         BadPlan
             If something does not fit; the message names it.
         """
-        for name, ours, wanted in (("dim", self.dim, dim), ("bits", self.bits, bits)):
-            if ours != wanted:
-                raise BadPlan(
-                    f"{name}: these constants are of {ours:,}, the plan is for {wanted:,}: measure them anew"
-                )
-        for kind in ("encoder", "decoder"):
+        if self.dim != workload.dim:
+            raise BadPlan(
+                f"dim: these constants are of {self.dim:,}, the plan is for {workload.dim:,}: measure them anew"
+            )
+        if self.what != workload.what:
+            raise BadPlan(
+                f"model: these constants are of {self.what}, the plan is for {workload.what}: measure them anew"
+            )
+        for kind in sorted({piece.kind for piece in workload.pieces(1)}):
             if kind not in self.visits or kind not in self.sizes:
                 raise BadPlan(f"visits, sizes: nothing is said of {kind!r}")
         costs: list[VisitCost | TokenSize | HopCost] = [self.hop]

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from streammac.models.base import Objective
-from streammac.models.signature import Signature
 from streammac.planning.constants import Constants, HopCost
 from streammac.planning.workload import Workload
 from streammac.ring.member import Event, Member
@@ -62,7 +61,7 @@ class Costs:
     @classmethod
     def of(cls, workload: Workload, constants: Constants, workers: int) -> Costs:
         """Return those of a ring of so many, with equal shards."""
-        points, pieces = workload.points / workers, workload.pieces(workers)
+        points, pieces = workload.shard_points(workers), workload.pieces(workers)
         return cls(
             {piece.block.name: constants.visit_s(piece, points) for piece in pieces},
             {
@@ -129,7 +128,7 @@ class _Ring:
     def __init__(self, workload: Workload, workers: int, costs: Costs, epochs: int) -> None:
         width = len(str(workers))
         names = [f"w{number:0{width}}" for number in range(1, workers + 1)]
-        model, signature = workload.model, Signature(workload.dim)
+        model, signature = workload.model, workload.signature
         self._model = model
         self._costs = costs
         self._epochs = epochs

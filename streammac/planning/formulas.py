@@ -17,7 +17,7 @@ from streammac.planning.workload import Piece, Workload
 
 def z_step_s(workload: Workload, constants: Constants, workers: int) -> float:
     """Return T_Z(P), the seconds of a Z step."""
-    return constants.z_step_s(workload.points / workers)
+    return constants.z_step_s(workload.shard_points(workers))
 
 
 def w_step_s(workload: Workload, constants: Constants, workers: int) -> float:
@@ -25,7 +25,7 @@ def w_step_s(workload: Workload, constants: Constants, workers: int) -> float:
     pieces = workload.pieces(workers)
     each = [_round_s(piece, workload, constants, workers) for piece in pieces]
     trained = sum(max(each[first : first + workers]) for first in range(0, len(each), workers))
-    return trained + constants.once_s(workload.points / workers)
+    return trained + constants.once_s(workload.shard_points(workers))
 
 
 def epoch_s(workload: Workload, constants: Constants, workers: int) -> float:
@@ -49,7 +49,7 @@ def epoch_bytes(workload: Workload, constants: Constants, workers: int) -> float
 
 def _round_s(piece: Piece, workload: Workload, constants: Constants, workers: int) -> float:
     """Return the seconds in which a block makes all of its visits and hops, if it never waits."""
-    laps, points = piece.block.laps, workload.points / workers
+    laps, points = piece.block.laps, workload.shard_points(workers)
     seconds = laps * workers * constants.visit_s(piece, points)
     if workers == 1:
         return seconds

@@ -56,6 +56,9 @@ def test_faster_machines_are_faster(constants):
         (["--dim", "8"], "give --points and --dim"),
         (["--points", "10", "--dim", "8", "--workers", "1,x"], "numbers of workers"),
         (["--points", "10", "--dim", "8", "--speed", "nan"], "--speed"),
+        (["--points", "10", "--dim", "8", "--layers", "8,x"], "numbers of units"),
+        (["--points", "10", "--dim", "8", "--layers", "8", "--bits", "8"], "--layers of a net"),
+        (["--points", "10", "--dim", "8", "--classes", "3"], "give its --layers"),
     ],
 )
 def test_a_wrong_command_line_is_explained(arguments, told):
@@ -69,7 +72,9 @@ def test_a_wrong_command_line_is_explained(arguments, told):
     [
         (["--points", "10", "--workers", "11"], "workers: expected a number from 1 to 10"),
         (["--points", "10", "--bits", "2000"], "bits: expected a number from 1 to 1,024"),
-        (["--points", "1000", "--bits", "16"], "bits: these constants are of 32"),
+        (["--points", "1000", "--layers", "0"], "layers: expected numbers from 1 to 65536"),
+        (["--points", "1000", "--layers", "8"], "the plan is for a net 128-8-128"),
+        (["--points", "1000", "--bits", "16"], "model: these constants are of codes of 32 bits"),
     ],
 )
 def test_absurd_numbers_end_with_words(constants, arguments, told):

@@ -11,7 +11,7 @@ def equal(
         machine="here",
         vectors="none",
         dim=128,
-        bits=bits,
+        what=f"codes of {bits} bits",
         visits=dict.fromkeys(("encoder", "decoder"), VisitCost(0.0, 0.0, t_rw)),
         sizes=dict.fromkeys(("encoder", "decoder"), TokenSize(1000.0, 500.0)),
         z_fixed_s=0.0,

@@ -10,12 +10,12 @@ from streammac.planning import formulas
 from streammac.planning.constants import HopCost
 from streammac.planning.discrete_event import simulate
 from streammac.planning.outlook import outlook
-from streammac.planning.workload import Workload
+from streammac.planning.workload import CodeWorkload
 from tests.planning.rings import equal
 
 
 def test_one_worker_does_one_thing_after_the_other():
-    work, costs = Workload(10_000, 128, 32), equal()
+    work, costs = CodeWorkload(10_000, 128, 32), equal()
     alone = simulate(work, costs, 1)
     assert alone.epoch_s == pytest.approx(formulas.epoch_s(work, costs, 1))
     assert alone.busy == pytest.approx(1.0)
@@ -25,7 +25,7 @@ def test_one_worker_does_one_thing_after_the_other():
 @settings(max_examples=8)
 @given(st.integers(2, 9), st.sampled_from([1, 2, 4, 8]), st.integers(1, 3))
 def test_it_sends_as_many_bytes_as_one_can_count(workers, block_bits, laps):
-    work, costs = Workload(100_000, 128, 32, laps, block_bits), equal()
+    work, costs = CodeWorkload(100_000, 128, 32, laps, block_bits), equal()
     ring = simulate(work, costs, workers)
     blocks = len(work.pieces(workers)) // 2
     # in training (laps P - 1) hops, then P - 1; the order changes only from epoch to epoch
@@ -38,7 +38,7 @@ def test_it_sends_as_many_bytes_as_one_can_count(workers, block_bits, laps):
 def test_it_is_never_faster_than_its_work_and_slower_than_the_formula_by_little(
     workers, block_bits, latency_s
 ):
-    work = Workload(1_000_000, 128, 32, 2, block_bits)
+    work = CodeWorkload(1_000_000, 128, 32, 2, block_bits)
     costs = equal().elsewhere(latency_s=latency_s)
     ring = simulate(work, costs, workers)
     alone = formulas.epoch_s(work, costs, 1)
@@ -49,12 +49,12 @@ def test_it_is_never_faster_than_its_work_and_slower_than_the_formula_by_little(
 
 def test_hops_hide_behind_the_work_where_a_worker_has_several_blocks():
     # the formula counts all hops; here blocks travel while others are trained
-    work, costs = Workload(100_000, 128, 32, block_bits=1), equal(t_cw=0.005)
+    work, costs = CodeWorkload(100_000, 128, 32, block_bits=1), equal(t_cw=0.005)
     assert simulate(work, costs, 4).epoch_s < 0.8 * formulas.epoch_s(work, costs, 4)
 
 
 def test_a_narrow_network_is_a_queue():
-    work = Workload(10_000, 128, 32, block_bits=8)
+    work = CodeWorkload(10_000, 128, 32, block_bits=8)
     wide, narrow = (simulate(work, equal().elsewhere(byte_s=s), 4).epoch_s for s in (0.0, 1e-5))
     sent = formulas.epoch_bytes(work, equal(), 4) / 4
     assert narrow - wide > 0.5 * sent * 1e-5
@@ -62,7 +62,7 @@ def test_a_narrow_network_is_a_queue():
 
 
 def test_both_agree_where_the_paper_says_that_the_speed_up_is_perfect():
-    work, costs = Workload(10_000_000, 128, 64, block_bits=1), equal(t_cw=1e-4, bits=64)
+    work, costs = CodeWorkload(10_000_000, 128, 64, block_bits=1), equal(t_cw=1e-4, bits=64)
     for one in outlook(work, costs, [1, 2, 16]):
         assert one.formula_speedup == pytest.approx(one.workers, rel=0.02)
         assert one.simulated_speedup == pytest.approx(one.workers, rel=0.06)
@@ -77,7 +77,7 @@ def test_faster_machines_and_other_networks():
 
 
 def test_what_is_done_once_for_all_blocks_is_done_once_at_each_worker():
-    work = Workload(6400, 128, 32, laps=3, block_bits=1)
+    work = CodeWorkload(6400, 128, 32, laps=3, block_bits=1)
     for workers in (1, 8):
         cost, dear = equal(t_cw=0.0), replace(equal(t_cw=0.0), once_point_s=1e-3)
         more = formulas.epoch_s(work, dear, workers) - formulas.epoch_s(work, cost, workers)
