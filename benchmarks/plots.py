@@ -47,7 +47,9 @@ def numbers(report: Report, name: str) -> list[float]:
 def scaling(results: Results, axes: Axes) -> None:
     """Speed-up over workers: measured, and predicted by both models."""
     most = 1.0
-    for report in results["plan"].reports[1:]:
+    for report in results["plan"].reports:
+        if "speed-up: formula" not in report.columns:
+            continue
         workers = numbers(report, "workers")
         title = report.title.partition(":")[0]
         simulated = numbers(report, "simulated, speed-up")
