@@ -36,6 +36,7 @@ TERMS: tuple[tuple[str, str], ...] = (
     ("mu", "how strongly coordinates are drawn to what the encoder says; it grows over epochs"),
     ("violated", "share of coordinates that differ from the encoder's output; 0 in the end"),
     ("age", "epochs since the continuation in mu (re)started, at the beginning or after drift"),
+    ("prequential", "how the model did on new points, each predicted before it was trained on"),
     ("drift", "workers saw the error of new points grow"),
     ("version", "a model as it was published after an epoch"),
     ("promoted", "the version that users get: better than the one before by more than the noise"),
