@@ -9,6 +9,7 @@ TERMS: tuple[tuple[str, str], ...] = (
         "records that could not be used, kept with the reason: `streammac dead-letters list`",
     ),
     ("duplicate", "came again after it had been stored, and was dropped"),
+    ("waiting", "points at an ingest node whose targets are still to come (`stream.late_targets`)"),
     ("expired", "dropped because the shards keep only so much (`store.retain_*`)"),
     ("dropped", "given up with workers that were removed with --drop-data"),
     ("damaged", "not as they were written, or gone from a worker's disk: see `streammac check`"),

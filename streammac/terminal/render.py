@@ -157,6 +157,7 @@ def _facts(status: ClusterStatus, elapsed_s: float) -> Table:
             (points.duplicate, "duplicate"),
             (points.expired, "expired"),
             (points.away, "away"),
+            (points.waiting, "waiting for targets"),
             (points.dropped, "dropped"),
             (points.damaged, "damaged"),
         )

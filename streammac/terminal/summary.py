@@ -80,7 +80,15 @@ def final_table(summary: dict[str, Any], running: ClusterStatus | None) -> Table
     points = summary["points"]
     losses = [
         f"{points[name]:,} {name.replace('_', '-')}"
-        for name in ("dead_lettered", "duplicate", "expired", "away", "dropped", "damaged")
+        for name in (
+            "dead_lettered",
+            "duplicate",
+            "expired",
+            "away",
+            "dropped",
+            "damaged",
+            "waiting",
+        )
         if points[name]
     ]
     first = summary["seconds_to_first_ack"]
