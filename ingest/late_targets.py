@@ -116,6 +116,8 @@ class LateTargets:
         Where more bytes of points wait, the oldest ones have waited for long enough.
     name : callable
         Names the batches of so many points.
+    is_settled : callable
+        Says of a batch whether the node's ledger knows that it is settled.
 
     Attributes
     ----------
@@ -130,6 +132,7 @@ class LateTargets:
         patience_s: float,
         limit_bytes: int,
         name: Callable[[int], Origin],
+        is_settled: Callable[[BatchId], bool],
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._ledger = ledger
@@ -137,6 +140,7 @@ class LateTargets:
         self._patience_s = patience_s
         self._limit_bytes = limit_bytes
         self._name = name
+        self._is_settled = is_settled
         self._brought: deque[Brought] = deque()
         self._settled: list[BatchId] = []
         self._until: Deadlines | None = None
@@ -207,9 +211,11 @@ class LateTargets:
         if self._until is None:
             self._until = deque()
             self._await(now, self._room.waiting.values())
-        settled, self._settled = self._settled, []
-        if settled:
-            yield [Done(batch_id) for batch_id in settled], _nothing
+        # what is forgotten here before the ledger knows it would be missing in the books after a crash
+        done = [batch_id for batch_id in self._settled if self._is_settled(batch_id)]
+        if done:
+            self._settled = [one for one in self._settled if not self._is_settled(one)]
+            yield [Done(batch_id) for batch_id in done], _nothing
         while self._brought:
             brought = self._brought.popleft()
             if isinstance(brought.content, Targets):

@@ -99,9 +99,10 @@ class Outbox:
 
     def _late_targets(self, room: Ledger[WaitingRoom]) -> LateTargets:
         patience_s = duration_s(self._settings.stream.late_targets) or 0.0
-        late = LateTargets(room, patience_s, self._settings.ingest.late_bytes, self._name)
+        limit_bytes, is_settled = self._settings.ingest.late_bytes, self._ledger.state.is_settled
+        late = LateTargets(room, patience_s, limit_bytes, self._name, is_settled)
         for batch in late.resume():
-            if self._ledger.state.is_settled(batch.batch_id):
+            if is_settled(batch.batch_id):
                 late.settled(batch.batch_id)
             else:
                 self._put(batch)

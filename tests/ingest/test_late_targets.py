@@ -35,6 +35,7 @@ class Node:
         self.folder, self.limit_bytes = folder, limit_bytes
         self.now, self.incarnation = 0.0, 0
         self.sent: dict[BatchId, PointBlock] = {}
+        self.settled: set[BatchId] = set()
         self.letters: list[tuple[str, str]] = []
         self._records = 0
         self.begin()
@@ -42,7 +43,9 @@ class Node:
     def begin(self) -> None:
         self.incarnation += 1
         ledger = Ledger(self.folder / "waiting", WaitingRoom())
-        self.late = LateTargets(ledger, PATIENCE_S, self.limit_bytes, self._name)
+        self.late = LateTargets(
+            ledger, PATIENCE_S, self.limit_bytes, self._name, self.settled.__contains__
+        )
         again = {batch.batch_id: batch for batch in self.late.resume()}
         for batch_id, batch in again.items():
             assert rows(self.sent[batch_id]) == rows(PointBlock.of(batch.message.tensors))
@@ -139,7 +142,10 @@ def test_every_point_goes_out_once_with_its_target_or_is_told_of(steps):
                     gone = node.late.counts["expired"] - before
                     wanted = dict(list(wanted.items())[gone:]) if gone else wanted
                 case "settled" if node.sent:
-                    node.late.settled(list(node.sent)[what % len(node.sent)])
+                    batch_id = list(node.sent)[what % len(node.sent)]
+                    node.late.settled(batch_id)
+                    node.turn()
+                    node.settled.add(batch_id)
                     node.turn()
                 case "killed":
                     node.kill()

@@ -328,6 +328,7 @@ def test_points_whose_targets_come_later_are_stored_once_with_them_however_often
             life, reading = LateLife(tmp_path, number, stores), True
     for _ in range(3):
         life.step()
+    assert not life.outbox.late.resume(), "what is settled is forgotten"
     waiting = life.report().late.waiting
     assert waiting == 300 - len(wanted)
     life.now += 1000
