@@ -138,7 +138,7 @@ def run(*, short: bool = False) -> Iterator[Report]:
     # one that is to tell its input; it never rests, and while it is timed no version of it is measured
     net = NetWorkload(len(x), x.shape[1], (256, 128))
     options = {"layers": net.layers, "passes": 1 << 20}
-    changed = {
+    changed: dict[str, dict[str, Any]] = {
         "model": {"family": "deep_net", "options": options},
         "publish": {"interval_s": 60.0},
     }
