@@ -109,7 +109,7 @@ def test_the_pass_is_that_of_numpy(kind, weight, dim, dtype, part):
     loss = Neighbours(part, weight) if weight else None
     got, wanted = compiled(data, state, part, loss=loss), in_numpy(data, state, part, loss=loss)
     # a point on the margin's edge may be within for one of them: the steps of the neighbours' loss make more of it
-    assert_close(got, wanted, 1e-4 if loss else 1e-5)
+    assert_close(got, wanted, 5e-4 if loss else 1e-5)
 
 
 @pytest.mark.parametrize("reach", [52_000, 60_000, 1e9])
