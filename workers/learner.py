@@ -307,6 +307,16 @@ class Learner:
         return lambda: self.clock() > end or self.cancelled()
 
 
+def model_of(settings: Settings) -> NestedModel:
+    """Return what a cluster's settings have its workers train."""
+    from streammac.models.registry import configured  # slow to import, and not needed before
+    from streammac.models.strategies import trained_by
+
+    training, spec = settings.training, settings.model
+    model = configured(spec.family, spec.options, spec.bits, settings.stream.classes)
+    return trained_by(training.strategy, training.height, model)
+
+
 def learner_for(
     name: str,
     settings: Settings,
@@ -315,11 +325,7 @@ def learner_for(
     new_rows: NewRows | None = None,
 ) -> Learner:
     """Return the learner that a cluster's settings ask for; the shard is made ready for its coordinates."""
-    from streammac.models.registry import configured  # slow to import, and not needed before
-
-    training = settings.training
-    spec = settings.model
-    model = configured(spec.family, spec.options, spec.bits, settings.stream.classes)
+    training, model = settings.training, model_of(settings)
     shape, dtype = model.coordinate_shape()
     shard.coordinates(shape, dtype)
     points, _ = visit_budget(training.visit_budget)

@@ -83,12 +83,15 @@ def _demand(wrong: Sequence[str], origins: Mapping[str, str]) -> None:
 
 
 def _model(settings: Settings, directory: RunDirectory, *, keyed: bool) -> Iterator[str]:
+    from streammac.models.capabilities import Incapable
     from streammac.models.registry import ModelError, configured
+    from streammac.models.strategies import trained_by
 
     wanted, measure = settings.model, settings.held_out.measure
     try:
         model = configured(wanted.family, wanted.options, wanted.bits, settings.stream.classes)
-    except ModelError as error:
+        trained_by(settings.training.strategy, settings.training.height, model)
+    except (ModelError, Incapable) as error:
         yield str(error)
         return
     if model.needs_keys and not keyed:

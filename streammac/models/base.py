@@ -46,11 +46,14 @@ class Block:
         Training laps per epoch (``e`` in the ParMAC paper, section 3).
     sample : int or None
         At most so many points of a shard are used at one visit; None for all of them.
+    alone : bool
+        Only the member where it starts trains it, on a part of its shard that no other such block of this member has.
     """
 
     name: str
     laps: int
     sample: int | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +207,8 @@ class NestedModel(ABC):
             for every worker, in ring order:
                 state = model.visit(block, params, state, lap, batches)
             state = model.end_lap(block, params, state, lap)  # at the last worker of the lap
-        params |= state                                      # for all blocks: the W step is done
+        params |= state                                      # for all blocks
+    params = model.combined(params)                          # the W step is done
         Z, objective = model.z_step(params, points, Z, model.mu(age))
 
     Epoch 0 does the same with `initial_blocks` and without coordinates or parameters; after it
@@ -274,6 +278,14 @@ class NestedModel(ABC):
     def needs_keys(self) -> bool:
         """Whether what it learns may travel only where there are keys."""
         return False
+
+    def combined(self, params: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Return the model that an epoch has made, of what its final blocks hold.
+
+        All members do this for themselves: the result must depend on nothing else. Unless what is trained is more than
+        what a model has, ``params``.
+        """
+        return params
 
     def prepare(self) -> None:  # noqa: B027
         """Load now what the first steps would load otherwise; a family that loads nothing has nothing to do."""

@@ -1,4 +1,4 @@
-"""What families do for users besides learning: some make codes, others predict. Who needs it asks for it here."""
+"""What families do besides learning: some make codes, others predict, few are small. Who needs it asks for it here."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streammac.errors import StreammacError
 from streammac.models.base import Array, Floats, NestedModel
+from streammac.models.signature import Signature
 
 
 class Incapable(StreammacError, TypeError):
@@ -43,6 +44,14 @@ class Predictions(ABC):
         """Return the classes of (n, D) points, (n,) int64, or the numbers, (n, K) float32; x may be overwritten."""
 
 
+class Vectorial(ABC):
+    """A family whose parameters are a vector, in one block of one lap: models of it have a Radon point."""
+
+    @abstractmethod
+    def parameters(self, signature: Signature) -> int:
+        """Return the length of the vector."""
+
+
 def codes_of(model: NestedModel) -> Codes:
     """Return a model that makes codes.
 
@@ -54,6 +63,21 @@ def codes_of(model: NestedModel) -> Codes:
     if isinstance(model, Codes):
         return model
     raise Incapable(f"a model of the family {model.family} makes no codes - it predicts")
+
+
+def check_vectorial(model: NestedModel) -> None:
+    """Raise unless the parameters of a model are a vector.
+
+    Raises
+    ------
+    Incapable
+        If they are not.
+    """
+    if not isinstance(model, Vectorial):
+        raise Incapable(
+            f"training.strategy: models of the family {model.family} have no Radon points: they are no short vectors "
+            'of parameters - use "ring", or the family linear'
+        )
 
 
 def predictions_of(model: NestedModel) -> Predictions:

@@ -17,6 +17,7 @@ from streammac.models.base import NestedModel
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.deep_net import DeepNetModel
 from streammac.models.learner_codes import LearnerCodesModel
+from streammac.models.linear_model import LinearModel
 
 
 class ModelError(StreammacError, ValueError):
@@ -27,7 +28,8 @@ OWN_KEYS = {"bits": "model.bits", "classes": "stream.classes"}
 """Hyper-parameters that are set by keys of their own."""
 
 FAMILIES: Mapping[str, type[NestedModel]] = {
-    cls.family: cls for cls in (BinaryAutoencoderModel, DeepNetModel, LearnerCodesModel)
+    cls.family: cls
+    for cls in (BinaryAutoencoderModel, DeepNetModel, LearnerCodesModel, LinearModel)
 }
 
 

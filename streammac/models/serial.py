@@ -44,11 +44,15 @@ def w_step(
     for number, block in enumerate(blocks):
         start = number % len(order)
         state = model.start(block, signature, params, age)
+        visited, its = (*order[start:], *order[:start]), plan
+        if block.alone:
+            visited = visited[:1]
+            its = replace(plan, part=plan.part.of_block(number, len(blocks), len(order)))
         for lap in range(block.laps):
-            for member in (*order[start:], *order[:start]):
+            for member in visited:
                 batches = minibatches(
                     shards[member],
-                    plan,
+                    its,
                     VisitKey(epoch, lap, member),
                     sample=block.sample,
                     fresh=fresh,
@@ -57,7 +61,7 @@ def w_step(
                 state = model.visit(block, params, state, lap, batches)
             state = model.end_lap(block, params, state, lap)
         new.update(state)
-    return new
+    return dict(model.combined(new))
 
 
 def parmac(

@@ -81,6 +81,16 @@ class Part:
         rows = (runs[:, None] * RUN + np.arange(RUN)).ravel()
         return rows[rows < points]
 
+    def of_block(self, number: int, count: int, members: int) -> Part:
+        """Return what one of so many blocks is trained on that are trained alone, each by one of so many members.
+
+        Blocks start at the members in turn, so those of one member have slices of its shard.
+
+        >>> [Part(3).of_block(number, 5, 2).slice for number in range(5)], Part(3).of_block(4, 5, 2)
+        ([0, 0, 1, 1, 2], Part(age=3, slice=2, slices=3))
+        """
+        return Part(self.age, number // members, -(-count // members))
+
 
 WHOLE = Part()
 

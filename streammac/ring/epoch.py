@@ -85,6 +85,17 @@ class Epoch:
         """Return whether it is the block whose last round carries the plan of the next epoch."""
         return block == next(iter(self.blocks))
 
+    def part(self, block: Block) -> Part:
+        """Return what of a shard a block is trained on."""
+        part = part_of(self.plan)
+        if not block.alone or not self.trainers:
+            return part
+        return part.of_block([*self.blocks].index(block.name), len(self.blocks), len(self.trainers))
+
+    def itinerary(self, block: Block, name: str) -> tuple[str, ...]:
+        """Return who trains a block in a lap that begins at a member."""
+        return (name,) if block.alone else self.trainers
+
     @property
     def following(self) -> EpochPlan:
         """The plan of the next epoch, known where the final copies are."""
@@ -98,13 +109,13 @@ class Epoch:
         final = [token for token in self.copies.values() if token.final]
         return len(final) == len(self.blocks) and self.base is not None
 
-    def result(self) -> Mapping[str, Array]:
+    def result(self, model: NestedModel) -> Mapping[str, Array]:
         """Return the model that the final copies make, of an epoch that is complete."""
         assert self.base is not None
         params: dict[str, Array] = {} if self.plan.fresh else dict(self.base)
         for block in self.blocks:
             params.update(self.copies[block].tensors)
-        return params
+        return model.combined(params)
 
 
 def plan_after(plan: EpochPlan, agenda: Agenda, model: NestedModel, members: int) -> EpochPlan:

@@ -302,7 +302,7 @@ class Member:
             epoch=epoch.number,
             block=block.name,
             lap=0,
-            itinerary=epoch.trainers,
+            itinerary=epoch.itinerary(block, self.name),
             final=False,
             plan=None,
             tensors=self.model.start(
@@ -350,7 +350,7 @@ class Member:
             fresh=epoch.plan.fresh,
             ends_lap=without(token.itinerary, self.name) == (),
             visits=visits,
-            part=part_of(epoch.plan),
+            part=epoch.part(epoch.blocks[token.block]),
         )
         epoch.holding[token.block] = job
         return [job]
@@ -381,8 +381,10 @@ class Member:
             return self._pass_on(token)
         if block not in epoch.closed:
             return self._work(token, visits=False)
-        if token.lap + 1 < epoch.blocks[block].laps:
-            return self._pass_on(replace(token, lap=token.lap + 1, itinerary=epoch.trainers))
+        kind = epoch.blocks[block]
+        if token.lap + 1 < kind.laps:
+            its = epoch.itinerary(kind, self.name)
+            return self._pass_on(replace(token, lap=token.lap + 1, itinerary=its))
         plan = None
         if epoch.is_first(block):
             plan = plan_after(epoch.plan, self.agenda, self.model, len(self.view.members))
@@ -412,7 +414,7 @@ class Member:
         if epoch.state == "joining":
             return self._open_next()
         epoch.state = "z_step"
-        result, following = epoch.result(), epoch.following
+        result, following = epoch.result(self.model), epoch.following
         return [ZStep(self.view.number, epoch.number, epoch.plan, result, following)]
 
     def _z_step_done(self, done: ZStepDone) -> list[Action]:
@@ -436,11 +438,11 @@ class Member:
             epoch.following,
             epoch.trainers,
             done.objective,
-            epoch.result() if epoch.order[0] == self.name else None,
+            epoch.result(self.model) if epoch.order[0] == self.name else None,
         )
         return [report, *self._open_next()]
 
     def _open_next(self) -> list[Action]:
         epoch = self.epoch
-        result, anew = epoch.result(), epoch.state == "joining"
+        result, anew = epoch.result(self.model), epoch.state == "joining"
         return self._open(epoch.number + 1, epoch.following, result, epoch.copies, anew=anew)

@@ -212,6 +212,14 @@ class Model(Section):
 class Training(Section):
     """How epochs run."""
 
+    strategy: Literal["ring", "radon"] = Field(
+        "ring",
+        description="how workers train one model: pieces travel and learn everywhere, or whole models learn apart and "
+        "their Radon point is the model (few parameters only)",
+    )
+    height: int = Field(
+        1, ge=1, le=4, description="rounds of Radon points, of the strategy `radon`"
+    )
     minibatch: Rows = Field(
         512, description="points per SGD step, at most: small shards take fewer"
     )

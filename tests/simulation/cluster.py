@@ -43,6 +43,7 @@ class Size:
     push_every_s: float
     ack: Literal["file", "fsync"]
     keep: int | None
+    alone: bool
 
 
 class Operator(Process):
@@ -77,7 +78,7 @@ class Cluster:
             }
         )
         self.network = Network(kernel, size.slowest_s, size.jitter)
-        self.model = VisitedModel(size.submodels, size.laps)
+        self.model = VisitedModel(size.submodels, size.laps, alone=size.alone)
         self.visits = Visits()
         self.processes: dict[str, WorkerProcess] = {}
         self.workers: dict[str, WorkerProcess] = {}

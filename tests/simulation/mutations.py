@@ -25,9 +25,11 @@ from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Receiver
 from streammac.delivery.records import Handed
 from streammac.delivery.session import Session
+from streammac.models.shuffling import Part
 from streammac.points.batch_id_set import BatchIdSet
 from streammac.ring import admission, recovery, rejoin
 from streammac.ring.agenda import Agenda
+from streammac.ring.epoch import Epoch
 from streammac.ring.member import Member
 from streammac.ring.view_change import ViewChange
 from streammac.store import Shard
@@ -100,6 +102,14 @@ def _changed(owner: Any, name: str, change: Change) -> Any:
 
 
 # -- members ---------------------------------------------------------------------------------------
+
+
+def _has_all_train(original, epoch, block, name):
+    return epoch.trainers
+
+
+def _gives_all_the_same_part(original, part, number, count, members):
+    return dataclasses.replace(part, slice=0, slices=-(-count // members))
 
 
 def _takes_old_tokens(original, token, view, epoch, name, **more):
@@ -299,6 +309,16 @@ def _looks_after_nothing(original, core, peer):
 
 
 MUTATIONS = (
+    Mutation(
+        "never alone",
+        "A block that one member is to train alone is trained by all.",
+        ((Epoch, "itinerary", _has_all_train),),
+    ),
+    Mutation(
+        "same part",
+        "All blocks that a member trains alone are trained on the same part of its shard.",
+        ((Part, "of_block", _gives_all_the_same_part),),
+    ),
     Mutation(
         "old tokens",
         "A member takes tokens of an older view: fencing is not checked.",

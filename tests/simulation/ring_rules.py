@@ -64,6 +64,7 @@ class RingRules:
         self.ring: dict[str, int] = {}
         self.lines: dict[tuple[int, str], list[int]] = {}
         self._parts: dict[tuple[int, int], Part] = {}
+        self._alone: dict[tuple[int, int, str, Part], str] = {}
         self.lost = 0
         self.adopting: tuple[int, int] | None = None
         self.on_view: Callable[[], None] = lambda: None
@@ -341,18 +342,30 @@ class RingRules:
                 del self.lines[epoch, block]
 
     def _on_its_slice(self, member: Member, done: TrainDone) -> None:
-        """All who train a block in an epoch do so on the same slice of their shards."""
+        """All who train a block in an epoch do so on the same slice of their shards.
+
+        Blocks that a member trains alone are each on another slice.
+        """
         token = done.job.token
         if not done.job.visits or member.epoch.copies.get(token.block) is None:
             return
-        key = (token.view, token.epoch)
-        first = self._parts.setdefault(key, done.job.part)
-        if done.job.part != first:
-            raise Violation(
-                f"{member.name} trains in epoch {token.epoch} on {done.job.part}, not {first}"
+        if done.job.block.alone:
+            taken = self._alone.setdefault(
+                (token.view, token.epoch, member.name, done.job.part), token.block
             )
-        for old in [one for one in self._parts if one[1] < token.epoch - REMEMBERED]:
-            del self._parts[old]
+            if taken != token.block:
+                raise Violation(
+                    f"{member.name} trains {token.block} and {taken} on {done.job.part}"
+                )
+        else:
+            first = self._parts.setdefault((token.view, token.epoch), done.job.part)
+            if done.job.part != first:
+                raise Violation(
+                    f"{member.name} trains in epoch {token.epoch} on {done.job.part}, not {first}"
+                )
+        for known in (self._parts, self._alone):
+            for old in [one for one in known if one[1] < token.epoch - REMEMBERED]:
+                del known[old]
 
     def _has_true_copies(self, worker: WorkerProcess, member: Member) -> None:
         epoch = member.epoch
@@ -366,7 +379,7 @@ class RingRules:
                 )
 
     def _reports(self, worker: WorkerProcess, report: Report) -> None:
-        """An epoch is done: all who train in it have trained each block in each lap, on the same slice of their shards.
+        """An epoch is done: all who train in it, or one alone, have trained each block in each lap.
 
         The slices of a pass come in turn.
         """
@@ -381,7 +394,13 @@ class RingRules:
             line = self.lines.get((report.epoch, block.name), [])
             made = {(self.visits[number].lap, self.visits[number].name) for number in line}
             for lap in range(block.laps):
-                for name in report.trainers:
+                makers = [name for made_in, name in made if made_in == lap]
+                if block.alone and len(makers) != 1:
+                    raise Violation(
+                        f"{worker.name} ends epoch {report.epoch}, and {makers} have trained "
+                        f"{block.name} in lap {lap}, not one alone"
+                    )
+                for name in () if block.alone else report.trainers:
                     if (lap, name) not in made:
                         raise Violation(
                             f"{worker.name} ends epoch {report.epoch}, and {name} has not trained "

@@ -156,6 +156,7 @@ class Story:
             push_every_s=rng.choice([0.1, 0.3]),
             ack=rng.choice(["file", "fsync"]),
             keep=rng.choice([None, None, 60]),
+            alone=False,
         )
         self._theme = theme_of(seed)
         if self._theme is not None:

@@ -62,12 +62,29 @@ THEMES = {
         {"slowest_s": 0.05, "jitter": 0.1, "epochs": 0, "workers": 5},
         {"load": 0.05, "visit": 0.06, "z_step": 0.02},
     ),
+    9: Theme(
+        {
+            "kill": 5,
+            "hang": 3,
+            "join": 3,
+            "drain": 4,
+            "exodus": 2,
+            "cut": 3,
+            "echo": 1,
+            "split": 1,
+            "coordinator": 3,
+        },
+        8,
+        {"alone": True},
+        {},
+    ),
 }
 """By the last digit of the seed.
 
 1: tokens are lost, and nothing else goes wrong. 3: views change where epochs are short and messages slow. 4: the
 coordinator is cut off for a while from a ring that turns, and hears all its reports afterwards. 7: a worker that gives
-points dies, and who got them gives them on. 8: views follow each other while messages come again and late.
+points dies, and who got them gives them on. 8: views follow each other while messages come again and late. 9: each
+block is trained by one worker alone, whatever befalls the ring.
 """
 
 

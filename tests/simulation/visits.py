@@ -61,23 +61,29 @@ class VisitedModel(TallyModel):
 
     Attributes
     ----------
+    alone : bool
+        Each block is trained by the member alone where it starts.
     chance : Random or None
         Chance of Z steps that leave something to improve, where the ring rests when nothing is left; None: never.
     """
 
     family = "visited"
 
-    def __init__(self, submodels: int, laps: int) -> None:
+    def __init__(self, submodels: int, laps: int, *, alone: bool = False) -> None:
         super().__init__(submodels, laps)
         self._submodels = submodels
         self._laps = laps
+        self._alone = alone
         self.chance: Random | None = None
 
     def initial_blocks(self, signature: Signature) -> tuple[Block, ...]:
         return (Block("origin", laps=1), *self.blocks(signature, 1))
 
     def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
-        return tuple(Block(name, self._laps) for name in names("b", self._submodels, groups))
+        return tuple(
+            Block(name, self._laps, alone=self._alone)
+            for name in names("b", self._submodels, groups)
+        )
 
     def groups_for(self, members: int) -> int:
         return 2 + members % (self._submodels - 1)

@@ -11,7 +11,9 @@ from sklearn.datasets import load_digits
 
 from streammac.models.arrays import ArrayShard
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.linear_model import LinearModel
 from streammac.models.local import VisitPlan, enter, z_pass
+from streammac.models.radon_training import RadonTraining
 from streammac.models.registry import FAMILIES
 from streammac.models.serial import parmac, w_step
 from streammac.wire.messages import EpochPlan
@@ -83,6 +85,25 @@ def test_they_agree_on_a_net_and_the_slices_of_its_shards(kind, members):
         sums = [r.objective for r in ring.reports if r.epoch == epoch]
         assert sum(one.points for one in sums) == told.points
         assert sum(one.named["correct"] for one in sums) == told.named["correct"]
+
+
+@pytest.mark.parametrize("members", [1, 3, 4])
+def test_they_agree_on_models_that_are_trained_apart(members):
+    model, epochs = RadonTraining(LinearModel(classes=10)), 4
+
+    def few() -> dict[str, ArrayShard]:  # inputs, so that there are few hypotheses
+        return {
+            name: ArrayShard(
+                data.x(slice(None))[:, 20:23], model.coordinate_shape(), data.y(slice(None))
+            )
+            for name, data in shards(members, model).items()
+        }
+
+    *_, (expected, _) = islice(parmac(model, few(), PLAN), epochs)
+    got = InProcessRing(model, few(), PLAN).run(epochs)
+    assert got.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
 
 
 def test_a_ring_that_adopts_a_model_trains_as_the_serial_reference_does_from_it():

@@ -15,7 +15,9 @@ from streammac.models.arrays import ArrayShard
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.deep_net import DeepNetModel
 from streammac.models.learner_codes import LearnerCodesModel
+from streammac.models.linear_model import LinearModel
 from streammac.models.local import VisitPlan, enter, z_pass
+from streammac.models.radon_training import RadonTraining
 from streammac.models.registry import FAMILIES
 from streammac.models.serial import parmac, w_step
 from streammac.points.batch_id import BatchId
@@ -53,6 +55,11 @@ CODES = {"stream": {}, "model": {"bits": BITS, "options": OPTIONS}}
 LEARN = {"learner_options": {"average": True}, "mu_factor": 1.05}
 LEARNERS = {"stream": {}, "model": {"family": "learner_codes", "bits": 8, "options": LEARN}}
 PUSHED = 300
+APART = {
+    "stream": {"classes": 10},
+    "model": {"family": "linear"},
+    "training": {"strategy": "radon"},
+}
 
 
 def settings_for(
@@ -64,7 +71,12 @@ def settings_for(
             "network": {"transport": transport},
             "stream": {"dim": 64, "dtype": "float32", **kind["stream"]},
             "model": kind["model"],
-            "training": {"epochs": epochs, "deterministic": True, "start_points": points},
+            "training": {
+                "epochs": epochs,
+                "deterministic": True,
+                "start_points": points,
+                **kind.get("training", {}),
+            },
             "publish": {"interval_s": 0.0},
         }
     )
@@ -106,7 +118,7 @@ def stored(directory: RunDirectory, targets: int = 0) -> dict[str, np.ndarray]:
 
 
 def test_every_family_is_among_those_on_which_processes_agree():
-    here = {BinaryAutoencoderModel, DeepNetModel, LearnerCodesModel}
+    here = {BinaryAutoencoderModel, DeepNetModel, LearnerCodesModel, LinearModel}
     assert here == set(FAMILIES.values())
 
 
@@ -159,6 +171,16 @@ def test_processes_agree_on_a_net_that_is_trained_slice_by_slice(tmp_path, optio
     *_, (expected, _) = islice(parmac(model, shards, PLAN), 6)
     classes = {"stream": {"classes": 10}, "model": {"family": "deep_net", "options": options}}
     assert_equal(trained(directory, settings_for(3, 6, POINTS, kind=classes)), expected)
+
+
+def test_processes_agree_on_models_that_are_trained_apart(tmp_path):
+    directory = RunDirectory.create(tmp_path)
+    parts, y = stored(directory, targets=1), load_digits().target
+    model = RadonTraining(LinearModel(classes=10))
+    shape = model.coordinate_shape()
+    shards = {n: ArrayShard(x, shape, y[i::3]) for i, (n, x) in enumerate(parts.items())}
+    *_, (expected, _) = islice(parmac(model, shards, PLAN), 3)
+    assert_equal(trained(directory, settings_for(3, 3, POINTS, kind=APART)), expected)
 
 
 def test_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):

@@ -1,0 +1,246 @@
+"""A linear model of classes or numbers: nothing is nested, so there is one submodel and no auxiliary coordinate.
+
+What it sees, its steps and its losses are those of a net's head. On the ring the one block goes round, and learns from
+shard after shard; it is made for strategies that train whole models apart (`streammac.models.radon_training`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from streammac.models import layout
+from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
+from streammac.models.capabilities import Predictions, Vectorial
+from streammac.models.nets.beginning import LEAST_SCALE, no_moments, with_moments
+from streammac.models.nets.descent import Slope, Units, trained
+from streammac.models.nets.layers import HEAD, Layer, seen
+from streammac.models.nets.losses import LOSSES, Loss, probabilities
+from streammac.models.nets.measures import ClassMeasures, NetMeasures, NumberMeasures
+from streammac.models.signature import Signature
+from streammac.points.block import PointBlock
+
+INIT = "init"
+
+
+@dataclass(frozen=True, slots=True)
+class LinearModel(NestedModel, Predictions, Vectorial):
+    """Hyper-parameters of a linear model.
+
+    Attributes
+    ----------
+    classes : int
+        If not 0, y is one of so many classes, and the loss that of softmax; else y is numbers, and the loss squared.
+    passes : int
+        Passes over the points in which the steps fall to their last size; then the model rests until there is enough
+        that is new.
+    step : float
+        Relative to the curvature of the loss, of inputs whose mean square is 1.
+    last_step : float
+        The steps fall to so many times as much.
+    """
+
+    classes: int = 0
+    passes: int = 6
+    step: float = 0.5
+    last_step: float = 0.05
+
+    family: ClassVar[str] = "linear"
+    lasting = ("classes",)
+    begins_afresh = False
+
+    def __post_init__(self) -> None:
+        limits = {
+            "classes": (0, 1 << 20),
+            "passes": (1, 1 << 20),
+            "step": (1e-9, 1e9),
+            "last_step": (1e-9, 1),
+        }
+        for name, (least, most) in limits.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ValueError(f"{name}: expected a number from {least} to {most}, got {value!r}")
+
+    @property
+    def _loss(self) -> Loss:
+        return LOSSES["softmax" if self.classes else "squared"]
+
+    def _outputs(self, signature: Signature) -> int:
+        return self.classes or signature.targets or signature.inputs
+
+    # -- structure ------------------------------------------------------------------------
+
+    def hyper_parameters(self) -> dict[str, Any]:
+        """See `NestedModel.hyper_parameters`."""
+        return asdict(self)
+
+    def coordinate_shape(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Return that of a byte that says nothing: there is nothing nested."""
+        return (1,), np.dtype(np.uint8)
+
+    def initial_blocks(self, signature: Signature) -> tuple[Block, ...]:
+        """Return the one block that gathers moments."""
+        return (Block(INIT, 1),)
+
+    def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
+        """Return one block: the model."""
+        return (Block(f"{HEAD}/0-{self._outputs(signature) - 1}", 1),)
+
+    def parameters(self, signature: Signature) -> int:
+        """See `Vectorial.parameters`."""
+        return self._outputs(signature) * (signature.inputs + 1)
+
+    # -- W step ---------------------------------------------------------------------------
+
+    def start(
+        self, block: Block, signature: Signature, params: Mapping[str, Array], age: float
+    ) -> Tensors:
+        """See `NestedModel.start`."""
+        if block.name == INIT:
+            return no_moments(signature)
+        share = 0.0 if self.rests(age) else self.last_step ** (age / self.passes)
+        own = {
+            f"{block.name}/{what}": params[f"{block.name}/{what}"] for what in ("weight", "bias")
+        }
+        return own | {f"{block.name}/step": np.array([share])}
+
+    def visit(
+        self,
+        block: Block,
+        params: Mapping[str, Array],
+        state: Tensors,
+        lap: int,
+        batches: Iterable[Batch],
+    ) -> Tensors:
+        """See `NestedModel.visit`."""
+        name = block.name
+        if name == INIT:
+            return with_moments(state, batches)
+        share = float(state[f"{name}/step"][0])
+        if share == 0:
+            return state
+        step = share * self.step / self._loss.curvature
+        pairs = self._pairs(params, batches)
+        (units,) = trained([Units.of(name, state)], (), pairs, Slope(loss=self._loss), step)
+        # without the momentum, of which the parameters are not
+        return {**state, f"{name}/weight": units.weight, f"{name}/bias": units.bias}
+
+    def _pairs(
+        self, params: Mapping[str, Array], batches: Iterable[Batch]
+    ) -> Iterator[tuple[Floats, Floats]]:
+        for batch in batches:
+            inputs = seen(params, batch.x)
+            yield inputs, self._coded(params, batch.y, inputs)
+
+    def end_lap(
+        self, block: Block, params: Mapping[str, Array], state: Tensors, lap: int
+    ) -> Tensors:
+        """See `NestedModel.end_lap`."""
+        if block.name != INIT:
+            return {name: tensor for name, tensor in state.items() if not name.endswith("/step")}
+        # nothing breaks a symmetry here: before it has learnt, a model says nothing
+        inputs, targets = state["init/x"].shape[1], state["init/y"].shape[1]
+        outputs = self._outputs(Signature(inputs, targets))
+        head = f"{HEAD}/0-{outputs - 1}"
+        return {
+            **_scales(state),
+            f"{head}/weight": np.zeros((outputs, inputs), np.float32),
+            f"{head}/bias": np.zeros(outputs, np.float32),
+        }
+
+    # -- Z step and forward passes --------------------------------------------------------
+
+    def mu(self, age: float) -> float:
+        """Return 0: there are no constraints."""
+        return 0.0
+
+    def rests(self, age: float) -> bool:
+        """Return whether all passes are over."""
+        return age >= self.passes
+
+    @property
+    def warm_age(self) -> int:
+        """Half of the passes."""
+        return self.passes // 2
+
+    def _coded(self, params: Mapping[str, Array], y: Array | None, inputs: Floats) -> Floats:
+        """Return targets as the loss takes them, (n, O) float32."""
+        if y is None:
+            return inputs
+        if self.classes:
+            return np.asarray(y == np.arange(self.classes), np.float32)
+        return np.asarray((y - params["target/mean"]) / params["target/scale"], np.float32)
+
+    def _scores(self, params: Mapping[str, Array], inputs: Floats) -> Floats:
+        weight, bias = (layout.joined(params, HEAD, what) for what in ("weight", "bias"))
+        return Layer(weight, bias).linear(inputs)
+
+    def z_step(
+        self, params: Mapping[str, Array], points: PointBlock, z: Array, mu: float
+    ) -> tuple[Array, Objective]:
+        """Return the coordinates as they are, and what the model loses."""
+        inputs = seen(params, points.x)
+        y = self._coded(params, points.y, inputs)
+        scores = self._scores(params, inputs)
+        lost = float(self._loss.value(scores, y).sum(dtype=np.float64))
+        named = {"loss": lost}
+        if self.classes:
+            told = np.take_along_axis(y, scores.argmax(axis=1)[:, None], axis=1)
+            named["correct"] = float(told.sum())
+        return z, Objective(points=len(points), penalised=lost, nested=lost, named=named)
+
+    def coordinates(self, params: Mapping[str, Array], x: Floats) -> Array:
+        """Return a byte of each point that says nothing, (n, 1)."""
+        return np.zeros((len(x), 1), np.uint8)
+
+    def errors(self, params: Mapping[str, Array], points: PointBlock) -> Floats:
+        """Return each point's loss, (n,)."""
+        inputs = seen(params, points.x)
+        y = self._coded(params, points.y, inputs)
+        return self._loss.value(self._scores(params, inputs), y)
+
+    # -- what users ask -------------------------------------------------------------------
+
+    def probabilities(self, params: Mapping[str, Array], x: Floats) -> Floats:
+        """Return those of the classes, (n, C); ``x`` may be overwritten."""
+        return probabilities(self._scores(params, seen(params, x)))
+
+    def predict(self, params: Mapping[str, Array], x: Floats) -> Array:
+        """See `Predictions.predict`: the likeliest class, or numbers in the units of y."""
+        scores = self._scores(params, seen(params, x))
+        if self.classes:
+            return np.asarray(scores.argmax(axis=1), np.int64)
+        side = "target" if "target/mean" in params else "input"
+        return np.asarray(scores * params[f"{side}/scale"] + params[f"{side}/mean"], np.float32)
+
+    def measures(self) -> NetMeasures:
+        """See `NestedModel.measures`."""
+        return ClassMeasures(self) if self.classes else NumberMeasures(self)
+
+    def export(self, params: Mapping[str, Array]) -> Tensors:
+        """Return ``weight`` (O, D) and ``bias`` (O,) that apply to raw inputs: scores, or numbers in the units of y."""
+        weight, bias = (layout.joined(params, HEAD, what) for what in ("weight", "bias"))
+        weight = np.asarray(weight / params["input/scale"], np.float32)
+        bias = bias - weight @ params["input/mean"]
+        if not self.classes:
+            side = "target" if "target/mean" in params else "input"
+            weight = weight * params[f"{side}/scale"]
+            bias = bias * params[f"{side}/scale"] + params[f"{side}/mean"]
+        return {"weight": weight, "bias": np.asarray(bias, np.float32)}
+
+
+def _scales(moments: Mapping[str, Array]) -> Tensors:
+    """Return mean and deviation of each input and target."""
+    count = max(1.0, float(moments["init/count"][0]))
+    found: Tensors = {}
+    for name, what in (("input", "init/x"), ("target", "init/y")):
+        mean, squares = moments[what] / count
+        if len(mean):
+            deviation = np.sqrt(np.maximum(squares - mean**2, 0.0))
+            deviation[deviation <= LEAST_SCALE] = 1.0
+            found[f"{name}/mean"] = mean.astype(np.float32)
+            found[f"{name}/scale"] = deviation.astype(np.float32)
+    return found

@@ -1,0 +1,214 @@
+"""Radon points on the ring: whole models are trained apart, each by one worker, and their Radon point is the model.
+
+An epoch has r^height *hypotheses*, r = d + 2 where the model has d parameters. They begin as the model there is,
+travel in blocks that are trained alone (`Block.alone`), each on rows of its own, and go round once to be copied. So
+everybody holds all of them, and makes the same Radon point of them: nobody is asked, and nobody waits at a root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from streammac.errors import StreammacError
+from streammac.models import layout
+from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
+from streammac.models.capabilities import Vectorial
+from streammac.models.measures import Measures
+from streammac.models.radon import iterated_radon_point, radon_number
+from streammac.models.signature import Signature
+from streammac.points.block import PointBlock
+
+KIND = "radon"
+MOST = 10_000
+"""Hypotheses: more cost more than they are worth."""
+
+
+class TooManyParameters(StreammacError, ValueError):
+    """Radon points are made of more models than parameters: of large models there would be too many."""
+
+
+@dataclass(frozen=True)
+class RadonTraining(NestedModel):
+    """A model that is trained by Radon points.
+
+    Attributes
+    ----------
+    model : NestedModel
+        What is trained; it is `Vectorial`, and its parameters are in one block.
+    height : int
+        Rounds of Radon points.
+    """
+
+    model: NestedModel
+    height: int = 1
+
+    # -- what differs ---------------------------------------------------------------------
+
+    def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
+        """Return groups of hypotheses, each to be trained by one member alone."""
+        names = layout.names(KIND, self._hypotheses(signature), groups)
+        return tuple(Block(name, 1, alone=True) for name in names)
+
+    def _hypotheses(self, signature: Signature) -> int:
+        assert isinstance(self.model, Vectorial)
+        parameters = self.model.parameters(signature)
+        number = int(radon_number(parameters)) ** self.height
+        if number > MOST:
+            raise TooManyParameters(
+                f"training.height: with {parameters} parameters {self.height} makes {number} models that are trained "
+                f'apart, and {MOST} are the most - use a smaller height, fewer inputs, or training.strategy = "ring"'
+            )
+        return number
+
+    def groups_for(self, members: int) -> int:
+        """Return two blocks for each member."""
+        return 2 * members
+
+    def regrouped(self, params: Mapping[str, Array], groups: int) -> Mapping[str, Array]:
+        """See `NestedModel.regrouped`."""
+        return self.model.regrouped(params, 1)
+
+    def start(
+        self, block: Block, signature: Signature, params: Mapping[str, Array], age: float
+    ) -> Tensors:
+        """Return so many times the state with which the model begins, (k, ...) of each of its tensors."""
+        if not block.alone:
+            return self.model.start(block, signature, params, age)
+        rows = layout.rows(block.name)
+        (own,) = self.model.blocks(signature, 1)
+        state = self.model.start(own, signature, params, age)
+        count = rows.stop - rows.start
+        return {f"{block.name}/{n}": np.repeat(t[None], count, axis=0) for n, t in state.items()}
+
+    def visit(
+        self,
+        block: Block,
+        params: Mapping[str, Array],
+        state: Tensors,
+        lap: int,
+        batches: Iterable[Batch],
+    ) -> Tensors:
+        """Train each hypothesis on its own share of the rows of each minibatch."""
+        if not block.alone:
+            return self.model.visit(block, params, state, lap, batches)
+        own, hypotheses = _own(block, state), _apart(block, state)
+        every, count = list(batches), len(hypotheses)
+        for number, hypothesis in enumerate(hypotheses):
+            shares = [_share(batch, number, count) for batch in every if len(batch.rows) > number]
+            hypotheses[number] = self.model.visit(own, params, hypothesis, lap, shares)
+        return _together(block, hypotheses)
+
+    def end_lap(
+        self, block: Block, params: Mapping[str, Array], state: Tensors, lap: int
+    ) -> Tensors:
+        """See `NestedModel.end_lap`."""
+        if not block.alone:
+            return self.model.end_lap(block, params, state, lap)
+        own, hypotheses = _own(block, state), _apart(block, state)
+        ended = [self.model.end_lap(own, params, one, lap) for one in hypotheses]
+        return _together(block, ended)
+
+    def combined(self, params: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Return the model whose parameters are the Radon point of the hypotheses', if there are such."""
+        model = {name: t for name, t in params.items() if not name.startswith(f"{KIND}/")}
+        names = sorted({name.split("/", 2)[2] for name in params.keys() - model.keys()})
+        if not names:
+            return model
+        stacked = [_joined(params, name) for name in names]
+        vectors = np.concatenate([t.reshape(len(t), -1) for t in stacked], axis=1)
+        point = iterated_radon_point(vectors, self.height)
+        ends = np.cumsum([t[0].size for t in stacked])[:-1]
+        for name, tensor, piece in zip(names, stacked, np.split(point, ends), strict=True):
+            model[name] = piece.reshape(tensor.shape[1:]).astype(tensor.dtype)
+        return model
+
+    # -- what is the model's --------------------------------------------------------------
+
+    def hyper_parameters(self) -> dict[str, Any]:
+        """See `NestedModel.hyper_parameters`."""
+        return self.model.hyper_parameters()
+
+    def coordinate_shape(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """See `NestedModel.coordinate_shape`."""
+        return self.model.coordinate_shape()
+
+    def initial_blocks(self, signature: Signature) -> tuple[Block, ...]:
+        """See `NestedModel.initial_blocks`: a first model is made on the ring."""
+        self._hypotheses(signature)
+        return self.model.initial_blocks(signature)
+
+    def prepare(self) -> None:
+        """See `NestedModel.prepare`."""
+        self.model.prepare()
+
+    def mu(self, age: float) -> float:
+        """See `NestedModel.mu`."""
+        return self.model.mu(age)
+
+    def rests(self, age: float) -> bool:
+        """See `NestedModel.rests`."""
+        return self.model.rests(age)
+
+    @property
+    def warm_age(self) -> int:
+        """See `NestedModel.warm_age`."""
+        return self.model.warm_age
+
+    def z_step(
+        self, params: Mapping[str, Array], points: PointBlock, z: Array, mu: float
+    ) -> tuple[Array, Objective]:
+        """See `NestedModel.z_step`."""
+        return self.model.z_step(params, points, z, mu)
+
+    def coordinates(self, params: Mapping[str, Array], x: Floats) -> Array:
+        """See `NestedModel.coordinates`."""
+        return self.model.coordinates(params, x)
+
+    def functions(self, params: Mapping[str, Array]) -> Tensors:
+        """See `NestedModel.functions`."""
+        return self.model.functions(params)
+
+    def errors(self, params: Mapping[str, Array], points: PointBlock) -> Floats:
+        """See `NestedModel.errors`."""
+        return self.model.errors(params, points)
+
+    def measures(self) -> Measures:
+        """See `NestedModel.measures`."""
+        return self.model.measures()
+
+    def export(self, params: Mapping[str, Array]) -> Tensors:
+        """See `NestedModel.export`."""
+        return self.model.export(params)
+
+
+def _share(batch: Batch, number: int, count: int) -> Batch:
+    """Return every so manieth row of a minibatch; what has been found out about all of them is not of these."""
+    return replace(batch, rows=batch.rows[number::count], memo={})
+
+
+def _own(block: Block, state: Mapping[str, Array]) -> Block:
+    """Return the block of the model whose tensors these are many of."""
+    kind, rows, _ = next(iter(state)).removeprefix(f"{block.name}/").split("/")
+    return Block(f"{kind}/{rows}", block.laps)
+
+
+def _joined(params: Mapping[str, Array], name: str) -> Array:
+    """Return a tensor of all hypotheses, in their order, (r^height, ...)."""
+    there = [one.removesuffix(f"/{name}") for one in params if one.endswith(f"/{name}")]
+    blocks = [one for one in there if one.startswith(f"{KIND}/")]
+    blocks.sort(key=lambda block: layout.rows(block).start)
+    return np.concatenate([params[f"{block}/{name}"] for block in blocks])
+
+
+def _apart(block: Block, state: Mapping[str, Array]) -> list[Tensors]:
+    count = len(next(iter(state.values())))
+    skip = len(block.name) + 1
+    return [{name[skip:]: tensor[i] for name, tensor in state.items()} for i in range(count)]
+
+
+def _together(block: Block, hypotheses: list[Tensors]) -> Tensors:
+    return {f"{block.name}/{n}": np.stack([one[n] for one in hypotheses]) for n in hypotheses[0]}

@@ -1,0 +1,30 @@
+"""How a model is trained by many: `training.strategy`, as the model that a worker's part in the ring trains."""
+
+from __future__ import annotations
+
+from streammac.models.base import NestedModel
+from streammac.models.capabilities import check_vectorial
+from streammac.models.radon_training import RadonTraining
+
+
+def trained_by(strategy: str, height: int, model: NestedModel) -> NestedModel:
+    """Return what is trained where a model is to be trained so.
+
+    Parameters
+    ----------
+    strategy : {"ring", "radon"}
+        ``training.strategy``.
+    height : int
+        ``training.height``.
+    model : NestedModel
+        The model, as users have it.
+
+    Raises
+    ------
+    Incapable
+        If models of its family cannot be trained so.
+    """
+    if strategy == "ring":
+        return model
+    check_vectorial(model)
+    return RadonTraining(model, height)
