@@ -45,6 +45,7 @@ NAMES = (
     "river",
     "strategies_consensus",
     "strategies_coding",
+    "strategies",
 )
 log = logging.getLogger("benchmarks")
 

@@ -56,7 +56,7 @@ class RadonTraining(NestedModel):
     def _hypotheses(self, signature: Signature) -> int:
         assert isinstance(self.model, Vectorial)
         parameters = self.model.parameters(signature)
-        number = int(radon_number(parameters)) ** self.height
+        number: int = radon_number(parameters) ** self.height
         if number > MOST:
             raise TooManyParameters(
                 f"training.height: with {parameters} parameters {self.height} makes {number} models that are trained "

@@ -1,0 +1,247 @@
+"""Radon machine: accuracy beside the learner on all points and the mean of the same hypotheses, and time by workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from river import datasets
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from benchmarks.data import folder
+from benchmarks.report import Cell, Report, Spread
+from benchmarks.river import electricity
+from streammac.models.hypotheses import Rows, deal, vector_of, with_vector
+from streammac.models.radon import iterated_radon_point
+from streammac.models.radon_machine import RadonMachine
+
+Points: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int64]]
+
+SPLITS = 5
+HASHED = 20
+"""Features that the words of a mail are hashed to."""
+WRONG = 8
+"""One part in so many has flipped labels."""
+WORKERS = (1, 2, 4, 8, 16, 64)
+SHORT = 3000
+"""Points of each set in a short run."""
+HARD = 12_000
+"""Points that a learner gets whose time grows with more than their number."""
+
+
+class LinearSVM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn has no types
+    """Scikit-learn's exact support vector machine with a linear kernel, told of by its weights."""
+
+    def fit(self, X: NDArray[np.float64], y: NDArray[np.int64]) -> LinearSVM:
+        """Learn from an (n, D) matrix and (n,) classes of two."""
+        fitted = SVC(kernel="linear").fit(X, y)
+        self.classes_ = fitted.classes_
+        self.coef_, self.intercept_ = fitted.coef_, fitted.intercept_
+        return self
+
+    def predict(self, X: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the class of each point."""
+        scores = X @ self.coef_[0] + self.intercept_[0]
+        found: NDArray[np.int64] = self.classes_[(scores > 0).astype(int)]
+        return found
+
+
+def points(stream: Iterable[tuple[Mapping[Any, float], Hashable]]) -> Points:
+    """Return a stream as a matrix and classes, 0 and 1."""
+    rows = [(list(x.values()), y) for x, y in stream]
+    labels = np.array([y for _, y in rows])
+    return np.array([x for x, _ in rows], float), np.unique(labels, return_inverse=True)[1]
+
+
+def spam() -> Points:
+    """Return mails, with the words that are in them hashed to few features."""
+    with np.load(folder() / "spam" / "spam_csr.npz") as file:
+        words = sparse.csr_matrix(
+            (file["data"], file["indices"], file["indptr"]), shape=tuple(file["shape"])
+        )
+        labels = file["labels"]
+    rng = np.random.default_rng(0)
+    count = words.shape[1]
+    place = rng.integers(0, HASHED, count), rng.choice([-1.0, 1.0], count)
+    table = sparse.csr_matrix((place[1], (np.arange(count), place[0])), shape=(count, HASHED))
+    return (words @ table).toarray(), np.unique(labels, return_inverse=True)[1]
+
+
+def sets() -> dict[str, Points]:
+    return {
+        "Bananas": points(datasets.Bananas()),
+        "Phishing": points(datasets.Phishing()),
+        "spam, hashed": spam(),
+        "Elec2": points(electricity()),
+        "Shuttle": points(datasets.Shuttle()),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Points to learn from and to test on, scaled by those to learn from."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.int64]
+    test_x: NDArray[np.float64]
+    test_y: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, data: Points, seed: int) -> Split:
+        """Return two thirds and one."""
+        x, y = data
+        order = np.random.default_rng(seed).permutation(len(x))
+        own, other = np.split(order, [2 * len(x) // 3])
+        scaler = StandardScaler().fit(x[own])
+        return cls(scaler.transform(x[own]), y[own], scaler.transform(x[other]), y[other])
+
+    def accuracy(self, learner: Any) -> float:
+        """Return that of a fitted one, on what was held out."""
+        return float(learner.score(self.test_x, self.test_y))
+
+
+def accuracies(split: Split, seed: int) -> tuple[int, int, list[float]]:
+    """Return rounds, parts, and the accuracy of learner, Radon machine and mean; of the two with wrong labels."""
+    learner = LogisticRegression()
+    machine = RadonMachine(learner, random_state=seed).fit(split.x, split.y)
+    height, count = machine.height_, len(machine.hypotheses_)
+    parts = deal(split.y, count, np.random.default_rng(seed))
+    wrong = split.y.copy()
+    for part in parts[: -(-count // WRONG)]:  # those of one worker of eight
+        wrong[part] = 1 - wrong[part]
+    told = hypotheses(learner, split.x, wrong, parts) if height else machine.hypotheses_
+    found = [split.accuracy(clone(learner).fit(split.x, split.y))]
+    for vectors in (machine.hypotheses_, told):
+        for middle in (iterated_radon_point(vectors, height), vectors.mean(axis=0)):
+            found.append(split.accuracy(with_vector(machine.estimator_, middle)))
+    return height, count, found
+
+
+def hypotheses(
+    learner: Any, x: NDArray[np.float64], y: NDArray[np.int64], parts: Iterable[Rows]
+) -> NDArray[np.float64]:
+    """Return the parameters that are learnt from each part."""
+    return np.array([vector_of(clone(learner).fit(x[part], y[part])) for part in parts])
+
+
+def run(*, short: bool = False) -> Iterator[Report]:
+    every = sets()
+    if short:
+        rng = np.random.default_rng(0)
+        for name, (x, y) in every.items():
+            some = rng.permutation(len(x))[:SHORT]
+            every[name] = x[some], y[some]
+    yield _accuracy(every, 1 if short else SPLITS)
+    yield _seconds(every["Elec2"], SHORT if short else HARD)
+
+
+def _accuracy(every: Mapping[str, Points], splits: int) -> Report:
+    rows: list[tuple[Cell, ...]] = []
+    behind, behind_mean, lost, lost_mean = [], [], [], []
+    for name, (x, y) in every.items():
+        scores = []
+        for seed in range(splits):
+            height, count, found = accuracies(Split.of((x, y), seed), seed)
+            scores.append(found)
+        whole, radon, mean, radon_wrong, mean_wrong = np.array(scores).T
+        rows.append(
+            (
+                name,
+                len(x),
+                x.shape[1],
+                f"{round(count ** (1 / max(1, height)))}^{height}",
+                *(Spread.mean(s) for s in (whole, radon, mean, radon_wrong, mean_wrong)),
+            )
+        )
+        behind.append(100 * float((whole - radon).mean()))
+        behind_mean.append(100 * float((mean - radon).mean()))
+        lost.append(100 * float((radon - radon_wrong).mean()))
+        lost_mean.append(100 * float((mean - mean_wrong).mean()))
+    return Report(
+        "Logistic regression: accuracy on a third of the points, that is held out",
+        {
+            "data": "",
+            "points": ",d",
+            "features": "d",
+            "parts": "",
+            "on all points": ".4f",
+            "Radon machine": ".4f",
+            "mean": ".4f",
+            "Radon, flipped": ".4f",
+            "mean, flipped": ".4f",
+        },
+        tuple(rows),
+        f"Mean, least and largest of {splits} splits. Parts: r^height, the height as it is chosen. Mean: of the same "
+        f"hypotheses. Flipped: the labels of one worker's parts are wrong, one part in {WRONG}.",
+        {
+            "behind": max(behind),
+            "behind_mean": max(behind_mean),
+            "lost": max(lost),
+            "lost_mean": max(lost_mean),
+        },
+    )
+
+
+def _seconds(data: Points, hard: int) -> Report:
+    rows = []
+    split = Split.of(data, 0)
+    some = Split(split.x[:hard], split.y[:hard], split.test_x, split.test_y)
+    for name, learner, its in (
+        ("logistic regression", LogisticRegression(), split),
+        ("exact linear SVM", LinearSVM(), some),
+    ):
+        begin = time.thread_time()
+        whole = clone(learner).fit(its.x, its.y)
+        alone = time.thread_time() - begin
+        for height in (1, 2):
+            machine = RadonMachine(learner, height).fit(its.x, its.y)
+            parts = deal(its.y, len(machine.hypotheses_), np.random.default_rng(0))
+            spent = np.array([_spent(learner, its, part) for part in parts])
+            begin = time.thread_time()
+            iterated_radon_point(machine.hypotheses_, height)
+            together = time.thread_time() - begin
+            seconds = [
+                max(share.sum() for share in np.array_split(spent, workers)) + together
+                for workers in WORKERS
+            ]
+            rows.append(
+                (
+                    name,
+                    len(its.x),
+                    alone,
+                    len(parts),
+                    *seconds,
+                    its.accuracy(whole),
+                    its.accuracy(machine),
+                )
+            )
+    return Report(
+        "Elec2: seconds of processor time, by workers",
+        {
+            "learner": "",
+            "points": ",d",
+            "on all points": ".2f",
+            "parts": "d",
+            **{str(workers): ".3f" for workers in WORKERS},
+            "accuracy on all": ".4f",
+            "Radon": ".4f",
+        },
+        tuple(rows),
+        "Each part is trained alone and timed, on one core; with so many workers the one with the longest share "
+        "counts, and the Radon points. What is sent is not in it: a few numbers for each part.",
+    )
+
+
+def _spent(learner: Any, split: Split, part: Rows) -> float:
+    x, y, one = split.x[part], split.y[part], clone(learner)
+    begin = time.thread_time()
+    one.fit(x, y)
+    return time.thread_time() - begin
