@@ -13,7 +13,7 @@ from river import datasets
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.svm import SVC
 
 from benchmarks.data import folder
@@ -61,6 +61,12 @@ def points(stream: Iterable[tuple[Mapping[Any, float], Hashable]]) -> Points:
     return np.array([x for x, _ in rows], float), np.unique(labels, return_inverse=True)[1]
 
 
+def cubic(data: Points) -> Points:
+    """Return points with all products of up to three of their features."""
+    x, y = data
+    return PolynomialFeatures(3, include_bias=False).fit_transform(x), y
+
+
 def spam() -> Points:
     """Return mails, with the words that are in them hashed to few features."""
     with np.load(folder() / "spam" / "spam_csr.npz") as file:
@@ -77,7 +83,7 @@ def spam() -> Points:
 
 def sets() -> dict[str, Points]:
     return {
-        "Bananas": points(datasets.Bananas()),
+        "Bananas, cubic": cubic(points(datasets.Bananas())),
         "Phishing": points(datasets.Phishing()),
         "spam, hashed": spam(),
         "Elec2": points(electricity()),
@@ -112,12 +118,14 @@ def accuracies(split: Split, seed: int) -> tuple[int, int, list[float]]:
     """Return rounds, parts, and the accuracy of learner, Radon machine and mean; of the two with wrong labels."""
     learner = LogisticRegression()
     machine = RadonMachine(learner, random_state=seed).fit(split.x, split.y)
+    if not machine.height_:
+        machine = RadonMachine(learner, 1, random_state=seed).fit(split.x, split.y)
     height, count = machine.height_, len(machine.hypotheses_)
     parts = deal(split.y, count, np.random.default_rng(seed))
     wrong = split.y.copy()
     for part in parts[: -(-count // WRONG)]:  # those of one worker of eight
         wrong[part] = 1 - wrong[part]
-    told = hypotheses(learner, split.x, wrong, parts) if height else machine.hypotheses_
+    told = hypotheses(learner, split.x, wrong, parts)
     found = [split.accuracy(clone(learner).fit(split.x, split.y))]
     for vectors in (machine.hypotheses_, told):
         for middle in (iterated_radon_point(vectors, height), vectors.mean(axis=0)):
@@ -157,7 +165,7 @@ def _accuracy(every: Mapping[str, Points], splits: int) -> Report:
                 name,
                 len(x),
                 x.shape[1],
-                f"{round(count ** (1 / max(1, height)))}^{height}",
+                f"{round(count ** (1 / height))}^{height}",
                 *(Spread.mean(s) for s in (whole, radon, mean, radon_wrong, mean_wrong)),
             )
         )
@@ -179,7 +187,7 @@ def _accuracy(every: Mapping[str, Points], splits: int) -> Report:
             "mean, flipped": ".4f",
         },
         tuple(rows),
-        f"Mean, least and largest of {splits} splits. Parts: r^height, the height as it is chosen. Mean: of the same "
+        f"Mean, least and largest of {splits} splits. Parts: r^height, as chosen, but one round. Mean: of the same "
         f"hypotheses. Flipped: the labels of one worker's parts are wrong, one part in {WRONG}.",
         {
             "behind": max(behind),

@@ -94,7 +94,9 @@ class Epoch:
 
     def itinerary(self, block: Block, name: str) -> tuple[str, ...]:
         """Return who trains a block in a lap that begins at a member."""
-        return (name,) if block.alone else self.trainers
+        if not block.alone:
+            return self.trainers
+        return (name,) if name in self.trainers else self.trainers[:1]  # who leaves begins no lap
 
     @property
     def following(self) -> EpochPlan:

@@ -213,6 +213,8 @@ class RingRules:
                 raise Violation(f"lost, though who made it is in the ring: {visit}")
         makers = {(self.visits[n].name, n in self._disclaimed) for n in lost}
         passed_on = [n for n in lost[:-1] if self._witnesses(self.visits[n], change)]
+        if self.model.alone:  # nobody else has seen its visits
+            passed_on = []
         if passed_on and len(makers) == 1:
             raise Violation(
                 f"one that is gone took more than its last hop with it: {self._tell(lost)}"
@@ -344,12 +346,13 @@ class RingRules:
     def _on_its_slice(self, member: Member, done: TrainDone) -> None:
         """All who train a block in an epoch do so on the same slice of their shards.
 
-        Blocks that a member trains alone are each on another slice.
+        Blocks that a member trains alone are each on another slice, unless some of them were begun by one that is gone.
         """
         token = done.job.token
         if not done.job.visits or member.epoch.copies.get(token.block) is None:
             return
-        if done.job.block.alone:
+        resume = member.view.resume_of(token.epoch)
+        if done.job.block.alone and (resume is None or resume.cold):
             taken = self._alone.setdefault(
                 (token.view, token.epoch, member.name, done.job.part), token.block
             )
@@ -357,7 +360,7 @@ class RingRules:
                 raise Violation(
                     f"{member.name} trains {token.block} and {taken} on {done.job.part}"
                 )
-        else:
+        if not done.job.block.alone:
             first = self._parts.setdefault((token.view, token.epoch), done.job.part)
             if done.job.part != first:
                 raise Violation(

@@ -36,7 +36,7 @@ ADOPTING = 0.3
 RESTING = 0.25
 """Share of the stories in which the feed pauses, and the ring rests where nothing is left to train."""
 MAX_PAUSES = 5
-ROUSED_S = 40.0
+ROUSED_S = 80.0
 """Points that come to a ring that rests are trained on within that time, and it rests again."""
 MORE_FAULTS_MOVING = 4
 """Besides, so many may come while points are moved."""

@@ -73,7 +73,7 @@ class VisitedModel(TallyModel):
         super().__init__(submodels, laps)
         self._submodels = submodels
         self._laps = laps
-        self._alone = alone
+        self.alone = alone
         self.chance: Random | None = None
 
     def initial_blocks(self, signature: Signature) -> tuple[Block, ...]:
@@ -81,7 +81,7 @@ class VisitedModel(TallyModel):
 
     def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
         return tuple(
-            Block(name, self._laps, alone=self._alone)
+            Block(name, self._laps, alone=self.alone)
             for name in names("b", self._submodels, groups)
         )
 
