@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ class TallyModel(NestedModel):
 
     def __init__(self, blocks: int = 3, laps: int = 2) -> None:
         self._blocks = tuple(Block(f"tally/{i}", laps) for i in range(blocks))
+
+    def train_alone(self) -> None:
+        """From the next epoch on, each block is trained by one member."""
+        self._blocks = tuple(replace(block, alone=True) for block in self._blocks)
 
     def hyper_parameters(self) -> dict[str, Any]:
         return {"blocks": len(self._blocks), "laps": self._blocks[0].laps}
