@@ -25,11 +25,13 @@ from streammac.models.radon_machine import RadonMachine
 
 Points: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int64]]
 
-SPLITS = 5
+SPLITS = 10
 HASHED = 20
 """Features that the words of a mail are hashed to."""
 WRONG = 8
-"""One part in so many has flipped labels."""
+"""One worker of so many has flipped labels, or tells parameters that mean nothing."""
+WILD = 100.0
+"""Such parameters are so many times as long as others."""
 WORKERS = (1, 2, 4, 8, 16, 64)
 SHORT = 3000
 """Points of each set in a short run."""
@@ -115,19 +117,21 @@ class Split:
 
 
 def accuracies(split: Split, seed: int) -> tuple[int, int, list[float]]:
-    """Return rounds, parts, and the accuracy of learner, Radon machine and mean; of the two with wrong labels."""
+    """Return rounds, parts, and the accuracy of the learner, and of Radon machine and mean, by what is wrong."""
     learner = LogisticRegression()
     machine = RadonMachine(learner, random_state=seed).fit(split.x, split.y)
     if not machine.height_:
         machine = RadonMachine(learner, 1, random_state=seed).fit(split.x, split.y)
     height, count = machine.height_, len(machine.hypotheses_)
-    parts = deal(split.y, count, np.random.default_rng(seed))
-    wrong = split.y.copy()
-    for part in parts[: -(-count // WRONG)]:  # those of one worker of eight
-        wrong[part] = 1 - wrong[part]
-    told = hypotheses(learner, split.x, wrong, parts)
+    rng = np.random.default_rng(seed)
+    parts = deal(split.y, count, rng)
+    his, flipped = -(-count // WRONG), split.y.copy()
+    for part in parts[:his]:
+        flipped[part] = 1 - flipped[part]
+    wild = machine.hypotheses_.copy()
+    wild[:his] = WILD * rng.normal(size=wild[:his].shape) * np.abs(wild).mean()
     found = [split.accuracy(clone(learner).fit(split.x, split.y))]
-    for vectors in (machine.hypotheses_, told):
+    for vectors in (machine.hypotheses_, hypotheses(learner, split.x, flipped, parts), wild):
         for middle in (iterated_radon_point(vectors, height), vectors.mean(axis=0)):
             found.append(split.accuracy(with_vector(machine.estimator_, middle)))
     return height, count, found
@@ -153,26 +157,24 @@ def run(*, short: bool = False) -> Iterator[Report]:
 
 def _accuracy(every: Mapping[str, Points], splits: int) -> Report:
     rows: list[tuple[Cell, ...]] = []
-    behind, behind_mean, lost, lost_mean = [], [], [], []
+    means = []
     for name, (x, y) in every.items():
         scores = []
         for seed in range(splits):
             height, count, found = accuracies(Split.of((x, y), seed), seed)
             scores.append(found)
-        whole, radon, mean, radon_wrong, mean_wrong = np.array(scores).T
+        columns = np.array(scores).T
         rows.append(
             (
                 name,
                 len(x),
                 x.shape[1],
                 f"{round(count ** (1 / height))}^{height}",
-                *(Spread.mean(s) for s in (whole, radon, mean, radon_wrong, mean_wrong)),
+                *(Spread.mean(column) for column in columns),
             )
         )
-        behind.append(100 * float((whole - radon).mean()))
-        behind_mean.append(100 * float((mean - radon).mean()))
-        lost.append(100 * float((radon - radon_wrong).mean()))
-        lost_mean.append(100 * float((mean - mean_wrong).mean()))
+        means.append(100 * columns.mean(axis=1))
+    whole, radon, mean, radon_flipped, mean_flipped, radon_wild, mean_wild = np.array(means).T
     return Report(
         "Logistic regression: accuracy on a third of the points, that is held out",
         {
@@ -185,15 +187,20 @@ def _accuracy(every: Mapping[str, Points], splits: int) -> Report:
             "mean": ".4f",
             "Radon, flipped": ".4f",
             "mean, flipped": ".4f",
+            "Radon, wild": ".4f",
+            "mean, wild": ".4f",
         },
         tuple(rows),
         f"Mean, least and largest of {splits} splits. Parts: r^height, as chosen, but one round. Mean: of the same "
-        f"hypotheses. Flipped: the labels of one worker's parts are wrong, one part in {WRONG}.",
+        f"hypotheses. Flipped: the labels of one worker's parts are wrong, one part in {WRONG}. Wild: that worker "
+        f"tells parameters at random, {WILD:.0f} times as long as others.",
         {
-            "behind": max(behind),
-            "behind_mean": max(behind_mean),
-            "lost": max(lost),
-            "lost_mean": max(lost_mean),
+            "behind": float((whole - radon).max()),
+            "behind_mean": float((mean - radon).max()),
+            "lost": float((radon - radon_flipped).max()),
+            "lost_mean": float((mean - mean_flipped).max()),
+            "lost_wild": float((radon - radon_wild).max()),
+            "lost_mean_wild": float((mean - mean_wild).max()),
         },
     )
 
@@ -217,7 +224,7 @@ def _seconds(data: Points, hard: int) -> Report:
             iterated_radon_point(machine.hypotheses_, height)
             together = time.thread_time() - begin
             seconds = [
-                max(share.sum() for share in np.array_split(spent, workers)) + together
+                float(max(share.sum() for share in np.array_split(spent, workers))) + together
                 for workers in WORKERS
             ]
             rows.append(
