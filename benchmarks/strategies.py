@@ -206,7 +206,7 @@ def _accuracy(every: Mapping[str, Points], splits: int) -> Report:
 
 
 def _seconds(data: Points, hard: int) -> Report:
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     split = Split.of(data, 0)
     some = Split(split.x[:hard], split.y[:hard], split.test_x, split.test_y)
     for name, learner, its in (

@@ -317,6 +317,19 @@ def model_of(settings: Settings) -> NestedModel:
     return trained_by(training.strategy, training.height, model)
 
 
+def check_strategy(settings: Settings, signature: Signature) -> None:
+    """Check whether points are such that they can be learnt from as the settings ask for.
+
+    Raises
+    ------
+    StreammacError
+        If not; it names a setting.
+    """
+    from streammac.models.strategies import check
+
+    check(model_of(settings), signature, settings.training.start_points)
+
+
 def learner_for(
     name: str,
     settings: Settings,

@@ -24,7 +24,7 @@ from streammac.wire.messages import StreamSchema
 from streammac.wire.reports import WorkerReport
 from workers.compute import ComputeThread
 from workers.handover import Mover
-from workers.learner import Learner, learner_for, model_of
+from workers.learner import Learner, check_strategy, learner_for
 from workers.listeners import Listeners
 from workers.point_endpoint import PointEndpoint
 from workers.probe_thread import ProbeThread
@@ -79,7 +79,7 @@ class OpenWorker:
         self.registration = registration
         self.signature = Signature(schema.dim, schema.targets)
         if settings.training.strategy != "ring":  # which may not be for points of this length
-            model_of(settings).initial_blocks(self.signature)
+            check_strategy(settings, self.signature)
         self.shards = WorkerShards(link.name, directory, settings, schema, registration.cluster)
         window_bytes = settings.ingest.window_bytes
         self.endpoint = PointEndpoint(

@@ -20,6 +20,10 @@ class NoVector(StreammacError, TypeError):
     """What a learner has learnt is no vector of numbers whose length is known."""
 
 
+class TooFewPoints(StreammacError, ValueError):
+    """There are not enough points for so many parts."""
+
+
 def deal(labels: Array, parts: int, rng: np.random.Generator) -> list[Rows]:
     """Return disjoint random parts of n points, of all of them; each class is dealt evenly.
 

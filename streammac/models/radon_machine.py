@@ -14,19 +14,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from streammac.errors import StreammacError
 from streammac.models.base import Array
-from streammac.models.hypotheses import deal, vector_of, with_vector
+from streammac.models.hypotheses import TooFewPoints, deal, vector_of, with_vector
 from streammac.models.radon import iterated_radon_point, radon_number
 
 POINTS_PER_PARAMETER = 10
 """Parts have so many, where nothing else is asked for; of fewer, what a learner makes of a part is far off."""
 PROBE = 200
 """A learner that has seen so many points tells how many parameters it has."""
-
-
-class TooFewPoints(StreammacError, ValueError):
-    """There are not enough points for so many parts."""
 
 
 Method: TypeAlias = Callable[["RadonMachine", ArrayLike], NDArray[Any]]

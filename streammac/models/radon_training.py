@@ -17,6 +17,7 @@ from streammac.errors import StreammacError
 from streammac.models import layout
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
 from streammac.models.capabilities import Vectorial
+from streammac.models.hypotheses import TooFewPoints
 from streammac.models.measures import Measures
 from streammac.models.radon import iterated_radon_point, radon_number
 from streammac.models.signature import Signature
@@ -25,6 +26,8 @@ from streammac.points.block import PointBlock
 KIND = "radon"
 MOST = 10_000
 """Hypotheses: more cost more than they are worth."""
+LEAST_POINTS = 10
+"""For each hypothesis. Of too few points most learn nothing, and the Radon point is among those."""
 
 
 class TooManyParameters(StreammacError, ValueError):
@@ -63,6 +66,22 @@ class RadonTraining(NestedModel):
                 f'apart, and {MOST} are the most - use a smaller height, fewer inputs, or training.strategy = "ring"'
             )
         return number
+
+    def check(self, signature: Signature, points: int) -> None:
+        """Check whether points are short enough, and whether there are enough of them when training begins.
+
+        Raises
+        ------
+        TooManyParameters, TooFewPoints
+            Naming the setting, and what else can be done.
+        """
+        number = self._hypotheses(signature)
+        if points < LEAST_POINTS * number:
+            raise TooFewPoints(
+                f"training.start_points: expected {LEAST_POINTS * number} or more, {LEAST_POINTS} for each of "
+                f"{number} models that are trained apart, got {points} - or use fewer inputs, or "
+                'training.strategy = "ring"'
+            )
 
     def groups_for(self, members: int) -> int:
         """Return two blocks for each member."""
@@ -138,7 +157,6 @@ class RadonTraining(NestedModel):
 
     def initial_blocks(self, signature: Signature) -> tuple[Block, ...]:
         """See `NestedModel.initial_blocks`: a first model is made on the ring."""
-        self._hypotheses(signature)
         return self.model.initial_blocks(signature)
 
     def prepare(self) -> None:

@@ -5,6 +5,19 @@ from __future__ import annotations
 from streammac.models.base import NestedModel
 from streammac.models.capabilities import check_vectorial
 from streammac.models.radon_training import RadonTraining
+from streammac.models.signature import Signature
+
+
+def check(model: NestedModel, signature: Signature, points: int) -> None:
+    """Check whether a model can be trained as it is to be, on points like this, of which training begins with so many.
+
+    Raises
+    ------
+    TooManyParameters, TooFewPoints
+        If Radon points cannot be made.
+    """
+    if isinstance(model, RadonTraining):
+        model.check(signature, points)
 
 
 def trained_by(strategy: str, height: int, model: NestedModel) -> NestedModel:

@@ -17,10 +17,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from streammac.models.hypotheses import NoVector, deal, vector_of, with_vector
+from streammac.models.hypotheses import NoVector, TooFewPoints, deal, vector_of, with_vector
 from streammac.models.learner_estimator import LearnerClassifier
 from streammac.models.radon import radon_point
-from streammac.models.radon_machine import RadonMachine, TooFewPoints
+from streammac.models.radon_machine import RadonMachine
 
 
 @parametrize_with_checks(

@@ -12,13 +12,14 @@ from sklearn.datasets import load_breast_cancer
 from streammac.models.arrays import ArrayShard
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.capabilities import Incapable
+from streammac.models.hypotheses import TooFewPoints
 from streammac.models.linear_model import LinearModel
 from streammac.models.local import VisitPlan
 from streammac.models.radon import iterated_radon_point
 from streammac.models.radon_training import RadonTraining, TooManyParameters
 from streammac.models.serial import parmac, w_step
 from streammac.models.signature import Signature
-from streammac.models.strategies import trained_by
+from streammac.models.strategies import check, trained_by
 
 LINEAR = LinearModel(classes=2)
 
@@ -92,8 +93,15 @@ def test_a_model_that_is_there_stays_what_it_is():
 
 def test_a_model_with_too_many_parameters_is_refused_with_what_can_be_done():
     with pytest.raises(TooManyParameters, match=r"with 1570 parameters 2 makes 2471184 models"):
-        RadonTraining(LINEAR, 2).initial_blocks(Signature(784, 1))
-    assert RadonTraining(LINEAR).initial_blocks(Signature(784, 1))
+        check(RadonTraining(LINEAR, 2), Signature(784, 1), 10**9)
+
+
+def test_too_few_points_to_begin_with_name_the_setting():
+    model, signature = RadonTraining(LINEAR), Signature(5, 1)
+    check(model, signature, 140)
+    with pytest.raises(TooFewPoints, match=r"training.start_points: expected 140 .*of 14 models"):
+        check(model, signature, 139)
+    check(LINEAR, signature, 1)
 
 
 def test_a_family_without_a_vector_of_parameters_is_refused():
