@@ -26,6 +26,8 @@ from streammac.points.block import PointBlock
 KIND = "radon"
 MOST = 10_000
 """Hypotheses: more cost more than they are worth."""
+MOST_PARAMETERS = 1000
+"""A Radon point takes time that grows with the cube of them: of so many, a fraction of a second."""
 LEAST_POINTS = 10
 """For each hypothesis. Of too few points most learn nothing, and the Radon point is among those."""
 
@@ -59,6 +61,11 @@ class RadonTraining(NestedModel):
     def _hypotheses(self, signature: Signature) -> int:
         assert isinstance(self.model, Vectorial)
         parameters = self.model.parameters(signature)
+        if parameters > MOST_PARAMETERS:
+            raise TooManyParameters(
+                f"training.strategy: Radon points are made of {MOST_PARAMETERS} parameters at most, the model has "
+                f'{parameters} - use fewer inputs, or "ring"'
+            )
         number: int = radon_number(parameters) ** self.height
         if number > MOST:
             raise TooManyParameters(
@@ -139,6 +146,9 @@ class RadonTraining(NestedModel):
             return model
         stacked = [_joined(params, name) for name in names]
         vectors = np.concatenate([t.reshape(len(t), -1) for t in stacked], axis=1)
+        former = np.concatenate([np.ravel(model[name]) for name in names])
+        # what a worker made up is no worse than what the model was
+        vectors = np.where(np.isfinite(vectors).all(axis=1, keepdims=True), vectors, former)
         point = iterated_radon_point(vectors, self.height)
         ends = np.cumsum([t[0].size for t in stacked])[:-1]
         for name, tensor, piece in zip(names, stacked, np.split(point, ends), strict=True):

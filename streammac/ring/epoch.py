@@ -46,6 +46,8 @@ class Epoch:
         The newest lap in which each block was trained here: never twice in one lap.
     z_step_done : ZStepDone or None
         The Z step is done; its report waits for the view to resume.
+    made : mapping of str to array, or None
+        What `result` has made: final copies do not change.
     """
 
     number: int
@@ -61,6 +63,7 @@ class Epoch:
     holding: dict[str, Train] = field(default_factory=dict)
     trained: dict[str, int] = field(default_factory=dict)
     z_step_done: ZStepDone | None = None
+    made: Mapping[str, Array] | None = None
 
     def lined_up(self, members: Iterable[str], trainers: Iterable[str], seed: int) -> Epoch:
         """Return the same epoch with these members, of whom those train that are among the trainers."""
@@ -114,10 +117,12 @@ class Epoch:
     def result(self, model: NestedModel) -> Mapping[str, Array]:
         """Return the model that the final copies make, of an epoch that is complete."""
         assert self.base is not None
-        params: dict[str, Array] = {} if self.plan.fresh else dict(self.base)
-        for block in self.blocks:
-            params.update(self.copies[block].tensors)
-        return model.combined(params)
+        if self.made is None:
+            params: dict[str, Array] = {} if self.plan.fresh else dict(self.base)
+            for block in self.blocks:
+                params.update(self.copies[block].tensors)
+            self.made = model.combined(params)
+        return self.made
 
 
 def plan_after(plan: EpochPlan, agenda: Agenda, model: NestedModel, members: int) -> EpochPlan:

@@ -73,7 +73,8 @@ def test_each_hypothesis_learns_from_points_of_its_own(monkeypatch):
 def test_the_model_is_the_radon_point_of_what_was_learnt_apart():
     model, rng = RadonTraining(LINEAR, 2), np.random.default_rng(0)
     weights, biases = rng.normal(size=(36, 2, 1)), rng.normal(size=(36, 2))
-    params = {"input/mean": np.zeros(1)}
+    former = {"head/0-1/weight": np.zeros((2, 1)), "head/0-1/bias": np.zeros(2)}
+    params = {"input/mean": np.zeros(1), **former}
     for first, last in ((0, 9), (10, 35)):  # names in another order than numbers
         block = f"radon/{first}-{last}/head/0-1"
         params[f"{block}/weight"] = weights[first : last + 1]
@@ -86,14 +87,23 @@ def test_the_model_is_the_radon_point_of_what_was_learnt_apart():
     assert found["head/0-1/weight"].ravel().tolist() == expected[2:].tolist()
 
 
+def test_a_hypothesis_that_is_not_finite_counts_as_the_model_there_was():
+    former = {"head/0-0/weight": np.full((1, 1), 7.0)}
+    told = {"radon/0-2/head/0-0/weight": np.array([9.0, np.nan, 1.0])[:, None, None]}
+    found = RadonTraining(LINEAR).combined(former | told)
+    assert found["head/0-0/weight"] == pytest.approx(np.array([[7.0]]))
+
+
 def test_a_model_that_is_there_stays_what_it_is():
     params = {"head/0-1/weight": np.ones((2, 1))}
     assert RadonTraining(LINEAR).combined(params) == params
 
 
 def test_a_model_with_too_many_parameters_is_refused_with_what_can_be_done():
-    with pytest.raises(TooManyParameters, match=r"with 1570 parameters 2 makes 2471184 models"):
-        check(RadonTraining(LINEAR, 2), Signature(784, 1), 10**9)
+    with pytest.raises(TooManyParameters, match=r"with 202 parameters 2 makes 41616 models"):
+        check(RadonTraining(LINEAR, 2), Signature(100, 1), 10**9)
+    with pytest.raises(TooManyParameters, match=r"1000 parameters at most, the model has 1570"):
+        check(RadonTraining(LINEAR), Signature(784, 1), 10**9)
 
 
 def test_too_few_points_to_begin_with_name_the_setting():
