@@ -48,6 +48,7 @@ class Block:
         At most so many points of a shard are used at one visit; None for all of them.
     alone : bool
         Only the member where it starts trains it, on a part of its shard that no other such block of this member has.
+        The others just pass it on, in its one lap: so nobody ends an epoch that others have not begun.
     """
 
     name: str

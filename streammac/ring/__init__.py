@@ -9,7 +9,8 @@ members. A member that receives it trains it on its own shard, strikes itself of
 sends it to the next member of the ring order that is still on it. When the itinerary is empty the lap
 is over: the last member closes it (`NestedModel.end_lap`) and refills the itinerary, until the block
 has made its training laps. Then the token is *final*: one more round, in which everybody keeps a
-copy and nobody trains. `Member._settle` decides what becomes of a block that is done at a member,
+copy and nobody trains. A block that is trained *alone* is trained where it starts, and just passed on by
+the others in its one lap. `Member._settle` decides what becomes of a block that is done at a member,
 `Member._pass_on` to whom it goes, by `itinerary.next_stop`.
 
 **The life of an epoch.** A member that holds a final copy of every block runs its Z step, alone, then

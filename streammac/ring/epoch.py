@@ -95,12 +95,6 @@ class Epoch:
             return part
         return part.of_block([*self.blocks].index(block.name), len(self.blocks), len(self.trainers))
 
-    def itinerary(self, block: Block, name: str) -> tuple[str, ...]:
-        """Return who trains a block in a lap that begins at a member."""
-        if not block.alone:
-            return self.trainers
-        return (name,) if name in self.trainers else self.trainers[:1]  # who leaves begins no lap
-
     @property
     def following(self) -> EpochPlan:
         """The plan of the next epoch, known where the final copies are."""

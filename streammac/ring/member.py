@@ -291,7 +291,7 @@ class Member:
         actions: list[Action] = []
         for block in self.epoch.starting(self.name):
             if resume is None or block.name not in resume.holders:
-                actions += self._receive(self._new_token(block))
+                actions += self._receive(self._new_token(block), starts=True)
         return actions
 
     def _new_token(self, block: Block) -> Token:
@@ -302,7 +302,7 @@ class Member:
             epoch=epoch.number,
             block=block.name,
             lap=0,
-            itinerary=epoch.itinerary(block, self.name),
+            itinerary=epoch.trainers,
             final=False,
             plan=None,
             tensors=self.model.start(
@@ -325,11 +325,11 @@ class Member:
         waiting, self.waiting = self.waiting, []
         return [action for message in waiting for action in self.handle(message)]
 
-    def _receive(self, token: Token) -> list[Action]:
+    def _receive(self, token: Token, *, starts: bool = False) -> list[Action]:
         begun = self._begin() if self._is_to_begin(token) else []
-        return begun + self._admit(token)
+        return begun + self._admit(token, starts=starts)
 
-    def _admit(self, token: Token) -> list[Action]:
+    def _admit(self, token: Token, *, starts: bool) -> list[Action]:
         match admission.admit(token, self.view, self.epoch, self.name):
             case Drop() as reason:
                 self.dropped[reason] += 1
@@ -338,7 +338,9 @@ class Member:
                 return self._wait(token)
             case "take":
                 self.epoch.keep(token)
-                return self._copy(token) if token.final else self._work(token)
+                if token.final:
+                    return self._copy(token)
+                return self._work(token, visits=starts or not self.epoch.blocks[token.block].alone)
 
     def _work(self, token: Token, *, visits: bool = True) -> list[Action]:
         epoch = self.epoch
@@ -381,10 +383,8 @@ class Member:
             return self._pass_on(token)
         if block not in epoch.closed:
             return self._work(token, visits=False)
-        kind = epoch.blocks[block]
-        if token.lap + 1 < kind.laps:
-            its = epoch.itinerary(kind, self.name)
-            return self._pass_on(replace(token, lap=token.lap + 1, itinerary=its))
+        if token.lap + 1 < epoch.blocks[block].laps:
+            return self._pass_on(replace(token, lap=token.lap + 1, itinerary=epoch.trainers))
         plan = None
         if epoch.is_first(block):
             plan = plan_after(epoch.plan, self.agenda, self.model, len(self.view.members))

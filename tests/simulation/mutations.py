@@ -29,7 +29,6 @@ from streammac.models.shuffling import Part
 from streammac.points.batch_id_set import BatchIdSet
 from streammac.ring import admission, recovery, rejoin
 from streammac.ring.agenda import Agenda
-from streammac.ring.epoch import Epoch
 from streammac.ring.member import Member
 from streammac.ring.view_change import ViewChange
 from streammac.store import Shard
@@ -104,8 +103,8 @@ def _changed(owner: Any, name: str, change: Change) -> Any:
 # -- members ---------------------------------------------------------------------------------------
 
 
-def _has_all_train(original, epoch, block, name):
-    return epoch.trainers
+def _has_all_train(original, member, token, *, starts):
+    return original(member, token, starts=True)
 
 
 def _gives_all_the_same_part(original, part, number, count, members):
@@ -309,16 +308,6 @@ def _looks_after_nothing(original, core, peer):
 
 
 MUTATIONS = (
-    Mutation(
-        "never alone",
-        "A block that one member is to train alone is trained by all.",
-        ((Epoch, "itinerary", _has_all_train),),
-    ),
-    Mutation(
-        "same part",
-        "All blocks that a member trains alone are trained on the same part of its shard.",
-        ((Part, "of_block", _gives_all_the_same_part),),
-    ),
     Mutation(
         "old tokens",
         "A member takes tokens of an older view: fencing is not checked.",
@@ -528,5 +517,15 @@ MUTATIONS = (
         "withdrawals not counted",
         "Points that were withdrawn still count as accepted.",
         ((Accounts, "count_shard", _counts_no_withdrawals),),
+    ),
+    Mutation(
+        "never alone",
+        "A block that one member is to train alone is trained by all.",
+        ((Member, "_admit", _has_all_train),),
+    ),
+    Mutation(
+        "same part",
+        "All blocks that a member trains alone are trained on the same part of its shard.",
+        ((Part, "of_block", _gives_all_the_same_part),),
     ),
 )

@@ -23,7 +23,7 @@ REGRESSIONS: dict[int, str] = {
     100114: "reports of more epochs than are awaited came before those of another worker",
     6130: "a late copy of a batch that had moved on to a third worker was stored again",
     151228: "a dozen workers needed longer than the story waited for them",
-    180069: "a block that is trained alone was to begin a lap at a worker that leaves, and stayed there",
+    180869: "one that had not woken was behind those who train alone, and began an epoch that was over",
     180238: "thirteen workers that were roused needed longer than the story waited for them",
 }
 

@@ -213,8 +213,6 @@ class RingRules:
                 raise Violation(f"lost, though who made it is in the ring: {visit}")
         makers = {(self.visits[n].name, n in self._disclaimed) for n in lost}
         passed_on = [n for n in lost[:-1] if self._witnesses(self.visits[n], change)]
-        if self.model.alone:  # nobody else has seen its visits
-            passed_on = []
         if passed_on and len(makers) == 1:
             raise Violation(
                 f"one that is gone took more than its last hop with it: {self._tell(lost)}"

@@ -75,7 +75,7 @@ THEMES = {
             "coordinator": 3,
         },
         8,
-        {"alone": True},
+        {"alone": True, "laps": 1},
         {},
     ),
 }
