@@ -25,9 +25,9 @@ from streammac.models.radon_machine import RadonMachine
 
 @parametrize_with_checks(
     [
-        RadonMachine(RidgeClassifier(), least_points=8),
-        RadonMachine(Ridge(), least_points=8),
-        LearnerClassifier(passes=20, minibatch=16),
+        RadonMachine(RidgeClassifier(), least_points=12),
+        RadonMachine(Ridge(), least_points=12),
+        LearnerClassifier(passes=8, minibatch=16),
     ]
 )
 def test_sklearn_conventions(estimator, check):
