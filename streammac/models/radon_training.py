@@ -51,6 +51,10 @@ class RadonTraining(NestedModel):
     model: NestedModel
     height: int = 1
 
+    def __post_init__(self) -> None:
+        for name in ("family", "lasting", "begins_afresh"):
+            object.__setattr__(self, name, getattr(self.model, name))
+
     # -- what differs ---------------------------------------------------------------------
 
     def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
@@ -156,6 +160,11 @@ class RadonTraining(NestedModel):
         return model
 
     # -- what is the model's --------------------------------------------------------------
+
+    @property
+    def needs_keys(self) -> bool:
+        """See `NestedModel.needs_keys`."""
+        return self.model.needs_keys
 
     def hyper_parameters(self) -> dict[str, Any]:
         """See `NestedModel.hyper_parameters`."""

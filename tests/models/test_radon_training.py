@@ -10,6 +10,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from streammac.models.arrays import ArrayShard
+from streammac.models.base import NestedModel
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.capabilities import Incapable
 from streammac.models.hypotheses import TooFewPoints
@@ -92,6 +93,14 @@ def test_a_hypothesis_that_is_not_finite_counts_as_the_model_there_was():
     told = {"radon/0-2/head/0-0/weight": np.array([9.0, np.nan, 1.0])[:, None, None]}
     found = RadonTraining(LINEAR).combined(former | told)
     assert found["head/0-0/weight"] == pytest.approx(np.array([[7.0]]))
+
+
+def test_all_that_is_not_its_own_is_the_model_s():
+    model = RadonTraining(LINEAR)
+    own = vars(RadonTraining).keys() | {"slices_for"}
+    for name in vars(NestedModel).keys() - own:
+        if not name.startswith("_"):
+            assert vars(model)[name] == getattr(LINEAR, name), name
 
 
 def test_a_model_that_is_there_stays_what_it_is():
