@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,9 +20,15 @@ from sklearn.svm import SVC
 from benchmarks.data import folder
 from benchmarks.report import Cell, Report, Spread
 from benchmarks.river import electricity
+from streammac.models.arrays import ArrayShard
 from streammac.models.hypotheses import Rows, deal, vector_of, with_vector
-from streammac.models.radon import iterated_radon_point
+from streammac.models.linear_model import LinearModel
+from streammac.models.local import VisitPlan
+from streammac.models.radon import iterated_radon_point, radon_number
 from streammac.models.radon_machine import RadonMachine
+from streammac.models.radon_training import LEAST_POINTS
+from streammac.models.serial import parmac
+from streammac.models.strategies import trained_by
 
 Points: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int64]]
 
@@ -33,6 +40,7 @@ WRONG = 8
 WILD = 100.0
 """Such parameters are so many times as long as others."""
 WORKERS = (1, 2, 4, 8, 16, 64)
+SHARDS = 8
 SHORT = 3000
 """Points of each set in a short run."""
 HARD = 12_000
@@ -153,6 +161,7 @@ def run(*, short: bool = False) -> Iterator[Report]:
             every[name] = x[some], y[some]
     yield _accuracy(every, 1 if short else SPLITS)
     yield _seconds(every["Elec2"], SHORT if short else HARD)
+    yield _epochs(every)
 
 
 def _accuracy(every: Mapping[str, Points], splits: int) -> Report:
@@ -252,6 +261,35 @@ def _seconds(data: Points, hard: int) -> Report:
         tuple(rows),
         "Each part is trained alone and timed, on one core; with so many workers the one with the longest share "
         "counts, and the Radon points. What is sent is not in it: a few numbers for each part.",
+    )
+
+
+def _epochs(every: Mapping[str, Points]) -> Report:
+    rows: list[tuple[Cell, ...]] = []
+    model = LinearModel(classes=2)
+    for name, data in every.items():
+        split = Split.of(data, 0)
+        tests = split.test_x.astype(np.float32)
+        if len(split.x) < LEAST_POINTS * radon_number(2 * split.x.shape[1] + 2):
+            continue
+        for strategy in ("ring", "radon"):
+            trained = trained_by(strategy, 1, model)
+            shards = {
+                f"w{i}": ArrayShard(
+                    split.x[i::SHARDS].astype(np.float32),
+                    model.coordinate_shape(),
+                    split.y[i::SHARDS, None],
+                )
+                for i in range(SHARDS)
+            }
+            epochs = islice(parmac(trained, shards, VisitPlan()), 1, 1 + model.passes)
+            told = [model.predict(params, tests.copy()) for params, _ in epochs]
+            rows.append((name, strategy, *(float((one == split.test_y).mean()) for one in told)))
+    return Report(
+        f"`linear` in a cluster of {SHARDS} workers: accuracy after so many epochs, by strategy",
+        {"data": "", "strategy": "", **{str(i + 1): ".4f" for i in range(model.passes)}},
+        tuple(rows),
+        "The serial reference, which is what processes come to, bit for bit; one split, height 1.",
     )
 
 
