@@ -43,9 +43,9 @@ NAMES = (
     "deep",
     "block_admm",
     "river",
+    "strategies_radon",
     "strategies_consensus",
     "strategies_coding",
-    "strategies",
 )
 log = logging.getLogger("benchmarks")
 
