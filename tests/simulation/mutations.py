@@ -135,9 +135,9 @@ def _strikes_leavers_off_everywhere(original, epoch, members, resume, seed, name
     return original(dataclasses.replace(epoch, copies=copies), members, resume, seed, name)
 
 
-def _forgets_what_it_trained(original, member, token):
+def _forgets_what_it_trained(original, member, token, *, starts):
     member.epoch.trained.clear()
-    return original(member, token)
+    return original(member, token, starts=starts)
 
 
 def _keeps_no_copy(original, member, token):
