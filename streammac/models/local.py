@@ -109,8 +109,8 @@ def minibatches(
     )
     if own is not None:
         every = (own[rows] for rows in every)
-    # all blocks and laps meet the same rows: to make them takes a good part of a visit of a narrow block
-    known = memo.setdefault(("rows", order, limit), tee(every, 1)[0])
+    # blocks and laps meet the same rows of a part: to make them takes a good part of a visit of a narrow block
+    known = memo.setdefault(("rows", order, limit, plan.part), tee(every, 1)[0])
     for rows in copy(known):
         yield Batch(data, rows, fresh, scratch, memo)
         if expired():

@@ -52,7 +52,7 @@ class RadonTraining(NestedModel):
     height: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("family", "lasting", "begins_afresh"):
+        for name in ("family", "lasting", "begins_afresh", "watched"):
             object.__setattr__(self, name, getattr(self.model, name))
 
     # -- what differs ---------------------------------------------------------------------
@@ -212,6 +212,10 @@ class RadonTraining(NestedModel):
     def errors(self, params: Mapping[str, Array], points: PointBlock) -> Floats:
         """See `NestedModel.errors`."""
         return self.model.errors(params, points)
+
+    def outcomes(self, params: Mapping[str, Array], points: PointBlock) -> dict[str, Floats]:
+        """See `NestedModel.outcomes`."""
+        return self.model.outcomes(params, points)
 
     def measures(self) -> Measures:
         """See `NestedModel.measures`."""
