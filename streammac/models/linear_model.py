@@ -51,6 +51,7 @@ class LinearModel(NestedModel, Predictions, Vectorial):
     family: ClassVar[str] = "linear"
     lasting = ("classes",)
     begins_afresh = False
+    watched = "loss"
 
     def __post_init__(self) -> None:
         limits = {
@@ -198,9 +199,20 @@ class LinearModel(NestedModel, Predictions, Vectorial):
 
     def errors(self, params: Mapping[str, Array], points: PointBlock) -> Floats:
         """Return each point's loss, (n,)."""
+        return self.outcomes(params, points)[self.watched]
+
+    def outcomes(self, params: Mapping[str, Array], points: PointBlock) -> dict[str, Floats]:
+        """Return ``loss``, and ``accuracy`` of classes, or ``squared_error`` of numbers, mean over targets."""
         inputs = seen(params, points.x)
-        y = self._coded(params, points.y, inputs)
-        return self._loss.value(self._scores(params, inputs), y)
+        scores = self._scores(params, inputs)
+        told = {self.watched: self._loss.value(scores, self._coded(params, points.y, inputs))}
+        if points.y is not None and self.classes:
+            right = scores.argmax(axis=1)[:, None] == points.y
+            told["accuracy"] = right.mean(axis=1, dtype=np.float32)
+        elif points.y is not None:
+            apart = self._numbers(params, scores) - points.y
+            told["squared_error"] = np.mean(apart * apart, axis=1, dtype=np.float32)
+        return told
 
     # -- what users ask -------------------------------------------------------------------
 
@@ -213,6 +225,10 @@ class LinearModel(NestedModel, Predictions, Vectorial):
         scores = self._scores(params, seen(params, x))
         if self.classes:
             return np.asarray(scores.argmax(axis=1), np.int64)
+        return self._numbers(params, scores)
+
+    def _numbers(self, params: Mapping[str, Array], scores: Floats) -> Floats:
+        """Return scores in the units of y, of x where there is no y."""
         side = "target" if "target/mean" in params else "input"
         return np.asarray(scores * params[f"{side}/scale"] + params[f"{side}/mean"], np.float32)
 

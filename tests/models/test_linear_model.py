@@ -72,6 +72,17 @@ def test_errors_are_what_it_loses():
     params, objective = trained(model, x, y[:, None], 3)
     errors = model.errors(params, PointBlock(x.copy(), y[:, None]))
     assert errors.sum() == pytest.approx(objective.nested, rel=1e-4)
+    told = model.outcomes(params, PointBlock(x.copy(), y[:, None]))
+    assert told["accuracy"].sum() == objective.named["correct"]
+
+
+def test_outcomes_of_numbers_are_in_the_units_of_the_targets():
+    x, y = load_diabetes(return_X_y=True)
+    x, y = x.astype(np.float32), y.astype(np.float32)[:, None]
+    model = LinearModel()
+    params, _ = trained(model, x, y, 4)
+    told = model.outcomes(params, PointBlock(x.copy(), y))["squared_error"]
+    assert told == pytest.approx(((model.predict(params, x.copy()) - y) ** 2)[:, 0], rel=1e-5)
 
 
 @pytest.mark.parametrize("wrong", [{"passes": 0}, {"step": 0.0}, {"last_step": 2.0}])
