@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
@@ -101,6 +101,22 @@ def _make_pointer(typing: Any, address: Any, like: Any) -> tuple[Any, Callable[.
     return signature, generate
 
 
+def _make_prefetch(typing: Any, address: Any) -> tuple[Any, Callable[..., Any]]:
+    """Ask for the cache line of an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        number = ir.IntType(32)
+        pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+        insert: Any = cgutils.get_or_insert_function
+        prefetch = insert(builder.module, kind, "llvm.prefetch.p0")
+        # to read, into the second-level cache, data
+        builder.call(prefetch, [pointer, number(0), number(2), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(address), generate
+
+
 def _make_word(typing: Any, address: Any) -> tuple[Any, Callable[..., Any]]:
     """Return the 4 bytes that begin at an address."""
 
@@ -111,6 +127,7 @@ def _make_word(typing: Any, address: Any) -> tuple[Any, Callable[..., Any]]:
     return types.uint32(types.int64), generate
 
 
+prefetch: Any = intrinsic(_make_prefetch)
 word_at: Any = intrinsic(_make_word)
 pointer: Any = intrinsic(_make_pointer)
 array: Any = numba.carray  # type: ignore[attr-defined]

@@ -22,7 +22,9 @@ from streammac.models.row_kernel import (
     TILE,
     fill_near,
     fill_tile,
+    part_of,
     planes_of,
+    prefetch,
 )
 from streammac.models.vectors import (
     MULTIPLE,
@@ -155,8 +157,10 @@ def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen
     machines = len(m.bias)
     bits = min(machines, rows.codes - rows.first_bit)
     # fields are taken once: to take one is to count a reference
-    _, _, _, _, codes, first_bit, _ = rows
-    _, inverse, _ = inputs
+    like, x_at, z_at, starts, codes, first_bit, positions = rows
+    mean, inverse, _ = inputs
+    row_bytes = len(mean) * like.itemsize
+    part = 0
     _, taken, centre, margins, codes_at, found, planes, listed, gradient, by_bias, offsets = s
     weight, bias, weight_sum, bias_sum, eta0 = m
     keep = len(kept) > 0
@@ -176,7 +180,18 @@ def descend(rows: Any, bounds: Any, inputs: Any, m: Any, s: Any, plan: Any, seen
             planes_of(codes_at, n, codes - first_bit, planes)
             # the others are those of former tiles
             here = ~np.uint64(0) >> np.uint64(TILE - n)
+            ahead = at
             for first in range(0, n, BLOCK):
+                # the next tile's rows come while there is enough to compute: they are in a mapped file, and the
+                # processor does not look beyond the end of a page
+                for i in range(ahead, min(ahead + BLOCK, len(positions))):
+                    part = part_of(starts, positions[i], part)
+                    local = positions[i] - starts[part]
+                    address = x_at[part] + local * row_bytes
+                    prefetch(z_at[part] + local * codes + first_bit)
+                    for line in range(0, row_bytes, 64):
+                        prefetch(address + line)
+                ahead += BLOCK
                 inner(weight, taken, first, first + BLOCK, margins, first)
             for j in range(bits):
                 below, above = inside(margins, j, inverse, offsets[j])
