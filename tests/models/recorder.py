@@ -31,6 +31,9 @@ class Recorder:
     def regrouped(self, params, groups):
         return params
 
+    def combined(self, params):
+        return params
+
     def start(self, block, signature, params, age):
         self.calls.append(("start", block.name, signature.inputs, age))
         return {block.name: np.zeros(1)}
