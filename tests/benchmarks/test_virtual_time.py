@@ -37,6 +37,14 @@ def test_a_threshold_waits_less_for_a_slow_worker(rule, graph):
     assert most - least < 5, "copies stay together"
 
 
+def test_a_fixed_number_of_backups_leaves_pairs_behind():
+    """On a ring a slow worker and one beside it average with each other alone; a threshold connects all."""
+    least, cluster = iterations(Backups(1), 3.0, ring)
+    assert max(member.iteration for member in cluster.members.values()) > 2 * least
+    least, cluster = iterations(Threshold(), 3.0, ring)
+    assert max(member.iteration for member in cluster.members.values()) <= least + 2
+
+
 def test_the_sum_is_that_of_all_steps():
     _, cluster = iterations(Backups(0), 3.0)
     stepping = sum(member.phase.name == "STEPPING" for member in cluster.members.values())
