@@ -2,6 +2,10 @@
 
 numba looks at the file of the function alone. But functions of other modules are compiled into it, too, and so are
 numbers and the fields of named tuples.
+
+A compiled function that another one calls is there twice, by itself and compiled into the other, and which of the two
+runs depends on whether the process has compiled them or found them on disk. With ``fastmath`` these may round in
+different ways. So there such functions are marked ``forceinline``.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def _tanh(x: Any) -> Any:
     return np.float32(1) - np.float32(2) / (_exp(np.float32(2) * limited) + np.float32(1))
 
 
-@compiled(fastmath=FAST)
+@compiled(fastmath=FAST, forceinline=True)
 def _squares(tile: Any, n: Any, norms: Any) -> None:
     wide()
     for i in range(n):
@@ -160,7 +160,7 @@ def search(rows: Any, step: Any, inputs: Any, tile: Any, asked: Any, near: Any) 
 
 
 # a division by zero is no error here: to look for it keeps the compiler from making vectors
-@compiled(fastmath=FAST, error_model="numpy")
+@compiled(fastmath=FAST, error_model="numpy", forceinline=True)
 def _smoothed(activations: Any, smooth: Any, bits: Any) -> None:
     wide()
     points = activations.shape[1]
@@ -171,7 +171,7 @@ def _smoothed(activations: Any, smooth: Any, bits: Any) -> None:
             smooth[j, i] = np.float32(0)
 
 
-@compiled(fastmath=FAST)
+@compiled(fastmath=FAST, forceinline=True)
 def _start(words: Any, query: Any, by_bit: Any, logits: Any) -> None:
     """Begin logits with the distances of the other bits."""
     wide()
@@ -182,7 +182,7 @@ def _start(words: Any, query: Any, by_bit: Any, logits: Any) -> None:
             logits[i] += by_bit * _ones(np.uint32(words[k, i] ^ mine))
 
 
-@compiled(fastmath=FAST)
+@compiled(fastmath=FAST, forceinline=True)
 def _powers(logits: Any, points: Any, query: Any) -> Any:
     """Raise e to the logits of the points, but 0 for the query itself; return the sum."""
     wide()
@@ -197,7 +197,7 @@ def _powers(logits: Any, points: Any, query: Any) -> Any:
     return total
 
 
-@compiled(fastmath=FAST)
+@compiled(fastmath=FAST, forceinline=True)
 def _finished(smooth: Any, gathered: Any, scale: Any, bits: Any, slopes: Any) -> None:
     wide()
     for j in range(bits):

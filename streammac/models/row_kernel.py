@@ -134,7 +134,7 @@ array: Any = numba.carray  # type: ignore[attr-defined]
 CODES = np.zeros(0, np.uint8)
 
 
-@compiled(fastmath=FAST)
+@compiled(fastmath=FAST, forceinline=True)
 def _fill(x: Any, mean: Any, tile: Any, at: Any) -> Any:
     """Put a centred row into the tile; return its squared norm."""
     wide()
@@ -146,7 +146,7 @@ def _fill(x: Any, mean: Any, tile: Any, at: Any) -> Any:
     return total
 
 
-@compiled(fastmath=FAST)
+@compiled(fastmath=FAST, forceinline=True)
 def _fill_4(x: Any, mean: Any, tile: Any, at: Any) -> Any:
     """Put 4 centred rows into the tile; return the largest of their squared norms, or NaN."""
     wide()
@@ -185,7 +185,7 @@ def four(positions: Any, at: Any, end: Any, stop: Any) -> Any:
     return at + 4 <= end and positions[at + 3] == last and last < stop
 
 
-@compiled(fastmath=FAST)
+@compiled(fastmath=FAST, forceinline=True)
 def _square(x: Any, mean: Any) -> Any:
     """Return the squared norm of a row less the mean."""
     wide()

@@ -97,7 +97,7 @@ def _list(rows: Any, listed: Any, count: Any) -> Any:
     return count
 
 
-@compiled(fastmath=FAST)
+@compiled(fastmath=FAST, forceinline=True)
 def _dot(values: Any, centre: Any) -> Any:
     """Return the product with the centre."""
     wide()
@@ -107,7 +107,7 @@ def _dot(values: Any, centre: Any) -> Any:
     return total
 
 
-@compiled(fastmath=FAST)
+@compiled(fastmath=FAST, forceinline=True)
 def _shift(values: Any, centre: Any, factor: Any) -> None:
     """Add a multiple of the centre."""
     wide()
@@ -115,7 +115,7 @@ def _shift(values: Any, centre: Any, factor: Any) -> None:
         values[d] += factor * centre[d]
 
 
-@compiled(fastmath=FAST)
+@compiled(fastmath=FAST, forceinline=True)
 def _update(w: Any, g: Any, total: Any, shrink: Any, rate: Any, average: Any) -> None:
     wide()
     if average:

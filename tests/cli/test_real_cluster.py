@@ -83,6 +83,8 @@ def test_a_cluster_from_start_to_resumption(tmp_path: Path, feed: Path, run: Run
                 "streammac_worker_entering_error",  # drift, or more points than there are
                 "streammac_refresh_seconds",  # a promise
                 "streammac_training_mean",  # a family with sums of its own
+                "streammac_prequential_points",  # points after the first model
+                "streammac_prequential_mean",
             }
             if seen["missing"]:
                 return  # the coordinator renews its series once a second

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from streammac.models import neighbour_kernel, row_kernel, sums_kernel, svm_kernel, vectors
+
 PARTS = """
 from typing import NamedTuple
 from streammac.models.compiling import compiled
@@ -85,3 +87,16 @@ def test_what_is_compiled_into_a_function_has_changed_elsewhere(package, change,
     package.outer()(1)
     package.write(**change)
     assert package.outer()(1) == wanted
+
+
+def test_what_rounds_in_its_own_way_is_compiled_into_those_that_call_it_and_nowhere_else():
+    modules = [neighbour_kernel, row_kernel, sums_kernel, svm_kernel, vectors]
+    compiled = [
+        value for module in modules for value in vars(module).values() if hasattr(value, "py_func")
+    ]
+    called = {name for one in compiled for name in one.py_func.__code__.co_names}
+    free = {one.__name__: one for one in compiled if one.targetoptions.get("fastmath")}
+    assert called & free.keys()
+    for name in called & free.keys():
+        options = free[name].targetoptions
+        assert options.get("forceinline") or options.get("inline") == "always", name
