@@ -50,7 +50,9 @@ def rows_of(stored: StoredRows, first_bit: int = 0) -> Rows:
     """Return no rows yet of what is stored; whoever has them holds ``stored``, too: the loops get addresses."""
     starts, x, z = stored
     x_at, z_at = (np.array([part.ctypes.data for part in parts]) for parts in (x, z))
-    return Rows(x[0][:0], x_at, z_at, starts, z[0].shape[1], first_bit, np.zeros(0, np.int64))
+    # of no rows, and not read-only as a mapped file is: of that type all loops would be compiled anew
+    like = np.empty((0, x[0].shape[1]), x[0].dtype)
+    return Rows(like, x_at, z_at, starts, z[0].shape[1], first_bit, np.zeros(0, np.int64))
 
 
 def at_positions(rows: Rows, positions: NDArray[np.int64]) -> Rows:
@@ -77,7 +79,8 @@ class Inputs(NamedTuple):
 
 def inputs_of(params: Mapping[str, Array]) -> Inputs:
     """Return how a model's inputs are made."""
-    mean, scale = params["input/mean"], float(params["input/scale"][0])
+    # a copy: what came in a message is read-only, a type of its own, for which all loops would be compiled anew
+    mean, scale = params["input/mean"].copy(), float(params["input/scale"][0])
     return Inputs(mean, np.float32(1.0 / scale), np.float32(reach(scale, len(mean))))
 
 

@@ -6,9 +6,22 @@ import importlib
 import os
 import sys
 
+import numpy as np
 import pytest
 
-from streammac.models import neighbour_kernel, row_kernel, sums_kernel, svm_kernel, vectors
+from streammac.models import (
+    compiled_svm,
+    neighbour_kernel,
+    row_kernel,
+    sums_kernel,
+    svm_kernel,
+    vectors,
+)
+from streammac.models.arrays import ArrayShard
+from streammac.models.base import Batch
+from streammac.models.least_squares import Sums
+from streammac.models.linear_svm import SvmState
+from streammac.models.neighbours import Neighbours
 
 PARTS = """
 from typing import NamedTuple
@@ -87,6 +100,31 @@ def test_what_is_compiled_into_a_function_has_changed_elsewhere(package, change,
     package.outer()(1)
     package.write(**change)
     assert package.outer()(1) == wanted
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_nothing_is_compiled_anew_for_points_of_a_mapped_file_and_parameters_of_a_message(dtype):
+    compiled_svm.compile_all()
+    sums_kernel.compile_all()
+    before = signatures()
+    x = np.zeros((compiled_svm.LEAST_POINTS, 4), dtype)
+    params = {"input/mean": np.zeros(4, np.float32), "input/scale": np.ones(1, np.float32)}
+    for array in (x, *params.values()):
+        array.setflags(write=False)
+    batch = Batch(ArrayShard(x, ((1,), np.dtype(np.uint8))), np.arange(len(x)))
+    state = SvmState(np.ones((1, 4), np.float32), np.zeros(1, np.float32), np.ones(1))
+    inputs, part = row_kernel.inputs_of(params), slice(0, 1)
+    loss = Neighbours(part, 1.0)
+    compiled_svm.train(state, [batch], inputs, 0.0, average=True, part=part, neighbours=loss)
+    sums_kernel.add_rows(Sums.empty(2, 4), batch, inputs)
+    assert signatures() == before
+
+
+def signatures() -> dict[str, int]:
+    """Return for how many types each function has been compiled, or found compiled."""
+    modules = [neighbour_kernel, row_kernel, sums_kernel, svm_kernel, vectors]
+    every = [value for module in modules for value in vars(module).values()]
+    return {one.__name__: len(one.signatures) for one in every if hasattr(one, "signatures")}
 
 
 def test_what_rounds_in_its_own_way_is_compiled_into_those_that_call_it_and_nowhere_else():
