@@ -10,8 +10,11 @@ different ways. So there such functions are marked ``forceinline``.
 
 from __future__ import annotations
 
+import fcntl
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -29,9 +32,28 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         if kept := getattr(made, "_cache", None):  # none where numba is told to compile nothing
             # numba has no way to be told what else a function is made of
             kept._cache_file._source_stamp = stamp(sys.modules[function.__module__])
+            guard(kept._cache_file)
         return made
 
     return decorate
+
+
+def guard(cache: Any) -> None:
+    """Have processes that compile the same function at the same time take turns at its files.
+
+    numba reads the index, chooses the next free name for its data, and writes both. Two that do so at once choose the
+    same name, and then the index promises what the file does not hold.
+    """
+    load, save, path = cache.load, cache.save, f"{cache._index_path}.lock"
+
+    def turn(work: Callable[..., Any], how: int, *arguments: Any) -> Any:
+        with ExitStack() as held:
+            with suppress(OSError):  # no folder yet, or one in which nobody writes
+                fcntl.flock(held.enter_context(Path(path).open("a", encoding="ascii")), how)
+            return work(*arguments)
+
+    cache.load = partial(turn, load, fcntl.LOCK_SH)
+    cache.save = partial(turn, save, fcntl.LOCK_EX)
 
 
 def stamp(module: ModuleType) -> str:

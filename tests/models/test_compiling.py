@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import time
+from threading import Thread
 
 import numpy as np
 import pytest
+from numba.core.caching import IndexDataCacheFile
 
 from streammac.models import (
     compiled_svm,
@@ -19,6 +22,7 @@ from streammac.models import (
 )
 from streammac.models.arrays import ArrayShard
 from streammac.models.base import Batch
+from streammac.models.compiling import guard
 from streammac.models.least_squares import Sums
 from streammac.models.linear_svm import SvmState
 from streammac.models.neighbours import Neighbours
@@ -118,6 +122,26 @@ def test_nothing_is_compiled_anew_for_points_of_a_mapped_file_and_parameters_of_
     compiled_svm.train(state, [batch], inputs, 0.0, average=True, part=part, neighbours=loss)
     sums_kernel.add_rows(Sums.empty(2, 4), batch, inputs)
     assert signatures() == before
+
+
+def test_who_compiles_the_same_function_at_the_same_time_takes_turns_at_its_files(
+    tmp_path, monkeypatch
+):
+    cache = IndexDataCacheFile(str(tmp_path), "f", "stamp")
+    write = cache._save_index
+
+    def slowly(overloads: dict[str, str]) -> None:
+        time.sleep(0.02)
+        write(overloads)
+
+    monkeypatch.setattr(cache, "_save_index", slowly)
+    guard(cache)
+    threads = [Thread(target=cache.save, args=(key, key.upper())) for key in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [cache.load(key) for key in "abcd"] == list("ABCD")
 
 
 def signatures() -> dict[str, int]:
