@@ -59,7 +59,8 @@ class Cluster:
             if status is not None and until(status):
                 return status
             time.sleep(0.1)
-        raise TimeoutError(f"{what}: not within {PATIENCE_S} s; {status}")
+        told = self.slurm.output(self.job) if self.job else ""
+        raise TimeoutError(f"{what}: not within {PATIENCE_S} s; {status}\n{told}")
 
     def last(self) -> dict[str, Any]:
         """Return the last status, of a cluster that has ended."""
