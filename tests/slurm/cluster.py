@@ -60,7 +60,9 @@ class Cluster:
                 return status
             time.sleep(0.1)
         told = self.slurm.output(self.job) if self.job else ""
-        raise TimeoutError(f"{what}: not within {PATIENCE_S} s; {status}\n{told}")
+        raise TimeoutError(
+            f"{what}: not within {PATIENCE_S} s; {status}\n{told}\n{self.slurm.told()}"
+        )
 
     def last(self) -> dict[str, Any]:
         """Return the last status, of a cluster that has ended."""
@@ -69,7 +71,7 @@ class Cluster:
     def ends(self, job: str) -> None:
         self.slurm.run("scancel", "--signal=TERM", job)
         wait_for(lambda: self.slurm.state(job) not in ("RUNNING", "COMPLETING"))
-        assert self.slurm.state(job) == "COMPLETED", self.slurm.output(job)
+        assert self.slurm.state(job) == "COMPLETED", self.slurm.output(job) + self.slurm.told()
 
 
 def points_of(status: ClusterStatus, name: str) -> int:

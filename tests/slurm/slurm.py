@@ -176,6 +176,19 @@ class Slurm:
         assert number.isdecimal(), self._log()
         return number
 
+    def requeue(self, job: str) -> None:
+        """Requeue a job, and have it start at once.
+
+        Slurm has a requeued job wait two minutes, counted anew when its last process has ended: so it is told again.
+        """
+        restarts = self._known(job, "Restarts")
+        self.run("scontrol", "requeue", job)
+        end = time.monotonic() + PATIENCE_S
+        while self.state(job) != "RUNNING" or self._known(job, "Restarts") == restarts:
+            assert time.monotonic() < end, self.told()
+            self.run("scontrol", "update", f"jobid={job}", "starttime=now")
+            time.sleep(0.5)
+
     def jobs(self) -> Mapping[str, str]:
         """Return the state of each job that is not over, by its number."""
         lines = self.run("squeue", "--noheader", "--format=%i %T").splitlines()
@@ -197,6 +210,11 @@ class Slurm:
 
     def output(self, job: str) -> str:
         return (self.root / f"job-{job}.out").read_text()
+
+    def told(self) -> str:
+        """Return what Slurm tells of its jobs and nodes, and the end of its controller's log."""
+        log = (self.root / "slurmctld.log").read_text()
+        return f"{self.run('scontrol', 'show', 'job')}{self.run('sinfo', '--long', '--Node')}{log[-3000:]}"
 
 
 def named(name: str, command: str) -> list[str]:

@@ -87,9 +87,7 @@ def test_ending_that_job_takes_its_points_to_the_others(cluster: Cluster):
 
 def test_a_job_that_is_requeued_goes_on_with_all_its_points(cluster: Cluster):
     before = cluster.wait(lambda s: True, "a status")
-    cluster.slurm.run("scontrol", "requeue", cluster.job)
-    wait_for(lambda: cluster.slurm.state(cluster.job) == "PENDING")
-    cluster.slurm.run("scontrol", "update", f"jobid={cluster.job}", "starttime=now")
+    cluster.slurm.requeue(cluster.job)
 
     def back(status: ClusterStatus) -> bool:
         again = status.coordinator.pid != before.coordinator.pid
