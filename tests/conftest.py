@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
+
+from streammac.cli.app import ONE_THREAD
+
+# before numpy is loaded: what two processes compute is compared bit for bit
+for variable in ONE_THREAD:
+    os.environ.setdefault(variable, "1")
 
 # on a busy machine an example may take long, and is no worse for it
 settings.register_profile("patient", deadline=None)
