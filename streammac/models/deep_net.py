@@ -15,15 +15,16 @@ import numpy as np
 from streammac.models import layout
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
 from streammac.models.capabilities import Predictions
-from streammac.models.nets.activations import Activation, sigmoid
+from streammac.models.nets.activations import Activation
 from streammac.models.nets.architecture import Architecture, grouped
 from streammac.models.nets.beginning import first_net, no_moments, with_moments
 from streammac.models.nets.coordinates import Problem, improved
 from streammac.models.nets.descent import Slope, Units, trained
 from streammac.models.nets.layers import HEAD, kind, seen
-from streammac.models.nets.losses import LOSSES, Loss, probabilities
+from streammac.models.nets.losses import LOSSES, probabilities
 from streammac.models.nets.measures import ClassMeasures, NetMeasures, NumberMeasures
 from streammac.models.nets.multipliers import Rows, number_of, raised, row_length
+from streammac.models.nets.outputs import Outputs
 from streammac.models.nets.stages import columns
 from streammac.models.signature import Signature
 from streammac.points.block import PointBlock
@@ -133,11 +134,10 @@ class DeepNetModel(NestedModel, Predictions):
         return Architecture(self.layers, names, self.stage_layers)  # type: ignore[arg-type]
 
     @property
-    def _loss(self) -> Loss:
-        return LOSSES[self.loss or ("softmax" if self.classes else "squared")]
-
-    def _outputs(self, signature: Signature) -> int:
-        return self.classes or signature.targets or signature.inputs
+    def _outputs(self) -> Outputs:
+        return Outputs(
+            LOSSES[self.loss or ("softmax" if self.classes else "squared")], self.classes
+        )
 
     # -- structure ------------------------------------------------------------------------
 
@@ -157,7 +157,9 @@ class DeepNetModel(NestedModel, Predictions):
 
     def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
         """Return the groups of each layer's units; layers of a stage, and outputs of a loss that couples, are one."""
-        of_head = grouped(HEAD, self._outputs(signature), 1 if self._loss.couples else groups)
+        outputs = self._outputs
+        count = outputs.count(signature)
+        of_head = grouped(HEAD, count, 1 if outputs.loss.couples else groups)
         return tuple(Block(name, 1) for name in (*self._architecture.blocks(groups), *of_head))
 
     def groups_for(self, members: int) -> int:
@@ -223,7 +225,8 @@ class DeepNetModel(NestedModel, Predictions):
         inner: list[Activation] = []
         if block.name.startswith(HEAD):
             pairs = self._features(params, batches, rows)
-            slope, step = Slope(loss=self._loss), self.head_step / self._loss.curvature
+            loss = self._outputs.loss
+            slope, step = Slope(loss=loss), self.head_step / loss.curvature
         else:
             stage, step = self._architecture.stage_of(block.name), self.step
             numbers = self._architecture.stages[stage]
@@ -271,7 +274,7 @@ class DeepNetModel(NestedModel, Predictions):
         net = self._architecture.net(params)
         for batch in batches:
             inputs = seen(params, batch.x)
-            yield net.features(inputs), self._coded(params, batch.y, inputs)[:, rows]
+            yield net.features(inputs), self._outputs.coded(params, batch.y, inputs)[:, rows]
 
     def end_lap(
         self, block: Block, params: Mapping[str, Array], state: Tensors, lap: int
@@ -279,7 +282,7 @@ class DeepNetModel(NestedModel, Predictions):
         """See `NestedModel.end_lap`."""
         if block.name == INIT:
             signature = Signature(state["init/x"].shape[1], state["init/y"].shape[1])
-            outputs = self._outputs(signature)
+            outputs = self._outputs.count(signature)
             return first_net(state, self._architecture, outputs, self.seed)
         return {name: tensor for name, tensor in state.items() if not name.endswith("/step")}
 
@@ -299,20 +302,10 @@ class DeepNetModel(NestedModel, Predictions):
         """Half of the passes."""
         return self.passes // 2
 
-    def _coded(self, params: Mapping[str, Array], y: Array | None, inputs: Floats) -> Floats:
-        """Return targets as the loss takes them, (n, O) float32."""
-        if y is None:
-            return inputs
-        if self.classes:
-            return np.asarray(y == np.arange(self.classes), np.float32)
-        if self._loss.curvature != 1.0:
-            return np.asarray(y, np.float32)
-        return np.asarray((y - params["target/mean"]) / params["target/scale"], np.float32)
-
     def _problem(self, params: Mapping[str, Array], points: PointBlock, mu: float) -> Problem:
         net = self._architecture.net(params)
-        inputs = seen(params, points.x)
-        return Problem(net, self._loss, mu, inputs, self._coded(params, points.y, inputs))
+        inputs, outputs = seen(params, points.x), self._outputs
+        return Problem(net, outputs.loss, mu, inputs, outputs.coded(params, points.y, inputs))
 
     def z_step(
         self, params: Mapping[str, Array], points: PointBlock, z: Array, mu: float
@@ -330,11 +323,7 @@ class DeepNetModel(NestedModel, Predictions):
             values, penalised, nested = improved(problem, there, forward, self.sweeps)
             new = np.concatenate(values, axis=1)
         compared = slice(0, -1 if self.multipliers else None)  # not which net raised them
-        scores = problem.net.head(forward[-1])
-        named = {"loss": float(nested.sum(dtype=np.float64))}
-        if self.classes:
-            told = np.take_along_axis(problem.y, scores.argmax(axis=1)[:, None], axis=1)
-            named["correct"] = float(told.sum())
+        named = self._outputs.sums(problem.net.head(forward[-1]), problem.y, nested)
         return new, Objective(
             points=len(points),
             penalised=float(penalised.sum(dtype=np.float64)),
@@ -356,15 +345,10 @@ class DeepNetModel(NestedModel, Predictions):
         return self.outcomes(params, points)[self.watched]
 
     def outcomes(self, params: Mapping[str, Array], points: PointBlock) -> dict[str, Floats]:
-        """Return ``loss``, and ``accuracy`` of classes, or ``squared_error`` of numbers, mean over targets."""
+        """See `Outputs.outcomes`."""
         problem = self._problem(params, points, 0.0)
         scores = problem.net.head(problem.net.features(problem.seen))
-        told = {self.watched: problem.loss.value(scores, problem.y)}
-        if points.y is not None:
-            apart = self._said(params, scores).reshape(points.y.shape) - points.y
-            one = ("accuracy", apart == 0) if self.classes else ("squared_error", apart * apart)
-            told[one[0]] = np.mean(one[1], axis=1, dtype=np.float32)
-        return told
+        return self._outputs.outcomes(params, scores, problem.y, points.y)
 
     def functions(self, params: Mapping[str, Array]) -> Tensors:
         """Return all but what the optimiser knows, one tensor a layer whatever the blocks."""
@@ -401,15 +385,7 @@ class DeepNetModel(NestedModel, Predictions):
 
     def predict(self, params: Mapping[str, Array], x: Floats) -> Array:
         """See `Predictions.predict`: the likeliest class, or numbers in the units of y, of x for an autoencoder."""
-        return self._said(params, self.scores(params, x))
-
-    def _said(self, params: Mapping[str, Array], scores: Floats) -> Array:
-        if self.classes:
-            return np.asarray(scores.argmax(axis=1), np.int64)
-        if self._loss.curvature != 1.0:
-            return sigmoid(scores)
-        side = "target" if "target/mean" in params else "input"
-        return np.asarray(scores * params[f"{side}/scale"] + params[f"{side}/mean"], np.float32)
+        return self._outputs.said(params, self.scores(params, x))
 
     def measures(self) -> NetMeasures:
         """See `NestedModel.measures`."""
@@ -429,11 +405,9 @@ class DeepNetModel(NestedModel, Predictions):
             "layer1.weight": weight,
             "layer1.bias": np.asarray(plain["layer1.bias"] - weight @ mean, np.float32),
         }
-        if not self.classes and self._loss.curvature == 1.0:
-            side = "target" if "target/mean" in params else "input"
-            unit = params[f"{side}/scale"]
-            told["head.weight"] = told["head.weight"] * unit
-            told["head.bias"] = told["head.bias"] * unit + params[f"{side}/mean"]
+        told["head.weight"], told["head.bias"] = self._outputs.in_units(
+            params, told["head.weight"], told["head.bias"]
+        )
         return told
 
 

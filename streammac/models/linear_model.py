@@ -15,11 +15,17 @@ import numpy as np
 from streammac.models import layout
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
 from streammac.models.capabilities import Predictions, Vectorial
-from streammac.models.nets.beginning import LEAST_SCALE, no_moments, with_moments
+from streammac.models.nets.beginning import (
+    LEAST_SCALE,
+    means_and_variances,
+    no_moments,
+    with_moments,
+)
 from streammac.models.nets.descent import Slope, Units, trained
 from streammac.models.nets.layers import HEAD, Layer, seen
-from streammac.models.nets.losses import LOSSES, Loss, probabilities
+from streammac.models.nets.losses import LOSSES, probabilities
 from streammac.models.nets.measures import ClassMeasures, NetMeasures, NumberMeasures
+from streammac.models.nets.outputs import Outputs
 from streammac.models.signature import Signature
 from streammac.points.block import PointBlock
 
@@ -66,11 +72,8 @@ class LinearModel(NestedModel, Predictions, Vectorial):
                 raise ValueError(f"{name}: expected a number from {least} to {most}, got {value!r}")
 
     @property
-    def _loss(self) -> Loss:
-        return LOSSES["softmax" if self.classes else "squared"]
-
-    def _outputs(self, signature: Signature) -> int:
-        return self.classes or signature.targets or signature.inputs
+    def _outputs(self) -> Outputs:
+        return Outputs(LOSSES["softmax" if self.classes else "squared"], self.classes)
 
     # -- structure ------------------------------------------------------------------------
 
@@ -88,11 +91,11 @@ class LinearModel(NestedModel, Predictions, Vectorial):
 
     def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
         """Return one block: the model."""
-        return (Block(f"{HEAD}/0-{self._outputs(signature) - 1}", 1),)
+        return (Block(f"{HEAD}/0-{self._outputs.count(signature) - 1}", 1),)
 
     def parameters(self, signature: Signature) -> int:
         """See `Vectorial.parameters`."""
-        return self._outputs(signature) * (signature.inputs + 1)
+        return self._outputs.count(signature) * (signature.inputs + 1)
 
     # -- W step ---------------------------------------------------------------------------
 
@@ -123,9 +126,10 @@ class LinearModel(NestedModel, Predictions, Vectorial):
         share = float(state[f"{name}/step"][0])
         if share == 0:
             return state
-        step = share * self.step / self._loss.curvature
+        loss = self._outputs.loss
+        step = share * self.step / loss.curvature
         pairs = self._pairs(params, batches)
-        (units,) = trained([Units.of(name, state)], (), pairs, Slope(loss=self._loss), step)
+        (units,) = trained([Units.of(name, state)], (), pairs, Slope(loss=loss), step)
         # without the momentum, of which the parameters are not
         return {**state, f"{name}/weight": units.weight, f"{name}/bias": units.bias}
 
@@ -134,7 +138,7 @@ class LinearModel(NestedModel, Predictions, Vectorial):
     ) -> Iterator[tuple[Floats, Floats]]:
         for batch in batches:
             inputs = seen(params, batch.x)
-            yield inputs, self._coded(params, batch.y, inputs)
+            yield inputs, self._outputs.coded(params, batch.y, inputs)
 
     def end_lap(
         self, block: Block, params: Mapping[str, Array], state: Tensors, lap: int
@@ -144,7 +148,7 @@ class LinearModel(NestedModel, Predictions, Vectorial):
             return {name: tensor for name, tensor in state.items() if not name.endswith("/step")}
         # nothing breaks a symmetry here: before it has learnt, a model says nothing
         inputs, targets = state["init/x"].shape[1], state["init/y"].shape[1]
-        outputs = self._outputs(Signature(inputs, targets))
+        outputs = self._outputs.count(Signature(inputs, targets))
         head = f"{HEAD}/0-{outputs - 1}"
         return {
             **_scales(state),
@@ -167,14 +171,6 @@ class LinearModel(NestedModel, Predictions, Vectorial):
         """Half of the passes."""
         return self.passes // 2
 
-    def _coded(self, params: Mapping[str, Array], y: Array | None, inputs: Floats) -> Floats:
-        """Return targets as the loss takes them, (n, O) float32."""
-        if y is None:
-            return inputs
-        if self.classes:
-            return np.asarray(y == np.arange(self.classes), np.float32)
-        return np.asarray((y - params["target/mean"]) / params["target/scale"], np.float32)
-
     def _scores(self, params: Mapping[str, Array], inputs: Floats) -> Floats:
         weight, bias = (layout.joined(params, HEAD, what) for what in ("weight", "bias"))
         return Layer(weight, bias).linear(inputs)
@@ -183,14 +179,10 @@ class LinearModel(NestedModel, Predictions, Vectorial):
         self, params: Mapping[str, Array], points: PointBlock, z: Array, mu: float
     ) -> tuple[Array, Objective]:
         """Return the coordinates as they are, and what the model loses."""
-        inputs = seen(params, points.x)
-        y = self._coded(params, points.y, inputs)
-        scores = self._scores(params, inputs)
-        lost = float(self._loss.value(scores, y).sum(dtype=np.float64))
-        named = {"loss": lost}
-        if self.classes:
-            told = np.take_along_axis(y, scores.argmax(axis=1)[:, None], axis=1)
-            named["correct"] = float(told.sum())
+        inputs, outputs = seen(params, points.x), self._outputs
+        y, scores = outputs.coded(params, points.y, inputs), self._scores(params, inputs)
+        named = outputs.sums(scores, y, outputs.loss.value(scores, y))
+        lost = named["loss"]
         return z, Objective(points=len(points), penalised=lost, nested=lost, named=named)
 
     def coordinates(self, params: Mapping[str, Array], x: Floats) -> Array:
@@ -202,17 +194,10 @@ class LinearModel(NestedModel, Predictions, Vectorial):
         return self.outcomes(params, points)[self.watched]
 
     def outcomes(self, params: Mapping[str, Array], points: PointBlock) -> dict[str, Floats]:
-        """Return ``loss``, and ``accuracy`` of classes, or ``squared_error`` of numbers, mean over targets."""
-        inputs = seen(params, points.x)
-        scores = self._scores(params, inputs)
-        told = {self.watched: self._loss.value(scores, self._coded(params, points.y, inputs))}
-        if points.y is not None and self.classes:
-            right = scores.argmax(axis=1)[:, None] == points.y
-            told["accuracy"] = right.mean(axis=1, dtype=np.float32)
-        elif points.y is not None:
-            apart = self._numbers(params, scores) - points.y
-            told["squared_error"] = np.mean(apart * apart, axis=1, dtype=np.float32)
-        return told
+        """See `Outputs.outcomes`."""
+        inputs, outputs = seen(params, points.x), self._outputs
+        coded = outputs.coded(params, points.y, inputs)
+        return outputs.outcomes(params, self._scores(params, inputs), coded, points.y)
 
     # -- what users ask -------------------------------------------------------------------
 
@@ -222,15 +207,7 @@ class LinearModel(NestedModel, Predictions, Vectorial):
 
     def predict(self, params: Mapping[str, Array], x: Floats) -> Array:
         """See `Predictions.predict`: the likeliest class, or numbers in the units of y."""
-        scores = self._scores(params, seen(params, x))
-        if self.classes:
-            return np.asarray(scores.argmax(axis=1), np.int64)
-        return self._numbers(params, scores)
-
-    def _numbers(self, params: Mapping[str, Array], scores: Floats) -> Floats:
-        """Return scores in the units of y, of x where there is no y."""
-        side = "target" if "target/mean" in params else "input"
-        return np.asarray(scores * params[f"{side}/scale"] + params[f"{side}/mean"], np.float32)
+        return self._outputs.said(params, self._scores(params, seen(params, x)))
 
     def measures(self) -> NetMeasures:
         """See `NestedModel.measures`."""
@@ -241,22 +218,16 @@ class LinearModel(NestedModel, Predictions, Vectorial):
         weight, bias = (layout.joined(params, HEAD, what) for what in ("weight", "bias"))
         weight = np.asarray(weight / params["input/scale"], np.float32)
         bias = bias - weight @ params["input/mean"]
-        if not self.classes:
-            side = "target" if "target/mean" in params else "input"
-            weight = weight * params[f"{side}/scale"]
-            bias = bias * params[f"{side}/scale"] + params[f"{side}/mean"]
+        weight, bias = self._outputs.in_units(params, weight, bias)
         return {"weight": weight, "bias": np.asarray(bias, np.float32)}
 
 
 def _scales(moments: Mapping[str, Array]) -> Tensors:
     """Return mean and deviation of each input and target."""
-    count = max(1.0, float(moments["init/count"][0]))
     found: Tensors = {}
-    for name, what in (("input", "init/x"), ("target", "init/y")):
-        mean, squares = moments[what] / count
-        if len(mean):
-            deviation = np.sqrt(np.maximum(squares - mean**2, 0.0))
-            deviation[deviation <= LEAST_SCALE] = 1.0
-            found[f"{name}/mean"] = mean.astype(np.float32)
-            found[f"{name}/scale"] = deviation.astype(np.float32)
+    for name, mean, variance in means_and_variances(moments):
+        deviation = np.sqrt(variance)
+        deviation[deviation <= LEAST_SCALE] = 1.0
+        found[f"{name}/mean"] = mean.astype(np.float32)
+        found[f"{name}/scale"] = deviation.astype(np.float32)
     return found

@@ -18,7 +18,8 @@ from streammac.points.block import PointBlock
 
 def trained(model: LinearModel, x, y, epochs: int):
     shape = model.coordinate_shape()
-    shards = {f"w{i}": ArrayShard(x[i::3], shape, y[i::3]) for i in range(3)}
+    targets = [None if y is None else y[i::3] for i in range(3)]
+    shards = {f"w{i}": ArrayShard(x[i::3], shape, targets[i]) for i in range(3)}
     *_, (params, objective) = islice(parmac(model, shards, VisitPlan(minibatch=32)), epochs)
     return params, objective
 
@@ -48,6 +49,21 @@ def test_tells_numbers_about_as_well_as_least_squares():
     assert explained > LinearRegression().fit(x, y).score(x, y) - 0.03
     exported = model.export(params)
     np.testing.assert_allclose(x @ exported["weight"].T + exported["bias"], told, rtol=1e-3)
+
+
+@pytest.mark.parametrize("targets", [None, 3, 4])
+def test_exports_what_tells_several_numbers(targets):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 4)).astype(np.float32) * np.float32([1, 2, 5, 9])
+    unit = np.float32([1, 10, 100, 1000])[:targets]
+    y = None if targets is None else (x @ rng.normal(size=(4, targets)) * unit).astype(np.float32)
+    model = LinearModel()
+    params, _ = trained(model, x, y, 1 + model.passes)
+    exported, told = model.export(params), model.predict(params, x.copy())
+    told_by_others = x @ exported["weight"].T + exported["bias"]
+    np.testing.assert_allclose(
+        told_by_others / told.std(axis=0), told / told.std(axis=0), atol=1e-4
+    )
 
 
 def test_inputs_that_never_change_say_nothing():

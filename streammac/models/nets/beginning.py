@@ -6,7 +6,7 @@ Moments are sums, so shards add theirs one after the other, in one lap.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -46,6 +46,15 @@ def _moments(values: Array) -> Array:
     return np.stack([exact.sum(axis=0), (exact * exact).sum(axis=0)])
 
 
+def means_and_variances(state: Mapping[str, Array]) -> Iterator[tuple[str, Array, Array]]:
+    """Yield the mean and the variance of each number of ``input``, and of ``target`` if there is one."""
+    count = max(1.0, float(state["init/count"][0]))
+    for name, what in (("input", "init/x"), ("target", "init/y")):
+        mean, squares = state[what] / count
+        if len(mean):
+            yield name, mean, np.maximum(squares - mean**2, 0.0)
+
+
 def first_net(
     state: Mapping[str, Array], architecture: Architecture, outputs: int, seed: int
 ) -> Tensors:
@@ -65,15 +74,10 @@ def first_net(
     seed : int
         Of the weights.
     """
-    count = max(1.0, float(state["init/count"][0]))
     params: Tensors = {}
-    for name, what in (("input", "init/x"), ("target", "init/y")):
-        total, squares = state[what] / count
-        if not len(total):
-            continue
-        variance = np.maximum(squares - total**2, 0.0)
+    for name, mean, variance in means_and_variances(state):
         spread = math.sqrt(float(variance.mean()))
-        params[f"{name}/mean"] = total.astype(np.float32)
+        params[f"{name}/mean"] = mean.astype(np.float32)
         params[f"{name}/scale"] = np.array([spread if spread > LEAST_SCALE else 1.0], np.float32)
     rng = np.random.default_rng([seed, 5])
     inputs = len(params["input/mean"])
