@@ -14,7 +14,7 @@ COPY --from=build /opt/streammac /opt/streammac
 ENV PATH=/opt/streammac/bin:$PATH OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 \
     NUMBA_CACHE_DIR=/var/cache/streammac PYTHONUNBUFFERED=1
 USER 10001:10001
-RUN python -m streammac.models.kernels
+RUN python -m streammac.models
 WORKDIR /data
 VOLUME /data
 ENTRYPOINT ["streammac"]

@@ -89,7 +89,7 @@ screenshot: $(READY)
 
 # compiled functions are on disk before anything runs: a cluster in which all processes compile them stands still
 $(READY): $(INSTALLED) $(wildcard streammac/models/*.py)
-	$(BIN)/python -m streammac.models.kernels
+	$(BIN)/python -m streammac.models
 	touch $@
 
 $(INSTALLED): pyproject.toml

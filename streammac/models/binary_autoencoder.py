@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from streammac.models import code_z_step, decoders, layout
+from streammac.models import code_z_step, decoders, layout, limits
 from streammac.models.alignment import alignment
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
 from streammac.models.capabilities import Codes
@@ -86,7 +86,7 @@ class BinaryAutoencoderModel(NestedModel, Codes):
     lasting = ("bits",)
 
     def __post_init__(self) -> None:
-        limits = {
+        within = {
             "bits": (1, MAX_BITS),
             "laps": (1, 100),
             "block_bits": (1, MAX_BITS),
@@ -102,12 +102,7 @@ class BinaryAutoencoderModel(NestedModel, Codes):
             "sample": (1, 1 << 30),
             "seed": (0, 1 << 62),
         }
-        for name, (least, most) in limits.items():
-            value = getattr(self, name)
-            if value is None and name == "block_bits":
-                continue
-            if not least <= value <= most:
-                raise ValueError(f"{name}: expected a number from {least} to {most}, got {value!r}")
+        limits.check(self, within)
 
     # -- structure ------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from streammac.models import layout
+from streammac.models import layout, limits
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
 from streammac.models.capabilities import Predictions
 from streammac.models.nets.activations import Activation
@@ -99,7 +99,7 @@ class DeepNetModel(NestedModel, Predictions):
         self._check()
 
     def _check(self) -> None:
-        limits = {
+        within = {
             "classes": (0, 1 << 20),
             "stage_layers": (1, 1 << 10),
             "passes": (1, 1 << 20),
@@ -112,10 +112,7 @@ class DeepNetModel(NestedModel, Predictions):
             "sweeps": (1, 1000),
             "seed": (0, 1 << 62),
         }
-        for name, (least, most) in limits.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise ValueError(f"{name}: expected a number from {least} to {most}, got {value!r}")
+        limits.check(self, within)
         if not self.layers or not all(1 <= units <= 1 << 16 for units in self.layers):
             raise ValueError(f"layers: expected numbers from 1 to 65536, got {list(self.layers)}")
         if not isinstance(self.activation, str) and len(self.activation) != len(self.layers):

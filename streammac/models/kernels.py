@@ -94,12 +94,3 @@ def compile_all() -> None:
     z: NDArray[np.uint8] = np.zeros((1, 2), np.uint8)
     for kernel in (alternate, enumerate_codes):
         kernel(G, q, z.copy(), z.copy(), np.float32(1.0))
-
-
-if __name__ == "__main__":
-    from streammac.models import compiled_svm, hamming, sums_kernel
-
-    compile_all()
-    compiled_svm.compile_all()
-    hamming.compile_all()
-    sums_kernel.compile_all()

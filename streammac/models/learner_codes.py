@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from streammac.models import code_z_step, decoders, layout
+from streammac.models import code_z_step, decoders, layout, limits
 from streammac.models.alignment import alignment
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
 from streammac.models.capabilities import Codes
@@ -80,7 +80,7 @@ class LearnerCodesModel(NestedModel, Codes):
     lasting = ("bits", "learner", "inputs", "serialiser")
 
     def __post_init__(self) -> None:
-        limits = {
+        within = {
             "bits": (1, MAX_BITS),
             "laps": (1, 100),
             "visit_points": (1, 1 << 30),
@@ -90,12 +90,7 @@ class LearnerCodesModel(NestedModel, Codes):
             "sample": (1, 1 << 30),
             "seed": (0, 1 << 62),
         }
-        for name, (least, most) in limits.items():
-            value = getattr(self, name)
-            if value is None and name == "visit_points":
-                continue
-            if not least <= value <= most:
-                raise ValueError(f"{name}: expected a number from {least} to {most}, got {value!r}")
+        limits.check(self, within)
         _ = self._converter
 
     @property

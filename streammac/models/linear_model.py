@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from streammac.models import layout
+from streammac.models import layout, limits
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
 from streammac.models.capabilities import Predictions, Vectorial
 from streammac.models.nets.beginning import (
@@ -60,16 +60,13 @@ class LinearModel(NestedModel, Predictions, Vectorial):
     watched = "loss"
 
     def __post_init__(self) -> None:
-        limits = {
+        within = {
             "classes": (0, 1 << 20),
             "passes": (1, 1 << 20),
             "step": (1e-9, 1e9),
             "last_step": (1e-9, 1),
         }
-        for name, (least, most) in limits.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise ValueError(f"{name}: expected a number from {least} to {most}, got {value!r}")
+        limits.check(self, within)
 
     @property
     def _outputs(self) -> Outputs:
