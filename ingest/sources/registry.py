@@ -54,18 +54,29 @@ def _pace(address: Address) -> tuple[float | None, int | None, bool]:
     return _rate(address), _integer(address, "limit", 1), _flag(address, "loop")
 
 
+FILES = {
+    "arrays": ("files of arrays", frozenset({"shuffle"})),
+    "csv": ("CSV files", frozenset({"header", "targets", "key"})),
+    "json": ("JSON files", frozenset[str]()),
+}
+"""What files there are: their name, and the options that they alone have."""
+
+
 def _form(address: Address) -> str:
-    """Return what kind of file it is, by its name: ``arrays``, ``csv`` or ``json``."""
-    path = address.path
-    if is_array_file(path) and "targets" not in address.options:
+    """Return what kind of file it is, by its name: a key of `FILES`."""
+    form = _kind(address)
+    for name, (files, own) in FILES.items():
+        if name != form and (foreign := own & address.options.keys()):
+            raise SourceError(f"{address.uri}: {min(foreign)}: only {files} have it")
+    return form
+
+
+def _kind(address: Address) -> str:
+    name = address.path.name.removesuffix(".gz")
+    if is_array_file(address.path):
         return "arrays"
-    if "shuffle" in address.options:
-        raise SourceError(f"{address.uri}: shuffle: only files of arrays can be shuffled")
-    name = path.name.removesuffix(".gz")
     if name.endswith((".csv", ".tsv")):
         return "csv"
-    for option in {"header", "targets", "key"} & address.options.keys():
-        raise SourceError(f"{address.uri}: {option}: only CSV files have it")
     if name.endswith((".ndjson", ".jsonl", ".json")):
         return "json"
     raise SourceError(

@@ -54,7 +54,7 @@ SOURCES = [
     ("http://0.0.0.0:1", "HTTP takes points of anybody"),
     ("http://127.0.0.1:0", None),
     ("picture.png", "unknown kind of file"),
-    ("lines.csv?shuffle=1", "only files of arrays can be shuffled"),
+    ("lines.csv?shuffle=1", "shuffle: only files of arrays have it"),
     ("lines.csv?rate=5&limit=3", None),
     ("lines.csv?rate", "not of the form name=value"),
 ]
