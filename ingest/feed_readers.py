@@ -151,14 +151,7 @@ class FeedReaders:
     def _delivery(self, source: Source, piece: Chunk) -> Delivery:
         parts = self._ingest_queue.prepare(piece)
         self._refusals.count(source.name, len(piece), parts.refused)
-        return Delivery(
-            source.name,
-            source.format,
-            parts.points,
-            parts.refused,
-            waiting=parts.waiting,
-            targets=parts.targets,
-        )
+        return Delivery(source.name, source.format, parts)
 
 
 def _own(name: str, items: Iterator[Item]) -> Iterator[Item]:

@@ -176,17 +176,7 @@ class HttpEndpoint:
         def settled(ticket: Ticket) -> None:
             loop.call_soon_threadsafe(resolve, ticket)
 
-        self._ingest_queue.put_request(
-            Delivery(
-                "http",
-                form,
-                parts.points,
-                parts.refused,
-                settled,
-                waiting=parts.waiting,
-                targets=parts.targets,
-            )
-        )
+        self._ingest_queue.put_request(Delivery("http", form, parts, settled))
         return answer
 
 

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ingest.cutting import Origin
-from ingest.late_targets import Targets
 from ingest.parts import Parts, separate
 from ingest.positions import Place
-from ingest.records import Chunk, Refused
+from ingest.records import Chunk
 from ingest.validation import propose
 from streammac.delivery.batch import Ticket
 from streammac.errors import StreammacError
-from streammac.points.block import PointBlock
 from streammac.wire.messages import StreamSchema
 
 NOTHING_USABLE = StreamSchema(1, "float32")
@@ -38,6 +36,8 @@ class Delivery:
 
     Attributes
     ----------
+    parts : Parts
+        What the chunk has come to.
     settled : callable, optional
         Called, in the I/O loop, with the ticket once every point has its answer.
     origin : Origin, optional
@@ -46,28 +46,15 @@ class Delivery:
         The seekable feed that it is a piece of; empty: of none.
     end : Place, optional
         It is the last piece of a chunk, which ends there.
-    waiting : PointBlock, optional
-        Points whose targets are to come.
-    targets : Targets, optional
-        Targets of points that came before.
     """
 
     source: str
     format: str
-    points: PointBlock
-    refused: Sequence[Refused]
+    parts: Parts
     settled: Callable[[Ticket], None] | None = None
     origin: Origin | None = None
     feed: str = ""
     end: Place | None = None
-    waiting: PointBlock | None = None
-    targets: Targets | None = None
-
-    @property
-    def apart(self) -> int:
-        """Records that are no points yet, or belong to others."""
-        waiting = 0 if self.waiting is None else len(self.waiting)
-        return waiting + (0 if self.targets is None else len(self.targets.keys))
 
 
 class IngestQueue:

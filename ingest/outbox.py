@@ -129,19 +129,17 @@ class Outbox:
 
     def take(self, delivery: Delivery) -> None:
         """Take a delivery: its good points are on their way, its bad ones become dead letters."""
-        ticket = Ticket()
-        apart = delivery.apart
-        records = len(delivery.points) + len(delivery.refused) + apart
+        ticket, parts = Ticket(), delivery.parts
         if delivery.feed:
             position = self.positions[delivery.feed]
-            position.take(ticket, records, delivery.refused, delivery.end, apart)
-        elif delivery.refused:
-            kept = delivery.refused[: LETTERS if delivery.settled else None]
+            position.take(ticket, parts.records, parts.refused, delivery.end, parts.apart)
+        elif parts.refused:
+            kept = parts.refused[: LETTERS if delivery.settled else None]
             self.letters.append(delivery.source, delivery.format, kept)
-            self._others += len(delivery.refused)
-            self._dead_lettered += len(delivery.refused)
-        origin = delivery.origin or self._stream(records)
-        for batch in cut(delivery.points, origin, ticket):
+            self._others += len(parts.refused)
+            self._dead_lettered += len(parts.refused)
+        origin = delivery.origin or self._stream(parts.records)
+        for batch in cut(parts.points, origin, ticket):
             if self._ledger.state.is_settled(batch.batch_id):
                 ticket.duplicate += len(batch)  # in a former life
                 continue
@@ -152,11 +150,11 @@ class Outbox:
                 self._pushed += len(batch)
             else:
                 self._others += len(batch)
-        if apart and self.late is not None:
-            first = origin.first.later(len(delivery.points), held_out=False)
+        if parts.apart and self.late is not None:
+            first = origin.first.later(len(parts.points), held_out=False)
             # a feed is read on once all is on disk here; who waits for an answer is told what workers say
             batches = Ticket() if delivery.feed else ticket
-            for content in (delivery.waiting, delivery.targets):
+            for content in (parts.waiting, parts.targets):
                 if content is not None:
                     self.late.put(Brought(delivery.source, content, first, ticket, batches))
         if delivery.settled is not None:

@@ -38,6 +38,17 @@ class Parts:
     waiting: PointBlock | None = None
     targets: Targets | None = None
 
+    @property
+    def records(self) -> int:
+        """All that the chunk had."""
+        return len(self.points) + len(self.refused) + self.apart
+
+    @property
+    def apart(self) -> int:
+        """Records that are no points yet, or belong to others."""
+        waiting = 0 if self.waiting is None else len(self.waiting)
+        return waiting + (0 if self.targets is None else len(self.targets.keys))
+
 
 def separate(chunk: Chunk, schema: StreamSchema, record_bytes: int, *, late: bool) -> Parts:
     """Judge the records of a chunk, see `validate`; ``late``: targets may come later than their points."""

@@ -84,17 +84,9 @@ class Pushes:
         before = push.sequence * (len(refused) + len(prepared.points))
         first = BatchId.of_push(*key)
         origin = Origin(first, ingest.batch_points, share, before, durable=True)
+        form = "json" if "x" not in push.tensors else push.tensors["x"].dtype.str
         self.deliver(
-            Delivery(
-                push.client,
-                "json" if "x" not in push.tensors else push.tensors["x"].dtype.str,
-                prepared.points,
-                refused,
-                lambda t: self._settle(key, t, refused),
-                origin,
-                waiting=prepared.waiting,
-                targets=prepared.targets,
-            )
+            Delivery(push.client, form, prepared, lambda t: self._settle(key, t, refused), origin)
         )
 
     def _prepared(self, push: Push) -> Parts | None:

@@ -124,7 +124,7 @@ def test_an_ingest_node_goes_on_taking_pushes(seed: int) -> None:
     pushes = Pushes(queue, taken.append, lambda _, pushed: answered.append(pushed), settings)
     for message in arriving([Push], seed):
         pushes.take(b"c", message, has_room=True)
-    assert all(np.isfinite(delivery.points.x).all() for delivery in taken)
+    assert all(np.isfinite(delivery.parts.points.x).all() for delivery in taken)
     good = Push("good", 1, 1, {"x": np.ones((3, 4), np.float32)})
     pushes.take(b"c", good, has_room=True)
-    assert len(taken[-1].points) == 3
+    assert len(taken[-1].parts.points) == 3

@@ -38,8 +38,8 @@ class Node:
 
     def settle(self) -> None:
         delivery = self.ingest_queue.requests.get(timeout=PATIENCE_S)
-        self.taken.append(delivery.points.x)
-        count = len(delivery.points)
+        self.taken.append(delivery.parts.points.x)
+        count = len(delivery.parts.points)
         delivery.settled(Ticket(points=count, stored=count))
 
     def post(self, body, kind="application/x-ndjson", *, settle=False, path="/points"):

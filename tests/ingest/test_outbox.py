@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from ingest.dead_letters import DeadLetterFile, read
 from ingest.ingest_queue import Delivery
 from ingest.late_targets import UNKNOWN
 from ingest.outbox import LETTERS, Outbox
-from ingest.parts import separate
+from ingest.parts import Parts, separate
 from ingest.positions import Place
 from ingest.progress import IngestState
 from ingest.records import Refused
@@ -69,7 +70,8 @@ class Life:
         good = np.flatnonzero(chunk.x[:, 0] >= 0)
         refused = [Refused(row.tobytes(), "negative") for row in chunk.x[chunk.x[:, 0] < 0]]
         end = Place(self.records, offset)
-        delivery = Delivery("feed", "<f4", chunk.take(good), refused, None, origin, "feed", end)
+        parts = Parts(chunk.take(good), refused)
+        delivery = Delivery("feed", "<f4", parts, None, origin, "feed", end)
         self.outbox.take(delivery)
         return True
 
@@ -157,7 +159,7 @@ def test_a_request_fills_the_dead_letters_only_so_far(root):
     life = Life(root, 1, {"w1": store})
     refused = [Refused(b"x", "no")] * (LETTERS + 5)
     points = PointBlock(np.ones((3, 2), np.float32))
-    life.outbox.take(Delivery("http", "json", points, refused, lambda _: None))
+    life.outbox.take(Delivery("http", "json", Parts(points, refused), lambda _: None))
     assert len(list(read(root / "letters"))) == LETTERS
     assert life.report().sent == LETTERS + 8
     assert life.report().dead_lettered == LETTERS + 5, "all are counted"
@@ -167,7 +169,7 @@ def test_a_request_fills_the_dead_letters_only_so_far(root):
 def push(number, count=25) -> Delivery:
     points = PointBlock(np.ones((count, 2), np.float32))
     origin = Origin(BatchId.of_push("c", 1, number), 10, 0.1, 0, durable=True)
-    return Delivery("c", "<f4", points, [], lambda t: None, origin)
+    return Delivery("c", "<f4", Parts(points), lambda t: None, origin)
 
 
 def test_a_push_that_comes_again_in_another_life_is_stored_and_counted_once(root):
@@ -184,9 +186,7 @@ def test_a_push_that_comes_again_in_another_life_is_stored_and_counted_once(root
     tickets = []
     for number in (1, 2):
         delivery = push(number)
-        later.outbox.take(
-            Delivery("c", "<f4", delivery.points, [], tickets.append, delivery.origin)
-        )
+        later.outbox.take(replace(delivery, settled=tickets.append))
     for _ in range(9):
         later.step()
     assert [t.stored + t.duplicate for t in tickets] == [25, 25]
@@ -272,18 +272,7 @@ class LateLife(Life):
         self.records += len(chunk)
         parts = separate(chunk, SCHEMA, 1000, late=True)
         self.outbox.take(
-            Delivery(
-                "feed",
-                "json",
-                parts.points,
-                parts.refused,
-                None,
-                origin,
-                "feed",
-                Place(self.records, offset),
-                parts.waiting,
-                parts.targets,
-            )
+            Delivery("feed", "json", parts, None, origin, "feed", Place(self.records, offset))
         )
         return True
 

@@ -14,6 +14,7 @@ from ingest.cutting import Origin
 from ingest.dead_letters import DeadLetterFile
 from ingest.ingest_queue import Delivery
 from ingest.outbox import Outbox
+from ingest.parts import Parts
 from ingest.progress import IngestState
 from streammac.delivery.batch import Ticket
 from streammac.delivery.ledger import Ledger
@@ -171,7 +172,7 @@ class IngestProcess(Process):
         def settled(ticket: Ticket) -> None:
             self.client.open.pop(number, None)
 
-        self.outbox.take(Delivery(client, "<f4", PointBlock(x), (), settled, origin))
+        self.outbox.take(Delivery(client, "<f4", Parts(PointBlock(x)), settled, origin))
 
     # -- workers --------------------------------------------------------------------------
 
