@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -24,12 +25,12 @@ SLOW = 3.0
 """The slow worker's steps take so many times as long."""
 SEEDS = (0, 1, 2)
 LOOKS_S = 0.1
-Make: TypeAlias = Callable[[str, Floats], Machine]
+Make: TypeAlias = Callable[[str, Floats, Graph], Machine]
 
 
 def averaging(rule: Rule) -> Make:
     """Return what makes members with a rule."""
-    return lambda name, w: Member(name, w, rule)
+    return lambda name, w, graph: Member(name, w, rule, graph)
 
 
 STRATEGIES: Mapping[str, tuple[Make, Callable[[Sequence[str]], Graph]]] = {
@@ -37,8 +38,8 @@ STRATEGIES: Mapping[str, tuple[Make, Callable[[Sequence[str]], Graph]]] = {
     "wait for all but one": (averaging(Backups(1)), complete),
     "threshold, backups up to a quarter": (averaging(Threshold()), complete),
     "threshold of the paper": (averaging(Threshold(1.0)), complete),
-    "push-sum": (lambda name, w: PushSum(name, w), pushed),
-    "push-sum, 2 ahead": (lambda name, w: PushSum(name, w, ahead=2), pushed),
+    "push-sum": (PushSum, pushed),
+    "push-sum, 2 ahead": (partial(PushSum, ahead=2), pushed),
 }
 
 
@@ -88,8 +89,9 @@ class Setting:
             seconds = STEP_S * (SLOW if name in slow else 1.0) * chance.lognormal(0, self.spread)
             return w - np.float32(self.rate) * task.gradient(w, rows), seconds
 
-        members = {name: make(name, task.start) for name in names}
-        return VirtualTime(members, graph(names), work, HOP)
+        links = graph(names)
+        members = {name: make(name, task.start, links) for name in names}
+        return VirtualTime(members, work, HOP)
 
 
 def run(*, short: bool = False) -> Iterator[Report]:

@@ -7,12 +7,11 @@ its step. Small messages are as long as a large one of `SMALL` bytes.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from streammac.consensus.graph import Graph
 from streammac.consensus.messages import (
     Action,
     Event,
@@ -22,7 +21,6 @@ from streammac.consensus.messages import (
     Send,
     Step,
     Stepped,
-    View,
 )
 from streammac.models.base import Floats
 from streammac.planning.constants import HopCost
@@ -38,6 +36,10 @@ class Machine(Protocol):
     @property
     def w(self) -> Floats:
         """Return its parameters."""
+        ...
+
+    def begin(self) -> list[Action]:
+        """Return what is to be done first."""
         ...
 
     def handle(self, event: Event) -> list[Action]:
@@ -56,17 +58,13 @@ class VirtualTime:
     ----------
     members : mapping of str to Machine
         By name; all are there from the beginning.
-    graph : Graph
-        Who sends to whom.
     work : callable
         Makes a step.
     hop : HopCost
         Between any two.
     """
 
-    def __init__(
-        self, members: Mapping[str, Machine], graph: Graph, work: Work, hop: HopCost
-    ) -> None:
+    def __init__(self, members: Mapping[str, Machine], work: Work, hop: HopCost) -> None:
         self.members = members
         self._work = work
         self._hop = hop
@@ -79,7 +77,7 @@ class VirtualTime:
         self._queue: list[tuple[float, int, str, Event]] = []
         self._count = 0
         for name in members:
-            self._feed(name, View(1, graph))
+            self._do(name, members[name].begin())
 
     def run(self, until_s: float) -> None:
         """Let time pass."""
@@ -99,7 +97,10 @@ class VirtualTime:
         return total
 
     def _feed(self, name: str, event: Event) -> None:
-        for action in self.members[name].handle(event):
+        self._do(name, self.members[name].handle(event))
+
+    def _do(self, name: str, actions: Iterable[Action]) -> None:
+        for action in actions:
             match action:
                 case Send(to, message):
                     large = isinstance(message, Offer | Push)

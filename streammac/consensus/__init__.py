@@ -38,13 +38,10 @@ just late: it goes on alone from what it has. Else its next step would be late a
 iteration that the others are in. Its step was from its own parameters, which nobody has changed meanwhile: it is not
 stale, there are just fewer of them. (The paper does not say what becomes of a worker that is always slow.)
 
-**Who is lost, joins or hangs.** A `View` says who is there. What the lost ones owe is forgotten; who joins offers in
-the first iteration that it hears of. Where a member has waited too long (`Overdue`, from whoever has a clock), it goes
-on with what is there. An edge that it is then in doubt of is averaged late, when the other end speaks again, so that
-the average stays what it is.
-
-What nothing here promises: links keep order and lose nothing, or the average moves by as much as is lost. Who is
-declared lost and lives has averaged with some who have not averaged with it.
+**Whoever takes part is there from the first iteration to the last.** Who is lost, joins or hangs is the coordinator's
+business, as in the ring: an epoch is so many iterations of the same members, and where it is disturbed they go on
+alone (`streammac.averaging`). What nothing here promises: links keep order and lose nothing, or the average moves by
+as much as is lost, and members wait until somebody notices.
 
 ==============  =======================================================================
 module          its idea
@@ -52,7 +49,6 @@ module          its idea
 ``member``      one member: events in, actions out
 ``rules``       how long it waits
 ``period``      which edges have been used, as everybody gets to know it
-``doubts``      edges of which it has no word yet
 ``weights``     with which weights neighbours average
 ``graph``       who are neighbours
 ``push_sum``    averaging where links go one way: nobody waits for an answer

@@ -51,6 +51,19 @@ def complete(members: Sequence[str]) -> Graph:
     return _linked(members, range(1, len(members)))
 
 
+MOST_COMPLETE = 8
+"""Members that are all neighbours: among more, each would send more than it computes."""
+
+
+def suited(members: Sequence[str]) -> Graph:
+    """Return the graph of a cluster: complete where members are few, else exponential.
+
+    >>> len(suited("abcd").targets["a"]), len(suited("abcdefghijklmnop").targets["a"])
+    (3, 7)
+    """
+    return complete(members) if len(members) <= MOST_COMPLETE else exponential(members)
+
+
 def ring(members: Sequence[str]) -> Graph:
     """Return the graph in which each has the one before and the one after it.
 

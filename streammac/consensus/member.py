@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from streammac.consensus.doubts import Doubt, Doubts
 from streammac.consensus.graph import Graph
 from streammac.consensus.messages import (
     Action,
+    Done,
     Event,
     Heard,
     Message,
     Offer,
-    Overdue,
-    Progress,
     Received,
     Send,
     Step,
     Stepped,
-    View,
 )
 from streammac.consensus.period import Period
 from streammac.consensus.rules import Rule
 from streammac.consensus.weights import metropolis, moves
 from streammac.models.base import Floats
 
+FOR_EVER = range(sys.maxsize)
+
 
 class Phase(Enum):
     """What a member is at; the table in `streammac.consensus` says until when."""
 
-    ALONE = "in no view yet"
+    NEW = "has not begun"
     STEPPING = "makes its step"
     WAITING = "waits for offers"
     AGREEING = "waits for word of those it has heard"
+    DONE = "has made all its iterations"
 
 
 @dataclass(slots=True)
@@ -61,27 +62,29 @@ class Member:
         The parameters that it begins with.
     rule : Rule
         How long it waits; the same for all.
+    graph : Graph
+        Who averages with whom; the same for all.
+    iterations : range
+        The first one that it makes, and the first one that nobody makes any more.
     """
 
-    def __init__(self, name: str, w: Floats, rule: Rule) -> None:
+    def __init__(
+        self, name: str, w: Floats, rule: Rule, graph: Graph, iterations: range = FOR_EVER
+    ) -> None:
         self.name = name
         self.w = w
         self.rule = rule
-        self.phase = Phase.ALONE
-        self.iteration = 0
-        self.graph = Graph((name,), {name: ()})
+        self.graph = graph
+        self.phase = Phase.NEW
+        self.iteration = iterations.start
+        self._end_of_all = iterations.stop
         self.period = Period()
-        self._past = -1
+        self._past = iterations.start - 1
         self._others: dict[str, _Other] = {}
         self._heard: dict[str, Offer] = {}
         """Agreeing: the offers that the iteration ended with."""
         self._offered: set[str] = set()
         """Who has this iteration's offer."""
-        self._count = 0
-        """How many these are, with those who are gone since."""
-        self._doubts = Doubts()
-        self._later = Period()
-        """What was told of a view that is not here yet."""
         self._actions: list[Action] = []
 
     @property
@@ -89,45 +92,27 @@ class Member:
         """With whom it averages."""
         return self.graph.targets.get(self.name, ())
 
+    def begin(self) -> list[Action]:
+        """Return what is to be done first: a step."""
+        self._step({})
+        return self._taken()
+
     def handle(self, event: Event) -> list[Action]:
         """Take in what has happened; return what is to be done, in this order."""
         match event:
-            case View():
-                self._enter(event)
             case Stepped(w) if self.phase is Phase.STEPPING:
                 self.w = w
                 self._stepped()
-            case Received(sender, message):
-                assert isinstance(message, Offer | Heard | Progress), message
+            case Received(sender, message) if self.phase is not Phase.DONE:
+                assert isinstance(message, Offer | Heard), message
                 self._take(sender, message)
-            case Overdue():
-                self._go_on()
+        return self._taken()
+
+    def _taken(self) -> list[Action]:
         actions, self._actions = self._actions, []
         return actions
 
     # -- events ---------------------------------------------------------------------------
-
-    def _enter(self, view: View) -> None:
-        if view.number <= self.period.view:
-            return
-        lost = set(self.graph.members) - set(view.graph.members)
-        known = set(self.neighbours)
-        self.graph = view.graph
-        self.period = Period(view.number)
-        for gone in lost:
-            self._others.pop(gone, None)
-            self._heard.pop(gone, None)
-            self._doubts.forget(gone)
-        if (
-            self._past >= 0
-        ):  # who joins is to know, or would wait for those who have nothing to offer now
-            self._tell(Heard(self._past, (), self.period), set(self.neighbours) - known)
-        if self.phase is Phase.ALONE:
-            self._step({})
-        elif self.phase is Phase.WAITING:
-            self._offer_to(set(self.neighbours) - self._offered)
-        self._learn(self._later)
-        self._look()
 
     def _stepped(self) -> None:
         """Offer what the step has made, or go on alone where nobody can take it any more."""
@@ -144,8 +129,6 @@ class Member:
         self._wait()
 
     def _take(self, sender: str, message: Message) -> None:
-        if sender not in self.graph.members and message.period.view <= self.period.view:
-            return  # it is gone; of a later view it may be one who joins
         other = self._other(sender)
         match message:
             case Offer():
@@ -155,23 +138,8 @@ class Member:
                 other.past = max(other.past, message.iteration)
                 if self.name in message.names:
                     other.heard_me, other.heard = message.iteration, len(message.names)
-                self._doubts.settle(sender, other.past, other.heard_me, other.heard)
         self._learn(message.period)
         self._look()
-
-    def _go_on(self) -> None:
-        """End the iteration with the offers there are, or without word of those who owe it."""
-        if self.phase is Phase.WAITING:
-            heard = self._offers()
-            for name, edge in self.graph.along(self.name).items():
-                if name not in heard:  # or every iteration of this period would wait as long
-                    self._learn(self.period.with_used(edge))
-            self._end()
-        elif self.phase is Phase.AGREEING:
-            for name in self._owing():
-                offer = self._heard.pop(name)
-                self._doubts.add(name, Doubt(self.iteration, self._count, self.w, offer.w))
-            self._look()
 
     # -- one iteration --------------------------------------------------------------------
 
@@ -193,6 +161,9 @@ class Member:
 
     def _wait(self) -> None:
         """Offer what there is."""
+        if self.iteration >= self._end_of_all:
+            self._finish({})
+            return
         self.phase = Phase.WAITING
         self.period = self.period.after(self.graph.edges, self.iteration)
         self._offered = set()
@@ -218,7 +189,6 @@ class Member:
         self.phase = Phase.AGREEING
         self._past = self.iteration
         self._heard = self._offers()
-        self._count = len(self._heard)
         word = Heard(self.iteration, tuple(sorted(self._heard)), self.period)
         self._tell(word, set(self.neighbours) | self._offered)
         self._look()
@@ -226,7 +196,7 @@ class Member:
     def _average(self) -> None:
         others = {name: self._other(name) for name in sorted(self._heard)}
         weights = {
-            name: metropolis(self._count, other.heard)
+            name: metropolis(len(self._heard), other.heard)
             for name, other in others.items()
             if other.heard_me == self.iteration
         }
@@ -238,12 +208,21 @@ class Member:
 
     def _next(self, w: Floats, weights: Mapping[str, float]) -> None:
         """Begin the next iteration from these parameters."""
-        self.w = self._doubts.paid(w)
+        self.w = w
         self._heard = {}
         self.iteration += 1
         self._step(weights)
 
+    def _finish(self, weights: Mapping[str, float]) -> None:
+        """End: nobody is to wait for what comes no more."""
+        self.phase = Phase.DONE
+        self._tell(Heard(self.iteration - 1, (), self.period), set(self.neighbours))
+        self._actions.append(Done(self.w, weights))
+
     def _step(self, weights: Mapping[str, float]) -> None:
+        if self.iteration >= self._end_of_all:
+            self._finish(weights)
+            return
         self.phase = Phase.STEPPING
         self._actions.append(Step(self.iteration, self.w, weights))
         self._look()
@@ -287,15 +266,12 @@ class Member:
 
     def _learn(self, period: Period, tell: bool = False) -> None:
         """Put together what is known of the period, and tell others, who may wait for it, if nothing else will soon."""
-        if period.view > self.period.view:
-            self._later = self._later.merged(period)
-            return
         known = self.period.merged(period).after(self.graph.edges, self.iteration)
         if known == self.period:
             return
         self.period = known
         if tell or self.phase is Phase.WAITING:
-            self._tell(Progress(known), set(self.neighbours))
+            self._tell(Heard(self._past, (), known), set(self.neighbours))
 
     # -- to others ------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from streammac.consensus.graph import Graph
 from streammac.consensus.period import Period
 from streammac.models.base import Floats
 
@@ -24,17 +23,13 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """An iteration has ended at the sender, and all before it; in this one it has heard these."""
+    """An iteration has ended at the sender, and all before it (-1: none); in this one it has heard these.
+
+    It may be told again without names, where the period has gone on.
+    """
 
     iteration: int
     names: tuple[str, ...]
-    period: Period
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The period has gone on."""
-
     period: Period
 
 
@@ -47,17 +42,9 @@ class Push:
     weight: float
 
 
-Message: TypeAlias = Offer | Heard | Progress
+Message: TypeAlias = Offer | Heard
 
 # -- to a member --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """These are there from now on; who is not among them is gone. Numbers only grow."""
-
-    number: int
-    graph: Graph
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,12 +62,7 @@ class Received:
     message: Message | Push
 
 
-@dataclass(frozen=True, slots=True)
-class Overdue:
-    """It has waited long enough, and is to go on with what is there."""
-
-
-Event: TypeAlias = View | Stepped | Received | Overdue
+Event: TypeAlias = Stepped | Received
 
 # -- from a member ------------------------------------------------------------------------
 
@@ -112,4 +94,12 @@ class Step:
     weights: Mapping[str, float] = field(default_factory=dict)
 
 
-Action: TypeAlias = Send | Step
+@dataclass(frozen=True, slots=True, eq=False)
+class Done:
+    """All iterations are made: the parameters, and the weights with which the last one ended."""
+
+    w: Floats
+    weights: Mapping[str, float]
+
+
+Action: TypeAlias = Send | Step | Done

@@ -12,33 +12,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """What a member knows of the periods of a view.
+    """What a member knows of periods.
 
     Attributes
     ----------
-    view : int
-        Whose path it is; a new view begins anew.
     number : int
         Which period it is: of n edges, it does not begin before iteration n times this.
     used : int
         Bit i: edge i of the path has been used in this one.
     """
 
-    view: int = 0
     number: int = 0
     used: int = 0
 
     def merged(self, other: Period) -> Period:
         """Return what both know together.
 
-        >>> Period(1, 4, 0b001).merged(Period(1, 4, 0b100))
-        Period(view=1, number=4, used=5)
-        >>> Period(1, 4, 0b001).merged(Period(1, 5, 0b100))
-        Period(view=1, number=5, used=4)
+        >>> Period(4, 0b001).merged(Period(4, 0b100))
+        Period(number=4, used=5)
+        >>> Period(4, 0b001).merged(Period(5, 0b100))
+        Period(number=5, used=4)
         """
-        if (self.view, self.number) == (other.view, other.number):
-            return Period(self.view, self.number, self.used | other.used)
-        return max(self, other, key=lambda period: (period.view, period.number))
+        if self.number == other.number:
+            return Period(self.number, self.used | other.used)
+        return max(self, other, key=lambda period: period.number)
 
     def complete(self, edges: int) -> bool:
         """Return whether all edges of a path of so many have been used."""
@@ -47,13 +44,13 @@ class Period:
     def after(self, edges: int, iteration: int) -> Period:
         """Return the period of an iteration: a new one where this one is over.
 
-        >>> Period(1, 4, 0b111).after(edges=3, iteration=14)
-        Period(view=1, number=4, used=7)
-        >>> Period(1, 4, 0b111).after(edges=3, iteration=15)
-        Period(view=1, number=5, used=0)
+        >>> Period(4, 0b111).after(edges=3, iteration=14)
+        Period(number=4, used=7)
+        >>> Period(4, 0b111).after(edges=3, iteration=15)
+        Period(number=5, used=0)
         """
         if self.complete(edges) and iteration >= (self.number + 1) * edges > 0:
-            return Period(self.view, iteration // edges)
+            return Period(iteration // edges)
         return self
 
     def wants(self, edge: int, edges: int) -> bool:
@@ -62,4 +59,4 @@ class Period:
 
     def with_used(self, edge: int) -> Period:
         """Return it with one edge more that has been used."""
-        return Period(self.view, self.number, self.used | 1 << edge)
+        return Period(self.number, self.used | 1 << edge)

@@ -9,7 +9,7 @@ nobody may be too far ahead.
 from __future__ import annotations
 
 from streammac.consensus.graph import Graph
-from streammac.consensus.messages import Action, Event, Push, Received, Send, Step, Stepped, View
+from streammac.consensus.messages import Action, Event, Push, Received, Send, Step, Stepped
 from streammac.models.base import Floats
 
 
@@ -22,20 +22,22 @@ class PushSum:
         Its own.
     w : (D,) float array
         The parameters that it begins with.
+    graph : Graph
+        Who pushes to whom.
     ahead : int
         By how many iterations it may be ahead of those that push to it: 0, all push at the same pace.
     """
 
-    def __init__(self, name: str, w: Floats, ahead: int = 0) -> None:
+    def __init__(self, name: str, w: Floats, graph: Graph, ahead: int = 0) -> None:
         self.name = name
         self.ahead = ahead
         self.x = w
         self.weight = 1.0
         self.iteration = 0
-        self.graph = Graph((name,), {name: ()})
-        self._view = 0
+        self.graph = graph
         self._begun: Floats | None = None
-        """The parameters from which the step under way was asked for; None: it waits, or is in no view yet."""
+        """The parameters from which the step under way was asked for; None: it waits, or has not begun."""
+        self._has_begun = False
         self._pushed: dict[str, int] = {}
         """The newest iteration of which a push of each source has come."""
 
@@ -44,13 +46,14 @@ class PushSum:
         """Its parameters."""
         return self.x / self.weight
 
+    def begin(self) -> list[Action]:
+        """Return what is to be done first: a step."""
+        self._has_begun = True
+        return self._step()
+
     def handle(self, event: Event) -> list[Action]:
         """Take in what has happened; return what is to be done, in this order."""
         match event:
-            case View(number, graph) if number > self._view:
-                begins = self._view == 0
-                self._view, self.graph = number, graph
-                return self._step() if begins else self._go_on()
             case Stepped(w) if self._begun is not None:
                 self.x = self.x + (w - self._begun)
                 self._begun = None
@@ -74,7 +77,7 @@ class PushSum:
         """Begin the next step, unless somebody is too far behind."""
         least = self.iteration - 1 - self.ahead
         late = any(self._pushed.get(n, -1) < least for n in self.graph.sources(self.name))
-        return [] if self._begun is not None or late or not self._view else self._step()
+        return [] if self._begun is not None or late or not self._has_begun else self._step()
 
     def _step(self) -> list[Action]:
         self._begun = self.w

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 
 class Rule(Protocol):
@@ -72,3 +72,8 @@ class Threshold:
             return True
         most = max(1.0, self.backups * (len(heard) + len(missing)))
         return len(missing) <= most and any(name in heard for name in wanted)
+
+
+def rule_of(backups: int | Literal["dynamic"]) -> Rule:
+    """Return the rule that ``training.backups`` asks for."""
+    return Threshold() if backups == "dynamic" else Backups(backups)

@@ -19,8 +19,8 @@ def iterations(rule, slow: float, graph=complete, seconds: float = 20.0) -> tupl
     def work(name, iteration, w):
         return w + 1, 0.1 * (slow if name == "w1" else 1.0) * chance.lognormal(0, 0.05)
 
-    members = {name: Member(name, np.zeros(1), rule) for name in NAMES}
-    cluster = VirtualTime(members, graph(NAMES), work, HopCost(latency_s=1e-4, byte_s=0.0))
+    members = {name: Member(name, np.zeros(1), rule, graph(NAMES)) for name in NAMES}
+    cluster = VirtualTime(members, work, HopCost(latency_s=1e-4, byte_s=0.0))
     cluster.run(seconds)
     return min(member.iteration for member in members.values()), cluster
 
@@ -53,9 +53,9 @@ def test_the_sum_is_that_of_all_steps():
 
 
 def test_messages_leave_one_after_the_other():
-    members = {name: Member(name, np.zeros(1), Backups(0)) for name in NAMES}
+    members = {name: Member(name, np.zeros(1), Backups(0), complete(NAMES)) for name in NAMES}
     slow_card = HopCost(latency_s=0.0, byte_s=1e-3)
-    cluster = VirtualTime(members, complete(NAMES), lambda n, i, w: (w, 0.1), slow_card)
+    cluster = VirtualTime(members, lambda n, i, w: (w, 0.1), slow_card)
     cluster.run_iterations(1)
     # three offers of 108 bytes, three words of 100
     assert cluster.now == pytest.approx(0.1 + 3 * 0.108 + 3 * 0.1, rel=0.2)

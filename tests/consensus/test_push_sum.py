@@ -10,22 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streammac.consensus.graph import pushed, ring
-from streammac.consensus.messages import Received, Send, Step, Stepped, View
+from streammac.consensus.messages import Received, Send, Step, Stepped
 from streammac.consensus.push_sum import PushSum
 
 
 class Pushing:
     def __init__(self, count: int, graph, ahead: int) -> None:
         names = [f"w{number}" for number in range(count)]
-        self.members = {n: PushSum(n, np.array([float(i)]), ahead) for i, n in enumerate(names)}
+        links = graph(names)
+        self.members = {
+            n: PushSum(n, np.array([float(i)]), links, ahead) for i, n in enumerate(names)
+        }
         self.links: dict[tuple[str, str], deque] = defaultdict(deque)
         self.steps: dict[str, Step] = {}
         self.moved = 0.0
         for name in names:
-            self.feed(name, View(1, graph(names)))
+            self.do(name, self.members[name].begin())
 
     def feed(self, name: str, event) -> None:
-        for action in self.members[name].handle(event):
+        self.do(name, self.members[name].handle(event))
+
+    def do(self, name: str, actions) -> None:
+        for action in actions:
             if isinstance(action, Send):
                 self.links[name, action.to].append(action.message)
             else:
@@ -70,17 +76,3 @@ def test_all_agree_in_the_end(count: int, ahead: int, seed: int):
     assert max(iterations) - min(iterations) <= count * (1 + ahead)
     for member in made.members.values():
         np.testing.assert_allclose(member.w, (count - 1) / 2, atol=0.01)
-
-
-def test_who_is_gone_is_not_waited_for():
-    made = Pushing(3, pushed, 0)
-    chance = random.Random(0)
-    made.run(chance, 50)
-    del made.members["w1"]
-    made.steps.pop("w1", None)
-    made.links = defaultdict(deque, {k: q for k, q in made.links.items() if "w1" not in k})
-    for name in ("w0", "w2"):
-        made.feed(name, View(2, pushed(["w0", "w2"])))
-    before = made.members["w0"].iteration
-    made.run(chance, 200)
-    assert made.members["w0"].iteration > before + 10
