@@ -1,7 +1,8 @@
 """Prequential figures: each point that comes is first predicted with the model there is, then trained on.
 
 What a model does on points that it has not seen yet (`NestedModel.outcomes`) is summed up here; the coordinator adds up
-what workers tell. A point counts at the worker where it came first, and in the life of that worker in which it came.
+what workers tell. A point counts once at most: at the worker that it was sent to first, and in the life of that worker
+in which it came.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from streammac.models.base import Floats
+from streammac.models.base import Floats, added
 from streammac.wire.reports import Predicted
 
 
 class NewRows:
-    """Which rows of a shard nobody has predicted yet: those that came in this life, and not from another worker.
+    """Which rows of a shard nobody has predicted yet: those that came in this life, and that no worker had before.
 
-    The thread that stores notes what moves here before it is stored; another one asks.
+    The thread that stores notes what a worker had before it is stored; another one asks.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ class NewRows:
         self._moved: tuple[tuple[int, int], ...] = ()
 
     def moves(self, first: int, stop: int) -> None:
-        """Take notice that rows from ``first`` on, before ``stop`` at most, are to come from another worker."""
+        """Take notice that rows from ``first`` on, before ``stop`` at most, are to come that a worker had before."""
         before = self._moved
         if before and before[-1][1] == first:
             first, before = before[-1][0], before[:-1]
@@ -84,10 +85,10 @@ class Prequential:
             counts &= np.isfinite(values)
         before = self.predicted
         sums = {
-            name: before.sums.get(name, 0.0) + float(values[counts].sum(dtype=np.float64))
-            for name, values in outcomes.items()
+            name: float(values[counts].sum(dtype=np.float64)) for name, values in outcomes.items()
         }
-        self.predicted = Predicted(before.points + int(counts.sum()), sums)
+        points = before.points + int(counts.sum())
+        self.predicted = Predicted(points, added(before.sums, sums))
 
 
 def _numbers(rows: slice, number: Callable[[int], int]) -> NDArray[np.int64]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import groupby
-from operator import attrgetter
 
 import msgspec
 
@@ -147,6 +146,7 @@ class WorkerShards:
     def append(self, batches: Sequence[Points]) -> list[Kept | OSError | StoreError]:
         """See `streammac.delivery.receiver.Store.append`."""
         outcomes: list[Kept | OSError | StoreError] = ["duplicate"] * len(batches)
+        before = {position for position, one in enumerate(batches) if one.moved or one.again}
         for shard in self:
             arrivals: dict[int, Arrival] = {}
             for position, batch in enumerate(batches):
@@ -155,7 +155,9 @@ class WorkerShards:
                         arrivals[position] = _arrival(batch)
                     except StoreError as error:
                         outcomes[position] = error
-            for position, outcome in zip(arrivals, self._append(shard, arrivals), strict=True):
+            for position, outcome in zip(
+                arrivals, self._append(shard, arrivals, before), strict=True
+            ):
                 if isinstance(outcome, Exception):
                     outcomes[position] = outcome
                 elif outcome is Outcome.STORED:
@@ -167,12 +169,13 @@ class WorkerShards:
         return outcomes
 
     def _append(
-        self, shard: Shard, arrivals: Mapping[int, Arrival]
+        self, shard: Shard, arrivals: Mapping[int, Arrival], before: Set[int]
     ) -> Sequence[Outcome | OSError | StoreError]:
+        """Store batches; of those at the positions ``before`` a worker may have told already."""
         outcomes: list[Outcome | OSError | StoreError] = []
-        for moved, some in groupby(arrivals.values(), attrgetter("moved")):
-            together = list(some)
-            if moved and shard is self.train:
+        for known, some in groupby(arrivals, before.__contains__):
+            together = [arrivals[position] for position in some]
+            if known and shard is self.train:
                 # before they are there, since another thread looks: as many as may be, then as many as are
                 points = sum(len(arrival.points) for arrival in together)
                 first = shard.end
@@ -181,7 +184,7 @@ class WorkerShards:
                 outcomes += shard.append_all(together, self._now)
             except ShardUnusable as error:
                 outcomes += [error] * len(together)
-            if moved and shard is self.train:
+            if known and shard is self.train:
                 self.new_rows.moved(shard.end)
         return outcomes
 

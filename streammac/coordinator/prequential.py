@@ -5,9 +5,11 @@ Workers tell sums that begin anew with each of their processes; what former ones
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 
+from streammac.models.base import added
+from streammac.wire.fields import Incarnation
 from streammac.wire.reports import Predicted
 from streammac.wire.status import Prequential
 
@@ -17,32 +19,26 @@ STEP_POINTS = 250
 """The window moves by so many at a time, or by as many as a worker tells of together."""
 
 
-@dataclass(slots=True)
-class Sums:
-    """Sums over points."""
-
-    points: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
-
-    def add(self, points: int, sums: Mapping[str, float]) -> None:
-        """Add others."""
-        self.points += points
-        for name, value in sums.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-
-    @property
-    def means(self) -> dict[str, float]:
-        """Return the means by name."""
-        return {name: value / self.points for name, value in self.sums.items() if self.points}
-
-
-@dataclass(slots=True)
-class Told:
+class Told(Predicted):
     """The newest word of a worker."""
 
-    incarnation: int
-    points: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
+    incarnation: Incarnation = 0
+
+
+def together(one: Predicted, other: Predicted) -> Predicted:
+    """Return the sums over the points of both."""
+    return Predicted(one.points + other.points, added(one.sums, other.sums))
+
+
+def since(before: Predicted, now: Predicted) -> Predicted:
+    """Return the sums over the points that came in between."""
+    gone = {name: -value for name, value in before.sums.items()}
+    return Predicted(now.points - before.points, added(now.sums, gone))
+
+
+def means(predicted: Predicted) -> dict[str, float]:
+    """Return those of at least one point, by name."""
+    return {name: value / predicted.points for name, value in predicted.sums.items()}
 
 
 @dataclass(slots=True)
@@ -53,15 +49,15 @@ class Predictions:
     ----------
     told : dict of str to Told
         The newest word of each.
-    whole : Sums
+    whole : Predicted
         Over all points.
-    steps : list of Sums
+    steps : list of Predicted
         Over the newest ones, oldest first.
     """
 
     told: dict[str, Told] = field(default_factory=dict)
-    whole: Sums = field(default_factory=Sums)
-    steps: list[Sums] = field(default_factory=list)
+    whole: Predicted = field(default_factory=Predicted)
+    steps: list[Predicted] = field(default_factory=list)
 
     def take(self, name: str, incarnation: int, predicted: Predicted) -> None:
         """Take the word of a worker; what an older process of its says comes too late."""
@@ -69,18 +65,20 @@ class Predictions:
         if known is not None and incarnation < known.incarnation:
             return
         if known is None or incarnation > known.incarnation:
-            known = Told(incarnation)
-        points = predicted.points - known.points
-        if points <= 0:
+            known = Told(incarnation=incarnation)
+        more = since(known, predicted)
+        if more.points <= 0:
             return
-        more = {of: value - known.sums.get(of, 0.0) for of, value in predicted.sums.items()}
-        self.told[name] = Told(incarnation, predicted.points, dict(predicted.sums))
-        if self.whole.points and more.keys() != self.whole.sums.keys():
-            self.whole, self.steps = Sums(), []  # another family of models: its figures are others
-        self.whole.add(points, more)
+        self.told[name] = Told(predicted.points, predicted.sums, incarnation)
+        if self.whole.points and more.sums.keys() != self.whole.sums.keys():
+            self.whole, self.steps = (
+                Predicted(),
+                [],
+            )  # another family of models: its figures are others
+        self.whole = together(self.whole, more)
         if not self.steps or self.steps[-1].points >= STEP_POINTS:
-            self.steps.append(Sums())
-        self.steps[-1].add(points, more)
+            self.steps.append(Predicted())
+        self.steps[-1] = together(self.steps[-1], more)
         while sum(step.points for step in self.steps[1:]) >= WINDOW_POINTS:
             del self.steps[0]
 
@@ -89,7 +87,5 @@ class Predictions:
         """Return what the status says of it; None before the first point."""
         if not self.whole.points:
             return None
-        newest = Sums()
-        for step in self.steps:
-            newest.add(step.points, step.sums)
-        return Prequential(self.whole.points, self.whole.means, newest.points, newest.means)
+        newest = reduce(together, self.steps)
+        return Prequential(self.whole.points, means(self.whole), newest.points, means(newest))

@@ -151,6 +151,10 @@ class Sender:
         batch.ticket.open_batches += 1
         owner = self._owners.pop(batch.batch_id, None)
         if owner is None:
+            if any(batch.batch_id in session.revoked for session in self._absent.values()):
+                batch.message = replace(
+                    batch.message, again=True
+                )  # it was a worker's in a former life
             self.waiting.append(batch)
             return
         session = self.session(owner)
@@ -207,6 +211,7 @@ class Sender:
                 batch.ticket.reason = batch.reason
                 self.given_up.append((batch, batch.reason))
             else:
+                batch.message = replace(batch.message, again=True)
                 self.waiting.put_back(batch)
 
     def _settle(self, batch: Batch) -> None:

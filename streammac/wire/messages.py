@@ -499,7 +499,8 @@ class Points(Message):
 
     ``(source, incarnation, sequence)`` names it for ever: a second one of that name is a duplicate.
     ``(sender, session)`` say who sends it this time, and whether that still counts. ``moved``: another worker
-    hands it over; it lives nowhere else then, so a copy that somebody else brought before was left behind.
+    hands it over; it lives nowhere else then, so a copy that somebody else brought before was left behind. ``again``:
+    a worker had it before, which may have stored and predicted it.
     """
 
     any_numbers: ClassVar[bool] = True
@@ -513,6 +514,7 @@ class Points(Message):
     sender: Name = ""
     session: Incarnation = 0
     moved: bool = False
+    again: bool = False
 
 
 class Ack(Message):

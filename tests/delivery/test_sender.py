@@ -196,6 +196,26 @@ def test_the_batches_of_a_worker_that_is_gone_go_elsewhere_and_it_is_told_when_i
     assert not office.state.revoked
 
 
+def test_a_batch_that_a_worker_had_says_so_where_it_goes_next_also_in_another_life():
+    office = Office("w1")
+    office.put(1)
+    assert [p.message.again for p in office.send()] == [False]
+    assert [p.message.again for p in office.send(RESEND_S)] == [False], "the same worker again"
+    office.route()
+    office.send()
+    other_life = Office(state=office.state)
+    other_life.put(1, 2)
+    for one in (office, other_life):
+        one.route("w2")
+        one.agree()
+    told = [p.message for one in (office, other_life) for p in one.send()]
+    assert [(message.sequence, message.again) for message in told] == [
+        (1, True),
+        (1, True),
+        (2, False),
+    ]
+
+
 def test_where_they_are_held_the_batches_of_a_worker_that_is_gone_wait_until_it_returns_and_consents():
     office = Office("w1", "w2", on_lost="hold")
     office.put(1, 2, 3, 4)

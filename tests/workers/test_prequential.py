@@ -100,17 +100,17 @@ def test_what_moves_here_or_was_here_before_is_not_predicted_again(tmp_path, ack
     settings = Settings.model_validate({"store": {"ack": ack}})
     schema = StreamSchema(2, "float32")
 
-    def points(sequence, count, *, moved=False):
-        return Points("i1", 1, sequence, False, {"x": np.ones((count, 2), np.float32)}, moved=moved)
+    def points(sequence, count, **flags):
+        return Points("i1", 1, sequence, False, {"x": np.ones((count, 2), np.float32)}, **flags)
 
     shards = WorkerShards("w1", RunDirectory(tmp_path), settings, schema)
     moving = points(20, 4, moved=True)
     shards.append([points(0, 3), points(10, 2), moving, points(30, 1)])
-    shards.append([moving, points(40, 2)])
-    new = np.flatnonzero(shards.new_rows.among(np.arange(12))).tolist()
+    shards.append([moving, points(40, 2), points(46, 3, again=True)])
+    new = np.flatnonzero(shards.new_rows.among(np.arange(15))).tolist()
     assert new == [0, 1, 2, 3, 4, 9, 10, 11]
     shards.close()
     shards = WorkerShards("w1", RunDirectory(tmp_path), settings, schema)
     shards.append([points(50, 1)])
-    assert np.flatnonzero(shards.new_rows.among(np.arange(13))).tolist() == [12]
+    assert np.flatnonzero(shards.new_rows.among(np.arange(16))).tolist() == [15]
     shards.close()
