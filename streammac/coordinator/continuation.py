@@ -93,6 +93,10 @@ class Continuation:
         self.rule.drifted(points, ever)
         return self._order("warm", points, ever)
 
+    def undecided(self, now: float) -> bool:
+        """Return whether workers have lately noticed a drift, and not enough of them."""
+        return any(now - at <= VOTE_S for _, at in self._votes.values())
+
     def missed(self, plan: EpochPlan) -> RestartContinuation | None:
         """Return the newest order, if whoever made this plan has not carried it out."""
         if self.newest is None or plan.restart >= self.newest.number:

@@ -248,8 +248,14 @@ class Coordinator:
         return news
 
     def judged(self, verdict: Verdict | None, now: float) -> list[Action]:
-        """Take notice of the publisher's newest verdict: the ring goes on from the parameters that it names."""
-        if self.ending or not self.progress.judge(verdict) or self.views.change is None:
+        """Take notice of the publisher's newest verdict: the ring goes on from the parameters that it names.
+
+        Not while a drift may be under way: with other parameters the other workers' detectors would begin anew and
+        never notice it, and held-out points of the old kind have judged.
+        """
+        if self.ending or self.progress.continuation.undecided(now):
+            return []
+        if not self.progress.judge(verdict) or self.views.change is None:
             return []
         return self._new_view(now)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from streammac.coordinator.awake_clock import BLINK_S, AwakeClock
+from streammac.coordinator.continuation import VOTE_S
 from streammac.coordinator.coordinator import BANNED_S, Coordinator
 from streammac.coordinator.coordinator_actions import Finished, Note, Tell
 from streammac.coordinator.failure_detector import CAP_S
@@ -706,6 +707,18 @@ def test_the_ring_goes_on_from_what_the_publisher_found_best():
     assert [o.event.kind for o in orders if isinstance(o, Note)] == ["adopted"]
     core.tick(9.0)
     assert core.views.number == 2, "once"
+
+
+def test_while_a_drift_is_voted_on_nothing_else_is_adopted():
+    core, _ = cluster()
+    answer(core, "w1")
+    answer(core, "w2")
+    finish(core, 3)
+    core.handle(b"w1", Drift("w1", 3, 0.1), now=1.0)
+    best = Verdict(restart=0, version=2, better=False, tensors={"w": np.full(2, 7.0)}, newest=3)
+    assert core.judged(best, now=2.0) == []
+    assert core.judged(best, now=1.0 + VOTE_S) == []
+    assert len(sent(core.judged(best, now=1.1 + VOTE_S), View)) == 2, "nobody else has noticed any"
 
 
 def test_without_a_ring_there_is_nothing_to_adopt():
