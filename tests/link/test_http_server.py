@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import select
 import socket
 import time
@@ -44,6 +45,18 @@ def port():
     url, close = serve(app, "127.0.0.1", names=["Proxy.example"])
     yield int(url.rpartition(":")[2])
     close()
+
+
+def test_an_answer_waits_for_no_acknowledgement(port):
+    with connection(port, GET + b"\r\n") as one:
+        one.recv(4096)
+        (server,) = (o for o in gc.get_objects() if _serves(o, one.getsockname()))
+        accepted = server.transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def _serves(thing: object, client: tuple[str, int]) -> bool:
+    return type(thing) is http_connection.LimitedConnection and thing.client == client
 
 
 @contextmanager
