@@ -273,7 +273,7 @@ def _epochs(every: Mapping[str, Points]) -> Report:
         if len(split.x) < LEAST_POINTS * radon_number(2 * split.x.shape[1] + 2):
             continue
         for strategy in ("ring", "radon"):
-            trained = trained_by(strategy, 1, model)
+            trained = trained_by(strategy, model)
             shards = {
                 f"w{i}": ArrayShard(
                     split.x[i::SHARDS].astype(np.float32),

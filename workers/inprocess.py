@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from streammac.models.base import Array, NestedModel
 from streammac.models.local import VisitPlan
 from streammac.models.signature import Signature
-from streammac.ring.member import Member
-from streammac.ring.member_actions import Answer, Report, Send
+from streammac.ring.member_actions import Answer, Report, Send, TrainDone
 from streammac.wire.messages import EpochPlan, MemberAddress, Resume, View
 from workers.learner import Learner
 from workers.snapshot import SnapshotSource
+from workers.strategy import member_of
 from workers.transports.inprocess import Hub, InProcessTransport
 
 
@@ -43,7 +43,7 @@ class InProcessRing:
         addresses = {name: transport.address for name, transport in self.transports.items()}
         for transport in self.transports.values():
             transport.connect(addresses)
-        self.members = {name: Member(name, model, signature, plan.seed) for name in shards}
+        self.members = {name: member_of(name, model, signature, plan.seed) for name in shards}
         self.reports: list[Report] = []
 
     def run(self, epochs: int) -> Mapping[str, Array]:
@@ -77,6 +77,8 @@ class InProcessRing:
                     self.transports[name].send(action.to, action.message)
                 elif isinstance(action, Report):
                     self.reports.append(action)
+                elif isinstance(action, TrainDone):
+                    queue.insert(0, action)
                 elif not isinstance(action, Answer):
                     done = self.learners[name].do(action)
                     if done is not None:

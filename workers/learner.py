@@ -8,20 +8,32 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from streammac.errors import StreammacError
-from streammac.models.base import Array, Floats, NestedModel, Objective, Tensors
-from streammac.models.local import VisitKey, VisitPlan, enter, minibatches, z_pass
+from streammac.models.base import Array, Batch, Floats, NestedModel, Objective, Tensors
+from streammac.models.consensus_training import ConsensusTraining
+from streammac.models.local import VisitKey, VisitPlan, endless, enter, minibatches, z_pass
 from streammac.models.signature import Signature
 from streammac.points.range import told_not_finite
 from streammac.ring.epoch import part_of
-from streammac.ring.member_actions import Done, Job, OpenEpoch, Train, TrainDone, ZStep, ZStepDone
+from streammac.ring.member_actions import (
+    Done,
+    GradientStep,
+    GradientStepDone,
+    Job,
+    OpenEpoch,
+    Train,
+    TrainDone,
+    ZStep,
+    ZStepDone,
+)
 from streammac.settings.schema import Settings, visit_budget
 from streammac.store import Shard
 from workers.drift import DriftWatch
@@ -158,6 +170,7 @@ class Learner:
     _opened: Opened | None = None
     _entered: int = 0  # rows of smaller numbers have coordinates
     _sweep: Sweep = field(default_factory=Sweep)
+    _steps: tuple[Train, Iterator[Batch]] | None = None  # what a copy is trained on from now on
 
     def do(self, job: Job) -> Done | None:
         """Do one job; of one that fails on its numbers is told, and the ring goes on without it."""
@@ -174,8 +187,8 @@ class Learner:
                 self._open(job)
                 self.times = PhaseTimes(enter=self.clock() - begin)
                 return None
-            case Train():
-                done = self._train(job)
+            case Train() | GradientStep():
+                done = self._train(job) if isinstance(job, Train) else self._step(job)
                 self.times.train += self.clock() - begin
                 return done
             case ZStep():
@@ -184,8 +197,9 @@ class Learner:
                 return z_step_done
 
     def _failed(self, job: Job, error: Exception, consequence: str) -> None:
-        step = f"training {job.token.block}" if isinstance(job, Train) else type(job).__name__
-        epoch = job.token.epoch if isinstance(job, Train) else job.epoch
+        trains = job.job if isinstance(job, GradientStep) else job
+        step = f"training {trains.token.block}" if isinstance(trains, Train) else type(job).__name__
+        epoch = trains.token.epoch if isinstance(trains, Train) else trains.epoch
         self.failed_steps += 1
         self.failed_step = (
             f"{step} in epoch {epoch}: {type(error).__name__}: {error} - {consequence}"
@@ -199,6 +213,8 @@ class Learner:
                 return None
             case ZStep():
                 return ZStepDone(job.view, job.epoch, Objective())
+            case GradientStep():
+                return GradientStepDone(job, job.w, len(self._epoch.data))
             case Train():
                 try:
                     return TrainDone(job, self._train(replace(job, visits=False)).tensors)
@@ -281,6 +297,19 @@ class Learner:
         _check_finite(state)
         return TrainDone(job, state, len(self._epoch.data))
 
+    def _step(self, step: GradientStep) -> GradientStepDone:
+        """Make a step of a copy, on the next minibatch of its job."""
+        assert isinstance(self.model, ConsensusTraining)
+        job, data = step.job, self._epoch.data
+        if self._steps is None or self._steps[0] is not job:
+            plan, key = replace(self.plan, part=job.part), VisitKey(job.token.epoch, 0, self.name)
+            self._steps = job, endless(data, plan, key, self._epoch.memo)
+        w = step.w
+        for batch in islice(self._steps[1], 1):
+            w = self.model.stepped(job.params, w, batch, job.part.age)
+        _check_finite({"w": w})
+        return GradientStepDone(step, w, len(data))
+
     def _z_step(self, job: ZStep) -> ZStepDone:
         data = self._epoch.data
         if job.plan.fresh:
@@ -314,7 +343,14 @@ def model_of(settings: Settings) -> NestedModel:
 
     training, spec = settings.training, settings.model
     model = configured(spec.family, spec.options, spec.bits, settings.stream.classes)
-    return trained_by(training.strategy, training.height, model)
+    points, _ = visit_budget(training.visit_budget)
+    return trained_by(
+        training.strategy,
+        model,
+        height=training.height,
+        minibatch=training.minibatch,
+        budget=points,
+    )
 
 
 def check_strategy(settings: Settings, signature: Signature) -> None:

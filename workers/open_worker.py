@@ -18,7 +18,6 @@ from streammac.delivery.worker_sockets import WorkerSockets
 from streammac.link.coordinator import CoordinatorLink
 from streammac.link.registration import Registration
 from streammac.models.signature import Signature
-from streammac.ring.member import Member
 from streammac.run_directory import RunDirectory
 from streammac.wire.messages import StreamSchema
 from streammac.wire.reports import WorkerReport
@@ -30,6 +29,7 @@ from workers.point_endpoint import PointEndpoint
 from workers.probe_thread import ProbeThread
 from workers.ring_side import RingEvent, RingSide
 from workers.shards import WorkerShards
+from workers.strategy import member_of
 
 RETENTION_S = 1.0
 
@@ -166,7 +166,8 @@ class OpenWorker:
         seed, epochs = settings.cluster.seed, settings.training.epochs
         rests = not settings.training.deterministic
         name, model = self.link.name, learner.model
-        member = Member(name, model, self.signature, seed, epochs, rests=rests)
+        backups = settings.training.backups
+        member = member_of(name, model, self.signature, seed, epochs, rests=rests, backups=backups)
         metrics = self.listeners.metrics
         self.ring = RingSide(self.link, transport, metrics, member, learner, self.compute)
         for event in self._early:

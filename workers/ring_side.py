@@ -16,6 +16,7 @@ from streammac.ring.member import Member
 from streammac.ring.member_actions import (
     Action,
     Answer,
+    GradientStepDone,
     NewPoints,
     OpenEpoch,
     Report,
@@ -23,25 +24,16 @@ from streammac.ring.member_actions import (
     TrainDone,
 )
 from streammac.telemetry.exporter import WorkerMetrics
-from streammac.wire.messages import (
-    Drift,
-    ModelState,
-    RestartContinuation,
-    Resume,
-    RingMoving,
-    Token,
-    View,
-    Wake,
-)
+from streammac.wire.messages import Drift, RestartContinuation, Resume, RingMoving, Token, View
 from streammac.wire.reports import RingProgress
 from workers.compute import ComputeThread, Result
 from workers.learner import Learner, PhaseTimes
 from workers.timing import EpochTimes, Stays, Untrained
-from workers.transports.base import Transport, TransportError
+from workers.transports.base import RingMessage, Transport, TransportError
 
 log = logging.getLogger(__name__)
 
-RingEvent: TypeAlias = View | Resume | Token | ModelState | Wake | RestartContinuation
+RingEvent: TypeAlias = View | Resume | RestartContinuation | RingMessage
 
 
 class RingSide:
@@ -128,7 +120,8 @@ class RingSide:
             self._do(self.member.handle(result.done))
         if isinstance(result.done, TrainDone) and result.done.job.visits:
             self.metrics.visited(result.seconds)
-        turns = isinstance(result.done, TrainDone) and not self.member.view.frozen
+        trains = isinstance(result.done, TrainDone | GradientStepDone)
+        turns = trains and not self.member.view.frozen
         if turns and self._announced < self.member.view.number:
             self._announced = self.member.view.number
             self.link.tell(RingMoving(self.link.name, self._announced))
@@ -144,6 +137,8 @@ class RingSide:
                     self.link.tell(action.holdings)
                 case Report():
                     self._report(action)
+                case TrainDone():
+                    self._do(self.member.handle(action))
                 case OpenEpoch():
                     self._times.begin(time.monotonic())
                     self._untrained.begin()

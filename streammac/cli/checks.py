@@ -90,7 +90,7 @@ def _model(settings: Settings, directory: RunDirectory, *, keyed: bool) -> Itera
     wanted, measure = settings.model, settings.held_out.measure
     try:
         model = configured(wanted.family, wanted.options, wanted.bits, settings.stream.classes)
-        trained_by(settings.training.strategy, settings.training.height, model)
+        trained_by(settings.training.strategy, model)
     except (ModelError, Incapable) as error:
         yield str(error)
         return

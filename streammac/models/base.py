@@ -267,6 +267,13 @@ class NestedModel(ABC):
         """
         return 1
 
+    def iterations_for(self, points: int) -> int:
+        """Return how many steps an epoch has of what members train in step with each other; else 0.
+
+        Their shards are of about so many points.
+        """
+        return 0
+
     def regrouped(self, params: Mapping[str, Array], groups: int) -> Mapping[str, Array]:
         """Return the model that an epoch begins with, laid out in that epoch's blocks.
 

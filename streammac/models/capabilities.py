@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streammac.errors import StreammacError
-from streammac.models.base import Array, Floats, NestedModel
+from streammac.models.base import Array, Batch, Floats, NestedModel, Objective, Tensors
 from streammac.models.signature import Signature
+from streammac.points.block import PointBlock
 
 
 class Incapable(StreammacError, TypeError):
@@ -52,6 +53,30 @@ class Vectorial(ABC):
         """Return the length of the vector."""
 
 
+class Differentiable(ABC):
+    """A family whose loss has a gradient by all its parameters: whole models of it are trained by steps along that."""
+
+    @property
+    def without_gradient(self) -> str:
+        """Why a model with these options has none after all; empty: it has one."""
+        return ""
+
+    @abstractmethod
+    def steered(self, params: Mapping[str, Array]) -> Tensors:
+        """Return what steps change, always in the same order: parameters, and what the next one knows of the last ones.
+
+        Where that is not among ``params``, it is as before the first step.
+        """
+
+    @abstractmethod
+    def stepped(self, params: Mapping[str, Array], batch: Batch, age: float) -> Tensors:
+        """Return the same after a step along the mean gradient of a minibatch, in an epoch of this age."""
+
+    @abstractmethod
+    def objective(self, params: Mapping[str, Array], points: PointBlock) -> Objective:
+        """Return what the model loses on points; x may be overwritten."""
+
+
 def codes_of(model: NestedModel) -> Codes:
     """Return a model that makes codes.
 
@@ -78,6 +103,23 @@ def check_vectorial(model: NestedModel) -> None:
             f"training.strategy: models of the family {model.family} have no Radon points: they are no short vectors "
             'of parameters - use "ring", or the family linear'
         )
+
+
+def check_differentiable(model: NestedModel) -> None:
+    """Raise unless the loss of a model has a gradient.
+
+    Raises
+    ------
+    Incapable
+        If it has none.
+    """
+    if not isinstance(model, Differentiable):
+        raise Incapable(
+            f"model.family: {model.family} has no gradient by all its parameters, which copies are trained by - use "
+            'linear or deep_net, or training.strategy = "ring"'
+        )
+    if model.without_gradient:
+        raise Incapable(f'{model.without_gradient} - or use training.strategy = "ring"')
 
 
 def predictions_of(model: NestedModel) -> Predictions:

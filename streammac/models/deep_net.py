@@ -14,9 +14,9 @@ import numpy as np
 
 from streammac.models import layout, limits
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
-from streammac.models.capabilities import Predictions
+from streammac.models.capabilities import Differentiable, Predictions
 from streammac.models.nets.activations import Activation
-from streammac.models.nets.architecture import Architecture, grouped
+from streammac.models.nets.architecture import NMF, Architecture, grouped
 from streammac.models.nets.beginning import first_net, no_moments, with_moments
 from streammac.models.nets.coordinates import Problem, improved
 from streammac.models.nets.descent import Slope, Units, trained
@@ -35,7 +35,7 @@ INIT = "init"
 
 
 @dataclass(frozen=True, slots=True)
-class DeepNetModel(NestedModel, Predictions):
+class DeepNetModel(NestedModel, Predictions, Differentiable):
     """Hyper-parameters of a deep net.
 
     Attributes
@@ -282,6 +282,51 @@ class DeepNetModel(NestedModel, Predictions):
             outputs = self._outputs.count(signature)
             return first_net(state, self._architecture, outputs, self.seed)
         return {name: tensor for name, tensor in state.items() if not name.endswith("/step")}
+
+    # -- as a whole, by back-propagation --------------------------------------------------
+
+    @property
+    def without_gradient(self) -> str:
+        """See `Differentiable.without_gradient`."""
+        stuck = sorted({"step", NMF} & set(self._architecture.activations))
+        wants = "expected relu, tanh or sigmoid, through which a gradient passes"
+        return f"model.options.activation: {wants}, got {stuck[0]}" if stuck else ""
+
+    def steered(self, params: Mapping[str, Array]) -> Tensors:
+        """See `Differentiable.steered`."""
+        new: Tensors = {}
+        for name in self._units(params):
+            new |= Units.of(name, params).tensors(name)
+        return new
+
+    def _units(self, params: Mapping[str, Array]) -> list[str]:
+        """Return what the units of each layer are called, the head last."""
+        kinds = [*(kind(n) for n in range(1, len(self.layers) + 1)), HEAD]
+        return [name for one in kinds for name in layout.blocks_in(params, one)]
+
+    def stepped(self, params: Mapping[str, Array], batch: Batch, age: float) -> Tensors:
+        """See `Differentiable.stepped`."""
+        names, loss = self._units(params), self._outputs.loss
+        inputs = seen(params, batch.x)
+        pair = inputs, self._outputs.coded(params, batch.y, inputs)
+        chain = [Units.of(name, params) for name in names]
+        inner = [self._architecture.activation(n) for n in range(1, len(self.layers) + 1)]
+        step = self._step(age) * self.step / loss.curvature
+        new: Tensors = {}
+        for name, units in zip(
+            names, trained(chain, inner, [pair], Slope(loss=loss), step), strict=True
+        ):
+            new |= units.tensors(name)
+        return new
+
+    def objective(self, params: Mapping[str, Array], points: PointBlock) -> Objective:
+        """See `Differentiable.objective`."""
+        problem = self._problem(params, points, 0.0)
+        scores = problem.net.head(problem.net.features(problem.seen))
+        outputs = self._outputs
+        named = outputs.sums(scores, problem.y, outputs.loss.value(scores, problem.y))
+        lost = named["loss"]
+        return Objective(points=len(points), penalised=lost, nested=lost, named=named)
 
     # -- Z step and forward passes --------------------------------------------------------
 

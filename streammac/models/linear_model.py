@@ -14,7 +14,7 @@ import numpy as np
 
 from streammac.models import layout, limits
 from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
-from streammac.models.capabilities import Predictions, Vectorial
+from streammac.models.capabilities import Differentiable, Predictions, Vectorial
 from streammac.models.nets.beginning import (
     LEAST_SCALE,
     means_and_variances,
@@ -33,7 +33,7 @@ INIT = "init"
 
 
 @dataclass(frozen=True, slots=True)
-class LinearModel(NestedModel, Predictions, Vectorial):
+class LinearModel(NestedModel, Predictions, Vectorial, Differentiable):
     """Hyper-parameters of a linear model.
 
     Attributes
@@ -102,11 +102,15 @@ class LinearModel(NestedModel, Predictions, Vectorial):
         """See `NestedModel.start`."""
         if block.name == INIT:
             return no_moments(signature)
-        share = 0.0 if self.rests(age) else self.last_step ** (age / self.passes)
+        share = self._step(age)
         own = {
             f"{block.name}/{what}": params[f"{block.name}/{what}"] for what in ("weight", "bias")
         }
         return own | {f"{block.name}/step": np.array([share])}
+
+    def _step(self, age: float) -> float:
+        """Return steps relative to the first ones; 0: the model rests."""
+        return 0.0 if self.rests(age) else self.last_step ** (age / self.passes)
 
     def visit(
         self,
@@ -123,12 +127,24 @@ class LinearModel(NestedModel, Predictions, Vectorial):
         share = float(state[f"{name}/step"][0])
         if share == 0:
             return state
+        units = self._trained(name, params, state, batches, share)
+        # without the momentum, of which the parameters are not
+        return {**state, f"{name}/weight": units.weight, f"{name}/bias": units.bias}
+
+    def _trained(
+        self,
+        name: str,
+        params: Mapping[str, Array],
+        state: Mapping[str, Array],
+        batches: Iterable[Batch],
+        share: float,
+    ) -> Units:
+        """Return the units of the block after a step on each minibatch."""
         loss = self._outputs.loss
         step = share * self.step / loss.curvature
         pairs = self._pairs(params, batches)
         (units,) = trained([Units.of(name, state)], (), pairs, Slope(loss=loss), step)
-        # without the momentum, of which the parameters are not
-        return {**state, f"{name}/weight": units.weight, f"{name}/bias": units.bias}
+        return units
 
     def _pairs(
         self, params: Mapping[str, Array], batches: Iterable[Batch]
@@ -153,6 +169,16 @@ class LinearModel(NestedModel, Predictions, Vectorial):
             f"{head}/bias": np.zeros(outputs, np.float32),
         }
 
+    def steered(self, params: Mapping[str, Array]) -> Tensors:
+        """See `Differentiable.steered`."""
+        (block,) = layout.blocks_in(params, HEAD)
+        return Units.of(block, params).tensors(block)
+
+    def stepped(self, params: Mapping[str, Array], batch: Batch, age: float) -> Tensors:
+        """See `Differentiable.stepped`."""
+        (block,) = layout.blocks_in(params, HEAD)
+        return self._trained(block, params, params, [batch], self._step(age)).tensors(block)
+
     # -- Z step and forward passes --------------------------------------------------------
 
     def mu(self, age: float) -> float:
@@ -176,11 +202,15 @@ class LinearModel(NestedModel, Predictions, Vectorial):
         self, params: Mapping[str, Array], points: PointBlock, z: Array, mu: float
     ) -> tuple[Array, Objective]:
         """Return the coordinates as they are, and what the model loses."""
+        return z, self.objective(params, points)
+
+    def objective(self, params: Mapping[str, Array], points: PointBlock) -> Objective:
+        """See `Differentiable.objective`."""
         inputs, outputs = seen(params, points.x), self._outputs
         y, scores = outputs.coded(params, points.y, inputs), self._scores(params, inputs)
         named = outputs.sums(scores, y, outputs.loss.value(scores, y))
         lost = named["loss"]
-        return z, Objective(points=len(points), penalised=lost, nested=lost, named=named)
+        return Objective(points=len(points), penalised=lost, nested=lost, named=named)
 
     def coordinates(self, params: Mapping[str, Array], x: Floats) -> Array:
         """Return a byte of each point that says nothing, (n, 1)."""

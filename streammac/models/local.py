@@ -46,6 +46,8 @@ class VisitPlan:
         Preference for recent points under a budget, see `minibatch_rows`.
     part : Part
         The slice that the epoch works on.
+    iterations : int
+        Steps that an epoch has of what members train in step with each other.
     """
 
     seed: int = 0
@@ -53,6 +55,7 @@ class VisitPlan:
     budget: int | None = None
     recency: float = 0.0
     part: Part = WHOLE
+    iterations: int = 0
 
 
 def _smaller(a: int | None, b: int | None) -> int | None:
@@ -115,6 +118,15 @@ def minibatches(
         yield Batch(data, rows, fresh, scratch, memo)
         if expired():
             return
+
+
+def endless(
+    data: LocalData, plan: VisitPlan, key: VisitKey, memo: dict[Any, Any] | None = None
+) -> Iterator[Batch]:
+    """Yield the minibatches of a visit one after the other, and then again; none where there are no points."""
+    memo = {} if memo is None else memo
+    while len(data):
+        yield from minibatches(data, plan, key, memo=memo)
 
 
 def enter(

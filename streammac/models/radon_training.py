@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from streammac.errors import StreammacError
 from streammac.models import layout
-from streammac.models.base import Array, Batch, Block, Floats, NestedModel, Objective, Tensors
+from streammac.models.base import Array, Batch, Block, Tensors
 from streammac.models.capabilities import Vectorial
 from streammac.models.hypotheses import TooFewPoints
-from streammac.models.measures import Measures
 from streammac.models.radon import iterated_radon_point, radon_number
 from streammac.models.signature import Signature
-from streammac.points.block import PointBlock
+from streammac.models.strategy_model import StrategyModel
 
 KIND = "radon"
 MOST = 10_000
@@ -37,7 +35,7 @@ class TooManyParameters(StreammacError, ValueError):
 
 
 @dataclass(frozen=True)
-class RadonTraining(NestedModel):
+class RadonTraining(StrategyModel):
     """A model that is trained by Radon points.
 
     Attributes
@@ -48,14 +46,7 @@ class RadonTraining(NestedModel):
         Rounds of Radon points.
     """
 
-    model: NestedModel
     height: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("family", "lasting", "begins_afresh", "watched"):
-            object.__setattr__(self, name, getattr(self.model, name))
-
-    # -- what differs ---------------------------------------------------------------------
 
     def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
         """Return groups of hypotheses, each to be trained by one member alone."""
@@ -97,10 +88,6 @@ class RadonTraining(NestedModel):
     def groups_for(self, members: int) -> int:
         """Return two blocks for each member."""
         return 2 * members
-
-    def regrouped(self, params: Mapping[str, Array], groups: int) -> Mapping[str, Array]:
-        """See `NestedModel.regrouped`."""
-        return self.model.regrouped(params, 1)
 
     def start(
         self, block: Block, signature: Signature, params: Mapping[str, Array], age: float
@@ -158,72 +145,6 @@ class RadonTraining(NestedModel):
         for name, tensor, piece in zip(names, stacked, np.split(point, ends), strict=True):
             model[name] = piece.reshape(tensor.shape[1:]).astype(tensor.dtype)
         return model
-
-    # -- what is the model's --------------------------------------------------------------
-
-    @property
-    def needs_keys(self) -> bool:
-        """See `NestedModel.needs_keys`."""
-        return self.model.needs_keys
-
-    def hyper_parameters(self) -> dict[str, Any]:
-        """See `NestedModel.hyper_parameters`."""
-        return self.model.hyper_parameters()
-
-    def coordinate_shape(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """See `NestedModel.coordinate_shape`."""
-        return self.model.coordinate_shape()
-
-    def initial_blocks(self, signature: Signature) -> tuple[Block, ...]:
-        """See `NestedModel.initial_blocks`: a first model is made on the ring."""
-        return self.model.initial_blocks(signature)
-
-    def prepare(self) -> None:
-        """See `NestedModel.prepare`."""
-        self.model.prepare()
-
-    def mu(self, age: float) -> float:
-        """See `NestedModel.mu`."""
-        return self.model.mu(age)
-
-    def rests(self, age: float) -> bool:
-        """See `NestedModel.rests`."""
-        return self.model.rests(age)
-
-    @property
-    def warm_age(self) -> int:
-        """See `NestedModel.warm_age`."""
-        return self.model.warm_age
-
-    def z_step(
-        self, params: Mapping[str, Array], points: PointBlock, z: Array, mu: float
-    ) -> tuple[Array, Objective]:
-        """See `NestedModel.z_step`."""
-        return self.model.z_step(params, points, z, mu)
-
-    def coordinates(self, params: Mapping[str, Array], x: Floats) -> Array:
-        """See `NestedModel.coordinates`."""
-        return self.model.coordinates(params, x)
-
-    def functions(self, params: Mapping[str, Array]) -> Tensors:
-        """See `NestedModel.functions`."""
-        return self.model.functions(params)
-
-    def errors(self, params: Mapping[str, Array], points: PointBlock) -> Floats:
-        """See `NestedModel.errors`."""
-        return self.model.errors(params, points)
-
-    def outcomes(self, params: Mapping[str, Array], points: PointBlock) -> dict[str, Floats]:
-        """See `NestedModel.outcomes`."""
-        return self.model.outcomes(params, points)
-
-    def measures(self) -> Measures:
-        """See `NestedModel.measures`."""
-        return self.model.measures()
-
-    def export(self, params: Mapping[str, Array]) -> Tensors:
-        """See `NestedModel.export`."""
-        return self.model.export(params)
 
 
 def _share(batch: Batch, number: int, count: int) -> Batch:

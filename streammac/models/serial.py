@@ -7,12 +7,13 @@ parameters (see the tests): this is what they are checked against.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from streammac.models.base import Array, Block, LocalData, NestedModel, Objective, Tensors
-from streammac.models.local import VisitKey, VisitPlan, enter, minibatches, z_pass
+from streammac.models.consensus_training import ConsensusTraining
+from streammac.models.local import VisitKey, VisitPlan, endless, enter, minibatches, z_pass
 from streammac.models.shuffling import Part, ring_order
 from streammac.models.signature import Signature
 
@@ -40,6 +41,9 @@ def w_step(
     )
     params = model.regrouped(params, groups)
     new: Tensors = dict(params)
+    if isinstance(model, ConsensusTraining) and not fresh:
+        new.update(consensus(model, shards, params, plan, epoch, order[: len(blocks)]))
+        return dict(model.combined(new))
     memos: dict[str, dict[Any, Any]] = {member: {} for member in order}
     for number, block in enumerate(blocks):
         start = number % len(order)
@@ -64,6 +68,47 @@ def w_step(
     return dict(model.combined(new))
 
 
+def consensus(
+    model: ConsensusTraining,
+    shards: Mapping[str, LocalData],
+    params: Mapping[str, Array],
+    plan: VisitPlan,
+    epoch: int,
+    members: Sequence[str],
+) -> Tensors:
+    """Train a copy of the model at each member, where all are neighbours and wait for all; return the copies."""
+    some = shards[members[0]]
+    blocks = dict(
+        zip(members, model.blocks(Signature(some.dim, some.targets), len(members)), strict=True)
+    )
+    batches = {
+        member: endless(shards[member], plan, VisitKey(epoch, 0, member)) for member in members
+    }
+    copies = {
+        member: model.copy_in(
+            block, model.start(block, Signature(some.dim, some.targets), params, 0)
+        )
+        for member, block in blocks.items()
+    }
+    share = 1 / len(members)
+    for _ in range(plan.iterations):
+        for member in members:
+            for batch in itertools.islice(batches[member], 1):
+                copies[member] = model.stepped(params, copies[member], batch, plan.part.age)
+        apart = {
+            member: sum(
+                (share * (copies[other] - own) for other in sorted(members) if other != member),
+                own * 0,
+            )
+            for member, own in copies.items()
+        }
+        copies = {member: own + apart[member] for member, own in copies.items()}
+    new: Tensors = {}
+    for member, block in blocks.items():
+        new |= model.trained(block, copies[member])
+    return new
+
+
 def parmac(
     model: NestedModel, shards: Mapping[str, LocalData], plan: VisitPlan
 ) -> Iterator[tuple[Mapping[str, Array], Objective]]:
@@ -83,11 +128,17 @@ def parmac(
     params = w_step(model, shards, {}, plan, epoch=0, age=0, groups=groups)
     for data in shards.values():
         enter(model, params, data, 0)
-    part = Part()
+    part, iterations = Part(), 0
     for epoch in itertools.count():
         if epoch:
             params = w_step(
-                model, shards, params, replace(plan, part=part), epoch, part.progress, groups
+                model,
+                shards,
+                params,
+                replace(plan, part=part, iterations=iterations),
+                epoch,
+                part.progress,
+                groups,
             )
         # whoever ends the first block plans the next epoch
         last = ring_order(members, plan.seed, epoch)[-1]
@@ -98,4 +149,4 @@ def parmac(
             rows = following.rows(len(data), plan.seed, name)
             total += z_pass(model, params, data, model.mu(part.progress), rows=rows)
         yield params, total
-        part = following
+        part, iterations = following, model.iterations_for(len(shards[last]))

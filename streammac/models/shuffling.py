@@ -114,6 +114,27 @@ def _alternating(order: NDArray[np.int64], first: NDArray[np.bool_]) -> NDArray[
     return np.concatenate([mixed, one[pairs:], other[pairs:]])
 
 
+def steps_of(points: int, minibatch: int, limit: int | None = None) -> int:
+    """Return how many minibatches a visit of so many points has, see `minibatch_rows`.
+
+    >>> steps_of(5000, 512), steps_of(50_000, 512), steps_of(50_000, 512, limit=5000), steps_of(0, 512)
+    (40, 98, 40, 0)
+    """
+    count = _count(points, limit)
+    return -(-count // _per_batch(count, minibatch))
+
+
+def _count(points: int, limit: int | None) -> int:
+    """Return how many runs of so many points are used."""
+    runs = -(-points // RUN)
+    return runs if limit is None else min(runs, max(1, limit // RUN))
+
+
+def _per_batch(count: int, minibatch: int) -> int:
+    """Return how many of them a minibatch has."""
+    return max(1, min(minibatch // RUN, count // LEAST_STEPS))
+
+
 def minibatch_rows(
     points: int,
     minibatch: int,
@@ -143,8 +164,7 @@ def minibatch_rows(
     """
     seed, epoch, lap, member = key
     rng = np.random.default_rng([seed, epoch, lap, _number(member)])
-    runs = -(-points // RUN)
-    count = runs if limit is None else min(runs, max(1, limit // RUN))
+    runs, count = -(-points // RUN), _count(points, limit)
     if count == runs or recency == 0.0:
         order = rng.permutation(runs)[:count]
     else:
@@ -153,7 +173,7 @@ def minibatch_rows(
     if newest is not None:
         ends = np.minimum(order * RUN + RUN, points)
         order = _alternating(order, ends > newest)
-    per_batch = max(1, min(minibatch // RUN, count // LEAST_STEPS))
+    per_batch = _per_batch(count, minibatch)
     # many minibatches at a time: one by one they would take as long as training on them, where points are short
     within = np.arange(RUN)
     for first in range(0, count, per_batch * AHEAD):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from streammac.models.base import NestedModel
-from streammac.models.capabilities import check_vectorial
+from streammac.models.capabilities import check_differentiable, check_vectorial
+from streammac.models.consensus_training import ConsensusTraining
 from streammac.models.radon_training import RadonTraining
 from streammac.models.signature import Signature
 
@@ -20,17 +21,26 @@ def check(model: NestedModel, signature: Signature, points: int) -> None:
         model.check(signature, points)
 
 
-def trained_by(strategy: str, height: int, model: NestedModel) -> NestedModel:
+def trained_by(
+    strategy: str,
+    model: NestedModel,
+    *,
+    height: int = 1,
+    minibatch: int = 512,
+    budget: int | None = None,
+) -> NestedModel:
     """Return what is trained where a model is to be trained so.
 
     Parameters
     ----------
-    strategy : {"ring", "radon"}
+    strategy : {"ring", "radon", "consensus"}
         ``training.strategy``.
-    height : int
-        ``training.height``.
     model : NestedModel
         The model, as users have it.
+    height, minibatch : int
+        ``training.height``, ``training.minibatch``.
+    budget : int or None
+        ``training.visit_budget``, points.
 
     Raises
     ------
@@ -39,5 +49,8 @@ def trained_by(strategy: str, height: int, model: NestedModel) -> NestedModel:
     """
     if strategy == "ring":
         return model
+    if strategy == "consensus":
+        check_differentiable(model)
+        return ConsensusTraining(model, minibatch, budget)
     check_vectorial(model)
     return RadonTraining(model, height)

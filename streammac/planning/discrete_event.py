@@ -18,6 +18,7 @@ from streammac.planning.workload import Workload
 from streammac.ring.member import Event, Member
 from streammac.ring.member_actions import (
     Action,
+    GradientStep,
     Job,
     OpenEpoch,
     Report,
@@ -154,7 +155,7 @@ class _Ring:
             self._feed(name, resume)
         while self._finished < self._epochs * len(names):
             self._now, _, name, event = heapq.heappop(self._queue)
-            if isinstance(event, OpenEpoch | Train | ZStep):
+            if isinstance(event, OpenEpoch | Train | GradientStep | ZStep):
                 self._ended(name, event)
             else:
                 self._feed(name, event)

@@ -20,6 +20,7 @@ class Drop(Enum):
     UNKNOWN_BLOCK = "the epoch has no such block"
     NOT_ADDRESSED = "the member is not on its itinerary"
     DUPLICATE = "it has been here"
+    MISFIT = "it is no copy of this epoch, or of somebody who has no part in it"
 
 
 Admission: TypeAlias = Literal["take", "wait"] | Drop

@@ -127,14 +127,16 @@ def plan_after(plan: EpochPlan, agenda: Agenda, model: NestedModel, members: int
     its end before: where the feed replaces all points again and again, nothing else would ever be trained to the end.
     """
     restart, groups = agenda.restart, model.groups_for(members)
-    slices = model.slices_for(agenda.points, members) if agenda.points else plan.slices
+    known = agenda.points > 0
+    slices = model.slices_for(agenda.points, members) if known else plan.slices
+    iterations = model.iterations_for(agenda.points) if known else plan.iterations
     part = Part(slices=slices) if plan.fresh else part_of(plan).following(slices)
     if restart is None or restart.number <= plan.restart or not model.rests(part.age):
         rest = not plan.fresh and model.rests(plan.age) and agenda.is_empty(plan)
-        return _plan(part, plan.restart, groups, rest=rest)
+        return _plan(part, plan.restart, groups, iterations, rest=rest)
     if restart.fresh and model.begins_afresh:
         return EpochPlan(fresh=True, restart=restart.number, groups=groups)
-    return _plan(Part(model.warm_age, slices=slices), restart.number, groups)
+    return _plan(Part(model.warm_age, slices=slices), restart.number, groups, iterations)
 
 
 def part_of(plan: EpochPlan) -> Part:
@@ -142,7 +144,9 @@ def part_of(plan: EpochPlan) -> Part:
     return Part(plan.age, plan.slice, plan.slices)
 
 
-def _plan(part: Part, restart: int, groups: int, *, rest: bool = False) -> EpochPlan:
+def _plan(
+    part: Part, restart: int, groups: int, iterations: int, *, rest: bool = False
+) -> EpochPlan:
     return EpochPlan(
         part.age,
         restart=restart,
@@ -150,4 +154,5 @@ def _plan(part: Part, restart: int, groups: int, *, rest: bool = False) -> Epoch
         rest=rest,
         slice=part.slice,
         slices=part.slices,
+        iterations=iterations,
     )

@@ -25,6 +25,7 @@ from streammac.ring.member_actions import (
     Action,
     Answer,
     Done,
+    GradientStepDone,
     NewPoints,
     OpenEpoch,
     Report,
@@ -36,7 +37,9 @@ from streammac.ring.member_actions import (
 )
 from streammac.wire.messages import (
     EpochPlan,
+    Heard,
     ModelState,
+    Offer,
     RestartContinuation,
     Resume,
     Token,
@@ -49,7 +52,16 @@ MAX_WAITING, KEPT_WAITING = 10_000, 9_000
 """Tokens that may wait for their epoch or view; more can only come from a peer gone wrong."""
 
 Event: TypeAlias = (
-    View | Resume | Token | ModelState | Wake | RestartContinuation | NewPoints | Done
+    View
+    | Resume
+    | Token
+    | ModelState
+    | Wake
+    | Offer
+    | Heard
+    | RestartContinuation
+    | NewPoints
+    | Done
 )
 
 
@@ -129,6 +141,8 @@ class Member:
                 return self._train_done(event)
             case ZStepDone():
                 return self._z_step_done(event)
+            case Offer() | Heard() | GradientStepDone():
+                return []  # of copies that are averaged in training; that is another strategy's
 
     @property
     def working(self) -> bool:

@@ -10,17 +10,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from streammac.models.base import Array, Block, Objective, Tensors
+from streammac.models.base import Array, Block, Floats, Objective, Tensors
 from streammac.models.shuffling import WHOLE, Part
-from streammac.wire.messages import EpochPlan, EpochReport, Holdings, ModelState, Token, Wake
+from streammac.wire.messages import (
+    EpochPlan,
+    EpochReport,
+    Heard,
+    Holdings,
+    ModelState,
+    Offer,
+    Token,
+    Wake,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a token, a whole model, or word that an epoch begins, to another member."""
+    """Send a token, a whole model, word that an epoch begins, or what copies are averaged by, to another member."""
 
     to: str
-    message: Token | ModelState | Wake
+    message: Token | ModelState | Wake | Offer | Heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,14 @@ class Train:
     ends_lap: bool
     visits: bool = True
     part: Part = WHOLE
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GradientStep:
+    """Make a step from ``w``, the copy that is trained in a job, on the next minibatch of that job."""
+
+    job: Train
+    w: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +135,15 @@ class TrainDone:
     points: int = 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class GradientStepDone:
+    """A `GradientStep` is made; ``points`` are all that are here."""
+
+    step: GradientStep
+    w: Floats
+    points: int
+
+
 @dataclass(frozen=True, slots=True)
 class ZStepDone:
     """A `ZStep` job is done; ``settled``: all points were gone through by now, and hardly any changed."""
@@ -133,6 +159,7 @@ class NewPoints:
     """Points to train on have been stored."""
 
 
-Job: TypeAlias = OpenEpoch | Train | ZStep
-Action: TypeAlias = Send | Answer | Report | Job
-Done: TypeAlias = TrainDone | ZStepDone
+Job: TypeAlias = OpenEpoch | Train | GradientStep | ZStep
+Done: TypeAlias = TrainDone | GradientStepDone | ZStepDone
+Action: TypeAlias = Send | Answer | Report | Job | TrainDone
+"""A `TrainDone` among them: a job of this member that was no job for the compute thread; it is to be told at once."""

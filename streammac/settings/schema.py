@@ -212,13 +212,19 @@ class Model(Section):
 class Training(Section):
     """How epochs run."""
 
-    strategy: Literal["ring", "radon"] = Field(
+    strategy: Literal["ring", "radon", "consensus"] = Field(
         "ring",
-        description="how workers train one model: pieces travel and learn everywhere, or whole models learn apart and "
-        "their Radon point is the model (few parameters only)",
+        description="how workers train one model: pieces travel and learn everywhere; or whole models learn apart and "
+        "their Radon point is the model (few parameters only); or each worker steps along the gradient from a copy of "
+        "its own and averages it with those of others",
     )
     height: int = Field(
         1, ge=1, le=4, description="rounds of Radon points, of the strategy `radon`"
+    )
+    backups: Literal["dynamic"] | Annotated[int, Field(ge=0, le=MOST_WORKERS)] = Field(
+        "dynamic",
+        description="how many others need not be waited for in an iteration, of the strategy `consensus`: so many (0: "
+        "all are waited for), or as many as are late as long as all are connected within a few iterations",
     )
     minibatch: Rows = Field(
         512, description="points per SGD step, at most: small shards take fewer"
@@ -256,6 +262,28 @@ class Training(Section):
     deterministic: bool = Field(
         False, description="same data, same parameters: no time budgets, no restarts"
     )
+
+    @field_validator("visit_budget", "refresh")
+    @classmethod
+    def _bounds_time_of_visits_alone(cls, value: Any, info: ValidationInfo) -> Any:
+        bounds_time = info.field_name == "refresh" or visit_budget(value)[1] is not None
+        if value is not None and bounds_time and info.data.get("strategy") == "consensus":
+            raise ValueError(
+                'expected none in seconds with training.strategy = "consensus", whose epochs are a number of steps - '
+                "use a visit_budget in points"
+            )
+        return value
+
+    @field_validator("deterministic")
+    @classmethod
+    def _waits_for_all(cls, value: bool, info: ValidationInfo) -> bool:
+        averages = info.data.get("strategy") == "consensus"
+        if value and averages and info.data.get("backups") != 0:
+            raise ValueError(
+                'expected false with training.strategy = "consensus", whose results depend on who is late - or use '
+                "training.backups = 0"
+            )
+        return value
 
     @field_validator("refresh")
     @classmethod

@@ -61,6 +61,8 @@ Deadline = Annotated[float, Meta(ge=0, le=MAX_DEADLINE_S)]
 MANY = Meta(max_length=1 << 16)
 """Items of a list or a map."""
 Names = Annotated[tuple[Name, ...], MANY]
+Slots = Annotated[tuple[Annotated[int, Meta(ge=0, le=MAX_WIDTH)], ...], MANY]
+"""Numbers of what there are not many of."""
 Keys = Annotated[tuple[bytes, ...], Meta(max_length=1 << 20)]
 """Keys of points: how long one may be is the border's business, which makes a dead letter of a longer one."""
 Reals = Annotated[dict[Key, Real], MANY]

@@ -35,6 +35,7 @@ from streammac.wire.fields import (
     Reason,
     Share,
     Slices,
+    Slots,
     Targets,
     Tensors,
     Value,
@@ -112,6 +113,8 @@ class EpochPlan(Value):
         In how many groups the submodels of each kind travel.
     slice, slices : int
         Which slice of each shard it works on, and of how many.
+    iterations : int
+        Steps that each member makes, where each trains a copy of its own.
     rest : bool
         As it was planned, nothing was left to train: nobody begins the epoch before somebody has something to do.
     """
@@ -123,6 +126,7 @@ class EpochPlan(Value):
     rest: bool = False
     slice: Count = 0
     slices: Slices = 1
+    iterations: Count = 0
 
 
 class View(Message):
@@ -359,6 +363,46 @@ class Wake(Message):
 
     view: Count
     epoch: Count
+
+
+class Offer(Message):
+    """Of training by consensus: the sender's copy after its own step; it has left all former iterations.
+
+    Attributes
+    ----------
+    name : str
+        Whose it is.
+    iteration : int
+        In which it is to be averaged, of those of the epoch.
+    period : int
+        In which the sender is, of those in which each edge of the path through all members is used once.
+    used : tuple of int
+        The edges that it knows to have been used in it.
+    """
+
+    view: Count
+    epoch: Count
+    name: Name
+    iteration: Count
+    period: Count
+    used: Slots
+    tensors: Tensors
+    """``w``: the copy."""
+
+
+class Heard(Message):
+    """Of training by consensus: so many iterations have ended at the sender; at the end of the last it had heard these.
+
+    ``period`` and ``used`` are those of an `Offer`.
+    """
+
+    view: Count
+    epoch: Count
+    name: Name
+    ended: Count
+    names: Names
+    period: Count
+    used: Slots
 
 
 # -- learning: worker -> coordinator -------------------------------------------------------------

@@ -26,6 +26,10 @@ class RingProgress(Value):
     """Visits, copies and Z steps that it has done: as long as the ring turns, they grow."""
     holding: Annotated[tuple[Key, ...], MANY] = ()
     """Blocks that wait for or are in training here: where the submodels are."""
+    iterations: Count = 0
+    """Gradient steps of its copies since it began, with the strategy `consensus`."""
+    neighbours: Count = 0
+    """With how many other copies they were averaged, summed over all iterations."""
 
 
 class ShardCounts(Value):

@@ -13,6 +13,7 @@ from streammac.models.arrays import ArrayShard
 from streammac.models.base import NestedModel
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
 from streammac.models.capabilities import Incapable
+from streammac.models.consensus_training import ConsensusTraining
 from streammac.models.hypotheses import TooFewPoints
 from streammac.models.linear_model import LinearModel
 from streammac.models.local import VisitPlan
@@ -21,6 +22,7 @@ from streammac.models.radon_training import RadonTraining, TooManyParameters
 from streammac.models.serial import parmac, w_step
 from streammac.models.signature import Signature
 from streammac.models.strategies import check, trained_by
+from streammac.models.strategy_model import StrategyModel
 
 LINEAR = LinearModel(classes=2)
 
@@ -40,7 +42,7 @@ def accuracy(params, parts) -> float:
 def test_learns_about_as_well_as_the_model_that_goes_round(height):
     plan = VisitPlan(minibatch=64)
     found = []
-    for model in (LINEAR, trained_by("radon", height, LINEAR)):
+    for model in (LINEAR, trained_by("radon", LINEAR, height=height)):
         parts = shards(model, 3)
         *_, (params, _) = islice(parmac(model, parts, plan), 8)
         found.append(accuracy(params, parts.values()))
@@ -95,9 +97,10 @@ def test_a_hypothesis_that_is_not_finite_counts_as_the_model_there_was():
     assert found["head/0-0/weight"] == pytest.approx(np.array([[7.0]]))
 
 
-def test_all_that_is_not_its_own_is_the_model_s():
-    model = RadonTraining(LINEAR)
-    own = vars(RadonTraining).keys() | {"slices_for"}
+@pytest.mark.parametrize("strategy", [RadonTraining, ConsensusTraining])
+def test_all_that_is_not_its_own_is_the_model_s(strategy):
+    model = strategy(LINEAR)
+    own = vars(strategy).keys() | vars(StrategyModel).keys() | {"slices_for", "iterations_for"}
     for name in vars(NestedModel).keys() - own:
         if not name.startswith("_"):
             assert vars(model)[name] == getattr(LINEAR, name), name
@@ -125,5 +128,5 @@ def test_too_few_points_to_begin_with_name_the_setting():
 
 def test_a_family_without_a_vector_of_parameters_is_refused():
     with pytest.raises(Incapable, match='use "ring", or the family linear'):
-        trained_by("radon", 1, BinaryAutoencoderModel(8))
-    assert trained_by("ring", 1, LINEAR) is LINEAR
+        trained_by("radon", BinaryAutoencoderModel(8))
+    assert trained_by("ring", LINEAR) is LINEAR

@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 
 from streammac.models.arrays import ArrayShard
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.consensus_training import ConsensusTraining
 from streammac.models.linear_model import LinearModel
 from streammac.models.local import VisitPlan, enter, z_pass
 from streammac.models.radon_training import RadonTraining
@@ -104,6 +105,24 @@ def test_they_agree_on_models_that_are_trained_apart(members):
     assert got.keys() == expected.keys()
     for name in expected:
         np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("members", "trained"),
+    [(1, LinearModel(classes=10)), (2, LinearModel()), (3, NET), (8, LinearModel(classes=10))],
+)
+def test_they_agree_on_copies_that_are_averaged_in_training(members, trained):
+    model, epochs = ConsensusTraining(trained, PLAN.minibatch), 4
+    *_, (expected, objective) = islice(parmac(model, shards(members, model), PLAN), epochs)
+    ring = InProcessRing(model, shards(members, model), PLAN)
+    got = ring.run(epochs)
+    assert got.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
+    steps = sum(report.plan.iterations for report in ring.reports)
+    assert sum(member.iterations for member in ring.members.values()) == steps > 0
+    assert sum(member.neighbours for member in ring.members.values()) == steps * (members - 1)
+    assert objective.error < 0.7 * next(parmac(model, shards(members, model), PLAN))[1].error
 
 
 def test_a_ring_that_adopts_a_model_trains_as_the_serial_reference_does_from_it():

@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from streammac.client import Client
 from streammac.models.arrays import ArrayShard
 from streammac.models.binary_autoencoder import BinaryAutoencoderModel
+from streammac.models.consensus_training import ConsensusTraining
 from streammac.models.deep_net import DeepNetModel
 from streammac.models.learner_codes import LearnerCodesModel
 from streammac.models.linear_model import LinearModel
@@ -59,6 +60,11 @@ APART = {
     "stream": {"classes": 2},
     "model": {"family": "linear"},
     "training": {"strategy": "radon"},
+}
+AVERAGED = {
+    "stream": {"classes": 10},
+    "model": {"family": "linear"},
+    "training": {"strategy": "consensus", "backups": 0, "minibatch": 64},
 }
 
 
@@ -181,6 +187,18 @@ def test_processes_agree_on_models_that_are_trained_apart(tmp_path):
     shards = {n: ArrayShard(x, shape, y[i::3]) for i, (n, x) in enumerate(parts.items())}
     *_, (expected, _) = islice(parmac(model, shards, PLAN), 3)
     assert_equal(trained(directory, settings_for(3, 3, POINTS, kind=APART)), expected)
+
+
+def test_processes_agree_on_copies_that_wait_for_each_other(tmp_path):
+    directory = RunDirectory.create(tmp_path)
+    parts, y = stored(directory, targets=1), load_digits().target
+    model = ConsensusTraining(LinearModel(classes=10), minibatch=64)
+    shape = model.coordinate_shape()
+    shards = {n: ArrayShard(x, shape, y[i::3]) for i, (n, x) in enumerate(parts.items())}
+    plan = VisitPlan(seed=7, minibatch=64)
+    *_, (expected, objective) = islice(parmac(model, shards, plan), 4)
+    assert objective.named["correct"] > 0.9 * POINTS
+    assert_equal(trained(directory, settings_for(3, 4, POINTS, kind=AVERAGED)), expected)
 
 
 def test_processes_agree_with_the_serial_reference_bit_for_bit(tmp_path):

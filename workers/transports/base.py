@@ -9,9 +9,9 @@ from collections.abc import Collection, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from streammac.errors import StreammacError
-from streammac.wire.messages import ModelState, Token, Wake
+from streammac.wire.messages import Heard, ModelState, Offer, Token, Wake
 
-RingMessage: TypeAlias = Token | ModelState | Wake
+RingMessage: TypeAlias = Token | ModelState | Wake | Offer | Heard
 
 
 class TransportError(StreammacError):

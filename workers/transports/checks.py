@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from streammac.wire.messages import EpochPlan, ModelState, Token, Wake
+from streammac.wire.messages import EpochPlan, Heard, ModelState, Offer, Token, Wake
 from workers.transports.base import RingMessage, Transport, TransportError
 
 Make: TypeAlias = Callable[[Sequence[str]], dict[str, Transport]]
@@ -48,6 +48,16 @@ def receive(transport: Transport, count: int) -> list[Token]:
     return tokens
 
 
+def _arrived(transport: Transport, count: int) -> list[RingMessage]:
+    """Wait for so many messages; return what came in time."""
+    arrived: list[RingMessage] = []
+    end = time.monotonic() + PATIENCE_S
+    while len(arrived) < count and time.monotonic() < end:
+        arrived += transport.receive()
+        time.sleep(0.001)
+    return arrived
+
+
 def _ring(make: Make, names: Sequence[str]) -> dict[str, Transport]:
     ends = make(names)
     for end in ends.values():
@@ -70,12 +80,7 @@ def check_carries_models(make: Make) -> None:
     """Not only tokens travel: who joins gets a whole model."""
     ends = _ring(make, "ab")
     ends["a"].send("b", ModelState(3, 4, {"weights": np.arange(5, dtype=np.float32)}))
-    end = time.monotonic() + PATIENCE_S
-    arrived: list[RingMessage] = []
-    while not arrived and time.monotonic() < end:
-        arrived = ends["b"].receive()
-        time.sleep(0.001)
-    (got,) = arrived
+    (got,) = _arrived(ends["b"], 1)
     assert isinstance(got, ModelState)
     assert (got.view, got.epoch) == (3, 4)
     np.testing.assert_array_equal(got.tensors["weights"], np.arange(5))
@@ -83,16 +88,28 @@ def check_carries_models(make: Make) -> None:
         one.close()
 
 
-def check_carries_orders_to_wake(make: Make) -> None:
-    """Who rests is woken by the others."""
+def check_carries_what_has_no_arrays(make: Make) -> None:
+    """Who rests is woken by the others, and who averages told whom they have heard."""
     ends = _ring(make, "ab")
-    ends["a"].send("b", Wake(3, 4))
-    end = time.monotonic() + PATIENCE_S
-    arrived: list[RingMessage] = []
-    while not arrived and time.monotonic() < end:
-        arrived = ends["b"].receive()
-        time.sleep(0.001)
-    assert arrived == [Wake(3, 4)]
+    sent = [Wake(3, 4), Heard(3, 4, "a", 5, ("b",), 2, (0, 1))]
+    for message in sent:
+        ends["a"].send("b", message)
+    assert _arrived(ends["b"], 2) == sent
+    for one in ends.values():
+        one.close()
+
+
+def check_carries_copies(make: Make) -> None:
+    """A copy that is to be averaged arrives as it was, small or large."""
+    ends = _ring(make, "ab")
+    for size in (3, 100_000):
+        w = np.arange(size, dtype=np.float32)
+        ends["a"].send("b", Offer(3, 4, "a", 5, 2, (1,), {"w": w}))
+        (got,) = _arrived(ends["b"], 1)
+        assert isinstance(got, Offer)
+        assert (got.view, got.epoch, got.name, got.iteration) == (3, 4, "a", 5)
+        assert (got.period, got.used) == (2, (1,))
+        np.testing.assert_array_equal(got.tensors["w"], w)
     for one in ends.values():
         one.close()
 

@@ -6,12 +6,11 @@ The default transport of the worker process.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import zmq
 
 from streammac.wire.codec import encode
-from streammac.wire.messages import ModelState, Token, Wake
 from streammac.wire.sockets import MessageSocket, connect
 from workers.transports.base import RingMessage, TransportError
 from workers.transports.known_lines import KnownLines
@@ -49,7 +48,7 @@ class ZeroMQTransport:
         inbox = context.socket(zmq.ROUTER)
         inbox.linger = 0
         inbox.router_handover = True  # a member whose connection broke is back from the same line
-        self._inbox = MessageSocket[RingMessage](inbox, "a member", Token, ModelState, Wake)
+        self._inbox = MessageSocket[RingMessage](inbox, "a member", *get_args(RingMessage))
         port = inbox.bind_to_random_port(f"tcp://{host}")
         self.address = f"tcp://{host}:{port}"
         self._unusable = 0
