@@ -12,34 +12,46 @@ from msgspec.structs import replace
 
 from ingest.ingest_queue import Delivery, IngestQueue
 from ingest.pushes import Pushes
+from streammac.averaging import AveragingMember
+from streammac.consensus.rules import Threshold
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.coordinator_actions import Tell
 from streammac.coordinator.failure_detector import CAP_S
 from streammac.coordinator.status import status
 from streammac.delivery.receiver import Receiver
+from streammac.models.base import Block
+from streammac.models.consensus_training import ConsensusTraining
+from streammac.models.linear_model import LinearModel
 from streammac.models.signature import Signature
+from streammac.ring.admission import Drop
 from streammac.ring.member import Member
+from streammac.ring.member_actions import GradientStep, GradientStepDone, TrainDone
 from streammac.run_directory import RunDirectory
 from streammac.settings.schema import Settings
 from streammac.wire.codec import Message, WireError, decode, encode
 from streammac.wire.messages import (
     Credit,
     DrainRequest,
+    EpochPlan,
+    Heard,
     ModelState,
+    Offer,
     OpenSession,
     Points,
     Push,
     Pushed,
     Register,
+    Resume,
     Shutdown,
     StatusReply,
     StreamSchema,
     Token,
+    View,
     Wake,
 )
 from streammac.wire.status import from_json, to_json
 from tests.fuzzing.values import hostile
-from tests.ring.net import begin
+from tests.ring.net import addresses, begin
 from tests.ring.tally import TallyModel
 from tests.wire.test_codec import KINDS
 from workers.shards import WorkerShards
@@ -112,6 +124,32 @@ def test_a_member_goes_on_training(seed: int) -> None:
     for message in arriving([Token, ModelState, Wake], seed):
         member.handle(message)
     assert (member.view, member.epoch.number, member.epoch.state) == before
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_member_goes_on_averaging(seed: int) -> None:
+    rng, model = random.Random(seed), ConsensusTraining(LinearModel(classes=3))
+    signature = Signature(2, 1)
+    init = Block("init", 1)
+    base = model.end_lap(init, {}, model.start(init, signature, {}, 0), 0)
+    member = AveragingMember("w1", model, signature, seed=0, rule=Threshold())
+    names, plan = ("w1", "w2", "w3"), EpochPlan(groups=3, iterations=5)
+    member.handle(View(1, addresses(names)))
+    actions = member.handle(Resume(1, 4, plan, names, cold=True, tensors=base))
+    before = (member.view, member.epoch.number, member.epoch.state)
+    for message in arriving([Offer, Heard], seed):
+        if rng.random() < 0.9:  # else most are of another view
+            message = replace(message, view=1, epoch=4, name=rng.choice(names))
+        actions += member.handle(message)
+    assert (member.view, member.epoch.number, member.epoch.state) == before
+    assert member.dropped[Drop.MISFIT] > 100
+    # whatever it believes of the others: when a view comes it goes on alone
+    member.handle(View(2, addresses(names)))
+    (block,) = member.epoch.holding
+    actions += member.handle(Resume(2, 4, plan, names, holders={block: "w1"}))
+    while not any(isinstance(action, TrainDone) for action in actions):
+        step = next(a for a in reversed(actions) if isinstance(a, GradientStep))
+        actions += member.handle(GradientStepDone(step, step.w + 1, 10))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -91,7 +91,7 @@ def check_carries_models(make: Make) -> None:
 def check_carries_what_has_no_arrays(make: Make) -> None:
     """Who rests is woken by the others, and who averages told whom they have heard."""
     ends = _ring(make, "ab")
-    sent = [Wake(3, 4), Heard(3, 4, "a", 5, ("b",), 2, (0, 1))]
+    sent: list[RingMessage] = [Wake(3, 4), Heard(3, 4, "a", 5, ("b",), 2, (0, 1))]
     for message in sent:
         ends["a"].send("b", message)
     assert _arrived(ends["b"], 2) == sent
