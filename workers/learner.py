@@ -88,6 +88,8 @@ class Opened:
     memo: dict[Any, Any] = field(default_factory=dict)
     newest: int | None = None
     """From this position on points are new in it; None: that is of no consequence."""
+    steps: dict[str, Iterator[Batch]] = field(default_factory=dict)
+    """What the copy of a block is trained on from now on."""
 
 
 @dataclass(slots=True)
@@ -170,7 +172,6 @@ class Learner:
     _opened: Opened | None = None
     _entered: int = 0  # rows of smaller numbers have coordinates
     _sweep: Sweep = field(default_factory=Sweep)
-    _steps: tuple[Train, Iterator[Batch]] | None = None  # what a copy is trained on from now on
 
     def do(self, job: Job) -> Done | None:
         """Do one job; of one that fails on its numbers is told, and the ring goes on without it."""
@@ -301,11 +302,13 @@ class Learner:
         """Make a step of a copy, on the next minibatch of its job."""
         assert isinstance(self.model, ConsensusTraining)
         job, data = step.job, self._epoch.data
-        if self._steps is None or self._steps[0] is not job:
+        batches = self._epoch.steps.get(job.block.name)
+        if batches is None:
             plan, key = replace(self.plan, part=job.part), VisitKey(job.token.epoch, 0, self.name)
-            self._steps = job, endless(data, plan, key, self._epoch.memo)
+            batches = endless(data, plan, key, self._epoch.memo)
+            self._epoch.steps[job.block.name] = batches
         w = step.w
-        for batch in islice(self._steps[1], 1):
+        for batch in islice(batches, 1):
             w = self.model.stepped(job.params, w, batch, job.part.age)
         _check_finite({"w": w})
         return GradientStepDone(step, w, len(data))
