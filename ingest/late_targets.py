@@ -2,8 +2,8 @@
 
 Both are on the node's disk before anybody is told that they are taken (`ingest.waiting_room`). A target makes its point
 one of a batch, which is sent like all others. A point whose target does not come in time, and a target without a point,
-become dead letters. The outbox calls, in the node's I/O loop. What a full disk does not take waits, and what came after
-it, too.
+become dead letters. The outbox calls, in the node's I/O loop, and has made the dead letters of one `LateTargets.flush`
+when it calls the next. What a full disk does not take waits, and what came after it, too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ingest.cutting import Origin, cut
 from ingest.records import Refused
-from ingest.waiting_room import Done, Expired, Joined, WaitingRoom, Waits, block
+from ingest.waiting_room import Done, Expired, Joined, Names, Told, WaitingRoom, Waits, block
 from streammac.delivery.batch import Batch, Ticket
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.records import Record
@@ -54,7 +54,7 @@ class Brought:
     content : PointBlock or Targets
         What it is.
     first : BatchId
-        Names the first of the points, the others follow.
+        Names the first of the points or targets, the others follow.
     ticket : Ticket
         Open until they are on disk.
     batches : Ticket
@@ -143,6 +143,9 @@ class LateTargets:
         self._is_settled = is_settled
         self._brought: deque[Brought] = deque()
         self._settled: list[BatchId] = []
+        self._told: list[
+            Names
+        ] = []  # points that had waited for too long, of which there are dead letters
         self._until: Deadlines | None = None
         self._then: Then = _nothing
         self._trouble = ""
@@ -160,7 +163,7 @@ class LateTargets:
     @property
     def idle(self) -> bool:
         """Return whether everything that was brought is on disk."""
-        return not (self._brought or self._settled or self._trouble)
+        return not (self._brought or self._settled or self._told or self._trouble)
 
     def resume(self) -> list[Batch]:
         """Return the batches that a former life of the node had not settled."""
@@ -208,9 +211,14 @@ class LateTargets:
 
     def _steps(self, now: float) -> Iterator[Step]:
         """Yield one step after the other; each is decided when the one before is on disk."""
+        if self._told:
+            told, self._told = self._told, []
+            yield [Told(told)], _nothing
         if self._until is None:
             self._until = deque()
             self._await(now, self._room.waiting.values())
+            if self._room.untold:
+                yield (), self._tell_expired(list(self._room.untold.values()))
         # what is forgotten here before the ledger knows it would be missing in the books after a crash
         done = [batch_id for batch_id in self._settled if self._is_settled(batch_id)]
         if done:
@@ -243,8 +251,7 @@ class LateTargets:
             origin = brought.first.later(row, held_out=False)
             point = Waits(key, origin, x.tobytes(), dtype, time)
             there = new.get(key) or self._room.waiting.get(key)
-            known = there or self._room.gone.get(key)
-            if known is not None and tuple(known.origin) == origin:
+            if origin in self._room.gone or (there and tuple(there.origin) == origin):
                 continue  # it is read once more
             if there is not None:
                 refused.append(point)
@@ -280,6 +287,7 @@ class LateTargets:
             for point in expired:
                 _refuse_point(outcome, point.origin[0], reason, point)
             self.counts["expired"] += len(expired)
+            self._told += [point.origin for point in expired]
 
         return then
 
@@ -287,20 +295,23 @@ class LateTargets:
 
     def _join(self, brought: Brought, targets: Targets) -> Step:
         """Make batches of the points whose targets these are."""
-        found: dict[bytes, NDArray[np.float32]] = {}
+        found: dict[bytes, tuple[BatchId, NDArray[np.float32]]] = {}
         repeated = 0
         refused: list[tuple[str, bytes, NDArray[np.float32]]] = []
-        for key, y in zip(targets.keys, targets.y, strict=True):
-            gone = self._room.gone.get(key)
-            if key in self._room.waiting and key not in found:
-                found[key] = y
-            elif key in found or (gone is not None and gone.joined):
+        for row, (key, y) in enumerate(zip(targets.keys, targets.y, strict=True)):
+            gone = self._room.last.get(key)
+            origin = brought.first.later(row, held_out=False)
+            if origin in self._room.used or key in found:
+                repeated += 1
+            elif key in self._room.waiting:
+                found[key] = origin, y
+            elif gone is not None and gone.target is not None:
                 repeated += 1
             else:
                 refused.append(("unknown" if gone is None else "late", key, y))
         batches: list[Batch] = []
         if found:
-            y = np.stack(list(found.values()))
+            y = np.stack([y for _, y in found.values()])
             points = block([self._room.waiting[key] for key in found], y)
             batches += cut(points, self._name(len(points)), brought.batches)
         reasons = {
@@ -317,12 +328,14 @@ class LateTargets:
             brought.ticket.duplicate += repeated
             brought.close(len(refused), reasons[refused[0][0]] if refused else "")
 
-        return [_joined(batch) for batch in batches], then
+        origins = {key: origin for key, (origin, _) in found.items()}
+        return [_joined(batch, origins) for batch in batches], then
 
 
-def _joined(batch: Batch) -> Joined:
+def _joined(batch: Batch, origins: Mapping[bytes, Names]) -> Joined:
     message = batch.message
-    return Joined(batch.batch_id, list(message.keys), message.tensors["y"].tobytes())
+    targets = [origins[key] for key in message.keys]
+    return Joined(batch.batch_id, list(message.keys), message.tensors["y"].tobytes(), targets)
 
 
 def _refuse_point(outcome: Outcome, source: str, reason: str, point: Waits) -> None:

@@ -20,9 +20,9 @@ from streammac.points.batch_id import BatchId
 from streammac.points.block import PointBlock
 
 Names = tuple[str, int, int]
-"""A `BatchId`; of a point, which record it was: the same when it is read again."""
+"""A `BatchId`; of a point or a target, which record it was: the same when it is read again."""
 REMEMBERED = 100_000
-"""Keys that are remembered once their points wait no more: what comes again is known again."""
+"""Points that are remembered once they wait no more: what comes again is known, whatever its key stands for by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,15 @@ class Waits(Record):
 
 @dataclass(frozen=True, slots=True)
 class Joined(Record):
-    """Targets have come for points, which are a batch now; y is the bytes of as many rows of float32."""
+    """Targets have come for points, which are a batch now.
+
+    ``y`` is the bytes of as many rows of float32, ``targets`` says which records they were.
+    """
 
     batch_id: Names
     keys: list[bytes]
     y: bytes
+    targets: list[Names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +63,25 @@ class Done(Record):
 
 @dataclass(frozen=True, slots=True)
 class Expired(Record):
-    """Points have waited for too long."""
+    """Points have waited for too long; they are kept until they are told of."""
 
     keys: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
+class Told(Record):
+    """There are dead letters of points that had waited for too long."""
+
+    origins: list[Names]
+
+
+@dataclass(frozen=True, slots=True)
 class Gone(Record):
-    """A point waits no more: its target came, or its time was up."""
+    """A point waits no more: its target came, or, without one, its time was up."""
 
     key: bytes
     origin: Names
-    joined: bool
+    target: Names | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,7 @@ class Labelled:
 
     points: Mapping[bytes, Waits]
     y: bytes
+    targets: list[Names]
 
 
 @dataclass
@@ -91,16 +103,25 @@ class WaitingRoom(State):
         Points that wait, by key; the longest waiting first.
     labelled : dict
         Batches that are not settled.
+    untold : dict
+        Points that have waited for too long and may have no dead letter yet, by origin.
     gone : dict
-        What became of the newest points that wait no more, by key.
+        What became of the newest points that wait no more, by origin.
+    last : dict
+        The newest of these, by key.
+    used : dict
+        Their targets, by origin.
     size : int
         Bytes of the points that wait.
     """
 
-    kinds: ClassVar[tuple[type[Record], ...]] = (Waits, Joined, Done, Expired, Gone)
+    kinds: ClassVar[tuple[type[Record], ...]] = (Waits, Joined, Done, Expired, Gone, Told)
     waiting: dict[bytes, Waits] = field(default_factory=dict)
     labelled: dict[BatchId, Labelled] = field(default_factory=dict)
-    gone: OrderedDict[bytes, Gone] = field(default_factory=OrderedDict)
+    untold: dict[BatchId, Waits] = field(default_factory=dict)
+    gone: OrderedDict[BatchId, Gone] = field(default_factory=OrderedDict)
+    last: dict[bytes, Gone] = field(default_factory=dict)
+    used: dict[BatchId, Gone] = field(default_factory=dict)
     size: int = 0
 
     def apply(self, record: Record) -> None:
@@ -109,40 +130,53 @@ class WaitingRoom(State):
             case Waits(key):
                 self.waiting[key] = record
                 self.size += record.size
-            case Joined(batch_id, keys, y):
+            case Joined(batch_id, keys, y, targets):
                 # of a file that was mended some points may be missing
-                there = [key in self.waiting for key in keys]
-                if any(there):
+                there = [row for row, key in enumerate(keys) if key in self.waiting]
+                if there:
                     rows = np.frombuffer(y, np.float32).reshape(len(keys), -1)[there]
-                    found = [key for key in keys if key in self.waiting]
-                    points = {key: self._leave(key, joined=True) for key in found}
-                    self.labelled[BatchId(*batch_id)] = Labelled(points, rows.tobytes())
+                    own = [targets[row] for row in there]
+                    points = {keys[row]: self._leave(keys[row], targets[row]) for row in there}
+                    self.labelled[BatchId(*batch_id)] = Labelled(points, rows.tobytes(), own)
             case Done(batch_id):
                 self.labelled.pop(BatchId(*batch_id), None)
             case Expired(keys):
                 for key in keys:
                     if key in self.waiting:
-                        self._leave(key, joined=False)
+                        point = self._leave(key, None)
+                        self.untold[BatchId(*point.origin)] = point
+            case Told(origins):
+                for origin in origins:
+                    self.untold.pop(BatchId(*origin), None)
             case Gone():
                 self._remember(record)
 
-    def _leave(self, key: bytes, *, joined: bool) -> Waits:
+    def _leave(self, key: bytes, target: Names | None) -> Waits:
         point = self.waiting.pop(key)
         self.size -= point.size
-        self._remember(Gone(key, point.origin, joined))
+        self._remember(Gone(key, point.origin, target))
         return point
 
     def _remember(self, gone: Gone) -> None:
-        self.gone.pop(gone.key, None)
-        self.gone[gone.key] = gone
+        origin = BatchId(*gone.origin)
+        self.gone.pop(origin, None)
+        self.gone[origin] = self.last[gone.key] = gone
+        if gone.target is not None:
+            self.used[BatchId(*gone.target)] = gone
         while len(self.gone) > REMEMBERED:
-            self.gone.popitem(last=False)
+            _, old = self.gone.popitem(last=False)
+            if self.last[old.key] is old:
+                del self.last[old.key]
+            if old.target is not None:
+                self.used.pop(BatchId(*old.target), None)
 
     def records(self) -> Iterator[Record]:
         """Yield the fewest records that add up to this."""
         for batch_id, labelled in self.labelled.items():
             yield from labelled.points.values()
-            yield Joined(batch_id, list(labelled.points), labelled.y)
+            yield Joined(batch_id, list(labelled.points), labelled.y, labelled.targets)
+        for point in self.untold.values():
+            yield from (point, Expired([point.key]))
         yield from self.gone.values()
         yield from self.waiting.values()
 

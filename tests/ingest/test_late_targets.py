@@ -233,15 +233,18 @@ def test_what_a_full_disk_does_not_take_comes_later_and_in_order(tmp_path, monke
 
 def test_of_a_file_that_was_mended_what_is_left_goes_on():
     room = WaitingRoom()
-    for key, x in ((b"a", 1.0), (b"b", 2.0)):
-        room.apply(Waits(key, ("c", 1, 2), np.float32(x).tobytes(), "<f4", np.nan))
+    for key, x in ((b"a", 1.0), (b"b", 2.0), (b"c", 3.0)):
+        room.apply(Waits(key, ("c", 1, int(x)), np.float32(x).tobytes(), "<f4", np.nan))
     y = np.array([7, 8, 9], np.float32).tobytes()
-    room.apply(Joined(("i1", 1, 0), [b"gone", b"a", b"b"], y))
-    room.apply(Joined(("i1", 1, 6), [b"gone"], y[:4]))
+    room.apply(Joined(("i1", 1, 0), [b"gone", b"a", b"b"], y, [("c", 2, n) for n in (7, 8, 9)]))
+    room.apply(Joined(("i1", 1, 6), [b"gone"], y[:4], [("c", 2, 7)]))
+    room.apply(Expired([b"c"]))
     room.apply(Expired([b"gone"]))
     (batch_id,) = room.labelled
     assert rows(PointBlock.of(room.batch(batch_id).message.tensors)) == [(1.0, 8.0), (2.0, 9.0)]
     assert (room.waiting, room.size) == ({}, 0)
+    assert [batch_id.sequence for batch_id in room.used] == [8, 9]
+    assert [point.key for point in room.untold.values()] == [b"c"]
     again = WaitingRoom()
     for record in room.records():
         again.apply(record)
