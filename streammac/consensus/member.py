@@ -131,12 +131,13 @@ class Member:
     def _take(self, sender: str, message: Message) -> None:
         other = self._other(sender)
         match message:
-            case Offer():
-                other.offer = message
+            case Offer(iteration):
+                if other.offer is None or other.offer.iteration < iteration:
+                    other.offer = message
                 other.past = max(other.past, message.iteration - 1)
             case Heard():
                 other.past = max(other.past, message.iteration)
-                if self.name in message.names:
+                if self.name in message.names and message.iteration > other.heard_me:
                     other.heard_me, other.heard = message.iteration, len(message.names)
         self._learn(message.period)
         self._look()

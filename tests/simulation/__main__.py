@@ -27,6 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=200, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--step", type=int, default=1, help="from one to the next of them")
     parser.add_argument("--seed", type=int, help="run this one alone, and print its trace")
     parser.add_argument("--lines", type=int, default=40, help="lines of a trace")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
@@ -42,7 +43,7 @@ def main() -> int:
     if wanted.seed is not None:
         verdict = simulate(wanted.seed, mutation=wanted.mutation, lines=wanted.lines, whole=True)
         return show(verdict, wanted.mutation)
-    seeds = range(wanted.first, wanted.first + wanted.seeds)
+    seeds = range(wanted.first, wanted.first + wanted.seeds * wanted.step, wanted.step)
     return run_many(seeds, wanted.cores, wanted.mutation)
 
 

@@ -20,7 +20,7 @@ from tests.simulation.network import Network
 from tests.simulation.point_rules import PointRules
 from tests.simulation.ring_rules import RingRules
 from tests.simulation.store import WorkerDisk
-from tests.simulation.visits import VisitedModel, Visits
+from tests.simulation.visits import VisitedCopies, VisitedModel, Visits
 from tests.simulation.worker import Pace, WorkerProcess
 
 MANY_POINTS = 200
@@ -44,6 +44,8 @@ class Size:
     ack: Literal["file", "fsync"]
     keep: int | None
     alone: bool
+    backups: int | Literal["dynamic"] | None = None
+    """Of training by consensus; None: it is not that."""
 
 
 class Operator(Process):
@@ -72,18 +74,24 @@ class Cluster:
         self.settings = Settings.model_validate(
             {
                 "cluster": {"workers": size.workers, "seed": 7},
-                "training": {"epochs": size.epochs, "start_points": 1},
+                "training": {
+                    "epochs": size.epochs,
+                    "start_points": 1,
+                    "backups": size.backups or 0,
+                },
                 "stream": {"dim": 2, "dtype": "float32"},
                 "ingest": {"window_bytes": 4096, "resend_s": 2.0},
             }
         )
         self.network = Network(kernel, size.slowest_s, size.jitter)
-        self.model = VisitedModel(size.submodels, size.laps, alone=size.alone)
+        model = VisitedModel if size.backups is None else VisitedCopies
+        self.model = model(size.submodels, size.laps, alone=size.alone)
         self.visits = Visits()
         self.processes: dict[str, WorkerProcess] = {}
         self.workers: dict[str, WorkerProcess] = {}
         """The newest process of each name, dead or alive."""
         self.rules = RingRules(self.model, self.visits, self.processes)
+        self.rules.lost_messages = lambda: self.network.lost
         self.points = PointRules()
         self.points.revokes = self._revokes
         self.points.handed = lambda worker, batch_id: self.disks[worker].handed.handed.get(batch_id)

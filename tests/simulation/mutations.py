@@ -13,6 +13,9 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
+from streammac.averaging import AveragingMember
+from streammac.consensus import member as consensus
+from streammac.consensus.graph import suited
 from streammac.coordinator.accounts import Accounts
 from streammac.coordinator.coordinator import Coordinator
 from streammac.coordinator.epoch_reports import EpochReports
@@ -58,12 +61,15 @@ class Mutation:
         What is replaced: owner and name of a function, and by what.
     moving : bool
         It shows only where points move: stories without moves are passed over.
+    averaging : bool
+        The same of training by consensus.
     """
 
     name: str
     breaks: str
     places: tuple[tuple[Any, str, Change], ...]
     moving: bool = False
+    averaging: bool = False
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -307,6 +313,34 @@ def _looks_after_nothing(original, core, peer):
     return []
 
 
+# -- consensus -------------------------------------------------------------------------------------
+
+
+def _averages_whatever_happens(original, member):
+    epoch = member.epoch
+    return suited(epoch.order[: min(len(epoch.blocks), len(epoch.trainers))])
+
+
+def _takes_old_offers(original, member, message):
+    now = {"view": member.view.number, "epoch": member.epoch.number}
+    return original(member, replace(message, **now))
+
+
+def _averages_without_being_heard(original, member):
+    for name in member._heard:
+        member._other(name).heard_me = member.iteration
+    return original(member)
+
+
+def _trains_any_copy(original, member, action):
+    member._had = None
+    return original(member, action)
+
+
+def _works_while_it_waits(original, member):
+    return member._own is not None or original(member)
+
+
 MUTATIONS = (
     Mutation(
         "old tokens",
@@ -527,5 +561,35 @@ MUTATIONS = (
         "same part",
         "All blocks that a member trains alone are trained on the same part of its shard.",
         ((Part, "of_block", _gives_all_the_same_part),),
+    ),
+    Mutation(
+        "averaged through views",
+        "Copies are averaged after a view as before it, though some are done and some are gone.",
+        ((AveragingMember, "_graph", _averages_whatever_happens),),
+        averaging=True,
+    ),
+    Mutation(
+        "old offers",
+        "A member takes copies of older views and epochs for those of this one.",
+        ((AveragingMember, "_hear", _takes_old_offers),),
+        averaging=True,
+    ),
+    Mutation(
+        "averaged one-sidedly",
+        "A member averages with whom it has heard, whether it was heard there or not.",
+        ((consensus.Member, "_average", _averages_without_being_heard),),
+        averaging=True,
+    ),
+    Mutation(
+        "two copies",
+        "A member trains a copy anew that falls to it, although it has trained one.",
+        ((AveragingMember, "_taken_over", _trains_any_copy),),
+        averaging=True,
+    ),
+    Mutation(
+        "waiting is work",
+        "A member says that it works while it waits for others: nobody notices a stall.",
+        ((AveragingMember, "working", _works_while_it_waits),),
+        averaging=True,
     ),
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from streammac.averaging import AveragingMember
 from streammac.coordinator.epoch_reports import EpochReports, EpochResult
 from streammac.coordinator.membership import Membership
 from streammac.models.base import Array, Block
@@ -20,15 +21,41 @@ from streammac.ring.epoch import part_of
 from streammac.ring.member import Event, Member
 from streammac.ring.member_actions import Action, OpenEpoch, Report, Send, Train, TrainDone
 from streammac.ring.view_change import ViewChange
-from streammac.wire.messages import EpochPlan, EpochReport, ModelState, Resume, Token, View, Wake
+from streammac.wire.messages import EpochPlan, EpochReport, Heard, Offer, Resume, Token, View
 from tests.simulation.kernel import Violation
-from tests.simulation.visits import Visit, VisitedModel, Visits
+from tests.simulation.visits import Visit, VisitedCopies, VisitedModel, Visits
+from workers.transports.base import RingMessage
 
 if TYPE_CHECKING:
     from tests.simulation.worker import WorkerProcess
 
 REMEMBERED = 4
 """Epochs behind the newest one whose visits are still known."""
+
+
+class Steps:
+    """How many gradient steps were made in each epoch."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, dict[int, int]] = {}
+        self._lost: dict[int, int] = {}
+        self._seen: dict[str, int] = {}
+
+    def made(self, address: str, member: AveragingMember, lost: int) -> None:
+        """Look at a member that may have made one; so many messages were lost before."""
+        epoch, new = member.epoch.number, member.iterations - self._seen.get(address, 0)
+        self._seen[address] = member.iterations
+        self._lost.setdefault(epoch, lost)
+        by_view = self._made.setdefault(epoch, {})
+        if new:
+            by_view[member.view.number] = by_view.get(member.view.number, 0) + new
+
+    def of(self, epoch: int, lost: int) -> int | None:
+        """Return those of an epoch; None where it was begun anew, or a message was lost since it began."""
+        by_view = self._made.get(epoch, {})
+        if len(by_view) != 1 or self._lost[epoch] != lost:
+            return None
+        return next(iter(by_view.values()))
 
 
 class RingRules:
@@ -67,6 +94,9 @@ class RingRules:
         self._alone: dict[tuple[int, int, str, Part], str] = {}
         self.lost = 0
         self.adopting: tuple[int, int] | None = None
+        self.lost_messages: Callable[[], int] = lambda: 0
+        """Returns how many messages were lost on links so far."""
+        self._steps = Steps()
         self.on_view: Callable[[], None] = lambda: None
         """Called when a view is announced for the first time."""
         self._views: dict[int, View] = {}
@@ -261,6 +291,10 @@ class RingRules:
         member = worker.member
         assert member is not None
         self._keeps_to_its_view(worker, member, event, actions)
+        if isinstance(member, AveragingMember):
+            self._steps.made(worker.address, member, self.lost_messages())
+            for action in actions:
+                self._averages_where_all_take_part(worker, action)
         for action in actions:
             if isinstance(action, OpenEpoch) and not action.plan.fresh:
                 model = f"{worker.name} begins epoch {action.epoch}, and its model"
@@ -327,6 +361,8 @@ class RingRules:
         if not done.job.visits or copy is None or copy.tensors is not done.tensors:
             return
         line = self.lines.setdefault((token.epoch, token.block), [])
+        if isinstance(member, AveragingMember) and not len(done.tensors[token.block]):
+            return  # it had a copy already, or had not begun with this one when it left
         *before, number = _numbers(done.tensors[token.block])
         visit = self.visits[number]
         if before != line:
@@ -391,12 +427,14 @@ class RingRules:
         goes_on = following.restart == plan.restart and not plan.fresh
         if goes_on and next_part != part.following(next_part.slices):
             raise Violation(f"after {part} comes {next_part}, in epoch {report.epoch + 1}")
+        if isinstance(worker.member, AveragingMember):
+            self._averages(worker, worker.member, report)
         for block in self._blocks_of(report.plan):
             line = self.lines.get((report.epoch, block.name), [])
             made = {(self.visits[number].lap, self.visits[number].name) for number in line}
             for lap in range(block.laps):
                 makers = [name for made_in, name in made if made_in == lap]
-                if block.alone and len(makers) != 1:
+                if block.alone and len(makers) not in self._may_have_trained(report):
                     raise Violation(
                         f"{worker.name} ends epoch {report.epoch}, and {makers} have trained "
                         f"{block.name} in lap {lap}, not one alone"
@@ -407,6 +445,45 @@ class RingRules:
                             f"{worker.name} ends epoch {report.epoch}, and {name} has not trained "
                             f"{block.name} in lap {lap}"
                         )
+
+    def _may_have_trained(self, report: Report) -> tuple[int, ...]:
+        """Return how many may have trained a block that is trained alone: nobody a copy for which nobody was left."""
+        too_many = report.plan.groups > len(report.trainers)
+        is_copy = isinstance(self.model, VisitedCopies)
+        return (0, 1) if is_copy and (too_many or self._was_found_by_a_view(report.epoch)) else (1,)
+
+    def _was_found_by_a_view(self, epoch: int) -> bool:
+        return any(one.epoch == epoch and not one.cold for one in self._resumes.values())
+
+    def _averages_where_all_take_part(self, worker: WorkerProcess, action: Action) -> None:
+        message = action.message if isinstance(action, Send) else None
+        if not isinstance(message, Offer | Heard):
+            return
+        resume = self._resumes.get(message.view)
+        if resume is not None and resume.epoch == message.epoch and not resume.cold:
+            raise Violation(
+                f"{worker.name} averages in epoch {message.epoch}, which a view has found"
+            )
+
+    def _averages(self, worker: WorkerProcess, member: AveragingMember, report: Report) -> None:
+        """Nobody trains two copies, and where nothing intervenes averages lose and make no step."""
+        blocks = {block.name for block in self._blocks_of(report.plan)} - {"origin"}
+        lines = [self.lines.get((report.epoch, block), []) for block in blocks]
+        makers = [self.visits[number].name for line in lines for number in line]
+        if not report.plan.fresh and len(makers) > len(set(makers)):
+            raise Violation(
+                f"in epoch {report.epoch} {makers} have trained copies, one of them two"
+            )
+        if report.plan.fresh or self._was_found_by_a_view(report.epoch):
+            return
+        wanted = self._steps.of(report.epoch, self.lost_messages())
+        copies = member.epoch.former if member.epoch.number > report.epoch else member.epoch.copies
+        found = sum(float(copies[block].tensors[f"w/{block}"][0]) for block in blocks)
+        if wanted is not None and abs(found - wanted) > 1e-6:
+            raise Violation(
+                f"{worker.name} ends epoch {report.epoch}, in which {wanted} steps were made, and all copies "
+                f"together have {found}"
+            )
 
     def _blocks_of(self, plan: EpochPlan) -> tuple[Block, ...]:
         model = self.model
@@ -465,4 +542,4 @@ def mark_of(tensors: Mapping[str, np.ndarray]) -> int:
 def _view_of(event: object) -> int | None:
     if isinstance(event, View):
         return event.number
-    return event.view if isinstance(event, Token | ModelState | Wake | Resume) else None
+    return event.view if isinstance(event, RingMessage | Resume) else None

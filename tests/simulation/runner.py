@@ -13,6 +13,7 @@ from itertools import count, islice
 from tests.simulation.kernel import Violation
 from tests.simulation.mutations import MUTATIONS, Mutation, with_bug
 from tests.simulation.story import Outcome, Story, tells_of_moves
+from tests.simulation.themes import tells_of_averages
 
 CHUNK = 10
 """Seeds that a core takes at a time."""
@@ -80,7 +81,12 @@ def named(name: str) -> Mutation:
 def hunt(name: str, seeds: range) -> Catch:
     """Run as many seeds with a bug, from the first on, until one of them finds it."""
     mutation = named(name)
-    stories = (n for n in count(seeds.start) if tells_of_moves(n) or not mutation.moving)
+    stories = (
+        n
+        for n in count(seeds.start)
+        if (tells_of_moves(n) or not mutation.moving)
+        and (tells_of_averages(n) or not mutation.averaging)
+    )
     for seed in islice(stories, len(seeds)):
         verdict = simulate(seed, mutation=name, lines=0)
         if verdict.outcome is None:

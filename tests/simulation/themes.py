@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from tests.simulation.cluster import Size
 
@@ -32,7 +33,7 @@ class Theme:
 
     faults: Mapping[str, int]
     most: int
-    size: Mapping[str, float]
+    size: Mapping[str, Any]
     pace: Mapping[str, float]
     moving: Mapping[str, int] = field(default_factory=dict)
 
@@ -84,10 +85,22 @@ THEMES = {
 1: tokens are lost, and nothing else goes wrong. 3: views change where epochs are short and messages slow. 4: the
 coordinator is cut off for a while from a ring that turns, and hears all its reports afterwards. 7: a worker that gives
 points dies, and who got them gives them on. 8: views follow each other while messages come again and late. 9: each
-block is trained by one worker alone, whatever befalls the ring.
+block is trained by one worker alone, whatever befalls the ring; where the digit before is odd, by consensus.
 """
+BACKUPS: tuple[int | Literal["dynamic"], ...] = ("dynamic", "dynamic", 0, 1, "dynamic")
+"""Of stories of consensus, one after the other; in the last of these messages are lost, and nothing else goes wrong."""
 
 
 def theme_of(seed: int) -> Theme | None:
     """Return what a story is about, None: everything."""
-    return THEMES.get(seed % 10)
+    theme = THEMES.get(seed % 10)
+    if theme is None or not tells_of_averages(seed):
+        return theme
+    number = seed // 20 % len(BACKUPS)
+    faults = THEMES[1].faults if number == len(BACKUPS) - 1 else theme.faults
+    return replace(theme, faults=faults, size={**theme.size, "backups": BACKUPS[number]})
+
+
+def tells_of_averages(seed: int) -> bool:
+    """Return whether workers train by consensus in a story."""
+    return seed % 20 == 19

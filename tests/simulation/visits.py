@@ -5,14 +5,14 @@ The tensor of a block holds one number for each visit of this epoch; `Visits` kn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 import numpy as np
 
-from streammac.models.base import Array, Block, Objective
+from streammac.models.base import Array, Block, Objective, Tensors
 from streammac.models.layout import names, rows
 from streammac.models.signature import Signature
 from streammac.ring.member_actions import Train
@@ -106,6 +106,9 @@ class VisitedModel(TallyModel):
     ) -> dict[str, np.ndarray]:
         return {block.name: np.zeros(0, np.int64)}
 
+    def iterations_for(self, points: int) -> int:
+        return 2 + points % 5
+
     def train(self, job: Train, visit: Visit, visits: Visits) -> dict[str, np.ndarray]:
         """Do a job of the ring: add the visit, if it is to be one."""
         (name,) = job.token.tensors
@@ -115,3 +118,52 @@ class VisitedModel(TallyModel):
     def improve(self, points: int) -> tuple[Objective, bool]:
         """Do a Z step; return also whether it leaves nothing to improve."""
         return Objective(points=points), self.chance is None or self.chance.random() > UNSETTLED
+
+
+class VisitedCopies(VisitedModel):
+    """The same for consensus: a block is a copy, whose parameters ``w/b/0-0`` are the number of steps in it.
+
+    A step adds 1, and averages move ones from copy to copy: so their sum is the number of all steps.
+
+    Attributes
+    ----------
+    visit : callable
+        Returns the number of a new visit, of the block that is trained where the model is.
+    """
+
+    visit: Callable[[Block], int]
+
+    def initial_blocks(self, signature: Signature) -> tuple[Block, ...]:
+        return (Block("origin", laps=1),)
+
+    def blocks(self, signature: Signature, groups: int) -> tuple[Block, ...]:
+        return tuple(Block(name, 1, alone=True) for name in names("b", groups, groups))
+
+    def groups_for(self, members: int) -> int:
+        return members
+
+    def slices_for(self, points: int, members: int) -> int:
+        return 1
+
+    def regrouped(self, params: Mapping[str, Array], groups: int) -> Mapping[str, Array]:
+        new = {name: value for name, value in params.items() if not name.startswith("b/")}
+        return new | {b.name: np.zeros(0, np.int64) for b in self.blocks(Signature(2), groups)}
+
+    def start(self, block: Block, signature: Signature, params: Any, age: int) -> Tensors:
+        return {**super().start(block, signature, params, age), f"w/{block.name}": np.zeros(1)}
+
+    def train(self, job: Train, visit: Visit, visits: Visits) -> Tensors:
+        tensors = job.token.tensors
+        if not job.visits:
+            return dict(tensors)
+        name = job.token.block
+        return {**tensors, name: np.append(tensors[name], visits.add(visit))}
+
+    def copy_in(self, block: Block, state: Mapping[str, Array]) -> Array:
+        return state[f"w/{block.name}"]
+
+    def trained(self, block: Block, w: Array) -> Tensors:
+        return {block.name: np.array([self.visit(block)]), f"w/{block.name}": w}
+
+    def combined(self, params: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {name: value for name, value in params.items() if not name.startswith("w/")}

@@ -7,21 +7,27 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from msgspec import structs
 
+from streammac.averaging import AveragingMember
+from streammac.consensus.rules import rule_of
 from streammac.delivery.ledger import Ledger
 from streammac.delivery.receiver import Receiver
 from streammac.delivery.scan import Shards
 from streammac.link.interrupt import Interrupt
+from streammac.models.base import Block
 from streammac.models.signature import Signature
 from streammac.ring.member import Event, Member
 from streammac.ring.member_actions import (
     Action,
     Answer,
     Done,
+    GradientStep,
+    GradientStepDone,
     Job,
     NewPoints,
     OpenEpoch,
@@ -38,10 +44,12 @@ from streammac.wire.messages import (
     Credit,
     Drain,
     Goodbye,
+    Heard,
     Heartbeat,
     Leaving,
     ModelState,
     Move,
+    Offer,
     OpenSession,
     PleaseRegister,
     Points,
@@ -63,7 +71,7 @@ from tests.simulation.kernel import Kernel, Process
 from tests.simulation.moving import MoverSockets
 from tests.simulation.network import Network
 from tests.simulation.store import NoShard, OpenStore, WorkerDisk
-from tests.simulation.visits import Visit, VisitedModel, Visits
+from tests.simulation.visits import Visit, VisitedCopies, VisitedModel, Visits
 from workers.handover import Mover
 from workers.leaving import DRAIN_S, Departure
 
@@ -167,7 +175,10 @@ class WorkerProcess(Process):
                     self._configured = True
                     self._open()
                     self.after(self.pace.load * self.kernel.rng.random(), self._begin)
-            case View() | Resume() | RestartContinuation() | Token() | ModelState() | Wake():
+            case View() | Resume() | RestartContinuation():
+                self.say("got", sender, message)
+                self._ring(message)
+            case Token() | ModelState() | Wake() | Offer() | Heard():
                 self.say("got", sender, message)
                 self._ring(message)
             case OpenSession() | Points():
@@ -334,11 +345,29 @@ class WorkerProcess(Process):
     def _begin(self) -> None:
         seed, epochs = self.settings.cluster.seed, self.settings.training.epochs
         rests = self.model.chance is not None
-        self.member = Member(self.name, self.model, Signature(DIM), seed, epochs, rests=rests)
+        self.member = self._new_member(seed, epochs, rests=rests)
         early, self._early = self._early, []
         for event in early:
             self._ring(event)
         self._beat()
+
+    def _new_member(self, seed: int, epochs: int, *, rests: bool) -> Member:
+        signature = Signature(DIM)
+        if not isinstance(self.model, VisitedCopies):
+            return Member(self.name, self.model, signature, seed, epochs, rests=rests)
+        model: Any = copy(self.model)
+        model.visit = self._visit
+        rule = rule_of(self.settings.training.backups)
+        return AveragingMember(self.name, model, signature, seed, epochs, rests=rests, rule=rule)
+
+    def _visit(self, block: Block) -> int:
+        """Return the number of the visit that trains the copy that is here."""
+        assert self.member is not None
+        return self.visits.add(self._visit_of(self.member.epoch.holding[block.name]))
+
+    def _visit_of(self, job: Train) -> Visit:
+        token = job.token
+        return Visit(token.epoch, token.block, token.lap, self.name, self.incarnation, token.view)
 
     def _ring(self, event: Event) -> None:
         if self.member is None:
@@ -367,6 +396,8 @@ class WorkerProcess(Process):
                 self._tell(action.holdings)
             case Report():
                 self._report(action)
+            case TrainDone():
+                self._ring(action)
             case _:
                 self.jobs.append(action)
                 if len(self.jobs) == 1:
@@ -379,7 +410,9 @@ class WorkerProcess(Process):
     # -- the compute thread ---------------------------------------------------------------
 
     def _effort(self, job: Job) -> float:
-        most = {OpenEpoch: 0.001, Train: self.pace.visit}.get(type(job), self.pace.z_step)
+        visit = self.pace.visit
+        known = {OpenEpoch: 0.001, Train: visit, GradientStep: visit / 2}
+        most = known.get(type(job), self.pace.z_step)
         return most * self.kernel.rng.random()
 
     def _done(self) -> None:
@@ -395,11 +428,10 @@ class WorkerProcess(Process):
             self.trained_on = self.store.shard.appended if self.store is not None else 0
             return None
         if isinstance(job, Train):
-            token = job.token
-            visit = Visit(
-                token.epoch, token.block, token.lap, self.name, self.incarnation, token.view
-            )
-            return TrainDone(job, self.model.train(job, visit, self.visits), self._points)
+            trained = self.model.train(job, self._visit_of(job), self.visits)
+            return TrainDone(job, trained, self._points)
+        if isinstance(job, GradientStep):
+            return GradientStepDone(job, job.w + 1, self._points)
         points = self._points
         objective, settled = self.model.improve(points)
         return ZStepDone(job.view, job.epoch, objective, settled)
@@ -411,7 +443,7 @@ class WorkerProcess(Process):
     def _handle(self, done: Done) -> None:
         assert self.member is not None
         self._ring(done)
-        turns = isinstance(done, TrainDone) and not self.member.view.frozen
+        turns = isinstance(done, TrainDone | GradientStepDone) and not self.member.view.frozen
         if turns and self._announced < self.member.view.number:
             self._announced = self.member.view.number
             self._tell(RingMoving(self.name, self._announced))
