@@ -6,6 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.patience import PATIENCE_S
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "slurm" / "streammac.sbatch"
@@ -33,6 +35,18 @@ def test_what_a_process_has_ended_with_is_told_though_it_ends_while_a_trap_runs(
         echo $?
     """
     assert bash("ended", program=program) == "7\n"
+
+
+@pytest.mark.parametrize(("process", "times"), [("worker", 3), ("ingest", 1)])
+def test_a_worker_that_is_refused_asks_again_until_its_name_is_free(process, times, tmp_path):
+    (tmp_path / "streammac").write_text(
+        f"#!/bin/bash\necho $1 >>{tmp_path}/begun\n[[ $(wc -l <{tmp_path}/begun) == 3 ]] || exit 7"
+    )
+    (tmp_path / "streammac").chmod(0o755)
+    program = f"PATH={tmp_path}:$PATH; sleep() {{ :; }}; keep : {process}; echo $?"
+    told = bash("ended", "final", "keep", program=program)
+    assert (tmp_path / "begun").read_text() == f"{process}\n" * times
+    assert told == ("0\n" if times == 3 else "7\n")
 
 
 def test_a_rank_is_gone_when_its_shell_is_and_its_worker_does_not_outlive_that(tmp_path):
