@@ -234,7 +234,7 @@ class DeepNetModel(NestedModel, Predictions, Differentiable):
                 pairs, slope = self._coordinates(params, stage, batches, rows), Slope(last)
         new: Tensors = {key: state[key]}
         for name, units in zip(
-            names, trained(chain, inner, pairs, slope, share * step), strict=True
+            names, trained(chain, inner, pairs, slope, step, share), strict=True
         ):
             new |= units.tensors(name)
         return new

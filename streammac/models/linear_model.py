@@ -141,9 +141,9 @@ class LinearModel(NestedModel, Predictions, Vectorial, Differentiable):
     ) -> Units:
         """Return the units of the block after a step on each minibatch."""
         loss = self._outputs.loss
-        step = share * self.step / loss.curvature
+        step = self.step / loss.curvature
         pairs = self._pairs(params, batches)
-        (units,) = trained([Units.of(name, state)], (), pairs, Slope(loss=loss), step)
+        (units,) = trained([Units.of(name, state)], (), pairs, Slope(loss=loss), step, share)
         return units
 
     def _pairs(

@@ -185,6 +185,19 @@ def test_a_net_learns_to_tell_classes(options, least):
     assert np.isfinite(told.penalised)
 
 
+@pytest.mark.parametrize(("activation", "members"), [("relu", 3), ("relu", 10), ("sigmoid", 10)])
+def test_a_net_learns_where_each_shard_has_few_classes(activation, members):
+    order = np.argsort(Y[:1400], kind="stable")
+    model = DeepNetModel((48, 32), activation, classes=10, slice_points=350, passes=8)
+    shards = {
+        f"w{n:02}": ArrayShard(X[rows], model.coordinate_shape(), Y[rows])
+        for n, rows in enumerate(np.array_split(order, members))
+    }
+    params, _ = next(islice(parmac(model, shards, VisitPlan()), 4 * 4, None))
+    accuracy = (model.predict(params, X[1400:].copy()) == Y[1400:]).mean()
+    assert accuracy > 0.8, accuracy
+
+
 def test_a_net_learns_numbers_and_an_autoencoder_its_points():
     data = load_diabetes()
     x, y = data.data.astype(np.float32), data.target.astype(np.float32)
@@ -297,7 +310,15 @@ def test_a_problem_says_what_the_definition_says():
     assert HEAD == "head"
 
 
-@parametrize_with_checks([DeepNetClassifier([8], passes=8), DeepNetRegressor([8], passes=8)])
+ROUNDED = {
+    "check_methods_subset_invariance": "numbers are float32: a product of other rows beside them rounds otherwise"
+}
+
+
+@parametrize_with_checks(
+    [DeepNetClassifier([8], passes=8), DeepNetRegressor([8], passes=8)],
+    expected_failed_checks=lambda net: ROUNDED if isinstance(net, DeepNetRegressor) else {},
+)
 def test_sklearn_conventions(estimator, check):
     check(estimator)
 

@@ -2,8 +2,13 @@
 
 A unit of a hidden layer is to give its coordinate from those of the layer before: a regression of its own. The head is
 to tell y. A step is divided by the mean square of the inputs of its minibatch, as in the normalised least mean squares
-filter: so one step size fits every layer, and none is too long. Layers of one stage are trained together, by
-back-propagation: the steps of each are shorter by what the layers after it make of them.
+filter: so one step size fits every layer. Layers of one stage are trained together, by back-propagation: the steps of
+each are shorter by what the layers after it make of them.
+
+The next shard may have other classes. Two rules keep units from being thrown about, or dead for good where they are
+rectified: what all points of a minibatch have in common moves a unit no further than `COMMON` of the way; and of the
+steps so far, which other shards wanted, what goes uphill here is forgotten (as with gradients of tasks that conflict,
+Yu et al. 2020).
 """
 
 from __future__ import annotations
@@ -20,6 +25,9 @@ from streammac.models.nets.layers import Layer
 from streammac.models.nets.losses import Loss
 
 MOMENTUM = 0.9
+COMMON = 0.25
+"""A step goes no further towards its minimum along the mean of the inputs. Points of one class are all near their mean:
+there the mean square would let steps be so long that they end beyond the minimum."""
 MOST_NORM = 4.0
 """No unit's weights are longer (Hinton et al. 2012): steps on one class, then on another, cannot add up without end."""
 
@@ -75,6 +83,7 @@ class Units:
 
     def move(self, change: Floats, bias_change: Floats, rate: np.float32) -> None:
         """Make a step against a gradient, with momentum; in place, the gradient too."""
+        self._turn_downhill(change, bias_change)
         for velocity, own, gradient in (
             (self.velocity, self.weight, change),
             (self.bias_velocity, self.bias, bias_change),
@@ -84,6 +93,14 @@ class Units:
             velocity -= gradient
             own += velocity
         self._keep_short()
+
+    def _turn_downhill(self, change: Floats, bias_change: Floats) -> None:
+        """Take out of each unit's velocity what goes up its gradient; in place."""
+        up = np.linalg.vecdot(self.velocity, change) + self.bias_velocity * bias_change
+        square = np.linalg.vecdot(change, change) + bias_change * bias_change
+        share = np.maximum(up, 0) / np.maximum(square, np.float32(1e-30))
+        self.velocity[:] -= share[:, None] * change
+        self.bias_velocity[:] -= share * bias_change
 
     def keep_positive(self) -> None:
         """Make weights that are negative 0, and all biases, and forget the steps that made them so; in place."""
@@ -120,6 +137,13 @@ class Slope:
     loss: Loss | None = None
     positive: bool = False
 
+    @property
+    def curvature(self) -> float:
+        """What its own slope is at most, where units are right about their targets; 1 suits all losses."""
+        if self.activation is None:
+            return 1.0
+        return 0.25 if self.activation.slope is None else self.activation.steepest**2
+
     def __call__(self, v: Floats, target: Floats) -> Floats:
         """Return it for pre-activations and targets, (n, units) each."""
         if self.loss is not None:
@@ -138,6 +162,7 @@ def trained(
     pairs: Iterable[tuple[Floats, Floats]],
     slope: Slope,
     step: float,
+    share: float = 1.0,
 ) -> list[Units]:
     """Return units after a step on each minibatch.
 
@@ -152,10 +177,12 @@ def trained(
     slope : Slope
         What the last ones are to lower.
     step : float
-        Of inputs whose mean square is 1.
+        The first one, of inputs whose mean square is 1.
+    share : float
+        So much of the first one, and of `COMMON`, are steps by now.
     """
     new = [units.copy() for units in chain]
-    steps = [step * share for share in _shares(new, inner)]
+    steps = [step * part for part in _shares(new, inner)]
     for inputs, targets in pairs:
         values = [inputs]
         for units, activation in zip(new, inner, strict=False):
@@ -170,7 +197,10 @@ def trained(
                     below, gradient @ units.weight
                 )
             size = float(np.vdot(below, below)) / len(below) + 1.0
-            units.move(change, bias_change, np.float32(steps[number] / size / len(below)))
+            mean = below.mean(axis=0)
+            common = float(np.vdot(mean, mean)) + 1.0
+            rate = share * min(steps[number] / size, COMMON / (slope.curvature * common))
+            units.move(change, bias_change, np.float32(rate / len(below)))
             if slope.positive:
                 units.keep_positive()
     return new
