@@ -19,10 +19,12 @@ from river import (
     linear_model,
     metrics,
     neighbors,
+    stats,
     stream,
     tree,
 )
-from river.base import AnomalyDetector, Classifier
+from river.base import AnomalyDetector, Classifier, Regressor
+from river.datasets import synth
 from river.preprocessing import FeatureHasher, MinMaxScaler, StandardScaler
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
@@ -30,7 +32,7 @@ from sklearn.neural_network import MLPClassifier
 
 from benchmarks.data import folder
 from benchmarks.report import Cell, Report, Spread
-from streammac.river import BinaryCodes, DeepNetClassifier, ReconstructionScorer
+from streammac.river import BinaryCodes, DeepNetClassifier, DeepNetRegressor, ReconstructionScorer
 
 log = logging.getLogger(__name__)
 Stream: TypeAlias = Sequence[tuple[dict[Any, float], Any]]
@@ -54,6 +56,8 @@ TIMED = ("linear", "on both", "deep net", "forest")
 SHUTTLE = 10_000
 UNUSUAL = 0.05
 """Share of points of other kinds, where a stream for anomaly detectors is made of one for classifiers."""
+FRIEDMAN = 3000
+"""Points of what is drawn from a formula."""
 WARMING = 300
 """Scores of so many first points do not count: all detectors begin with a constant."""
 
@@ -147,6 +151,11 @@ def accuracy(model: Classifier, points: Stream) -> tuple[float, float]:
     return found.get(), (time.thread_time() - begin) / len(points) * 1e6
 
 
+def missed(model: Regressor, points: Stream) -> float:
+    """Return by how much numbers are missed on average that were told before they were learned."""
+    return float(evaluate.progressive_val_score(points, model, metrics.MAE()).get())
+
+
 def area(model: AnomalyDetector, points: Stream) -> tuple[float, float]:
     """Return the area under the ROC curve of scores before learning, and microseconds per point."""
     scores, begin = [], time.thread_time()
@@ -185,6 +194,18 @@ def classifiers(points: Stream, kind: str = "numbers") -> dict[str, Callable[[],
         "forest": lambda: trees(forest.ARFClassifier(seed=0)),
         "neighbours": lambda: few() | neighbors.KNNClassifier(),
         "last class": dummy.NoChangeClassifier,
+    }
+
+
+def regressors() -> dict[str, Any]:
+    """Return what is compared."""
+    return {
+        "linear": StandardScaler() | linear_model.LinearRegression(),
+        "deep net, no correction": StandardScaler() | DeepNetRegressor(LAYERS, correction=0.0),
+        "deep net": StandardScaler() | DeepNetRegressor(LAYERS),
+        "deep net, correction = 1": StandardScaler() | DeepNetRegressor(LAYERS, correction=1.0),
+        "forest": StandardScaler() | forest.ARFRegressor(seed=0),
+        "mean": dummy.StatisticRegressor(stats.Mean()),
     }
 
 
@@ -266,4 +287,27 @@ def run(*, short: bool = False) -> Iterator[Report]:
         tuple(lines),
         f"Mean, least and largest of {SEEDS} seeds; the first {WARMING} points do not count. Of classes, {UNUSUAL:.0%} "
         "of the points are of the kinds that are unusual. River's detectors on features scaled to 0 to 1.",
+    )
+    yield _numbers(most)
+
+
+def _numbers(most: int | None) -> Report:
+    changing = synth.FriedmanDrift("gra", (FRIEDMAN // 3, 2 * FRIEDMAN // 3), seed=1)
+    streams: dict[str, Stream] = {
+        "TrumpApproval": list(datasets.TrumpApproval()),
+        "ChickWeights": list(datasets.ChickWeights()),
+        "Friedman": list(synth.Friedman(seed=1).take(FRIEDMAN)),
+        "Friedman, changing": list(changing.take(FRIEDMAN)),
+    }
+    rows: list[tuple[Cell, ...]] = []
+    for name, points in streams.items():
+        found = {what: missed(model, points[:most]) for what, model in regressors().items()}
+        log.info("%s: %s", name, found)
+        rows.append((name, len(points[:most]), len(points[0][0]), *found.values()))
+    return Report(
+        "Numbers: mean absolute error of predictions before learning",
+        {"data": "", "points": ",d", "features": "d", **dict.fromkeys(regressors(), ".2f")},
+        tuple(rows),
+        "On scaled features; River's linear regression and adaptive random forest, and the mean so far. The first two "
+        "are in the order of time, the others drawn at random; of the last one the formula changes twice.",
     )

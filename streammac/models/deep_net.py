@@ -427,7 +427,11 @@ class DeepNetModel(NestedModel, Predictions, Differentiable):
 
     def predict(self, params: Mapping[str, Array], x: Floats) -> Array:
         """See `Predictions.predict`: the likeliest class, or numbers in the units of y, of x for an autoencoder."""
-        return self._outputs.said(params, self.scores(params, x))
+        return self.said(params, self.scores(params, x))
+
+    def said(self, params: Mapping[str, Array], scores: Floats) -> Array:
+        """Return what (n, O) scores say, as `predict`."""
+        return self._outputs.said(params, scores)
 
     def measures(self) -> NetMeasures:
         """See `NestedModel.measures`."""

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections import Counter, deque
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from streammac.models.arrays import ArrayShard
 from streammac.models.base import Array, Floats, Tensors
 from streammac.models.deep_net import ActivationName, DeepNetModel
 from streammac.models.local import VisitPlan, enter, z_pass
-from streammac.models.nets.losses import probabilities
+from streammac.models.nets.losses import LOSSES, Loss, probabilities
 from streammac.models.renewal import Renewal
 from streammac.models.serial import w_step
 from streammac.models.shuffling import Part
@@ -94,19 +94,26 @@ class Following:
 class DeepNetLearner(WindowLearner):
     """Trains a deep net on the window; subclasses make an estimator of it, and explain the parameters."""
 
+    _loss: ClassVar[Loss]
+
     def __init__(
         self,
         layers: Sequence[int],
         activation: ActivationName,
-        passes: int,
         window: int,
         every: int,
         seed: int,
+        correction: float,
+        options: Mapping[str, Any] | None,
     ) -> None:
         super().__init__(window, every, seed)
+        if not 0 <= correction <= LONGEST:
+            raise ValueError(f"correction: expected 0 to {LONGEST}, got {correction}")
         self.layers = tuple(layers)
         self.activation = activation
-        self.passes = passes
+        self.correction = correction
+        self.options = options
+        self._correction = Correction(correction, self._loss)
         self._targets: deque[Any] = deque(maxlen=window)
         self._following: Following | None = None
         self._net()  # says at once which parameter is wrong
@@ -114,15 +121,14 @@ class DeepNetLearner(WindowLearner):
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         # River's checks bring few points
-        yield {"layers": (8,), "passes": 2, "window": 200, "every": 25}
+        yield {"layers": (8,), "window": 200, "every": 25, "options": {"passes": 2}}
 
     def _net(self, classes: int = 0) -> DeepNetModel:
-        return DeepNetModel(
-            self.layers, self.activation, classes=classes, passes=self.passes, seed=self.seed
-        )
+        more = dict(self.options or {})
+        return DeepNetModel(self.layers, self.activation, classes=classes, seed=self.seed, **more)
 
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
-        """Keep a point with its target; with every so many of them, train.
+        """Correct what the net says of such a point, and keep it; with every so many of them, train.
 
         Raises
         ------
@@ -130,7 +136,12 @@ class DeepNetLearner(WindowLearner):
             If a feature, or the target of a regressor, is no number; the point is not kept.
         """
         row = self._row(x)
-        self._targets.append(self._target(y))
+        target = self._target(y)
+        if self._following is not None and self.correction:
+            wanted = self._wanted(target)
+            if wanted is not None:
+                self._correction.learn(*self._evidence([row]), wanted)
+        self._targets.append(target)
         self._keep(row)
 
     def learn_many(self, X: Any, y: Any) -> None:
@@ -146,12 +157,24 @@ class DeepNetLearner(WindowLearner):
     def _coded(self, targets: list[Any]) -> Array:
         """Return targets as the net takes them, (n,)."""
 
+    @abstractmethod
+    def _wanted(self, target: Any) -> Floats | None:
+        """Return what is to be said of a point with this target, (1, O); None where the net cannot say it."""
+
+    def _evidence(self, rows: Sequence[Row]) -> tuple[Floats, Floats]:
+        """Return the scores of the net, (n, O), and what they are corrected by, (n, E)."""
+        assert self._following is not None
+        return self._following.net.evidence(self._following.params, matrix(rows, self._columns))
+
+    def _follow(self, points: Floats, classes: int = 0) -> None:
+        """Begin with a new net."""
+        self._correction = Correction(self.correction, self._loss)
+        targets = self._coded(list(self._targets))
+        self._following = Following(self._net(classes), points, targets, self.window)
+
     def _go_on(self, new: Floats) -> None:
         if self._following is not None:
             self._following.go_on(new, self._coded(list(self._targets)[-len(new) :]))
-
-    def _points(self, rows: Sequence[Row]) -> Floats:
-        return matrix(rows, self._columns)
 
 
 class DeepNetClassifier(DeepNetLearner, base.MiniBatchClassifier):
@@ -166,8 +189,6 @@ class DeepNetClassifier(DeepNetLearner, base.MiniBatchClassifier):
         Units of the hidden layers.
     activation
         Of these: relu, tanh, sigmoid or step.
-    passes
-        Over the window, from a new net until it rests.
     window
         The newest points are kept, so many of them.
     every
@@ -177,6 +198,8 @@ class DeepNetClassifier(DeepNetLearner, base.MiniBatchClassifier):
     correction
         Length of the steps of a linear correction of what the net says, 0 to 2; 0: none. Longer ones suit streams that
         change from point to point, and words.
+    options
+        Others of `streammac.models.deep_net.DeepNetModel`, such as ``{"passes": 4, "multipliers": True}``.
 
     Examples
     --------
@@ -188,21 +211,19 @@ class DeepNetClassifier(DeepNetLearner, base.MiniBatchClassifier):
     True
     """
 
+    _loss = LOSSES["softmax"]
+
     def __init__(
         self,
         layers: Sequence[int] = (64, 32),
         activation: ActivationName = "relu",
-        passes: int = 8,
         window: int = 1000,
         every: int = 50,
         seed: int = 0,
         correction: float = 0.5,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(layers, activation, passes, window, every, seed)
-        if not 0 <= correction <= LONGEST:
-            raise ValueError(f"correction: expected 0 to {LONGEST}, got {correction}")
-        self.correction = correction
-        self._correction = Correction(correction)
+        super().__init__(layers, activation, window, every, seed, correction, options)
         self._known: Counter[Hashable] = Counter()  # all classes that ever came
         self._classes: tuple[Hashable, ...] = ()  # those of the net
 
@@ -222,28 +243,14 @@ class DeepNetClassifier(DeepNetLearner, base.MiniBatchClassifier):
         place = {name: number for number, name in enumerate(self._classes)}
         return np.array([place[target] for target in targets], np.float32)
 
-    def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
-        """Correct what the net says of such a point, and keep it; with every so many of them, train.
-
-        Raises
-        ------
-        FeatureError
-            If a feature is no number; the point is not kept.
-        """
-        if self._following is not None and self.correction and y in self._classes:
-            likely = np.array([[name == y for name in self._classes]], np.float32)
-            self._correction.learn(*self._evidence([row_of(x)]), likely)
-        super().learn_one(x, y)
-
-    def _evidence(self, rows: Sequence[Row]) -> tuple[Floats, Floats]:
-        assert self._following is not None
-        return self._following.net.evidence(self._following.params, self._points(rows))
+    def _wanted(self, target: Any) -> Floats | None:
+        if target not in self._classes:
+            return None
+        return np.array([[name == target for name in self._classes]], np.float32)
 
     def _begin(self, points: Floats) -> None:
-        self._correction = Correction(self.correction)
         self._classes = tuple(sorted(self._known, key=repr))
-        net = self._net(len(self._classes))
-        self._following = Following(net, points, self._coded(list(self._targets)), self.window)
+        self._follow(points, len(self._classes))
 
     def _probabilities(self, rows: Sequence[Row]) -> NDArray[np.float64]:
         """Return those of the known classes, in the order in which they came, (n, C)."""
@@ -288,7 +295,7 @@ def _number(y: Any) -> float:
 
 
 class DeepNetRegressor(DeepNetLearner, base.MiniBatchRegressor):
-    """A deep net for numbers, with a squared loss.
+    """A deep net for numbers, with a squared loss, and a correction that learns from each point at once.
 
     Before the first net a prediction is the mean of the window's targets. Features come and go as in `BinaryCodes`.
 
@@ -298,14 +305,14 @@ class DeepNetRegressor(DeepNetLearner, base.MiniBatchRegressor):
         Units of the hidden layers.
     activation
         Of these: relu, tanh, sigmoid or step.
-    passes
-        Over the window, from a new net until it rests.
     window
         The newest points are kept, so many of them.
     every
         Train after so many new points; so many also make the first net.
     seed
         Of everything random: the same points and seed give the same net.
+    correction, options
+        See `DeepNetClassifier`.
 
     Examples
     --------
@@ -317,16 +324,19 @@ class DeepNetRegressor(DeepNetLearner, base.MiniBatchRegressor):
     True
     """
 
+    _loss = LOSSES["squared"]
+
     def __init__(
         self,
         layers: Sequence[int] = (64, 32),
         activation: ActivationName = "relu",
-        passes: int = 8,
         window: int = 1000,
         every: int = 50,
         seed: int = 0,
+        correction: float = 0.25,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(layers, activation, passes, window, every, seed)
+        super().__init__(layers, activation, window, every, seed, correction, options)
 
     def _target(self, y: Any) -> float:
         return _number(y)
@@ -334,15 +344,22 @@ class DeepNetRegressor(DeepNetLearner, base.MiniBatchRegressor):
     def _coded(self, targets: list[Any]) -> Array:
         return np.array(targets, np.float32)
 
+    def _wanted(self, target: float) -> Floats:
+        return np.array([[target]], np.float32)
+
+    def _evidence(self, rows: Sequence[Row]) -> tuple[Floats, Floats]:
+        """Return numbers in their own units."""
+        scores, evidence = super()._evidence(rows)
+        assert self._following is not None
+        return self._following.net.said(self._following.params, scores), evidence
+
     def _begin(self, points: Floats) -> None:
-        targets = self._coded(list(self._targets))
-        self._following = Following(self._net(), points, targets, self.window)
+        self._follow(points)
 
     def _numbers(self, rows: Sequence[Row]) -> NDArray[np.float64]:
         if self._following is None:
             return np.full(len(rows), np.mean(self._targets) if self._targets else 0.0)
-        told = self._following.net.predict(self._following.params, self._points(rows))
-        return np.asarray(told[:, 0], np.float64)
+        return np.asarray(self._correction(*self._evidence(rows))[:, 0], np.float64)
 
     def predict_one(self, x: Mapping[Any, Any]) -> float:
         """Return the number that is told of a point."""

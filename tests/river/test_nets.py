@@ -7,6 +7,7 @@ import pytest
 from river import datasets, linear_model, metrics, preprocessing
 from river.evaluate import progressive_val_score
 
+from streammac.models.nets.losses import LOSSES
 from streammac.river import DeepNetClassifier, DeepNetRegressor, FeatureError
 from streammac.river.correction import Correction
 
@@ -36,7 +37,7 @@ def test_classes_are_as_likely_as_they_were_until_there_is_a_net():
 
 
 def test_a_new_class_is_told_after_the_next_training():
-    model = DeepNetClassifier(layers=(8,), passes=3, window=100, every=20)
+    model = DeepNetClassifier(layers=(8,), options={"passes": 3}, window=100, every=20)
     rng = np.random.default_rng(0)
     for n in range(80):
         y = ("low", "high", "middle")[n % (2 if n < 40 else 3)]
@@ -87,6 +88,32 @@ def test_every_point_counts_at_once_and_not_only_when_the_net_is_trained_again()
     assert right[0.5] > right[0.0] + 8
 
 
+def test_numbers_are_corrected_at_once_too():
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 1, (150, 2))
+    missed = {}
+    for correction in (0.0, 0.25):
+        model = DeepNetRegressor(layers=(8,), window=100, every=50, correction=correction)
+        missed[correction] = 0.0
+        for n, point in enumerate(x.tolist()):
+            y = 1000.0 + 100.0 * point[0] + 500.0 * (n >= 100)
+            if n >= 110:
+                missed[correction] += abs(model.predict_one(dict(enumerate(point))) - y)
+            model.learn_one(dict(enumerate(point)), y)
+    assert missed[0.25] < 0.5 * missed[0.0], missed
+
+
+def test_other_options_are_those_of_the_model():
+    model = DeepNetClassifier(
+        layers=(8, 8), options={"stage_layers": 2, "multipliers": True, "passes": 2}
+    )
+    for n, x in enumerate(np.random.default_rng(0).normal(0, 1, 60).tolist()):
+        model.learn_one({"x": x, "n": n % 7}, x > 0)
+    assert model.predict_one({"x": 3.0})
+    with pytest.raises(ValueError, match="passes: expected"):
+        DeepNetRegressor(options={"passes": 0})
+
+
 def test_a_net_goes_on_when_all_points_have_been_replaced():
     model = DeepNetClassifier(layers=(8,), window=100, every=50)
     rng = np.random.default_rng(0)
@@ -100,7 +127,7 @@ def test_a_net_goes_on_when_all_points_have_been_replaced():
 
 def test_a_correction_leaves_alone_what_it_has_not_learned_and_can_be_left_out():
     scores, evidence = np.zeros((1, 3), np.float32), np.ones((1, 2), np.float32)
-    correction = Correction(1.0)
+    correction = Correction(1.0, LOSSES["softmax"])
     np.testing.assert_array_equal(correction(scores, evidence), scores)
     correction.learn(scores, evidence, np.eye(3, dtype=np.float32)[:1])
     assert correction(scores, evidence).argmax() == 0

@@ -58,6 +58,10 @@ def _logistic(scores: Floats, y: Floats) -> Floats:
     return np.asarray((np.logaddexp(np.float32(0), scores) - y * scores).sum(axis=1), np.float32)
 
 
+def _of_logistic(scores: Floats, y: Floats) -> Floats:
+    return sigmoid(scores) - y
+
+
 def _cross_entropy(scores: Floats, y: Floats) -> Floats:
     top = scores.max(axis=1)
     total = np.log(np.exp(scores - top[:, None]).sum(axis=1)) + top
@@ -72,7 +76,7 @@ def _of_softmax(scores: Floats, y: Floats) -> Floats:
 
 
 LOSSES: Mapping[str, Loss] = {
-    "squared": Loss(_squared, lambda s, y: s - y, 1.0, couples=False),
-    "logistic": Loss(_logistic, lambda s, y: sigmoid(s) - y, 0.25, couples=False),
+    "squared": Loss(_squared, np.subtract, 1.0, couples=False),
+    "logistic": Loss(_logistic, _of_logistic, 0.25, couples=False),
     "softmax": Loss(_cross_entropy, _of_softmax, 0.5, couples=True),
 }
