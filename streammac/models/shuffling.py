@@ -118,7 +118,7 @@ def steps_of(points: int, minibatch: int, limit: int | None = None) -> int:
     """Return how many minibatches a visit of so many points has, see `minibatch_rows`.
 
     >>> steps_of(5000, 512), steps_of(50_000, 512), steps_of(50_000, 512, limit=5000), steps_of(0, 512)
-    (40, 98, 40, 0)
+    (40, 98, 39, 0)
     """
     count = _count(points, limit)
     return -(-count // _per_batch(count, minibatch))
