@@ -52,7 +52,9 @@ def judge(ratios: Sequence[float], tolerance: float = TOLERANCE) -> Verdict:
     interval = quantile_test(found, p=0.5).confidence_interval(CONFIDENCE)
     # too few pairs for any interval: nothing is beyond doubt
     low, high = np.nan_to_num((interval.low, interval.high), nan=np.inf)
-    return Verdict(Spread(float(np.median(found)), float(low), float(high)), high < 1 - tolerance)
+    return Verdict(
+        Spread(float(np.median(found)), float(low), float(high)), bool(high < 1 - tolerance)
+    )
 
 
 class Tree:

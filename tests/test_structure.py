@@ -50,6 +50,13 @@ def test_every_module_of_a_package_stands_in_a_layer(package: str):
     )
 
 
+def test_every_example_in_a_docstring_is_run():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    places = settings["tool"]["pytest"]["ini_options"]["testpaths"]
+    examples = [path for path, _ in modules() if "    >>> " in (ROOT / path).read_text()]
+    assert [p for p in examples if not any(Path(p).is_relative_to(place) for place in places)] == []
+
+
 def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     arguments = function.args
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]

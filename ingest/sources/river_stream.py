@@ -66,7 +66,7 @@ class Targets:
 
     >>> targets = Targets("weather")
     >>> [targets.numbers(y) for y in ("rain", "sun", "rain", True, 2.5, {"b": 1, "a": False})]
-    [[0], [1], [0], [1], [2.5], [0, 1]]
+    [[0], [1], [0], [1], [2.5], [0, 1.0]]
 
     Parameters
     ----------
