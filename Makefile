@@ -13,7 +13,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
-.PHONY: demo test hosts slurm image check format docs bench corrupt simulate simulate-mutations fuzz fuzz-records mutants screenshot clean
+.PHONY: demo test hosts slurm strategies image check format docs bench corrupt simulate simulate-mutations fuzz fuzz-records mutants screenshot clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -29,6 +29,10 @@ hosts: $(READY)
 # a cluster as a job of a real Slurm on this machine; needs slurm-wlm, munge and root
 slurm: $(READY)
 	$(BIN)/python -m pytest -m slurm tests/slurm
+
+# the same story of real processes by each training.strategy: who joins, leaves, hangs and dies; a minute
+strategies: $(READY)
+	$(BIN)/python -m pytest -m strategies tests/workers/test_strategies.py
 
 # the image of the Dockerfile, and whether a cluster trains in it; needs a Docker daemon
 image: $(READY)

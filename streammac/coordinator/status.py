@@ -51,6 +51,8 @@ def _worker(peer: Peer, weight: float) -> WorkerStatus:
         view=report.ring.view,
         rate=report.rate,
         hops=report.ring.hops,
+        iterations=report.ring.iterations,
+        neighbours=report.ring.neighbours / max(1, report.ring.iterations),
         train_s=report.train_s,
         z_step_s=report.z_step_s,
         failed_steps=report.failed_steps,

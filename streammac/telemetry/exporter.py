@@ -113,6 +113,8 @@ class WorkerMetrics(ProcessMetrics):
         if ring.ready:
             self.set(metrics.HOPS, ring.hops)
             self.set(metrics.FROZEN, ring.frozen)
+            self.set(metrics.ITERATIONS, ring.iterations)
+            self.set(metrics.NEIGHBOURS, ring.neighbours)
         if shard is not None:
             self.set(metrics.SHARD_POINTS, shard.points)
             self.set(metrics.SHARD_BYTES, shard.bytes)

@@ -76,7 +76,19 @@ QUARANTINED = Series(
     "streammac_shard_quarantined_segments", "gauge", "copies of damaged files that are set aside"
 )
 HOPS = Series(
-    "streammac_worker_hops_total", "counter", "visits, copies and Z steps done by the worker"
+    "streammac_worker_hops_total",
+    "counter",
+    "visits, gradient steps, copies and Z steps done by the worker",
+)
+ITERATIONS = Series(
+    "streammac_worker_iterations_total",
+    "counter",
+    "gradient steps of the worker's copies, with training.strategy = consensus",
+)
+NEIGHBOURS = Series(
+    "streammac_worker_neighbours_total",
+    "counter",
+    "copies of others with which its own was averaged: by iterations, the mean number of neighbours",
 )
 HOLDING = Series(
     "streammac_worker_blocks", "gauge", "blocks of submodels that wait for or are in training here"
@@ -122,8 +134,8 @@ WORKER_EPOCH_SECONDS = Series(
 
 WORKER = (
     BUILD, SHARD_POINTS, SHARD_BYTES, SHARD_HELD_OUT, APPENDED, EXPIRED, DUPLICATES, REFUSED,
-    REFUSING, QUARANTINED, WORKER_MALFORMED, WORKER_EPOCH, WORKER_VIEW, HOPS, HOLDING, FROZEN, BUSY,
-    VISIT_SECONDS, HOP_SECONDS, ENTERING_ERROR, DISK_FREE, WORKER_EPOCHS, PHASES,
+    REFUSING, QUARANTINED, WORKER_MALFORMED, WORKER_EPOCH, WORKER_VIEW, HOPS, ITERATIONS, NEIGHBOURS,
+    HOLDING, FROZEN, BUSY, VISIT_SECONDS, HOP_SECONDS, ENTERING_ERROR, DISK_FREE, WORKER_EPOCHS, PHASES,
     WORKER_EPOCH_SECONDS, HANDSHAKE_FAILURES,
 )  # fmt: skip
 """All series of a worker."""

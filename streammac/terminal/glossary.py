@@ -23,7 +23,7 @@ TERMS: tuple[tuple[str, str], ...] = (
     ("left", "it ended in good order; lost: it died (crash) or fell silent (hang)"),
     ("share", "its part of the feed; faster workers get more"),
     ("busy", "share of its time in which it computes; the rest is waiting"),
-    ("hops", "visits of submodels, copies and Z steps that it has done"),
+    ("hops", "visits of submodels, gradient steps, copies and Z steps that it has done"),
     ("holds", "submodels that wait or train there now; e0 is the first block of the encoder"),
     ("submodel", "a part of the model that is trained by itself; submodels travel in blocks"),
     ("W step", "the blocks travel round the ring of workers, trained at each on its points"),

@@ -23,7 +23,7 @@ class RingProgress(Value):
     resting: bool = False
     """All epochs are done."""
     hops: Count = 0
-    """Visits, copies and Z steps that it has done: as long as the ring turns, they grow."""
+    """Visits, gradient steps, copies and Z steps that it has done: as long as the ring turns, they grow."""
     holding: Annotated[tuple[Key, ...], MANY] = ()
     """Blocks that wait for or are in training here: where the submodels are."""
     iterations: Count = 0
