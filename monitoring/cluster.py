@@ -221,9 +221,16 @@ RING = Row(
         ),
         Panel(
             "Work done",
-            "Visits, copies and Z steps per second: nothing here means that the ring stands still.",
+            "Visits, gradient steps, copies and Z steps per second: nothing here means that the ring stands still.",
             "cps",
             [(rate(each(m.HOPS)), "{{name}}")],
+        ),
+        Panel(
+            "Neighbours averaged with",
+            "Of the strategy consensus: how many other copies a worker's own is averaged with in an iteration. "
+            "Who has far fewer than the others is slow, and is not waited for.",
+            "short",
+            [(f"{rate(each(m.NEIGHBOURS))} / {rate(each(m.ITERATIONS))}", "{{name}}")],
         ),
         Panel(
             "Hop",
