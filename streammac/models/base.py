@@ -189,7 +189,10 @@ class Batch:
 
     @property
     def z(self) -> Array | None:
-        """A copy of the auxiliary coordinates, (n, ...)."""
+        """A copy of the auxiliary coordinates, (n, ...); whole rows, though a block may need a few columns.
+
+        To gather rows is a small part of a visit, far less than the products that follow: ranges would save little.
+        """
         return None if self.fresh else self.data.z(self.rows)
 
     @property
