@@ -29,25 +29,28 @@ class NewRows:
 
     def __init__(self, began: int = 0) -> None:
         self._began = began
-        self._moved: tuple[tuple[int, int], ...] = ()
+        self._others: tuple[tuple[int, int], ...] = ()
 
-    def moves(self, first: int, stop: int) -> None:
+    def leave_out(self, first: int, stop: int) -> None:
         """Take notice that rows from ``first`` on, before ``stop`` at most, are to come that a worker had before."""
-        before = self._moved
+        before = self._others
         if before and before[-1][1] == first:
             first, before = before[-1][0], before[:-1]
-        self._moved = (*before, (first, stop))
+        self._others = (*before, (first, stop))
 
-    def moved(self, stop: int) -> None:
+    def left_out(self, stop: int) -> None:
         """Take notice that they have come, and where they ended."""
-        *before, (first, _) = self._moved
-        self._moved = (*before, (first, stop))
+        *before, (first, _) = self._others
+        self._others = (*before, (first, stop))
 
     def among(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Say of (n,) rows by their numbers whether they are new, (n,)."""
         new = numbers >= self._began
-        for first, stop in self._moved:
-            new &= (numbers < first) | (numbers >= stop)
+        if not self._others:
+            return new
+        starts, stops = np.array(self._others).T  # apart from each other, in order
+        last = np.searchsorted(starts, numbers, side="right") - 1
+        new &= (last < 0) | (numbers >= stops[last])
         return new
 
 

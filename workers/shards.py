@@ -179,13 +179,13 @@ class WorkerShards:
                 # before they are there, since another thread looks: as many as may be, then as many as are
                 points = sum(len(arrival.points) for arrival in together)
                 first = shard.end
-                self.new_rows.moves(first, first + points)
+                self.new_rows.leave_out(first, first + points)
             try:
                 outcomes += shard.append_all(together, self._now)
             except ShardUnusable as error:
                 outcomes += [error] * len(together)
             if known and shard is self.train:
-                self.new_rows.moved(shard.end)
+                self.new_rows.left_out(shard.end)
         return outcomes
 
     def withdraw(self, batch_ids: Iterable[BatchId], sender: str) -> int:

@@ -7,7 +7,7 @@ through more than one. `docs/deep-nets.md` says what that comes to. The ring see
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -123,6 +123,21 @@ class DeepNetModel(NestedModel, Predictions, Differentiable):
             raise ValueError(wrong)
         if self.loss == "softmax" and not self.classes:
             raise ValueError("loss: expected squared or logistic, unless y is a class, got softmax")
+
+    @classmethod
+    def with_options(cls, options: Mapping[str, Any] | None, **own: Any) -> DeepNetModel:
+        """Return the net of an estimator, by parameters of its own and options beside them.
+
+        Raises
+        ------
+        ValueError
+            Naming an option that there is not or that is such a parameter, or what `DeepNetModel` refuses.
+        """
+        others = [field.name for field in fields(cls) if field.name not in own]
+        for name in options or {}:
+            if name not in others:
+                raise ValueError(f"options: expected some of {', '.join(others)}, got {name}")
+        return cls(**own, **(options or {}))
 
     @property
     def _architecture(self) -> Architecture:

@@ -48,14 +48,14 @@ class _DeepNet(BaseEstimator):  # type: ignore[misc]  # sklearn has no types
         if self.minibatch < 1:
             raise ValueError(f"minibatch: expected 1 or more, got {self.minibatch}")
         seed = self.random_state or 0
-        self._model = DeepNetModel(
+        self._model = DeepNetModel.with_options(
+            self.options,
             layers=tuple(self.layers),
-            activation=self.activation,  # type: ignore[arg-type]
+            activation=self.activation,
             classes=classes,
             passes=self.passes,
             slice_points=self.slice_points,
             seed=seed,
-            **(self.options or {}),
         )
         self._plan = VisitPlan(seed=seed, minibatch=self.minibatch)
         self._epoch = 0

@@ -124,8 +124,13 @@ class DeepNetLearner(WindowLearner):
         yield {"layers": (8,), "window": 200, "every": 25, "options": {"passes": 2}}
 
     def _net(self, classes: int = 0) -> DeepNetModel:
-        more = dict(self.options or {})
-        return DeepNetModel(self.layers, self.activation, classes=classes, seed=self.seed, **more)
+        return DeepNetModel.with_options(
+            self.options,
+            layers=self.layers,
+            activation=self.activation,
+            classes=classes,
+            seed=self.seed,
+        )
 
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
         """Correct what the net says of such a point, and keep it; with every so many of them, train.

@@ -323,6 +323,13 @@ def test_sklearn_conventions(estimator, check):
     check(estimator)
 
 
+def test_an_option_that_estimators_do_not_take_is_named():
+    for wrong in ("passes", "depth"):
+        net = DeepNetClassifier([8], options={wrong: 1})
+        with pytest.raises(ValueError, match=f"options: expected some of .*, got {wrong}"):
+            net.fit(X[:20], Y[:20])
+
+
 def test_estimators_go_on_with_what_comes():
     net = DeepNetClassifier([48], passes=6, slice_points=300, random_state=1)
     with pytest.raises(ValueError, match="classes: expected all classes"):

@@ -112,6 +112,8 @@ def test_other_options_are_those_of_the_model():
     assert model.predict_one({"x": 3.0})
     with pytest.raises(ValueError, match="passes: expected"):
         DeepNetRegressor(options={"passes": 0})
+    with pytest.raises(ValueError, match=r"options: expected some of loss, .*, got seed"):
+        DeepNetRegressor(options={"seed": 1})
 
 
 def test_a_net_goes_on_when_all_points_have_been_replaced():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from river import datasets, evaluate, metrics, naive_bayes, stream
 
 from streammac.models.arrays import ArrayShard
@@ -72,12 +74,28 @@ def test_the_figure_is_that_of_rivers_progressive_validation():
 
 def test_a_point_counts_where_it_came_first():
     rows = NewRows(began=5)
-    rows.moves(7, 12)
-    rows.moved(9)  # some were there already
-    rows.moves(9, 10)
-    rows.moves(14, 15)
+    rows.leave_out(7, 12)
+    rows.left_out(9)  # some were there already
+    rows.leave_out(9, 10)
+    rows.leave_out(14, 15)
     new = rows.among(np.arange(17))
     assert np.flatnonzero(new).tolist() == [5, 6, 10, 11, 12, 13, 15, 16]
+
+
+@given(
+    st.integers(0, 5), st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)))
+)
+def test_rows_that_a_worker_had_are_left_out_wherever_they_lie(began, batches):
+    rows, end = NewRows(began), began
+    expected = [False] * began
+    for fresh, had, were_there in batches:
+        end += fresh
+        expected += [True] * fresh
+        rows.leave_out(end, end + had + were_there)
+        end += had
+        expected += [False] * had
+        rows.left_out(end)
+    assert rows.among(np.arange(end)).tolist() == expected
 
 
 def test_what_is_not_finite_does_not_count():
