@@ -45,6 +45,7 @@ NAMES = (
     "river",
     "strategies_radon",
     "strategies_consensus",
+    "strategies_cluster",
     "strategies_coding",
 )
 log = logging.getLogger("benchmarks")

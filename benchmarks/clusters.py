@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 import threading
 import time
@@ -139,6 +140,16 @@ def fed(settings: dict[str, Any], push: Callable[[Client], object]) -> Iterator[
         cluster.wait(lambda s: bool(s.ingest) and len(s.workers) == 2, "the cluster")
         with Client(Path(folder)) as client, background(steadily(lambda: push(client))):
             yield cluster
+
+
+def duty(cluster: LiveCluster, name: str, slice_s: float) -> Iterator[None]:
+    """Stop a process two thirds of the time: it runs for one slice of three."""
+    while True:
+        cluster.signal(name, signal.SIGSTOP)
+        time.sleep(2 * slice_s)
+        cluster.signal(name, signal.SIGCONT)
+        time.sleep(slice_s)
+        yield
 
 
 def steadily(push: Callable[[], object]) -> Iterator[None]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from benchmarks.clusters import PUSH_S, background, fed
+from benchmarks.clusters import PUSH_S, background, duty, fed
 from benchmarks.report import Cell, Report
 from streammac.client import Client
 from tests.workers.live_cluster import LiveCluster
@@ -34,16 +33,6 @@ def feed() -> Callable[[Client], None]:
         client.push(rng.random((int(RATE * PUSH_S), 32), np.float32) @ basis)
 
     return push
-
-
-def duty(cluster: LiveCluster, name: str) -> Iterator[None]:
-    """Stop a process two thirds of the time."""
-    while True:
-        cluster.signal(name, signal.SIGSTOP)
-        time.sleep(2 * SLICE_S)
-        cluster.signal(name, signal.SIGCONT)
-        time.sleep(SLICE_S)
-        yield
 
 
 def window(cluster: LiveCluster) -> tuple[float, float, dict[str, int]]:
@@ -73,7 +62,7 @@ def run(*, short: bool = False) -> Iterator[Report]:
         even, _, _ = window(cluster)
         rows.append(("both at full speed", even, None, None, None))
         ideal = even * 2 / (1 + 1 / 3)
-        with background(duty(cluster, SLOW)):
+        with background(duty(cluster, SLOW, SLICE_S)):
             slowed = time.monotonic()
             for _ in range(1 if short else WINDOWS):
                 epoch, imbalance, points = window(cluster)
