@@ -150,11 +150,9 @@ class Sender:
         """Take a batch. One that a former life had handed to a worker still belongs to it."""
         batch.ticket.open_batches += 1
         owner = self._owners.pop(batch.batch_id, None)
+        if any(batch.batch_id in session.revoked for session in self._absent.values()):
+            batch.message = replace(batch.message, again=True)  # a worker had it in a former life
         if owner is None:
-            if any(batch.batch_id in session.revoked for session in self._absent.values()):
-                batch.message = replace(
-                    batch.message, again=True
-                )  # it was a worker's in a former life
             self.waiting.append(batch)
             return
         session = self.session(owner)

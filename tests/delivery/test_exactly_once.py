@@ -61,6 +61,7 @@ class Delivery(RuleBasedStateMachine):
         self.to_sender: list[tuple[str, object]] = []
         self.settling: dict[BatchId, str] = {}
         self.settled: dict[BatchId, str] = {}
+        self.first: dict[BatchId, str] = {}
 
     # -- the sender -----------------------------------------------------------------------
 
@@ -76,6 +77,12 @@ class Delivery(RuleBasedStateMachine):
         self.state = State()
         for body in bodies:
             self.state.apply(unpack(body, State.kinds))
+        self.first = {
+            batch_id: worker
+            for batch_id, worker in self.first.items()
+            if self.state.handed.get(batch_id) == worker
+            or batch_id in self.state.revoked.get(worker, ())
+        }
         self.sender = Sender("i1", self.lives << 32, RESEND_S, 1 << 30, self.state)
         for number in range(self.batches):
             self.put(number)
@@ -104,9 +111,16 @@ class Delivery(RuleBasedStateMachine):
                         self.write(record)
         if fate == "sent":
             posts = [order for order in orders if isinstance(order, Post)]
+            for post in posts:
+                self.only_one_worker_gets_it_for_the_first_time(post)
             self.to_workers += [(post.worker, post.message) for post in posts]
         else:
             self.start_sender()
+
+    def only_one_worker_gets_it_for_the_first_time(self, post: Post) -> None:
+        if isinstance(post.message, Points) and not post.message.again:
+            batch_id = BatchId("i1", 1, post.message.sequence)
+            assert self.first.setdefault(batch_id, post.worker) == post.worker
 
     def write(self, record) -> None:
         self.state.apply(record)
