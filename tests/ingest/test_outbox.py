@@ -88,6 +88,22 @@ class Life:
         return self.outbox.report()
 
 
+def last_life(begin, accounts, rng, death) -> tuple[Life, int]:
+    """Read a feed to its end, in as many lives as that takes; return the last one, and its number."""
+    number, reading = 1, True
+    life = begin(number)
+    while reading or not life.outbox.idle:
+        reading = life.read() if reading else False
+        for _ in range(rng.randint(0, 3)):
+            life.step(0.2, rng)
+        if number < 8 and rng.random() < death:
+            accounts.count_feed("i1", number, life.report())
+            life.outbox.close()  # nothing else of a process outlives a kill
+            number += 1
+            life, reading = begin(number), True
+    return life, number
+
+
 @pytest.fixture
 def root(tmp_path):
     x = np.zeros((POINTS, 2), np.float32)
@@ -102,17 +118,7 @@ def test_however_often_it_is_killed_every_record_is_settled_once(root, seed):
     rng = random.Random(seed)
     stores = {"w1": MemoryStore(), "w2": MemoryStore()}
     accounts = Accounts()
-    number, reading = 1, True
-    life = Life(root, number, stores)
-    while reading or not life.outbox.idle:
-        reading = life.read() if reading else False
-        for _ in range(rng.randint(0, 3)):
-            life.step(0.2, rng)
-        if number < 8 and rng.random() < 0.15:
-            accounts.count_feed("i1", number, life.report())
-            life.outbox.close()  # nothing else of a process outlives a kill
-            number += 1
-            life, reading = Life(root, number, stores), True
+    life, number = last_life(lambda n: Life(root, n, stores), accounts, rng, 0.15)
     life.step()
     accounts.count_feed("i1", number, life.report())
     stored = sum(sum(store.batches.values()) for store in stores.values())
@@ -304,17 +310,7 @@ def test_points_whose_targets_come_later_are_stored_once_with_them_however_often
     (tmp_path / "feed.ndjson").write_text("\n".join(lines))
     stores = {"w1": Keeping(), "w2": Keeping()}
     accounts = Accounts()
-    number, reading = 1, True
-    life = LateLife(tmp_path, number, stores)
-    while reading or not life.outbox.idle:
-        reading = life.read() if reading else False
-        for _ in range(rng.randint(0, 3)):
-            life.step(0.2, rng)
-        if number < 8 and rng.random() < 0.1:
-            accounts.count_feed("i1", number, life.report())
-            life.outbox.close()
-            number += 1
-            life, reading = LateLife(tmp_path, number, stores), True
+    life, number = last_life(lambda n: LateLife(tmp_path, n, stores), accounts, rng, 0.1)
     for _ in range(3):
         life.step()
     assert not life.outbox.late.resume(), "what is settled is forgotten"

@@ -22,6 +22,7 @@ from streammac.models.registry import ModelError, configured, create
 from streammac.models.serial import parmac
 from streammac.models.signature import Signature
 from streammac.points.block import PointBlock
+from tests.models.random_nets import random_net
 
 DIGITS = load_digits()
 X, Y = DIGITS.data.astype(np.float32), DIGITS.target
@@ -36,18 +37,7 @@ CASES = [
 def net_of(activation="tanh", loss="softmax", layers=(7, 5), inputs=6, scale=2, **more):
     """Return a model with random parameters, and points with targets."""
     model = DeepNetModel(layers=layers, activation=activation, loss=loss, classes=3, **more)
-    state = {
-        "init/count": np.ones(1) * 50,
-        "init/x": np.stack([np.zeros(inputs), np.full(inputs, 50.0)]),
-        "init/y": np.zeros((2, 1)),
-    }
-    params = model.end_lap(model.initial_blocks(Signature(inputs, 1))[0], {}, state, 0)
-    params = {
-        name: np.asarray(scale * a if "weight" in name else a, np.float32)
-        for name, a in params.items()
-    }
-    x = RNG.standard_normal((40, inputs)).astype(np.float32)
-    return model, params, PointBlock(x, RNG.integers(0, 3, (40, 1)).astype(np.float32))
+    return model, *random_net(model, RNG, inputs, scale=scale)
 
 
 def objective(model, params, points, z, mu):

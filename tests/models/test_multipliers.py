@@ -24,6 +24,7 @@ from streammac.points.block import PointBlock
 from streammac.ring.epoch import part_of
 from streammac.ring.member_actions import OpenEpoch, Train, ZStep
 from streammac.wire.messages import EpochPlan, Token
+from tests.models.random_nets import random_net
 from workers.learner import Learner
 
 RNG = np.random.default_rng(0)
@@ -44,18 +45,7 @@ def layer(units, inputs, activation, scale=1.0):
 def net_of(layers=(7, 6, 5), activation="tanh", inputs=6, scale=0.7, **more):
     """Return a model with random parameters, and points with classes."""
     model = DeepNetModel(layers, activation, "softmax", 3, multipliers=True, **more)
-    state = {
-        "init/count": np.ones(1) * 50,
-        "init/x": np.stack([np.zeros(inputs), np.full(inputs, 50.0)]),
-        "init/y": np.zeros((2, 1)),
-    }
-    params = model.end_lap(model.initial_blocks(Signature(inputs, 1))[0], {}, state, 0)
-    params = {
-        name: np.asarray(scale * a if "weight" in name else a, np.float32)
-        for name, a in params.items()
-    }
-    x = RNG.standard_normal((30, inputs)).astype(np.float32)
-    return model, params, PointBlock(x, RNG.integers(0, 3, (30, 1)).astype(np.float32))
+    return model, *random_net(model, RNG, inputs, 30, scale)
 
 
 def widths_of(model):
