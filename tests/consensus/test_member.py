@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from streammac.consensus.graph import complete, exponential, ring
 from streammac.consensus.member import Member
 from streammac.consensus.messages import Step, Stepped
-from streammac.consensus.rules import Backups, Threshold
+from streammac.consensus.rules import Backups, Threshold, rule_of
+from tests.consensus.__main__ import story
 from tests.consensus.cluster import Cluster
 
 RULES = st.sampled_from([Backups(0), Backups(1), Backups(2), Threshold()])
@@ -104,6 +105,18 @@ def test_all_end_whatever_comes_first(count: int, graph, rule, last: int, seed: 
     if rule == Backups(0):
         assert cluster.made == last * count
     np.testing.assert_allclose(cluster.total(), [before, cluster.made], rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_stories_of_slow_members(seed):
+    """See `tests.consensus.__main__`; in 16, 26 and 27 one that waits is left behind, and catches up."""
+    story(seed)
+
+
+@pytest.mark.parametrize("backups", [0, 2])
+def test_backups_that_are_a_number_are_that_many(backups):
+    assert rule_of(backups) == Backups(backups)
+    assert rule_of("dynamic") == Threshold()
 
 
 @pytest.mark.parametrize("first", [7, 12])
