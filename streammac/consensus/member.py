@@ -257,8 +257,11 @@ class Member:
         return [name for name in self._heard if self._other(name).past < self.iteration]
 
     def _wanted(self) -> list[str]:
+        """Return with whom to average brings the period nearer to its end; once it is complete, anybody is as good."""
         along, edges = self.graph.along(self.name), self.graph.edges
-        return [name for name, edge in along.items() if self.period.wants(edge, edges)]
+        if self.period.complete(edges):
+            return list(self.neighbours)
+        return [name for name, edge in along.items() if self.period.wants(edge)]
 
     def _first_of(self, name: str) -> bool:
         """Return whether this member counts the edge to one beside it: of two, one might do so a period late."""

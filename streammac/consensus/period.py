@@ -53,9 +53,9 @@ class Period:
             return Period(iteration // edges)
         return self
 
-    def wants(self, edge: int, edges: int) -> bool:
-        """Return whether an edge has still to be used; once all have been, each is as good as any other."""
-        return self.complete(edges) or not self.used >> edge & 1
+    def wants(self, edge: int) -> bool:
+        """Return whether an edge has still to be used."""
+        return not self.used >> edge & 1
 
     def with_used(self, edge: int) -> Period:
         """Return it with one edge more that has been used."""
