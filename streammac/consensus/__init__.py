@@ -26,12 +26,12 @@ messages.)
 
 **The threshold.** A path connects all members, and in each *period*, of at least as many iterations as it has edges,
 every one of these is to be used once. An iteration ends when an edge is there that has still to be used: its two ends
-see it, end the iteration, and whoever hears that an iteration has ended ends it, too. So within each period all are
-connected, and nobody waits for the slowest but once in a period. (In the paper time is common to all, a period has
-exactly as many iterations, and a worker's times are independent from iteration to iteration. Here there is no clock;
-what has been used everybody tells everybody, `period`. And the two ends wait for three quarters of their neighbours,
-or for all but one: with many workers the first edge is there when hardly anyone else is, and copies that hardly
-average drift apart.)
+see it, end the iteration, and whoever hears that an iteration has ended ends it, too. When all have been used, and
+the period has still iterations left, any edge is as good. So within each period all are connected, and nobody waits
+for the slowest but once in a period. (In the paper time is common to all, a period has exactly as many iterations,
+and a worker's times are independent from iteration to iteration. Here there is no clock; what has been used everybody
+tells everybody, `period`. And the two ends wait for three quarters of their neighbours, or for all but one: with many
+workers the first edge is there when hardly anyone else is, and copies that hardly average drift apart.)
 
 **A slow worker** is at its step while iterations end. If it missed one, and nobody offers in the next one yet, it was
 just late: it goes on alone from what it has. Else its next step would be late as well; it takes this one to the

@@ -12,14 +12,16 @@ from streammac.planning.constants import HopCost
 NAMES = ("w0", "w1", "w2", "w3")
 
 
-def iterations(rule, slow: float, graph=complete, seconds: float = 20.0) -> tuple[int, VirtualTime]:
-    """Of four workers with steps of about 0.1 s, the second one slower by so much; the least of all."""
+def iterations(
+    rule, slow: float, graph=complete, seconds: float = 20.0, names=NAMES
+) -> tuple[int, VirtualTime]:
+    """Of some workers with steps of about 0.1 s, the second one slower by so much; the least of all."""
     chance = np.random.default_rng(0)
 
     def work(name, iteration, w):
         return w + 1, 0.1 * (slow if name == "w1" else 1.0) * chance.lognormal(0, 0.05)
 
-    members = {name: Member(name, np.zeros(1), rule, graph(NAMES)) for name in NAMES}
+    members = {name: Member(name, np.zeros(1), rule, graph(names)) for name in names}
     cluster = VirtualTime(members, work, HopCost(latency_s=1e-4, byte_s=0.0))
     cluster.run(seconds)
     return min(member.iteration for member in members.values()), cluster
@@ -35,6 +37,12 @@ def test_a_threshold_waits_less_for_a_slow_worker(rule, graph):
     assert iterations(rule, 1.0, graph)[0] > 0.95 * iterations(Backups(0), 1.0, graph)[0]
     least, most = (f(float(m.w[0]) for m in cluster.members.values()) for f in (min, max))
     assert most - least < 5, "copies stay together"
+
+
+def test_of_three_the_one_in_the_middle_of_the_path_is_waited_for_once_in_a_period():
+    """The other two are beside it alone on the path, but neighbours all the same."""
+    waiting, _ = iterations(Backups(0), 3.0, names=NAMES[:3])
+    assert iterations(Threshold(), 3.0, names=NAMES[:3])[0] > 1.9 * waiting
 
 
 def test_a_fixed_number_of_backups_leaves_pairs_behind():
