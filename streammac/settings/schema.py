@@ -7,7 +7,8 @@ hands the shared ones to every member. Durations end in ``_s`` (seconds), sizes 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +19,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
+from pydantic_core import PydanticKnownError
 
 MOST_WORKERS = 10_000
 """Workers of one cluster."""
@@ -105,10 +107,28 @@ def _checked_options(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
+def _types(annotation: Any) -> Iterator[Any]:
+    """Yield the types that a setting may have, one by one."""
+    parts = get_args(annotation)
+    if not parts:
+        yield annotation
+    for part in parts:
+        yield from _types(part)
+
+
 class Section(BaseModel):
-    """A table of the configuration file; an unknown key is an error, and so is a number that is not finite."""
+    """A table of the configuration file; an unknown key is an error, and so is `true`, or infinity, for a number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and info.field_name is not None:
+            types = set(_types(cls.model_fields[info.field_name].annotation))
+            if not types & {bool, str} and types & {int, float}:
+                raise PydanticKnownError("float_type" if float in types else "int_type")
+        return value
 
 
 class Cluster(Section):

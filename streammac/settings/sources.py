@@ -10,8 +10,9 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +123,10 @@ def load(
     try:
         return Loaded(Settings.model_validate(_nested(values)), origins, damage)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        raise ConfigurationError(*(_explain(detail, origins) for detail in details)) from None
+        of_keys = groupby(
+            error.errors(include_url=False), _key
+        )  # a value of several types has an error of each
+        raise ConfigurationError(*(_explain(key, [*d], origins) for key, d in of_keys)) from None
 
 
 # -- layers: dotted key -> (origin, value) ---------------------------------------------------------
@@ -225,10 +228,14 @@ def _shown(value: Any) -> str:
     return json.dumps(value, default=str)
 
 
-def _explain(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
+def _key(detail: ErrorDetails) -> str:
+    return ".".join(str(part) for part in detail["loc"][:2])
+
+
+def _explain(key: str, details: Sequence[ErrorDetails], origins: Mapping[str, str]) -> str:
     """Return one line: origin, dotted key, what was expected, what was got, the remedy."""
     known = dict(fields())
-    key = ".".join(str(part) for part in detail["loc"][:2])
+    detail = details[0]
     origin = origins.get(key) or next(
         (o for k, o in origins.items() if k.startswith(f"{key}.")), "settings"
     )
@@ -239,7 +246,8 @@ def _explain(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
     if key not in known:
         first = next(k for k in known if k.startswith(f"{key}."))
         return f"{origin}: {key}: expected a table, got {got} - e.g. a key {first}"
-    expected, example = _expected(detail)
+    found = dict(_expected(detail) for detail in details)
+    expected, example = " or ".join(found), next(iter(found.values()))
     if not example:
         default = known[key].get_default(call_default_factory=True)
         usual = (known[key].examples or [None])[0] if default is None else default
@@ -274,7 +282,8 @@ def _expected(detail: ErrorDetails) -> tuple[str, str]:
         case "less_than":
             return f"less than {limits['lt']}", ""
         case "literal_error":
-            return f"one of {limits['expected']}", ""
+            choice = limits["expected"]
+            return f"one of {choice}" if " or " in choice else choice, ""
         case "value_error":
             text, _, example = str(limits["error"]).partition(", e.g. ")
             return text.removeprefix("expected "), example

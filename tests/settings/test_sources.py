@@ -142,6 +142,28 @@ def test_the_error_for_a_visit_budget(tmp_path: Path) -> None:
             "[stream]\ndim = 0",
             "streammac.toml: stream.dim: expected 1 or more, got 0",
         ),
+        (
+            '[training]\nbackups = "few"',
+            "streammac.toml: training.backups: expected 'dynamic' or a whole number, "
+            'got "few" - e.g. "dynamic"',
+        ),
+        (
+            "[training]\nbackups = -1",
+            "streammac.toml: training.backups: expected 'dynamic' or 0 or more, "
+            'got -1 - e.g. "dynamic"',
+        ),
+        (
+            "[training]\nbackups = true",
+            'streammac.toml: training.backups: expected a whole number, got true - e.g. "dynamic"',
+        ),
+        (
+            "[cluster]\nworkers = true",
+            "streammac.toml: cluster.workers: expected a whole number, got true - e.g. 3",
+        ),
+        (
+            "[cluster]\nheartbeat_s = true",
+            "streammac.toml: cluster.heartbeat_s: expected a number, got true - e.g. 0.5",
+        ),
     ],
 )
 def test_errors_name_place_key_expectation_value_and_remedy(
