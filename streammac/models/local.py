@@ -123,10 +123,14 @@ def minibatches(
 def endless(
     data: LocalData, plan: VisitPlan, key: VisitKey, memo: dict[Any, Any] | None = None
 ) -> Iterator[Batch]:
-    """Yield the minibatches of a visit one after the other, and then again; none where there are no points."""
+    """Yield the minibatches of a visit one after the other, and then again; none where its part has no points."""
     memo = {} if memo is None else memo
-    while len(data):
-        yield from minibatches(data, plan, key, memo=memo)
+    some = True
+    while some:
+        some = False
+        for batch in minibatches(data, plan, key, memo=memo):
+            some = True
+            yield batch
 
 
 def enter(

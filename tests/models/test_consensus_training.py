@@ -17,7 +17,7 @@ from streammac.models.linear_model import LinearModel
 from streammac.models.local import VisitKey as Key
 from streammac.models.local import VisitPlan, endless
 from streammac.models.serial import parmac
-from streammac.models.shuffling import minibatch_rows, steps_of
+from streammac.models.shuffling import RUN, Part, minibatch_rows, steps_of
 from streammac.models.signature import Signature
 from streammac.models.strategies import trained_by
 from streammac.points.block import PointBlock
@@ -87,6 +87,17 @@ def test_minibatches_begin_again_and_of_no_points_there_are_none():
     np.testing.assert_array_equal(np.concatenate(rows[:count]), np.concatenate(rows[count:]))
     nothing = ArrayShard(np.empty((0, 5), np.float32), ((1,), np.dtype(np.uint8)))
     assert not list(endless(nothing, plan, key))
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("part", [Part(0, 0, 2), Part(0, 1, 2)])
+def test_of_a_part_without_points_there_are_no_minibatches(part):
+    x = np.ones((RUN, 5), np.float32)  # a run that is in one of the two parts
+    few = ArrayShard(x, ((1,), np.dtype(np.uint8)))
+    plan, key = VisitPlan(minibatch=64, part=part), Key(3, 0, "w1")
+    rows = part.rows(len(few), plan.seed, key.member)
+    found = list(islice(endless(few, plan, key), 2))
+    assert len(found) == (2 if rows is not None and len(rows) else 0)
 
 
 @pytest.mark.parametrize("limit", [None, 1, 500, 3000])
