@@ -17,7 +17,7 @@ from streammac.errors import StreammacError
 from streammac.points.range import not_finite
 from streammac.wire.fields import Value
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Version of the protocol, the first field of every header."""
 MAX_HEADER_BYTES = 1 << 20
 MAX_FRAMES = 4096
