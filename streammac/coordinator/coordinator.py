@@ -143,8 +143,10 @@ class Coordinator:
     def handle(self, identity: bytes, message: Message, now: float) -> list[Action]:
         """Take a message of the process with this socket identity."""
         if isinstance(message, OWN_WORD) and not self.membership.is_from(identity, message.name):
+            if message.name not in self.membership.peers:
+                return []  # this coordinator has been started again, and is about to be told who that is
             kind = type(message).__name__
-            return [self.note("malformed", "", f"ignored a {kind} that is not from {message.name}")]
+            return [self.note("malformed", "", f"ignored: {kind} that is not from {message.name}")]
         match message:
             case Register():
                 return self._register(identity, message, now)
@@ -301,7 +303,7 @@ class Coordinator:
         if peer is None:
             return [Tell(identity, PleaseRegister())]
         if peer.identity != identity:
-            return [self.note("malformed", "", f"ignored a Heartbeat that is not from {beat.name}")]
+            return [self.note("malformed", "", f"ignored: Heartbeat that is not from {beat.name}")]
         before, fed_before = peer.worker, peer.ingest
         known = self.accounts.shards.get(beat.name)
         back = self.membership.hear(peer, beat, now)

@@ -150,6 +150,12 @@ def test_what_a_process_says_of_itself_is_believed_from_its_own_line_only(room):
     assert room.core.membership.peers["w1"].worker.points == 100
 
 
+def test_what_somebody_says_before_a_coordinator_started_again_knows_him_is_no_fault():
+    room = Room()
+    assert room.core.handle(b"w1:1", Drift("w1", 1, 1.0), room.now) == []
+    assert room.kinds() == []
+
+
 def test_counts_that_contradict_each_other_are_not_counted(room):
     report = WorkerReport(shard=ShardCounts(points=1 << 53, appended=7))
     room.core.handle(b"w1:1", Heartbeat("w1", 1, report), room.now)
