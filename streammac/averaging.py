@@ -245,7 +245,11 @@ class AveragingMember(Member):
         return [] if self._had is not None and self._had is epoch.base else self._keep(message)
 
     def _keep(self, message: Offer | Heard) -> list[Action]:
-        self._early.append(message)
+        # copies are large, and who begins late hears of all iterations: what is newer says all of it
+        kept = [one for one in self._early if not _says_all_of(message, one)]
+        if not any(_says_all_of(one, message) for one in kept):
+            kept.append(message)
+        self._early = kept
         if len(self._early) > MAX_WAITING:
             self.dropped[Drop.NO_ROOM] += 1
             del self._early[0]
@@ -263,6 +267,18 @@ class AveragingMember(Member):
                 return Offer(view, epoch, self.name, iteration, period.number, used, {"w": w})
             case messages.Heard(iteration, names):
                 return Heard(view, epoch, self.name, iteration + 1, names, period.number, used)
+
+
+def _says_all_of(newer: Offer | Heard, older: Offer | Heard) -> bool:
+    """Return whether one message tells a member that has still to begin all that another one of its sender does."""
+    if (newer.view, newer.epoch, newer.name) != (older.view, older.epoch, older.name):
+        return False
+    match newer, older:
+        case Offer(), Offer():
+            return newer.iteration >= older.iteration
+        case Heard(), Heard():
+            return newer.ended >= older.ended
+    return False
 
 
 def _taken(

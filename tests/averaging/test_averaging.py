@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 
 from streammac.averaging import AveragingMember
@@ -135,6 +137,18 @@ def test_what_comes_early_waits_and_what_is_of_the_past_is_dropped():
     plan = EpochPlan(groups=3, iterations=LAST)
     actions = before.handle(Resume(1, EPOCH, plan, NAMES, cold=True, tensors=base()))
     assert told(stepped(before, *steps(actions)), Heard)["w2"].names == ("w2", "w3")
+
+
+def test_of_what_comes_early_the_newest_is_kept_since_copies_are_large():
+    one, actions = member()
+    (step,) = steps(actions)
+    copies = [step.w + number for number in range(LAST)]
+    kept = [weakref.ref(copy) for copy in copies]
+    for number in (1, 0, *range(2, LAST)):
+        one.handle(offer("w2", copies[number], epoch=EPOCH + 1, iteration=number))
+        one.handle(Heard(1, EPOCH + 1, "w2", number, (), 0, ()))
+    del copies
+    assert [number for number, copy in enumerate(kept) if copy() is not None] == [LAST - 1]
 
 
 def test_what_cannot_be_is_dropped():
