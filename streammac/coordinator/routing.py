@@ -75,7 +75,11 @@ class Routing:
     def measure(self, report: EpochReport) -> None:
         """Take what a worker did in an epoch, and how long it was busy."""
         busy = report.seconds.get("train", 0.0) + report.seconds.get("z_step", 0.0)
-        self._balance.measure(report.name, report.sums.get("points", 0.0), busy)
+        points = report.sums.get("points", 0.0)
+        if self.training.strategy == "consensus":
+            # as many steps as everybody, whatever is stored here: by points, who has more would count as faster
+            points = report.plan.iterations if points else 0.0
+        self._balance.measure(report.name, points, busy)
 
     def check(self, now: float) -> tuple[list[Tell], Transfer | None]:
         """Give more to those who are fast, less to those who have too much already; asked regularly.

@@ -14,20 +14,23 @@ from streammac.wire.messages import EpochPlan, EpochReport, Heartbeat, Move, Reg
 from streammac.wire.reports import IngestReport, ShardCounts, WorkerReport
 
 
-def routing(**training) -> Routing:
-    """Two workers with as many points, and an ingest node."""
+def routing(points: tuple[int, int] = (100, 100), **training) -> Routing:
+    """Two workers with so many points, and an ingest node."""
+    stored = dict(zip(("w1", "w2"), points, strict=True))
     membership = Membership(heartbeat_s=1.0)
     for name in ("w1", "w2", "i1"):
         role = "ingest" if name == "i1" else "worker"
         register = Register(role, name, 1, 11, "here", {"data": f"data of {name}"})
         membership.register(name.encode(), register, now=0.0)
         peer = membership.peers[name]
-        membership.hear(peer, Heartbeat(name, 1, WorkerReport(shard=ShardCounts(100))), now=0.0)
+        membership.hear(
+            peer, Heartbeat(name, 1, WorkerReport(shard=ShardCounts(stored.get(name, 0)))), now=0.0
+        )
     return Routing(membership, Moves(membership), Accounts(), Training(**training))
 
 
-def works(routes: Routing, name: str, busy: float) -> None:
-    plan = EpochPlan()
+def works(routes: Routing, name: str, busy: float, iterations: int = 0) -> None:
+    plan = EpochPlan(iterations=iterations)
     routes.measure(
         EpochReport(
             view=1,
@@ -37,7 +40,7 @@ def works(routes: Routing, name: str, busy: float) -> None:
             trainers=("w1", "w2"),
             name=name,
             mu=1.0,
-            sums={"points": 100.0},
+            sums={"points": float(routes.membership.peers[name].worker.points)},
             seconds={"train": busy / 2, "z_step": busy / 2, "wait": 9.0},
             tensors={},
         )
@@ -69,6 +72,22 @@ def test_who_hands_over_points_gets_nothing_and_is_told_who_sends():
     assert weights(routes) == {"w1": 0.0, "w2": 1.0}
     announced = routes.announce()
     assert {one.identity: one.message.senders for one in announced} == {b"i1": (), b"w1": ("i1",)}
+
+
+def test_who_makes_as_many_steps_as_others_is_not_faster_for_its_points():
+    routes = routing((900, 100), strategy="consensus")
+    for name in ("w1", "w2"):
+        works(routes, name, busy=1.0, iterations=32)
+    routes.check(1.0)
+    assert weights(routes)["w1"] < 0.2
+
+
+def test_who_makes_steps_on_no_points_is_not_fast():
+    routes = routing((100, 0), strategy="consensus")
+    works(routes, "w1", busy=1.0, iterations=32)
+    works(routes, "w2", busy=1e-6, iterations=32)
+    routes.check(1.0)
+    assert weights(routes)["w1"] > 0.05
 
 
 def test_who_is_faster_gets_more():
