@@ -293,7 +293,7 @@ def _slowness(story: Story, cluster: LiveCluster, source: str) -> None:
         scrapes(6)  # nothing of before is in the windows any more
         story.sees(stands_out("w1", "w2", "w4"))
         story.has_shown(of("cluster", "Imbalance"), 1.5, "a slow worker")
-        scrapes(1)
+        scrapes(3)
     with (
         slowly(cluster, "w1", "w2", "w4"),
         further_feed(cluster, "i3", source),
