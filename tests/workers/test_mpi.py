@@ -88,6 +88,20 @@ def job(tmp_path_factory):
     job.close()
 
 
+def test_cards_are_read_as_they_were_written_whatever_the_port():
+    mpiexec()
+    program = """
+from workers.transports.lane import CARD_BYTES, Card
+for port in range(65536):
+    card = Card("line", "tcp://host:1", ("host", port))
+    written = card.written()
+    assert len(written) == CARD_BYTES
+    assert Card.read(written) == card, port
+"""
+    command = [sys.executable, "-c", program]
+    assert subprocess.run(command, env=os.environ | ROOT).returncode == 0
+
+
 @pytest.mark.parametrize("check", list(all_checks()), ids=lambda check: check.__name__)
 def test_conformance(check, job):
     check(job.make)

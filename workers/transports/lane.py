@@ -29,10 +29,12 @@ mpi4py.rc.finalize = False
 
 from mpi4py import MPI  # noqa: E402
 
-__all__ = ["MPI", "Card", "Lane", "alone", "elastic", "end_together"]
+__all__ = ["CARD_BYTES", "MPI", "Card", "Lane", "alone", "elastic", "end_together"]
 
 log = logging.getLogger(__name__)
 
+CARD_BYTES = 1024
+"""Room for a card: two names of hosts."""
 EAGER = 1 << 12
 """Messages of no more bytes leave when they are sent."""
 SEND_QUEUE = 1000
@@ -66,6 +68,15 @@ class Card(msgspec.Struct, frozen=True, array_like=True):
     line: str
     address: str
     bell: Address
+
+    def written(self) -> bytes:
+        """Return it as `CARD_BYTES` bytes: all are of one length, and spaces after JSON mean nothing."""
+        return msgspec.json.encode(self).ljust(CARD_BYTES)
+
+    @classmethod
+    def read(cls, written: bytes) -> Card:
+        """Return the card that was written so."""
+        return msgspec.json.decode(written, type=cls)
 
 
 @dataclass(slots=True)

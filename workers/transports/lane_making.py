@@ -21,15 +21,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from streammac.threads import VitalThread
-from workers.transports.lane import MPI, WORD, Card, Lane
+from workers.transports.lane import CARD_BYTES, MPI, WORD, Card, Lane
 
 log = logging.getLogger(__name__)
 
-CARD_BYTES = 256
 WORD_BYTES = 16
 LOOK_S, PATIENT_S = 0.002, 0.02
 """Between two looks for a word: of the others, who wait for milliseconds; of who comes, and may wait for long."""
@@ -123,12 +121,11 @@ def grown(lane: Lane, card: Card, newcomer: Any = MPI.COMM_SELF) -> Lane:
 
 def introduced(communicator: Any, card: Card) -> Lane:
     """Return a lane of these processes; all call this."""
-    own = np.frombuffer(msgspec.msgpack.encode(card).ljust(CARD_BYTES, b"\0"), np.uint8)
+    own = np.frombuffer(card.written(), np.uint8)
     every = np.empty((communicator.size, CARD_BYTES), np.uint8)
     with guarded(communicator):
         communicator.Allgather((own, MPI.BYTE), (every, MPI.BYTE))
-    cards = [msgspec.msgpack.decode(bytes(row).rstrip(b"\0"), type=Card) for row in every]
-    return Lane(communicator, cards)
+    return Lane(communicator, [Card.read(row.tobytes()) for row in every])
 
 
 @contextmanager
