@@ -27,7 +27,7 @@ from streammac.chaos.inject import NotInjected, injected
 from streammac.chaos.verdict import Outcome
 from streammac.errors import Failure
 from streammac.link.attached import Attached
-from streammac.telemetry.metrics import VISIT_SECONDS
+from streammac.telemetry.metrics import ITERATIONS, VISIT_SECONDS
 from streammac.wire.messages import ForgetWorker, WorkerForgotten
 from streammac.wire.status import ClusterStatus, Event
 
@@ -216,12 +216,13 @@ def first_turn(status: ClusterStatus, since: float) -> Event | None:
 
 
 def visits(metrics_url: str) -> float | None:
-    """Return how many visits a worker has finished, None if it does not answer."""
-    name = f"{VISIT_SECONDS.name}_count"
+    """Return how many visits a worker has finished, or steps of its copy; None if it does not answer."""
+    names = (f"{VISIT_SECONDS.name}_count", ITERATIONS.name)
+    wanted = "&".join(f"name[]={name}" for name in names)
     try:
-        with urllib.request.urlopen(f"{metrics_url}?name[]={name}", timeout=ASK_S) as answer:
+        with urllib.request.urlopen(f"{metrics_url}?{wanted}", timeout=ASK_S) as answer:
             text = answer.read().decode()
     except OSError:
         return None
-    values = [line.split()[-1] for line in text.splitlines() if line.startswith(name)]
+    values = [line.split()[-1] for line in text.splitlines() if line.startswith(names)]
     return sum(map(float, values)) if values else None

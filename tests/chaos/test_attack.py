@@ -142,6 +142,7 @@ def endpoint() -> Iterator[tuple[str, list[str]]]:
             self.send_response(200)
             self.end_headers()
             assert "name[]=streammac_worker_visit_seconds_count" in self.path
+            assert "name[]=streammac_worker_iterations_total" in self.path
             self.wfile.write((answers.pop(0) if len(answers) > 1 else answers[0]).encode())
 
         def log_message(self, *_: object) -> None:
@@ -160,6 +161,8 @@ def test_visits_are_read_from_a_worker_s_metrics(endpoint):
     url, answers = endpoint
     answers.append("# HELP x\nstreammac_worker_visit_seconds_count 12.0\n")
     assert visits(url) == 12
+    answers[0] += "streammac_worker_iterations_total 30.0\n"
+    assert visits(url) == 42, "where copies are trained step by step, those are what goes on"
     answers[0] = "# nothing\n"
     assert visits(url) is None
     assert visits("http://127.0.0.1:9/metrics") is None
