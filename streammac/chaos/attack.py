@@ -218,9 +218,8 @@ def first_turn(status: ClusterStatus, since: float) -> Event | None:
 def visits(metrics_url: str) -> float | None:
     """Return how many visits a worker has finished, or steps of its copy; None if it does not answer."""
     names = (f"{VISIT_SECONDS.name}_count", ITERATIONS.name)
-    wanted = "&".join(f"name[]={name}" for name in names)
-    try:
-        with urllib.request.urlopen(f"{metrics_url}?{wanted}", timeout=ASK_S) as answer:
+    try:  # all of them: the library picks out histograms alone by ``name[]``
+        with urllib.request.urlopen(metrics_url, timeout=ASK_S) as answer:
             text = answer.read().decode()
     except OSError:
         return None
