@@ -13,7 +13,7 @@ from streammac.coordinator.coordinator_actions import Tell
 from streammac.coordinator.membership import Membership, address
 from streammac.coordinator.moves import Moves
 from streammac.coordinator.rebalance import Rebalance, Transfer
-from streammac.settings.schema import Training
+from streammac.settings.schema import Training, visit_budget
 from streammac.wire.messages import EpochReport, Route, Routes
 
 BALANCE_S = 2.0
@@ -76,9 +76,12 @@ class Routing:
         """Take what a worker did in an epoch, and how long it was busy."""
         busy = report.seconds.get("train", 0.0) + report.seconds.get("z_step", 0.0)
         points = report.sums.get("points", 0.0)
+        # where work does not grow with the shard, by points who has more would count as faster, and get more
+        budget, _ = visit_budget(self.training.visit_budget)
         if self.training.strategy == "consensus":
-            # as many steps as everybody, whatever is stored here: by points, who has more would count as faster
             points = report.plan.iterations if points else 0.0
+        elif budget is not None:
+            points = min(points, budget)
         self._balance.measure(report.name, points, busy)
 
     def check(self, now: float) -> tuple[list[Tell], Transfer | None]:

@@ -74,8 +74,9 @@ def test_who_hands_over_points_gets_nothing_and_is_told_who_sends():
     assert {one.identity: one.message.senders for one in announced} == {b"i1": (), b"w1": ("i1",)}
 
 
-def test_who_makes_as_many_steps_as_others_is_not_faster_for_its_points():
-    routes = routing((900, 100), strategy="consensus")
+@pytest.mark.parametrize("training", [{"strategy": "consensus"}, {"visit_budget": "100"}])
+def test_who_does_as_much_as_others_is_not_faster_for_its_points(training):
+    routes = routing((900, 100), **training)
     for name in ("w1", "w2"):
         works(routes, name, busy=1.0, iterations=32)
     routes.check(1.0)
