@@ -143,9 +143,8 @@ class LateTargets:
         self._is_settled = is_settled
         self._brought: deque[Brought] = deque()
         self._settled: list[BatchId] = []
-        self._told: list[
-            Names
-        ] = []  # points that had waited for too long, of which there are dead letters
+        self._told: list[Names] = []
+        """Points that had waited for too long, of which there are dead letters."""
         self._until: Deadlines | None = None
         self._then: Then = _nothing
         self._trouble = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -83,8 +83,6 @@ class Member:
         self._others: dict[str, _Other] = {}
         self._heard: dict[str, Offer] = {}
         """Agreeing: the offers that the iteration ended with."""
-        self._offered: set[str] = set()
-        """Who has this iteration's offer."""
         self._actions: list[Action] = []
 
     @property
@@ -167,8 +165,7 @@ class Member:
             return
         self.phase = Phase.WAITING
         self.period = self.period.after(self.graph.edges, self.iteration)
-        self._offered = set()
-        self._offer_to(set(self.neighbours))
+        self._offer()
         self._look()
 
     def _follow(self) -> None:
@@ -176,12 +173,12 @@ class Member:
         latest = self._latest()
         if latest > self._past and latest >= self.iteration:
             self._past = latest
-            self._tell(Heard(latest, (), self.period), set(self.neighbours))
+            self._tell(Heard(latest, (), self.period), self.neighbours)
 
     def _catch_up(self) -> None:
         """Take the offer to the iteration that the others are in."""
         self._past = self._latest()
-        self._tell(Heard(self._past, (), self.period), set(self.neighbours) | self._offered)
+        self._tell(Heard(self._past, (), self.period), self.neighbours)
         self.iteration = self._past + 1
         self._wait()
 
@@ -191,7 +188,7 @@ class Member:
         self._past = self.iteration
         self._heard = self._offers()
         word = Heard(self.iteration, tuple(sorted(self._heard)), self.period)
-        self._tell(word, set(self.neighbours) | self._offered)
+        self._tell(word, self.neighbours)
         self._look()
 
     def _average(self) -> None:
@@ -217,7 +214,7 @@ class Member:
     def _finish(self, weights: Mapping[str, float]) -> None:
         """End: nobody is to wait for what comes no more."""
         self.phase = Phase.DONE
-        self._tell(Heard(self.iteration - 1, (), self.period), set(self.neighbours))
+        self._tell(Heard(self.iteration - 1, (), self.period), self.neighbours)
         self._actions.append(Done(self.w, weights))
 
     def _step(self, weights: Mapping[str, float]) -> None:
@@ -275,14 +272,14 @@ class Member:
             return
         self.period = known
         if tell or self.phase is Phase.WAITING:
-            self._tell(Heard(self._past, (), known), set(self.neighbours))
+            self._tell(Heard(self._past, (), known), self.neighbours)
 
     # -- to others ------------------------------------------------------------------------
 
-    def _offer_to(self, names: set[str]) -> None:
-        ready = {name for name in names if self._other(name).past < self.iteration}
-        self._offered |= ready
+    def _offer(self) -> None:
+        """Offer what there is to those who have not ended the iteration."""
+        ready = [name for name in self.neighbours if self._other(name).past < self.iteration]
         self._tell(Offer(self.iteration, self.w, self.period), ready)
 
-    def _tell(self, message: Message, names: set[str]) -> None:
+    def _tell(self, message: Message, names: Iterable[str]) -> None:
         self._actions += [Send(name, message) for name in sorted(names)]

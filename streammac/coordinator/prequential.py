@@ -71,10 +71,8 @@ class Predictions:
             return
         self.told[name] = Told(predicted.points, predicted.sums, incarnation)
         if self.whole.points and more.sums.keys() != self.whole.sums.keys():
-            self.whole, self.steps = (
-                Predicted(),
-                [],
-            )  # another family of models: its figures are others
+            # another family of models: its figures are others
+            self.whole, self.steps = Predicted(), []
         self.whole = together(self.whole, more)
         if not self.steps or self.steps[-1].points >= STEP_POINTS:
             self.steps.append(Predicted())

@@ -42,6 +42,7 @@ class Routing:
         self.moves = moves
         self.accounts = accounts
         self.training = training
+        self._visited, _ = visit_budget(training.visit_budget)
         self._balance = Balance()
         self._rebalance = Rebalance()
         self._check_at = 0.0
@@ -77,11 +78,10 @@ class Routing:
         busy = report.seconds.get("train", 0.0) + report.seconds.get("z_step", 0.0)
         points = report.sums.get("points", 0.0)
         # where work does not grow with the shard, by points who has more would count as faster, and get more
-        budget, _ = visit_budget(self.training.visit_budget)
         if self.training.strategy == "consensus":
             points = report.plan.iterations if points else 0.0
-        elif budget is not None:
-            points = min(points, budget)
+        elif self._visited is not None:
+            points = min(points, self._visited)
         self._balance.measure(report.name, points, busy)
 
     def check(self, now: float) -> tuple[list[Tell], Transfer | None]:

@@ -338,10 +338,7 @@ class DeepNetModel(NestedModel, Predictions, Differentiable):
         """See `Differentiable.objective`."""
         problem = self._problem(params, points, 0.0)
         scores = problem.net.head(problem.net.features(problem.seen))
-        outputs = self._outputs
-        named = outputs.sums(scores, problem.y, outputs.loss.value(scores, problem.y))
-        lost = named["loss"]
-        return Objective(points=len(points), penalised=lost, nested=lost, named=named)
+        return self._outputs.objective(scores, problem.y)
 
     # -- Z step and forward passes --------------------------------------------------------
 

@@ -207,10 +207,8 @@ class LinearModel(NestedModel, Predictions, Vectorial, Differentiable):
     def objective(self, params: Mapping[str, Array], points: PointBlock) -> Objective:
         """See `Differentiable.objective`."""
         inputs, outputs = seen(params, points.x), self._outputs
-        y, scores = outputs.coded(params, points.y, inputs), self._scores(params, inputs)
-        named = outputs.sums(scores, y, outputs.loss.value(scores, y))
-        lost = named["loss"]
-        return Objective(points=len(points), penalised=lost, nested=lost, named=named)
+        coded = outputs.coded(params, points.y, inputs)
+        return outputs.objective(self._scores(params, inputs), coded)
 
     def coordinates(self, params: Mapping[str, Array], x: Floats) -> Array:
         """Return a byte of each point that says nothing, (n, 1)."""

@@ -7,7 +7,7 @@ parameters (see the tests): this is what they are checked against.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -42,7 +42,12 @@ def w_step(
     params = model.regrouped(params, groups)
     new: Tensors = dict(params)
     if isinstance(model, ConsensusTraining) and not fresh:
-        new.update(consensus(model, shards, params, plan, epoch, order[: len(blocks)]))
+        starting = zip(order, blocks, strict=False)
+        copies = {
+            member: (block, model.start(block, signature, params, age))
+            for member, block in starting
+        }
+        new.update(consensus(model, shards, params, plan, epoch, copies))
         return dict(model.combined(new))
     memos: dict[str, dict[Any, Any]] = {member: {} for member in order}
     for number, block in enumerate(blocks):
@@ -74,37 +79,28 @@ def consensus(
     params: Mapping[str, Array],
     plan: VisitPlan,
     epoch: int,
-    members: Sequence[str],
+    starting: Mapping[str, tuple[Block, Tensors]],
 ) -> Tensors:
-    """Train a copy of the model at each member, where all are neighbours and wait for all; return the copies."""
-    some = shards[members[0]]
-    blocks = dict(
-        zip(members, model.blocks(Signature(some.dim, some.targets), len(members)), strict=True)
-    )
+    """Train the copy of each member from its start, where all are neighbours and wait for all; return the copies."""
     batches = {
-        member: endless(shards[member], plan, VisitKey(epoch, 0, member)) for member in members
+        member: endless(shards[member], plan, VisitKey(epoch, 0, member)) for member in starting
     }
-    copies = {
-        member: model.copy_in(
-            block, model.start(block, Signature(some.dim, some.targets), params, 0)
-        )
-        for member, block in blocks.items()
-    }
-    share = 1 / len(members)
+    copies = {member: model.copy_in(*start) for member, start in starting.items()}
+    share = 1 / len(copies)
     for _ in range(plan.iterations):
-        for member in members:
+        for member in starting:
             for batch in itertools.islice(batches[member], 1):
                 copies[member] = model.stepped(params, copies[member], batch, plan.part.age)
         apart = {
             member: sum(
-                (share * (copies[other] - own) for other in sorted(members) if other != member),
+                (share * (copies[other] - own) for other in sorted(copies) if other != member),
                 own * 0,
             )
             for member, own in copies.items()
         }
         copies = {member: own + apart[member] for member, own in copies.items()}
     new: Tensors = {}
-    for member, block in blocks.items():
+    for member, (block, _) in starting.items():
         new |= model.trained(block, copies[member])
     return new
 

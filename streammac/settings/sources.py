@@ -123,9 +123,8 @@ def load(
     try:
         return Loaded(Settings.model_validate(_nested(values)), origins, damage)
     except ValidationError as error:
-        of_keys = groupby(
-            error.errors(include_url=False), _key
-        )  # a value of several types has an error of each
+        # a value of several types has an error of each
+        of_keys = groupby(error.errors(include_url=False), _key)
         raise ConfigurationError(*(_explain(key, [*d], origins) for key, d in of_keys)) from None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streammac.models.base import Array, Floats
+from streammac.models.base import Array, Floats, Objective
 from streammac.models.nets.activations import sigmoid
 from streammac.models.nets.losses import Loss
 from streammac.models.signature import Signature
@@ -75,6 +75,12 @@ class Outputs:
             one = ("accuracy", apart == 0) if self.classes else ("squared_error", apart * apart)
             told[one[0]] = np.mean(one[1], axis=1, dtype=np.float32)
         return told
+
+    def objective(self, scores: Floats, coded: Floats) -> Objective:
+        """Return what is lost on points of which nothing is nested."""
+        named = self.sums(scores, coded, self.loss.value(scores, coded))
+        lost = named["loss"]
+        return Objective(points=len(scores), penalised=lost, nested=lost, named=named)
 
     def sums(self, scores: Floats, coded: Floats, lost: Floats) -> dict[str, float]:
         """Return the sums over points that an objective names: ``loss``, and of classes how many are ``correct``."""
